@@ -1,0 +1,1 @@
+//! The only crate that knows axum: REST, event stream, OpenAPI.

@@ -1,0 +1,1 @@
+//! What the HTTP API says: requests, responses, problems, and a client for them.

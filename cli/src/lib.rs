@@ -1,0 +1,1 @@
+//! Operators' commands over the HTTP API.

@@ -1,0 +1,1 @@
+//! The parts of Bursar that touch the world, each a trait with a real form.

@@ -1,0 +1,1 @@
+//! Engines, the Raft log writer, the journal, checkpoints and snapshots.
