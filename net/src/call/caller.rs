@@ -153,6 +153,7 @@ impl Caller {
     pub async fn closed(&self) {
         // The sender lives in what we hold, so waiting cannot fail.
         let _ = self
+            .connection
             .shared
             .closed
             .subscribe()
