@@ -317,3 +317,6 @@ fn check_hello(
 fn named(member: Option<Member>) -> String {
     member.map_or_else(|| "nobody".to_owned(), |member| member.to_string())
 }
+
+#[cfg(test)]
+mod tests;
