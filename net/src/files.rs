@@ -84,7 +84,8 @@ pub enum FileError {
         mode: u32,
     },
     /// Somebody else holds the lock.
-    #[error("{} is held by {}: stop it first, or choose another directory", path.display(), holder(*pid))]
+    #[error("{} is held by {}: stop it first, or choose another directory",
+        path.display(), holder(*pid))]
     Locked {
         /// The locked file.
         path: PathBuf,

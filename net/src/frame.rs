@@ -54,7 +54,7 @@ pub enum FrameError {
     },
     /// A peer that speaks something else, or something newer.
     #[error(
-        "a frame has version {version}, this node speaks version {FRAME_VERSION}: upgrade the older of the two"
+        "a frame has version {version}, this node speaks {FRAME_VERSION}: upgrade the older of the two"
     )]
     UnknownVersion {
         /// The version that came.

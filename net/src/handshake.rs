@@ -162,7 +162,8 @@ pub enum HandshakeError {
     Frame(#[from] FrameError),
     /// The answering node runs on another store than the dialling one expects.
     #[error(
-        "{to} answers from store {found}, it was admitted on store {expected}: remove it and let it join under a new id"
+        "{to} answers from store {found}, it was admitted on store {expected}: \
+         remove it and let it join under a new id"
     )]
     WrongStore {
         /// Who was dialled.

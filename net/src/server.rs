@@ -104,9 +104,10 @@ impl Entrance {
         let (stream, peer) = match &self.acceptor {
             None => (stream, None),
             Some(acceptor) => {
+                let in_time = timeout_at(self.handshake_deadline, acceptor.accept(stream));
                 let secured = tokio::select! {
                     () = self.shutdown.requested() => return None,
-                    secured = timeout_at(self.handshake_deadline, acceptor.accept(stream)) => secured,
+                    secured = in_time => secured,
                 };
                 match secured {
                     Ok(Ok(secured)) => (secured.stream, secured.peer),
