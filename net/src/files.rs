@@ -52,9 +52,7 @@ pub struct FileLock {
 impl FileLock {
     /// Wraps whatever unlocks when it is dropped.
     pub fn new(held: impl Any + Send + Sync) -> Self {
-        Self {
-            _held: Box::new(held),
-        }
+        Self { _held: Box::new(held) }
     }
 }
 

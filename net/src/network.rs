@@ -105,26 +105,18 @@ mod tests {
     #[tokio::test]
     async fn a_connection_sends_at_once_and_probes_a_silent_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dialled = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         assert!(!sockopt::socket_keepalive(&dialled).unwrap());
         configure(&dialled).unwrap();
         assert!(dialled.nodelay().unwrap());
         assert!(sockopt::socket_keepalive(&dialled).unwrap());
-        assert_eq!(
-            sockopt::tcp_keepidle(&dialled).unwrap(),
-            Duration::from_secs(15)
-        );
+        assert_eq!(sockopt::tcp_keepidle(&dialled).unwrap(), Duration::from_secs(15));
         assert_eq!(sockopt::tcp_user_timeout(&dialled).unwrap(), 30_000);
     }
 
     #[tokio::test]
     async fn bytes_pass_and_the_listener_tells_its_port() {
-        let listener = TcpNetwork
-            .bind(&"127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+        let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = Address::from(listener.local_address().unwrap());
         assert_ne!(address.port(), 0);
         let (dialled, accepted) = tokio::join!(TcpNetwork.connect(&address), listener.accept());

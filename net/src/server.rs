@@ -137,10 +137,7 @@ impl Entrance {
 
 /// Whether accepting failed for a client that went away, which says nothing about the next one.
 fn is_of_one_client(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    )
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 async fn drain(mut connections: JoinSet<()>, drain_timeout: Duration) {

@@ -68,7 +68,5 @@ fn feed_answer<W: AsyncWrite + Unpin>(
     done: Result<(u64, Bytes), JoinError>,
 ) -> Result<(), AnswerError> {
     let (number, body) = done.map_err(|_| AnswerError::HandlerPanicked)?;
-    writer
-        .feed_prefixed(&number.to_be_bytes(), body)
-        .map_err(AnswerError::Frame)
+    writer.feed_prefixed(&number.to_be_bytes(), body).map_err(AnswerError::Frame)
 }

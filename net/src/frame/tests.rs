@@ -20,10 +20,7 @@ struct Note {
 }
 
 fn note(number: u32) -> Note {
-    Note {
-        number,
-        text: "hello".to_owned(),
-    }
+    Note { number, text: "hello".to_owned() }
 }
 
 /// A writer of bytes and a reader of frames at the two ends of a stream.
@@ -42,10 +39,7 @@ async fn receive_bytes(bytes: &[u8]) -> Result<Bytes, FrameError> {
 #[tokio::test]
 async fn messages_arrive_in_order_and_the_end_is_noticed() {
     let (left, right) = duplex(64);
-    let (mut writer, mut reader) = (
-        FrameWriter::new(left, LIMIT),
-        FrameReader::new(right, LIMIT),
-    );
+    let (mut writer, mut reader) = (FrameWriter::new(left, LIMIT), FrameReader::new(right, LIMIT));
     tokio::spawn(async move {
         for number in 0..100 {
             writer.send(&note(number)).await.unwrap();
@@ -55,10 +49,7 @@ async fn messages_arrive_in_order_and_the_end_is_noticed() {
     for number in 0..100 {
         assert_eq!(reader.receive::<Note>().await.unwrap(), note(number));
     }
-    assert!(matches!(
-        reader.receive::<Note>().await,
-        Err(FrameError::Closed)
-    ));
+    assert!(matches!(reader.receive::<Note>().await, Err(FrameError::Closed)));
 }
 
 #[tokio::test]
@@ -86,34 +77,16 @@ async fn a_frame_at_the_limit_passes_and_one_byte_more_is_refused_before_it_is_r
     let whole = [&[0, 0, 4, 1, 1][..], &[7; LIMIT]].concat();
     assert_eq!(receive_bytes(&whole).await.unwrap(), vec![7; LIMIT]);
     let refused = receive_bytes(&[0, 0, 4, 2, 1]).await;
-    assert!(matches!(
-        refused,
-        Err(FrameError::TooLarge {
-            bytes: 1025,
-            bytes_max: LIMIT
-        })
-    ));
+    assert!(matches!(refused, Err(FrameError::TooLarge { bytes: 1025, bytes_max: LIMIT })));
     let refused = receive_bytes(&[0xff, 0xff, 0xff, 0xff, 1]).await;
-    assert!(matches!(
-        refused,
-        Err(FrameError::TooLarge {
-            bytes: 0xffff_fffe,
-            bytes_max: LIMIT
-        })
-    ));
+    assert!(matches!(refused, Err(FrameError::TooLarge { bytes: 0xffff_fffe, bytes_max: LIMIT })));
 }
 
 #[tokio::test]
 async fn a_writer_refuses_what_its_peer_would_and_goes_on() {
     let mut writer = FrameWriter::new(Vec::new(), LIMIT);
     let refused = writer.send_raw(vec![0; LIMIT + 1].into()).await;
-    assert!(matches!(
-        refused,
-        Err(FrameError::TooLarge {
-            bytes: 1025,
-            bytes_max: LIMIT
-        })
-    ));
+    assert!(matches!(refused, Err(FrameError::TooLarge { bytes: 1025, bytes_max: LIMIT })));
     writer.send_raw(Bytes::from_static(b"ok")).await.unwrap();
     assert_eq!(writer.stream, b"\x00\x00\x00\x03\x01ok");
 }
@@ -121,15 +94,9 @@ async fn a_writer_refuses_what_its_peer_would_and_goes_on() {
 #[tokio::test]
 async fn what_is_no_frame_is_told_apart() {
     let refused = receive_bytes(b"GET / HTTP/1.1\r\n").await;
-    assert!(matches!(
-        refused,
-        Err(FrameError::UnknownVersion { version: b'/' })
-    ));
+    assert!(matches!(refused, Err(FrameError::UnknownVersion { version: b'/' })));
     let refused = receive_bytes(b"\x00\x00\x00\x02\x02x").await;
-    assert!(matches!(
-        refused,
-        Err(FrameError::UnknownVersion { version: 2 })
-    ));
+    assert!(matches!(refused, Err(FrameError::UnknownVersion { version: 2 })));
     let refused = receive_bytes(b"\x00\x00\x00\x00\x01").await;
     assert!(matches!(refused, Err(FrameError::Malformed { .. })));
     let cut_short = receive_bytes(b"\x00\x00\x00\x06\x01hel").await;
@@ -145,10 +112,7 @@ fn a_payload_is_one_message_and_nothing_else() {
     let cut_short = &whole[..whole.len() - 1];
     let unknown_field = encode(&serde_bytes::ByteBuf::from(vec![1])).unwrap();
     for payload in [&with_a_tail[..], cut_short, &unknown_field, &[]] {
-        assert!(
-            matches!(decode::<Note>(payload), Err(FrameError::Malformed { .. })),
-            "{payload:?}"
-        );
+        assert!(matches!(decode::<Note>(payload), Err(FrameError::Malformed { .. })), "{payload:?}");
     }
 
     #[derive(Serialize)]
@@ -157,12 +121,7 @@ fn a_payload_is_one_message_and_nothing_else() {
         text: &'static str,
         colour: &'static str,
     }
-    let newer = encode(&NewerNote {
-        number: 1,
-        text: "hello",
-        colour: "red",
-    })
-    .unwrap();
+    let newer = encode(&NewerNote { number: 1, text: "hello", colour: "red" }).unwrap();
     let refused = decode::<Note>(&newer).unwrap_err();
     assert!(refused.to_string().contains("colour"), "{refused}");
 }
@@ -173,10 +132,7 @@ fn a_deeply_nested_payload_is_refused() {
     struct Nest(#[expect(dead_code, reason = "only its depth matters")] Vec<Nest>);
     // Arrays of one element, each inside the one before.
     let nested = [&vec![0x91; 100_000][..], &[0x90]].concat();
-    assert!(matches!(
-        decode::<Nest>(&nested),
-        Err(FrameError::Malformed { .. })
-    ));
+    assert!(matches!(decode::<Nest>(&nested), Err(FrameError::Malformed { .. })));
 }
 
 /// Takes a bounded number of bytes a write and counts the writes.
@@ -187,11 +143,7 @@ struct CountingStream {
 }
 
 impl AsyncWrite for CountingStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
@@ -226,17 +178,11 @@ impl AsyncWrite for CountingStream {
 
 /// Small and large payloads in turn.
 fn mixed_payloads() -> Vec<Bytes> {
-    (0..20u8)
-        .map(|number| vec![number; if number % 3 == 0 { 10_000 } else { 10 }].into())
-        .collect()
+    (0..20u8).map(|number| vec![number; if number % 3 == 0 { 10_000 } else { 10 }].into()).collect()
 }
 
 async fn write_mixed(bytes_a_write: usize) -> CountingStream {
-    let stream = CountingStream {
-        bytes_a_write,
-        writes: 0,
-        written: Vec::new(),
-    };
+    let stream = CountingStream { bytes_a_write, writes: 0, written: Vec::new() };
     let mut writer = FrameWriter::new(stream, 1 << 20);
     for payload in mixed_payloads() {
         writer.feed_raw(payload).unwrap();
@@ -262,9 +208,6 @@ async fn partial_writes_keep_every_byte_in_place() {
         for payload in mixed_payloads() {
             assert_eq!(reader.receive_raw().await.unwrap(), payload);
         }
-        assert!(matches!(
-            reader.receive_raw().await,
-            Err(FrameError::Closed)
-        ));
+        assert!(matches!(reader.receive_raw().await, Err(FrameError::Closed)));
     }
 }

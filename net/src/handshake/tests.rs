@@ -13,18 +13,11 @@ fn cluster(name: &str) -> ClusterId {
 }
 
 fn me() -> LocalNode {
-    LocalNode {
-        cluster: cluster("c1"),
-        member: Member::authority(1),
-        store: MY_STORE,
-    }
+    LocalNode { cluster: cluster("c1"), member: Member::authority(1), store: MY_STORE }
 }
 
 fn certificate(id: u64, cluster_name: &str) -> PeerIdentity {
-    PeerIdentity {
-        member: Member::authority(id),
-        cluster: cluster(cluster_name),
-    }
+    PeerIdentity { member: Member::authority(id), cluster: cluster(cluster_name) }
 }
 
 /// Authority 2 calls authority 1, and all is in order.
@@ -48,113 +41,36 @@ fn code(hello: &Hello, certificate: Option<&PeerIdentity>) -> Result<(), Refusal
 fn a_member_is_welcome_whether_or_not_it_knows_our_store() {
     let its_own = certificate(2, "c1");
     assert_eq!(code(&hello(), Some(&its_own)), Ok(()));
-    assert_eq!(
-        code(
-            &Hello {
-                to_store: None,
-                ..hello()
-            },
-            Some(&its_own)
-        ),
-        Ok(())
-    );
+    assert_eq!(code(&Hello { to_store: None, ..hello() }, Some(&its_own)), Ok(()));
 }
 
 #[test]
 fn whoever_does_not_fit_is_told_why() {
     let its_own = certificate(2, "c1");
     for (hello, expected) in [
-        (
-            Hello {
-                protocol: PROTOCOL + 1,
-                ..hello()
-            },
-            RefusalCode::UnsupportedProtocol,
-        ),
-        (
-            Hello {
-                cluster: cluster("c2"),
-                ..hello()
-            },
-            RefusalCode::ForeignCluster,
-        ),
-        (
-            Hello {
-                from: Some(Member::authority(3)),
-                ..hello()
-            },
-            RefusalCode::IdentityMismatch,
-        ),
-        (
-            Hello {
-                from: None,
-                ..hello()
-            },
-            RefusalCode::IdentityMismatch,
-        ),
-        (
-            Hello {
-                from: None,
-                lane: Lane::Join,
-                ..hello()
-            },
-            RefusalCode::IdentityMismatch,
-        ),
-        (
-            Hello {
-                to: Member::authority(3),
-                ..hello()
-            },
-            RefusalCode::WrongNode,
-        ),
-        (
-            Hello {
-                to_store: Some(OTHER_STORE),
-                ..hello()
-            },
-            RefusalCode::WrongStore,
-        ),
+        (Hello { protocol: PROTOCOL + 1, ..hello() }, RefusalCode::UnsupportedProtocol),
+        (Hello { cluster: cluster("c2"), ..hello() }, RefusalCode::ForeignCluster),
+        (Hello { from: Some(Member::authority(3)), ..hello() }, RefusalCode::IdentityMismatch),
+        (Hello { from: None, ..hello() }, RefusalCode::IdentityMismatch),
+        (Hello { from: None, lane: Lane::Join, ..hello() }, RefusalCode::IdentityMismatch),
+        (Hello { to: Member::authority(3), ..hello() }, RefusalCode::WrongNode),
+        (Hello { to_store: Some(OTHER_STORE), ..hello() }, RefusalCode::WrongStore),
     ] {
         assert_eq!(code(&hello, Some(&its_own)), Err(expected), "{hello:?}");
     }
     let foreign = certificate(2, "c2");
-    assert_eq!(
-        code(&hello(), Some(&foreign)),
-        Err(RefusalCode::IdentityMismatch)
-    );
+    assert_eq!(code(&hello(), Some(&foreign)), Err(RefusalCode::IdentityMismatch));
 }
 
 #[test]
 fn without_a_certificate_there_is_the_join_lane_and_no_other() {
-    let nobody = Hello {
-        from: None,
-        to_store: None,
-        ..hello()
-    };
+    let nobody = Hello { from: None, to_store: None, ..hello() };
     for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward] {
-        let refused = code(
-            &Hello {
-                lane,
-                ..nobody.clone()
-            },
-            None,
-        );
+        let refused = code(&Hello { lane, ..nobody.clone() }, None);
         assert_eq!(refused, Err(RefusalCode::CertificateRequired), "{lane:?}");
     }
-    assert_eq!(
-        code(
-            &Hello {
-                lane: Lane::Join,
-                ..nobody
-            },
-            None
-        ),
-        Ok(())
-    );
-    let pretender = Hello {
-        lane: Lane::Join,
-        ..hello()
-    };
+    assert_eq!(code(&Hello { lane: Lane::Join, ..nobody }, None), Ok(()));
+    let pretender = Hello { lane: Lane::Join, ..hello() };
     assert_eq!(code(&pretender, None), Err(RefusalCode::IdentityMismatch));
 }
 
@@ -180,25 +96,17 @@ async fn what_admission_refuses_is_told_to_both_ends() {
     let (left, right) = duplex(1024);
     let (mut reader, mut writer) = framed(right);
     let its_own = certificate(2, "c1");
-    let answering =
-        async { receive_hello(&mut reader, &mut writer, &me(), Some(&its_own), &Closed).await };
+    let answering = async { receive_hello(&mut reader, &mut writer, &me(), Some(&its_own), &Closed).await };
     let (mut reader, mut writer) = framed(left);
     let hello = hello();
     let asking = introduce(&mut reader, &mut writer, &hello);
 
     let (answered, asked) = tokio::join!(answering, asking);
-    let Err(HandshakeError::Refused(here)) = answered else {
-        panic!("{answered:?}")
-    };
-    let Err(HandshakeError::Refused(there)) = asked else {
-        panic!("{asked:?}")
-    };
+    let Err(HandshakeError::Refused(here)) = answered else { panic!("{answered:?}") };
+    let Err(HandshakeError::Refused(there)) = asked else { panic!("{asked:?}") };
     assert_eq!(here, there);
     assert_eq!(here.code, RefusalCode::RemovedNode);
-    assert_eq!(
-        there.to_string(),
-        "the store 02020202020202020202020202020202 was removed (removed_node): join anew"
-    );
+    assert_eq!(there.to_string(), "the store 02020202020202020202020202020202 was removed (removed_node): join anew");
 }
 
 #[tokio::test]
@@ -212,9 +120,7 @@ async fn a_first_frame_that_is_no_hello_is_answered() {
         reader.receive::<HelloReply>().await.unwrap()
     };
     let (_, reply) = tokio::join!(answering, asking);
-    assert!(
-        matches!(reply, HelloReply::Refused(refusal) if refusal.code == RefusalCode::MalformedHello)
-    );
+    assert!(matches!(reply, HelloReply::Refused(refusal) if refusal.code == RefusalCode::MalformedHello));
 }
 
 #[tokio::test]
@@ -223,22 +129,12 @@ async fn the_dialler_notices_that_the_node_runs_on_another_store() {
     let answering = async {
         let (mut reader, mut writer) = framed(right);
         reader.receive::<Hello>().await.unwrap();
-        writer
-            .send(&HelloReply::Welcome { store: OTHER_STORE })
-            .await
-            .unwrap();
+        writer.send(&HelloReply::Welcome { store: OTHER_STORE }).await.unwrap();
     };
     let (mut reader, mut writer) = framed(left);
     let hello = hello();
     let (_, asked) = tokio::join!(answering, introduce(&mut reader, &mut writer, &hello));
-    assert!(matches!(
-        asked,
-        Err(HandshakeError::WrongStore {
-            expected: MY_STORE,
-            found: OTHER_STORE,
-            ..
-        })
-    ));
+    assert!(matches!(asked, Err(HandshakeError::WrongStore { expected: MY_STORE, found: OTHER_STORE, .. })));
 }
 
 #[test]
@@ -256,9 +152,6 @@ fn every_refusal_code_travels_under_its_name() {
         RefusalCode::RemovedNode,
         RefusalCode::Unavailable,
     ] {
-        assert_eq!(
-            frame::encode(&code).unwrap(),
-            frame::encode(code.name()).unwrap()
-        );
+        assert_eq!(frame::encode(&code).unwrap(), frame::encode(code.name()).unwrap());
     }
 }

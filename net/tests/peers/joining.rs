@@ -24,19 +24,13 @@ async fn the_right_fingerprint_finds_out_who_answers_and_opens_the_join_lane() {
     let cluster = Cluster::new("c1");
     let node = cluster.start(1).await;
     let pinned = cluster.authority.fingerprint();
-    let link = newcomer()
-        .dial_pinned(&node.address, pinned, PATIENCE)
-        .await
-        .unwrap();
+    let link = newcomer().dial_pinned(&node.address, pinned, PATIENCE).await.unwrap();
     assert_eq!(link.peer.to_string(), "authority-1.c1.bursar");
     assert_eq!(link.store, store(1));
 
     let caller = Caller::new(link.reader, link.writer, 1);
     let request = NodeKey::generate().unwrap().request().unwrap();
-    let answer: CertificateRequest = caller
-        .call(&request, Instant::now() + PATIENCE)
-        .await
-        .unwrap();
+    let answer: CertificateRequest = caller.call(&request, Instant::now() + PATIENCE).await.unwrap();
     assert_eq!(answer, request);
     node.stop().await;
 }
@@ -45,12 +39,8 @@ async fn the_right_fingerprint_finds_out_who_answers_and_opens_the_join_lane() {
 async fn the_wrong_fingerprint_ends_in_the_handshake() {
     let node = Cluster::new("c1").start(1).await;
     let pinned = Cluster::new("c1").authority.fingerprint();
-    let dialled = newcomer()
-        .dial_pinned(&node.address, pinned, PATIENCE)
-        .await;
-    let Err(DialError::Tls { source, .. }) = dialled else {
-        panic!("another authority was accepted")
-    };
+    let dialled = newcomer().dial_pinned(&node.address, pinned, PATIENCE).await;
+    let Err(DialError::Tls { source, .. }) = dialled else { panic!("another authority was accepted") };
     assert!(source.to_string().contains(&pinned.to_string()), "{source}");
     node.stop().await;
 }
@@ -59,13 +49,10 @@ async fn the_wrong_fingerprint_ends_in_the_handshake() {
 async fn showing_the_pinned_authority_without_being_certified_by_it_does_not_help() {
     let (cluster, intruders) = (Cluster::new("c1"), Cluster::new("c1"));
     let (key, foreign) = intruders.certify(&SystemClock, 1);
-    let intruder =
-        Credentials::new(&foreign.pem, cluster.authority.certificate_pem(), &key).unwrap();
+    let intruder = Credentials::new(&foreign.pem, cluster.authority.certificate_pem(), &key).unwrap();
     let node = intruders.start_with(1, &intruder, Arc::new(Echo)).await;
     let pinned = cluster.authority.fingerprint();
-    let dialled = newcomer()
-        .dial_pinned(&node.address, pinned, PATIENCE)
-        .await;
+    let dialled = newcomer().dial_pinned(&node.address, pinned, PATIENCE).await;
     assert!(matches!(dialled, Err(DialError::Tls { .. })));
     node.stop().await;
 }
@@ -73,13 +60,9 @@ async fn showing_the_pinned_authority_without_being_certified_by_it_does_not_hel
 #[tokio::test]
 async fn an_expired_certificate_is_refused_under_the_right_fingerprint_too() {
     let cluster = Cluster::new("c1");
-    let node = cluster
-        .start_with(1, &cluster.expired_credentials(1), Arc::new(Echo))
-        .await;
+    let node = cluster.start_with(1, &cluster.expired_credentials(1), Arc::new(Echo)).await;
     let pinned = cluster.authority.fingerprint();
-    let dialled = newcomer()
-        .dial_pinned(&node.address, pinned, PATIENCE)
-        .await;
+    let dialled = newcomer().dial_pinned(&node.address, pinned, PATIENCE).await;
     assert!(matches!(dialled, Err(DialError::Tls { .. })));
     node.stop().await;
 }
@@ -91,11 +74,7 @@ async fn without_a_certificate_no_other_lane_opens() {
     for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward] {
         let stream = TcpNetwork.connect(&node.address).await.unwrap();
         let pinned = cluster.authority.fingerprint();
-        let (stream, peer) = newcomer()
-            .connector
-            .connect_pinned(stream, pinned)
-            .await
-            .unwrap();
+        let (stream, peer) = newcomer().connector.connect_pinned(stream, pinned).await.unwrap();
         let (mut reader, mut writer) = frames(stream, FRAME_BYTES_MAX);
         let hello = Hello {
             protocol: PROTOCOL,
@@ -106,9 +85,7 @@ async fn without_a_certificate_no_other_lane_opens() {
             to_store: None,
             lane,
         };
-        let Err(HandshakeError::Refused(refusal)) =
-            introduce(&mut reader, &mut writer, &hello).await
-        else {
+        let Err(HandshakeError::Refused(refusal)) = introduce(&mut reader, &mut writer, &hello).await else {
             panic!("{lane:?} was opened");
         };
         assert_eq!(refusal.code, RefusalCode::CertificateRequired);

@@ -51,25 +51,11 @@ struct Port {
 impl Port {
     fn open(acceptor: Option<Arc<dyn Acceptor>>, handler: Arc<dyn ConnectionHandler>) -> Self {
         let (connections, handed) = mpsc::unbounded_channel();
-        let listener = Box::new(HandedListener {
-            connections: Mutex::new(handed),
-        });
+        let listener = Box::new(HandedListener { connections: Mutex::new(handed) });
         let (trigger, shutdown) = shutdown_channel();
         let meter = ConnectionMeter::new();
-        let serving = serve(
-            listener,
-            acceptor,
-            LIMITS,
-            Arc::clone(&meter),
-            handler,
-            shutdown,
-        );
-        Self {
-            connections,
-            meter,
-            trigger,
-            serving: tokio::spawn(serving),
-        }
+        let serving = serve(listener, acceptor, LIMITS, Arc::clone(&meter), handler, shutdown);
+        Self { connections, meter, trigger, serving: tokio::spawn(serving) }
     }
 
     fn connect_from(&self, last_byte: u8) -> DuplexStream {
@@ -133,10 +119,7 @@ async fn a_place_is_free_again_once_its_connection_ends() {
         time_until_closed(&mut only).await;
     }
     let counts = port.meter.counts();
-    assert_eq!(
-        (counts.open, counts.accepted, counts.refused_address),
-        (0, 10, 0)
-    );
+    assert_eq!((counts.open, counts.accepted, counts.refused_address), (0, 10, 0));
 }
 
 fn peer_port(cluster: &Cluster) -> Port {
@@ -179,26 +162,15 @@ impl ConnectionHandler for Stubborn {
 
 /// Connects as authority node 2 and completes TLS.
 async fn secured(cluster: &Cluster, stream: DuplexStream) -> BoxedStream {
-    let peer = PeerIdentity {
-        member: Member::authority(1),
-        cluster: cluster.id.clone(),
-    };
-    cluster
-        .dialer(2)
-        .connector
-        .connect(Box::new(stream), &peer)
-        .await
-        .unwrap()
+    let peer = PeerIdentity { member: Member::authority(1), cluster: cluster.id.clone() };
+    cluster.dialer(2).connector.connect(Box::new(stream), &peer).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_says_nothing_is_closed_when_the_handshake_is_due() {
     let port = peer_port(&Cluster::new("c1"));
     let mut silent = port.connect_from(1);
-    assert_eq!(
-        time_until_closed(&mut silent).await,
-        LIMITS.handshake_timeout
-    );
+    assert_eq!(time_until_closed(&mut silent).await, LIMITS.handshake_timeout);
     assert_eq!(port.meter.counts().failed_handshakes, 1);
 }
 
@@ -269,10 +241,7 @@ async fn at_shutdown_lanes_end_at_once() {
     port.trigger.request();
     port.serving.await.unwrap();
     assert_eq!(asked.elapsed(), Duration::ZERO);
-    assert!(matches!(
-        reader.receive_raw().await,
-        Err(FrameError::Closed)
-    ));
+    assert!(matches!(reader.receive_raw().await, Err(FrameError::Closed)));
     assert_eq!(port.meter.counts().open, 0);
 }
 

@@ -37,17 +37,12 @@ impl Cluster {
     pub fn new(name: &str) -> Self {
         let id = ClusterId::new(name).unwrap();
         let long_ago = LateClock { days: 30 };
-        let authority =
-            CertificateAuthority::create(&id, 365 * DAY, &long_ago, &SystemEntropy::new()).unwrap();
+        let authority = CertificateAuthority::create(&id, 365 * DAY, &long_ago, &SystemEntropy::new()).unwrap();
         Self { id, authority }
     }
 
     pub fn local_node(&self, id: u64) -> LocalNode {
-        LocalNode {
-            cluster: self.id.clone(),
-            member: Member::authority(id),
-            store: store(id),
-        }
+        LocalNode { cluster: self.id.clone(), member: Member::authority(id), store: store(id) }
     }
 
     /// What authority node `id` shows of itself.
@@ -68,20 +63,10 @@ impl Cluster {
     /// A fresh key for node `id` and the certificate for it.
     pub fn certify(&self, clock: &dyn WallClock, id: u64) -> (NodeKey, IssuedCertificate) {
         let key = NodeKey::generate().unwrap();
-        let identity = PeerIdentity {
-            member: Member::authority(id),
-            cluster: self.id.clone(),
-        };
-        let profile = LeafProfile {
-            identity,
-            further_names: Vec::new(),
-            lifetime: DAY,
-        };
+        let identity = PeerIdentity { member: Member::authority(id), cluster: self.id.clone() };
+        let profile = LeafProfile { identity, further_names: Vec::new(), lifetime: DAY };
         let request = key.request().unwrap();
-        let certificate = self
-            .authority
-            .issue(&request, &profile, clock, &SystemEntropy::new())
-            .unwrap();
+        let certificate = self.authority.issue(&request, &profile, clock, &SystemEntropy::new()).unwrap();
         (key, certificate)
     }
 
@@ -102,49 +87,20 @@ impl Cluster {
 
     /// Starts authority node `id`, which answers every call with its own body.
     pub async fn start(&self, id: u64) -> Node {
-        self.start_with(id, &self.credentials(id), Arc::new(Echo))
-            .await
+        self.start_with(id, &self.credentials(id), Arc::new(Echo)).await
     }
 
-    pub async fn start_with(
-        &self,
-        id: u64,
-        credentials: &Credentials,
-        lanes: Arc<dyn LaneHandler>,
-    ) -> Node {
-        let listener = TcpNetwork
-            .bind(&"127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+    pub async fn start_with(&self, id: u64, credentials: &Credentials, lanes: Arc<dyn LaneHandler>) -> Node {
+        let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_address().unwrap().into();
-        let acceptor =
-            Arc::new(TlsAcceptor::for_peers(credentials, Arc::new(SystemClock)).unwrap());
-        let limits = ConnectionLimits {
-            handshake_timeout: PATIENCE,
-            ..Default::default()
-        };
+        let acceptor = Arc::new(TlsAcceptor::for_peers(credentials, Arc::new(SystemClock)).unwrap());
+        let limits = ConnectionLimits { handshake_timeout: PATIENCE, ..Default::default() };
         let meter = ConnectionMeter::new();
-        let port = PeerPort {
-            me: self.local_node(id),
-            admission: Arc::new(KnownStores),
-            lanes,
-            frame_bytes_max: FRAME_BYTES_MAX,
-        };
+        let port =
+            PeerPort { me: self.local_node(id), admission: Arc::new(KnownStores), lanes, frame_bytes_max: FRAME_BYTES_MAX };
         let (trigger, shutdown) = shutdown_channel();
-        let serving = serve_peers(
-            listener,
-            acceptor,
-            limits,
-            Arc::clone(&meter),
-            port,
-            shutdown,
-        );
-        Node {
-            address,
-            meter,
-            trigger,
-            serving: tokio::spawn(serving),
-        }
+        let serving = serve_peers(listener, acceptor, limits, Arc::clone(&meter), port, shutdown);
+        Node { address, meter, trigger, serving: tokio::spawn(serving) }
     }
 }
 
@@ -187,8 +143,6 @@ pub struct Echo;
 #[async_trait]
 impl LaneHandler for Echo {
     async fn serve(&self, _hello: Hello, reader: FrameReader, writer: FrameWriter) {
-        answer(reader, writer, 64, |body| async move { body })
-            .await
-            .unwrap();
+        answer(reader, writer, 64, |body| async move { body }).await.unwrap();
     }
 }
