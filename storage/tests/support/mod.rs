@@ -270,7 +270,9 @@ pub fn entry(term: u64, index: u64, size: usize) -> LogEntry {
 
 /// What was called back, in order, each under the name that the test gave it.
 #[derive(Clone, Default)]
-pub struct Calls(Arc<Mutex<Vec<(String, Outcome<()>)>>>);
+pub struct Calls(Arc<Mutex<Vec<Call>>>);
+
+type Call = (String, Outcome<()>);
 
 impl Calls {
     pub fn done(&self, name: impl ToString) -> Done {
@@ -281,7 +283,7 @@ impl Calls {
     /// The names of the calls so far; `name!` for a failure.
     pub fn names(&self) -> Vec<String> {
         let calls = self.0.lock().expect("no call panicked");
-        let mark = |(name, outcome): &(String, Outcome<()>)| match outcome {
+        let mark = |(name, outcome): &Call| match outcome {
             Ok(()) => name.clone(),
             Err(_) => format!("{name}!"),
         };
