@@ -39,6 +39,8 @@ pub enum Kind {
     CheckpointManifest = 18,
     /// A piece of a checkpoint of State.
     CheckpointChunk = 19,
+    /// Which generation of checkpoints is in use.
+    CheckpointPointer = 20,
 }
 
 /// Why a frame could not be opened. Without a place: the reader of a disk or of a wire adds its own.
