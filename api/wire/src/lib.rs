@@ -10,6 +10,7 @@
 pub mod cluster;
 pub mod destinations;
 pub mod events;
+pub mod invitation;
 pub mod objects;
 pub mod operations;
 pub mod page;
