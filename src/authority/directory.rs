@@ -172,10 +172,15 @@ impl DataDirectory {
         Ok(Self { root: root.to_owned(), files, _lock: lock })
     }
 
+    /// Whether a directory holds a node.
+    pub fn exists(root: &Path) -> Result<bool, FileError> {
+        DiskFiles.exists(&root.join(IDENTITY_FILE))
+    }
+
     /// Takes hold of the directory of an existing node.
     pub fn open(root: &Path) -> Result<Self, DirectoryError> {
         let files = DiskFiles;
-        if !files.exists(&root.join(IDENTITY_FILE))? {
+        if !Self::exists(root)? {
             return Err(DirectoryError::Empty(root.to_owned()));
         }
         let lock = files.lock(&root.join(LOCK_FILE))?;
