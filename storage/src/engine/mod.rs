@@ -16,10 +16,10 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+#[cfg(feature = "rocksdb")]
+pub use self::rocksdb::{Profile, RocksEngine};
 pub use format::stamp_format;
 pub use memory::MemoryEngine;
-#[cfg(feature = "rocksdb")]
-pub use rocksdb::{Profile, RocksEngine};
 
 use crate::StorageError;
 
