@@ -44,14 +44,8 @@ on_every_engine!(memory, crate::support::Memory);
 on_every_engine!(rocksdb, crate::support::rocks::RocksLedger);
 
 /// Every kind of value that a ledger holds.
-const KINDS: [Kind; 6] = [
-    Kind::StoreFormat,
-    Kind::Record,
-    Kind::Applied,
-    Kind::CheckpointManifest,
-    Kind::CheckpointChunk,
-    Kind::CheckpointPointer,
-];
+const KINDS: [Kind; 6] =
+    [Kind::StoreFormat, Kind::Record, Kind::Applied, Kind::CheckpointManifest, Kind::CheckpointChunk, Kind::CheckpointPointer];
 
 fn last(history: &[Decided]) -> &Decided {
     history.last().expect("a history has a founding")
@@ -160,7 +154,10 @@ fn a_held_checkpoint_stays_and_others_go<F: Fixture>() {
     }
     assert_eq!(generations(&*engine), 2, "the held one and the last");
     assert_eq!(held.chunks(0).collect::<Result<Vec<_>, _>>().expect("they are held").len(), held.manifest().chunks as usize);
-    assert_eq!(held.records(Revision::ZERO, usize::MAX).expect("a sound journal").len() as u64, held.manifest().applied.revision.0);
+    assert_eq!(
+        held.records(Revision::ZERO, usize::MAX).expect("a sound journal").len() as u64,
+        held.manifest().applied.revision.0
+    );
 
     drop(held);
     replica.commit(&history[10..]);
@@ -307,6 +304,19 @@ fn a_power_cut_takes_whole_commits_from_the_end_and_nothing_else() {
 }
 
 #[test]
+fn a_checkpoint_makes_the_journal_durable_before_it_is_reported() {
+    let history = history(&edits(5));
+    let (mut replica, engine) = Replica::in_memory();
+    replica.commit(&history);
+    let checkpoint = replica.checkpoint();
+    assert_eq!(checkpoint.manifest().applied, last(&history).applied);
+    let after_a_power_cut = Replica::open(Arc::new(engine.crash())).expect("a sound ledger");
+    after_a_power_cut.assert_stands_at(last(&history));
+    let kept = after_a_power_cut.ledger.latest_checkpoint().expect("it was reported");
+    assert_eq!(kept.manifest(), checkpoint.manifest());
+}
+
+#[test]
 fn a_checkpoint_that_is_interrupted_anywhere_changes_nothing_that_readers_see() {
     let history = history(&bulk(20));
     let (mut replica, engine) = Replica::in_memory();
@@ -395,10 +405,7 @@ fn readers_run_beside_commits_and_see_no_gap() {
 
 #[test]
 fn a_commit_that_does_not_follow_is_a_broken_invariant() {
-    let history = history(&[
-        Wish::Ask(Ask::IssueJoinToken { minutes: 60 }),
-        Wish::Ask(Ask::Admit { token: 1, store: 2 }),
-    ]);
+    let history = history(&[Wish::Ask(Ask::IssueJoinToken { minutes: 60 }), Wish::Ask(Ask::Admit { token: 1, store: 2 })]);
     let several = last(&history);
     assert!(several.records.len() > 1, "an admission has several events");
     let panics = |records: &[Sealed], decided: &Decided| {
@@ -437,10 +444,12 @@ fn an_applied_position_that_went_back_is_damage() {
     let history = history(&edits(6));
     let (mut replica, engine) = Replica::in_memory();
     replica.commit(&history[..3]);
-    let (key, earlier) = contents(&engine, Space::LedgerState).into_iter().find(|(key, _)| **key == *b"applied").expect("it is there");
+    let (key, earlier) =
+        contents(&engine, Space::LedgerState).into_iter().find(|(key, _)| **key == *b"applied").expect("it is there");
     replica.commit(&history[3..]);
     replica.checkpoint();
     replace(&engine, Space::LedgerState, &key, earlier);
-    let error = Ledger::open(Arc::new(engine)).map(|(_, Recovered { applied, .. })| applied).expect_err("it is behind the checkpoint");
+    let error =
+        Ledger::open(Arc::new(engine)).map(|(_, Recovered { applied, .. })| applied).expect_err("it is behind the checkpoint");
     assert!(error.to_string().starts_with("the ledger is damaged at `applied`: it stands at revision"), "{error}");
 }

@@ -5,13 +5,13 @@ mod common;
 use std::sync::Arc;
 
 use bursar_domain::{Digest, Revision};
-use bursar_storage::engine::{Engine, MemoryEngine};
+use bursar_storage::engine::{Engine, MemoryEngine, Space};
 use bursar_storage::envelope::{self, HEADER_BYTES, Kind};
 use bursar_storage::ledger::{Applied, Checkpoint, InstallError, Installer, Ledger, Manifest};
 use bytes::Bytes;
 use common::author::{Author, Decided, continued, history};
 use common::wishes::{Ask, Wish, bulk, edits};
-use common::{Counted, Replica, generations, journal_of};
+use common::{Counted, Replica, contents, generations, journal_of};
 
 /// How many bytes of records go into one message.
 const MESSAGE_BYTES: usize = 40_000;
@@ -141,10 +141,11 @@ fn an_install_that_is_interrupted_at_any_operation_leaves_old_or_new_and_can_be_
         // The power may go with everything that was written already on the disk, or with nothing that was not synced.
         for left in [disk.crash(), disk.crash_keeping(usize::MAX)] {
             let recovered = Replica::open(Arc::new(left.clone())).expect("old or new is sound");
+            assert_eq!(generations(&left), 1, "leftovers are cleaned");
+            assert_eq!(contents(&left, Space::Journal).len() as u64, recovered.applied.revision.0, "leftovers are cleaned");
             if recovered.applied == old.applied {
                 left_old += 1;
                 recovered.assert_stands_at(old);
-                assert_eq!(generations(&left), 1, "leftovers are cleaned");
                 let sent = install(&checkpoint, &recovered.ledger).expect("a second attempt");
                 assert_eq!(sent.records, new.applied.revision.0 - old.applied.revision.0);
             } else {
@@ -313,7 +314,10 @@ fn what_does_not_fit_is_refused_by_name_and_leaves_the_receiver_as_it_was() {
     };
     let cases: [(&str, String); 13] = [
         ("chunk 1 was refused: the checksum is", refused(|_, chunks, _| flip(&mut chunks[1]))),
-        ("chunk 0 was refused: the payload does not decode: it says that it is chunk 1", refused(|_, chunks, _| chunks.swap(0, 1))),
+        (
+            "chunk 0 was refused: the payload does not decode: it says that it is chunk 1",
+            refused(|_, chunks, _| chunks.swap(0, 1)),
+        ),
         ("state was refused: chunk 1 of 2 has not come", refused(|_, chunks, _| drop(chunks.pop()))),
         ("chunk 2 was refused: chunk 2 of 2 is next", refused(|_, chunks, _| chunks.push(chunks[1].clone()))),
         ("record 7 was refused: malformed Record", refused(|_, _, records| records[0] = records[0].slice(..40))),

@@ -15,13 +15,19 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Step {
     /// It applies the next entries in one batch.
-    Commit { entries: usize },
+    Commit {
+        entries: usize,
+    },
     Sync,
     Checkpoint,
     /// The power goes; of what was not synced the disk has this many batches.
-    Crash { kept: usize },
+    Crash {
+        kept: usize,
+    },
     /// Its state is replaced by a snapshot of a node that is further by so many entries.
-    Install { entries: usize },
+    Install {
+        entries: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

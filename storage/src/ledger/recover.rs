@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bursar_domain::{Revision, State};
 
 use super::applied::Applied;
-use super::manifest::Manifest;
 use super::layout::LEDGER;
+use super::manifest::Manifest;
 use super::{checkpoint, journal, layout};
 use crate::engine::{Batch, Engine};
 use crate::{Place, StorageError};
