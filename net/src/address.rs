@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest host name that DNS can carry.
 const HOST_LENGTH_MAX: usize = 253;
 
-/// A host — name, IPv4 or IPv6 — and a port. Its text form is `host:port`, with IPv6 in brackets:
+/// A host (name, IPv4 or IPv6) and a port. Its text form is `host:port`, with IPv6 in brackets:
 /// `[::1]:4283`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
@@ -36,7 +36,7 @@ pub enum AddressError {
         length: usize,
     },
     /// A character that neither a host name nor an IPv4 address has.
-    #[error("the host of an address holds letters, digits, dots, hyphens and underscores, not {character:?}")]
+    #[error("the host of an address holds letters, digits, dots, hyphens, underscores, not {character:?}")]
     HostCharacter {
         /// The first offending character.
         character: char,

@@ -52,7 +52,8 @@ pub enum DialError {
     },
     /// The node runs on another store than it was admitted on.
     #[error(
-        "{to} at {address} answers from store {found}, it was admitted on store {expected}: remove it and let it join under a new id"
+        "{to} at {address} answers from store {found}, it was admitted on store {expected}: \
+         remove it and let it join under a new id"
     )]
     WrongStore {
         /// Where the node was looked for.

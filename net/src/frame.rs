@@ -53,7 +53,7 @@ pub enum FrameError {
         bytes_max: usize,
     },
     /// A peer that speaks something else, or something newer.
-    #[error("a frame has version {version}, this node speaks version {FRAME_VERSION}: upgrade the older of the two")]
+    #[error("a frame has version {version}, this node speaks {FRAME_VERSION}: upgrade the older of the two")]
     UnknownVersion {
         /// The version that came.
         version: u8,
@@ -122,8 +122,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.bytes_max = bytes_max;
     }
 
-    /// The next frame's payload. Dropping the future loses nothing: the next call goes on where it
-    /// stopped.
+    /// The next frame's payload; it shares the block of memory that it was read into. Dropping the
+    /// future loses nothing: the next call goes on where it stopped.
     pub async fn receive_raw(&mut self) -> Result<Bytes, FrameError> {
         loop {
             let missing = match self.next_frame()? {
@@ -163,7 +163,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Ok(Progress::Missing(frame_bytes - self.received.len()));
         }
         self.received.advance(HEADER_BYTES);
-        Ok(Progress::Complete(self.received.split_to(payload_bytes).freeze()))
+        let payload = self.received.split_to(payload_bytes).freeze();
+        if payload_bytes > READ_BYTES_MAX {
+            // The rest moves to a block of its own, so that one large frame does not keep its
+            // memory for as long as the connection lasts.
+            self.received = BytesMut::from(&self.received[..]);
+        }
+        Ok(Progress::Complete(payload))
     }
 }
 
@@ -287,3 +293,6 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

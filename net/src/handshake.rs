@@ -161,7 +161,10 @@ pub enum HandshakeError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The answering node runs on another store than the dialling one expects.
-    #[error("{to} answers from store {found}, it was admitted on store {expected}: remove it and let it join under a new id")]
+    #[error(
+        "{to} answers from store {found}, it was admitted on store {expected}: \
+         remove it and let it join under a new id"
+    )]
     WrongStore {
         /// Who was dialled.
         to: Member,
@@ -285,3 +288,6 @@ fn check_hello(hello: &Hello, me: &LocalNode, certificate: Option<&PeerIdentity>
 fn named(member: Option<Member>) -> String {
     member.map_or_else(|| "nobody".to_owned(), |member| member.to_string())
 }
+
+#[cfg(test)]
+mod tests;

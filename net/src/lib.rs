@@ -8,7 +8,8 @@
 //! | time of day | [`WallClock`] | [`SystemClock`] |
 //! | randomness | [`Entropy`] | [`SystemEntropy`] |
 //! | connections | [`Network`], [`Listener`] | [`TcpNetwork`] |
-//! | identities on connections | [`Acceptor`], [`Connector`], [`PinnedConnector`] | [`TlsAcceptor`], [`TlsConnector`], [`TlsPinnedConnector`] |
+//! | who calls | [`Acceptor`] | [`TlsAcceptor`] |
+//! | who answers | [`Connector`], [`PinnedConnector`] | [`TlsConnector`], [`TlsPinnedConnector`] |
 //! | blocking work | [`Blocking`], [`Worker`] | [`ThreadBlocking`] |
 //! | small files | [`Files`] | [`DiskFiles`] |
 //!

@@ -66,7 +66,8 @@ impl PeerPort {
             Ok(Ok(hello)) => hello,
             Ok(Err(HandshakeError::Refused(refusal))) => {
                 meter.count_failed_handshake();
-                info!(%remote, peer = peer.map(|identity| identity.to_string()), %refusal, "peer refused");
+                let peer = peer.map(|identity| identity.to_string());
+                info!(%remote, peer, %refusal, "peer refused");
                 return;
             }
             Ok(Err(error)) => {

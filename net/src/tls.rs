@@ -65,7 +65,7 @@ pub enum CertificateError {
         name: String,
     },
     /// A key that does not belong to the certificate beside it.
-    #[error("the private key does not belong to the certificate: restore the two files from the same place")]
+    #[error("the private key does not belong to the certificate: restore both from the same place")]
     ForeignKey,
     /// A time that certificates cannot express.
     #[error("the clock or a lifetime is beyond what certificates can express")]

@@ -14,8 +14,8 @@ const FILE_MODE: u32 = 0o600;
 /// Read, write and search, for the owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// The permission bits that let anybody but the owner in, or that let anybody execute.
-const LOOSE_BITS: u32 = 0o177;
+/// Every mode bit beyond [`FILE_MODE`].
+const LOOSE_BITS: u32 = 0o7777 & !FILE_MODE;
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]

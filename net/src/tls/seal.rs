@@ -31,14 +31,15 @@ pub enum SealError {
     #[error("a sealed secret is cut short")]
     TooShort,
     /// An envelope of a newer version.
-    #[error("a sealed secret has version {version}, this version of Bursar opens {ENVELOPE_VERSION}: upgrade this node")]
+    #[error("a sealed secret has version {version}, this node opens {ENVELOPE_VERSION}: upgrade it")]
     UnknownVersion {
         /// The version that was found.
         version: u8,
     },
     /// Another key, another purpose, or changed bytes; nobody can tell which.
     #[error(
-        "a sealed secret does not open: it was sealed with another cluster key, or it was changed. Restore cluster.key from another authority node"
+        "a sealed secret does not open: it was sealed with another cluster key, or it was \
+         changed: restore cluster.key from another authority node"
     )]
     Refused,
     /// Not the length of a key.
