@@ -1,0 +1,199 @@
+//! Deciding a proposal.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::Actor,
+    authority_node, cluster,
+    command::Command,
+    cursor::{Cursor, Revision},
+    destination,
+    draft::Draft,
+    encoding::encoded_len,
+    event::Event,
+    ids::ObjectRef,
+    join_token, operation,
+    proposal::{Proposal, Submission},
+    rejection::Rejection,
+    requests, site,
+    state::State,
+    time::Timestamp,
+    token,
+};
+
+/// The most events in one decision.
+pub const EVENTS_MAX: usize = 1_000;
+/// The most bytes that a decision's events may take, encoded.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// What deciding a proposal gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What happens, in order; none where nothing changes.
+    pub events: Vec<Event>,
+    /// What the caller is told.
+    pub outcome: Outcome,
+    /// The revision after which the outcome holds: that of the last event, or, for a repetition, of the first time.
+    pub revision: Revision,
+    /// When: the later of the proposal's stamp and the last record's.
+    pub time: Timestamp,
+    /// Whether it is the remembered outcome of an earlier, equal request.
+    pub repeated: bool,
+}
+
+/// What a caller is told: what was done, or why it was refused.
+pub type Outcome = Result<Reply, Rejection>;
+
+/// What was done, and to which object; never its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// What was done.
+    pub effect: Effect,
+    /// To what; for long work, the operation that carries it.
+    pub object: ObjectRef,
+}
+
+/// What a command did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The object was made.
+    Created,
+    /// The object was changed.
+    Changed,
+    /// The object was already as asked for.
+    Unchanged,
+    /// The object was removed.
+    Removed,
+    /// An operation was started.
+    Accepted,
+}
+
+impl Reply {
+    /// The object was made.
+    pub fn created(object: impl Into<ObjectRef>) -> Self {
+        Self { effect: Effect::Created, object: object.into() }
+    }
+    /// The object was changed.
+    pub fn changed(object: impl Into<ObjectRef>) -> Self {
+        Self { effect: Effect::Changed, object: object.into() }
+    }
+    /// The object was already as asked for.
+    pub fn unchanged(object: impl Into<ObjectRef>) -> Self {
+        Self { effect: Effect::Unchanged, object: object.into() }
+    }
+    /// The object was removed.
+    pub fn removed(object: impl Into<ObjectRef>) -> Self {
+        Self { effect: Effect::Removed, object: object.into() }
+    }
+    /// An operation was started.
+    pub fn accepted(operation: impl Into<ObjectRef>) -> Self {
+        Self { effect: Effect::Accepted, object: operation.into() }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let effect = match self.effect {
+            Effect::Created => "created",
+            Effect::Changed => "changed",
+            Effect::Unchanged => "unchanged",
+            Effect::Removed => "removed",
+            Effect::Accepted => "accepted",
+        };
+        write!(f, "{effect} {}", self.object)
+    }
+}
+
+/// Decides a proposal. Pure: the same state and proposal give the same decision on every replica.
+///
+/// The order of the checks: does the credential still stand; is it a repetition; is the caller's reading up to date; then the
+/// rules of the noun.
+pub fn decide(state: &State, proposal: &Proposal) -> Decision {
+    let Proposal { time, submission } = proposal;
+    let now = state.time().max(*time);
+    let refused = |rejection| Decision {
+        events: Vec::new(),
+        outcome: Err(rejection),
+        revision: state.revision(),
+        time: now,
+        repeated: false,
+    };
+
+    if let Err(rejection) = credential_stands(state, submission.actor, now) {
+        return refused(rejection);
+    }
+    match requests::recall(state, submission, now) {
+        requests::Recall::New => {}
+        requests::Recall::Repeated { outcome, revision } => {
+            return Decision { events: Vec::new(), outcome, revision, time: now, repeated: true };
+        }
+        requests::Recall::Reused { revision } => return refused(Rejection::RequestKeyReused { revision }),
+    }
+    if let Err(rejection) = reading_is_current(state, submission) {
+        return refused(rejection);
+    }
+
+    let mut draft = Draft::new(state, submission.actor, now);
+    let outcome = carry_out(&mut draft, &submission.command);
+    let events = draft.into_events();
+    if let Some(rejection) = too_large(&events) {
+        return refused(rejection);
+    }
+    let revision = state.revision().plus(events.len() as u64);
+    Decision { events, outcome, revision, time: now, repeated: false }
+}
+
+fn carry_out(draft: &mut Draft<'_>, command: &Command) -> Outcome {
+    match command {
+        Command::Cluster(command) => cluster::decide(draft, command),
+        Command::AuthorityNode(command) => authority_node::decide(draft, command),
+        Command::JoinToken(command) => join_token::decide(draft, command),
+        Command::Site(command) => site::decide(draft, command),
+        Command::Destination(command) => destination::decide(draft, command),
+        Command::Operation(command) => operation::decide(draft, command),
+        Command::Token(command) => token::decide(draft, command),
+    }
+}
+
+/// A credential may be revoked while the proposal waits for its turn.
+fn credential_stands(state: &State, actor: Actor, now: Timestamp) -> Result<(), Rejection> {
+    match actor {
+        Actor::Token(id) => match state.tokens().get(id) {
+            None => Err(Rejection::CredentialRevoked { actor }),
+            Some(token) if token.has_expired(now) => Err(Rejection::CredentialExpired { actor }),
+            Some(_) => Ok(()),
+        },
+        Actor::AuthorityNode(id) => match state.authority_nodes().get(id) {
+            Some(node) if node.intent.is_present() => Ok(()),
+            _ => Err(Rejection::CredentialRevoked { actor }),
+        },
+        Actor::Founder | Actor::Joiner | Actor::Duty(_) => Ok(()),
+    }
+}
+
+/// If-Match for callers, the planned revision for duties.
+fn reading_is_current(state: &State, submission: &Submission) -> Result<(), Rejection> {
+    if let Some(expected) = submission.expected {
+        let revision = state.changed_at(expected.object).ok_or(Rejection::NotFound { object: expected.object })?;
+        let actual = Cursor { epoch: state.epoch(), revision };
+        if actual != expected.at {
+            return Err(Rejection::RevisionMismatch { object: expected.object, expected: expected.at, actual });
+        }
+    }
+    if let (Some(planned_on), Some(object)) = (submission.planned_on, submission.command.subject())
+        && state.changed_at(object).is_some_and(|changed| changed > planned_on)
+    {
+        return Err(Rejection::PlanStale { object, planned_on });
+    }
+    Ok(())
+}
+
+fn too_large(events: &[Event]) -> Option<Rejection> {
+    let bytes: usize = if events.len() > 1 { events.iter().map(encoded_len).sum() } else { 0 };
+    let too_large = events.len() > EVENTS_MAX || bytes > EVENT_BYTES_MAX;
+    too_large.then_some(Rejection::DecisionTooLarge { events: events.len() as u64, bytes: bytes as u64 })
+}

@@ -1,0 +1,82 @@
+//! Everything that can have happened.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{authority_node, cluster, destination, ids::ObjectRef, join_token, operation, site, token};
+
+/// What happened to one of the nouns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// To the cluster.
+    Cluster(cluster::Event),
+    /// To an authority node.
+    AuthorityNode(authority_node::Event),
+    /// To an invitation of an authority node.
+    JoinToken(join_token::Event),
+    /// To a site.
+    Site(site::Event),
+    /// To a destination.
+    Destination(destination::Event),
+    /// To an operation.
+    Operation(operation::Event),
+    /// To an administrator's token.
+    Token(token::Event),
+}
+
+/// Who gets to see a record. Computed in decide, stored in the record, so that a stream is filtered alike for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Administrators alone.
+    Administrators,
+}
+
+impl Event {
+    /// The stable name, for instance `destination.edited`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Cluster(event) => event.kind(),
+            Self::AuthorityNode(event) => event.kind(),
+            Self::JoinToken(event) => event.kind(),
+            Self::Site(event) => event.kind(),
+            Self::Destination(event) => event.kind(),
+            Self::Operation(event) => event.kind(),
+            Self::Token(event) => event.kind(),
+        }
+    }
+
+    /// The object that it happened to.
+    pub fn subject(&self) -> ObjectRef {
+        match self {
+            Self::Cluster(_) => ObjectRef::Cluster,
+            Self::AuthorityNode(event) => event.node().into(),
+            Self::JoinToken(event) => event.token().into(),
+            Self::Site(event) => event.site().into(),
+            Self::Destination(event) => event.destination().into(),
+            Self::Operation(event) => event.operation().into(),
+            Self::Token(event) => event.token().into(),
+        }
+    }
+
+    /// Who gets to see it.
+    pub const fn audience(&self) -> Audience {
+        Audience::Administrators
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(event) => event.fmt(f),
+            Self::AuthorityNode(event) => event.fmt(f),
+            Self::JoinToken(event) => event.fmt(f),
+            Self::Site(event) => event.fmt(f),
+            Self::Destination(event) => event.fmt(f),
+            Self::Operation(event) => event.fmt(f),
+            Self::Token(event) => event.fmt(f),
+        }
+    }
+}

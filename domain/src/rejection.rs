@@ -1,0 +1,429 @@
+//! Refusals, which are data: a stable code, the object, the reason and the remedy.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::Actor,
+    cursor::{Cursor, Revision},
+    ids::{AuthorityNodeId, JoinTokenId, ObjectRef, OperationId, StoreId},
+    level::Level,
+};
+
+/// Why a proposal was refused. [`fmt::Display`] tells the reason in one line, [`Rejection::remedy`] what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rejection {
+    /// A field of the command is not what it must be.
+    InvalidField {
+        /// The field's path within the request, for instance `balancing/allowed_variance_percent`.
+        field: String,
+        /// What is wrong with it.
+        fault: FieldFault,
+    },
+    /// The name is in use by another object of the kind.
+    NameTaken {
+        /// The name, as given.
+        name: String,
+        /// Who has it.
+        holder: ObjectRef,
+    },
+    /// No such object.
+    NotFound {
+        /// What was looked for.
+        object: ObjectRef,
+    },
+    /// The object is still used by others.
+    InUse {
+        /// What was to be removed.
+        object: ObjectRef,
+        /// Everything that uses it.
+        blockers: Vec<Blocker>,
+    },
+    /// The object changed since it was read (If-Match).
+    RevisionMismatch {
+        /// The object.
+        object: ObjectRef,
+        /// What the caller had read.
+        expected: Cursor,
+        /// What stands.
+        actual: Cursor,
+    },
+    /// The same request key came with another request.
+    RequestKeyReused {
+        /// The revision at which the first request was carried out.
+        revision: Revision,
+    },
+    /// What the duty planned on has changed meanwhile.
+    PlanStale {
+        /// The object that changed.
+        object: ObjectRef,
+        /// The revision that was planned on.
+        planned_on: Revision,
+    },
+    /// The credential was revoked between the request's arrival and its turn.
+    CredentialRevoked {
+        /// Whose it was.
+        actor: Actor,
+    },
+    /// The credential has expired.
+    CredentialExpired {
+        /// Whose it was.
+        actor: Actor,
+    },
+    /// This actor may not do this.
+    NotPermitted {
+        /// Who asked.
+        actor: Actor,
+    },
+    /// The cluster was founded before.
+    AlreadyFounded,
+    /// There is no cluster yet.
+    NotFounded,
+    /// The setup secret is wrong, or was used.
+    SetupRefused,
+    /// No join token has this secret.
+    JoinTokenUnknown,
+    /// The join token was used by another machine.
+    JoinTokenUsed {
+        /// The token.
+        token: JoinTokenId,
+        /// Who used it.
+        by: AuthorityNodeId,
+    },
+    /// The join token's time is over.
+    JoinTokenExpired {
+        /// The token.
+        token: JoinTokenId,
+    },
+    /// The data directory belongs, or belonged, to an authority node.
+    StoreKnown {
+        /// The directory's identity.
+        store: StoreId,
+        /// Whose it is.
+        node: AuthorityNodeId,
+    },
+    /// The machine cannot carry out what the cluster has agreed on.
+    LevelTooLow {
+        /// The cluster's level.
+        needed: Level,
+        /// What the machine supports.
+        supported: Level,
+    },
+    /// A level can be raised by one step only.
+    LevelNotNext {
+        /// What was asked for.
+        asked: Level,
+        /// Where the cluster stands.
+        current: Level,
+    },
+    /// Some authority nodes do not support the level.
+    LevelUnsupported {
+        /// What was asked for.
+        asked: Level,
+        /// Who cannot.
+        by: Vec<AuthorityNodeId>,
+    },
+    /// The last authority node cannot be removed.
+    LastAuthorityNode {
+        /// The node.
+        node: AuthorityNodeId,
+    },
+    /// The last valid token cannot be revoked: nobody could sign in again.
+    LastCredential,
+    /// The operation has ended.
+    OperationEnded {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// The operation is past the point where it can be cancelled.
+    NotCancellable {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// The consequences do not fit one decision.
+    DecisionTooLarge {
+        /// How many events it would have.
+        events: u64,
+        /// How many bytes they would take.
+        bytes: u64,
+    },
+    /// A defect: deciding panicked. The draft was dropped; nothing changed.
+    Internal,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FieldFault {
+    /// Nothing there.
+    Empty,
+    /// More characters than allowed.
+    TooLong {
+        /// The most that are.
+        characters_max: u32,
+    },
+    /// A control character.
+    ControlCharacter,
+    /// Blanks at the start or the end.
+    SurroundingBlank,
+    /// Not `host:port`.
+    NoAddress,
+    /// A number outside its range.
+    OutOfRange {
+        /// The least allowed.
+        min: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// The critical threshold is not below the warning threshold.
+    ThresholdsCrossed,
+    /// A point in time that is over.
+    InThePast,
+    /// An object that does not exist.
+    Unknown {
+        /// What it names.
+        object: ObjectRef,
+    },
+}
+
+impl fmt::Display for FieldFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("must not be empty"),
+            Self::TooLong { characters_max } => write!(f, "must have at most {characters_max} characters"),
+            Self::ControlCharacter => f.write_str("must not contain control characters"),
+            Self::SurroundingBlank => f.write_str("must not start or end with a blank"),
+            Self::NoAddress => f.write_str("must look like host:port"),
+            Self::OutOfRange { min, max } => write!(f, "must be from {min} to {max}"),
+            Self::ThresholdsCrossed => f.write_str("must be below the warning threshold"),
+            Self::InThePast => f.write_str("must be in the future"),
+            Self::Unknown { object } => write!(f, "names {object}, which does not exist"),
+        }
+    }
+}
+
+/// One of the objects that stand in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blocker {
+    /// The object.
+    pub object: ObjectRef,
+    /// How people know it.
+    pub name: String,
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} “{}”", self.object, self.name)
+    }
+}
+
+/// What sort of refusal it is: how a caller should treat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request itself is wrong.
+    Invalid,
+    /// The credential does not stand.
+    Unauthenticated,
+    /// The actor may not.
+    Forbidden,
+    /// The object does not exist.
+    NotFound,
+    /// The request does not fit what is.
+    Conflict,
+    /// The caller's reading is out of date.
+    PreconditionFailed,
+    /// A defect of the program.
+    Internal,
+}
+
+impl Rejection {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidField { .. } => "invalid_field",
+            Self::NameTaken { .. } => "name_taken",
+            Self::NotFound { .. } => "not_found",
+            Self::InUse { .. } => "in_use",
+            Self::RevisionMismatch { .. } => "revision_mismatch",
+            Self::RequestKeyReused { .. } => "request_key_reused",
+            Self::PlanStale { .. } => "plan_stale",
+            Self::CredentialRevoked { .. } => "credential_revoked",
+            Self::CredentialExpired { .. } => "credential_expired",
+            Self::NotPermitted { .. } => "not_permitted",
+            Self::AlreadyFounded => "already_founded",
+            Self::NotFounded => "not_founded",
+            Self::SetupRefused => "setup_refused",
+            Self::JoinTokenUnknown => "join_token_unknown",
+            Self::JoinTokenUsed { .. } => "join_token_used",
+            Self::JoinTokenExpired { .. } => "join_token_expired",
+            Self::StoreKnown { .. } => "store_known",
+            Self::LevelTooLow { .. } => "level_too_low",
+            Self::LevelNotNext { .. } => "level_not_next",
+            Self::LevelUnsupported { .. } => "level_unsupported",
+            Self::LastAuthorityNode { .. } => "last_authority_node",
+            Self::LastCredential => "last_credential",
+            Self::OperationEnded { .. } => "operation_ended",
+            Self::NotCancellable { .. } => "not_cancellable",
+            Self::DecisionTooLarge { .. } => "decision_too_large",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    /// What sort of refusal it is.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::InvalidField { .. } | Self::DecisionTooLarge { .. } => Class::Invalid,
+            Self::CredentialRevoked { .. } | Self::CredentialExpired { .. } | Self::SetupRefused => Class::Unauthenticated,
+            Self::NotPermitted { .. } | Self::JoinTokenUnknown | Self::JoinTokenUsed { .. } | Self::JoinTokenExpired { .. } => {
+                Class::Forbidden
+            }
+            Self::NotFound { .. } => Class::NotFound,
+            Self::RevisionMismatch { .. } => Class::PreconditionFailed,
+            Self::NameTaken { .. }
+            | Self::InUse { .. }
+            | Self::RequestKeyReused { .. }
+            | Self::PlanStale { .. }
+            | Self::AlreadyFounded
+            | Self::NotFounded
+            | Self::StoreKnown { .. }
+            | Self::LevelTooLow { .. }
+            | Self::LevelNotNext { .. }
+            | Self::LevelUnsupported { .. }
+            | Self::LastAuthorityNode { .. }
+            | Self::LastCredential
+            | Self::OperationEnded { .. }
+            | Self::NotCancellable { .. } => Class::Conflict,
+            Self::Internal => Class::Internal,
+        }
+    }
+
+    /// The object that the refusal is about, where there is one.
+    pub fn object(&self) -> Option<ObjectRef> {
+        match self {
+            Self::NameTaken { holder, .. } => Some(*holder),
+            Self::NotFound { object }
+            | Self::InUse { object, .. }
+            | Self::RevisionMismatch { object, .. }
+            | Self::PlanStale { object, .. } => Some(*object),
+            Self::CredentialRevoked { actor: Actor::Token(token) } | Self::CredentialExpired { actor: Actor::Token(token) } => {
+                Some((*token).into())
+            }
+            Self::JoinTokenUsed { token, .. } | Self::JoinTokenExpired { token } => Some((*token).into()),
+            Self::StoreKnown { node, .. } | Self::LastAuthorityNode { node } => Some((*node).into()),
+            Self::OperationEnded { operation } | Self::NotCancellable { operation } => Some((*operation).into()),
+            Self::AlreadyFounded | Self::LevelNotNext { .. } | Self::LevelUnsupported { .. } => Some(ObjectRef::Cluster),
+            Self::InvalidField { .. }
+            | Self::RequestKeyReused { .. }
+            | Self::CredentialRevoked { .. }
+            | Self::CredentialExpired { .. }
+            | Self::NotPermitted { .. }
+            | Self::NotFounded
+            | Self::SetupRefused
+            | Self::JoinTokenUnknown
+            | Self::LevelTooLow { .. }
+            | Self::LastCredential
+            | Self::DecisionTooLarge { .. }
+            | Self::Internal => None,
+        }
+    }
+
+    /// What stands in the way of a removal: all of it.
+    pub fn blockers(&self) -> &[Blocker] {
+        match self {
+            Self::InUse { blockers, .. } => blockers,
+            _ => &[],
+        }
+    }
+
+    /// What to do next.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::InvalidField { .. } => "Correct the field and send the request again.",
+            Self::NameTaken { .. } => "Choose another name, or rename the object that has it.",
+            Self::NotFound { .. } => "List the objects of this kind; it may have been removed.",
+            Self::InUse { .. } => "Move or remove everything that is listed, then remove it again.",
+            Self::RevisionMismatch { .. } => "Read the object again, decide anew, and send its new ETag.",
+            Self::RequestKeyReused { .. } => "Use a new Idempotency-Key for a new request.",
+            Self::PlanStale { .. } => "Plan again on the current state.",
+            Self::CredentialRevoked { .. } | Self::CredentialExpired { .. } => "Sign in with a valid token.",
+            Self::NotPermitted { .. } => "Ask an administrator.",
+            Self::AlreadyFounded => "Join further nodes with a join token, or use an empty data directory.",
+            Self::NotFounded => "Found the cluster with `bursar authority init`.",
+            Self::SetupRefused => {
+                "Use the setup secret that `bursar authority init` wrote; once used, issue tokens with an administrator's."
+            }
+            Self::JoinTokenUnknown | Self::JoinTokenUsed { .. } | Self::JoinTokenExpired { .. } => {
+                "Issue a new join token with `bursar cluster invite`."
+            }
+            Self::StoreKnown { .. } => "Start with an empty data directory: it gets an identity of its own.",
+            Self::LevelTooLow { .. } => "Install the release that the other authority nodes run.",
+            Self::LevelNotNext { .. } => "Raise the level one step at a time.",
+            Self::LevelUnsupported { .. } => "Upgrade the authority nodes that are listed, then raise the level.",
+            Self::LastAuthorityNode { .. } => "Add another authority node first.",
+            Self::LastCredential => "Issue another token first.",
+            Self::OperationEnded { .. } | Self::NotCancellable { .. } => {
+                "Nothing is left to do: look at the operation's outcome."
+            }
+            Self::DecisionTooLarge { .. } => "Split the request into smaller ones.",
+            Self::Internal => "Report this with a support bundle: nothing was changed.",
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidField { field, fault } => write!(f, "{field} {fault}"),
+            Self::NameTaken { name, holder } => write!(f, "the name “{name}” is taken by {holder}"),
+            Self::NotFound { object } => write!(f, "{object} does not exist"),
+            Self::InUse { object, blockers } => {
+                write!(f, "{object} is in use by ")?;
+                list(f, blockers)
+            }
+            Self::RevisionMismatch { object, expected, actual } => {
+                write!(f, "{object} has changed: expected {expected}, it is at {actual}")
+            }
+            Self::RequestKeyReused { revision } => {
+                write!(f, "this request key was used for another request, carried out at revision {revision}")
+            }
+            Self::PlanStale { object, planned_on } => write!(f, "{object} has changed since revision {planned_on}"),
+            Self::CredentialRevoked { actor } => write!(f, "the credential of {actor} was revoked"),
+            Self::CredentialExpired { actor } => write!(f, "the credential of {actor} has expired"),
+            Self::NotPermitted { actor } => write!(f, "{actor} may not do this"),
+            Self::AlreadyFounded => f.write_str("the cluster was founded before"),
+            Self::NotFounded => f.write_str("there is no cluster yet"),
+            Self::SetupRefused => f.write_str("the setup secret is wrong or was used before"),
+            Self::JoinTokenUnknown => f.write_str("no join token has this secret"),
+            Self::JoinTokenUsed { token, by } => write!(f, "{token} was used by {by}"),
+            Self::JoinTokenExpired { token } => write!(f, "{token} has expired"),
+            Self::StoreKnown { store, node } => write!(f, "the data directory {store} belongs to {node}"),
+            Self::LevelTooLow { needed, supported } => {
+                write!(f, "the cluster is at {needed}, the machine supports up to {supported}")
+            }
+            Self::LevelNotNext { asked, current } => write!(f, "{asked} does not follow {current}"),
+            Self::LevelUnsupported { asked, by } => {
+                write!(f, "{asked} is not supported by ")?;
+                list(f, by)
+            }
+            Self::LastAuthorityNode { node } => write!(f, "{node} is the last one"),
+            Self::LastCredential => f.write_str("it is the last valid token"),
+            Self::OperationEnded { operation } => write!(f, "{operation} has ended"),
+            Self::NotCancellable { operation } => write!(f, "{operation} can no longer be cancelled"),
+            Self::DecisionTooLarge { events, bytes } => {
+                write!(f, "its consequences are too many: {events} events, {bytes} bytes")
+            }
+            Self::Internal => f.write_str("deciding failed because of a defect"),
+        }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
+    for (index, item) in items.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        write!(f, "{separator}{item}")?;
+    }
+    Ok(())
+}
