@@ -207,7 +207,7 @@ mod tests {
         for bit in 0..frame.len() * 8 {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let error = open(Kind::LogEntry, 1, &flipped).unwrap_err();
+            let error = open(Kind::LogEntry, 1, &flipped).expect_err("a bit is flipped");
             assert!(
                 matches!(error, OpenError::ChecksumMismatch { .. }),
                 "bit {bit}: {error}"

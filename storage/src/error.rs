@@ -100,6 +100,8 @@ pub enum Place {
     Offset(u64),
     /// A single value that is known by its name.
     Key(&'static str),
+    /// Not told by what found it; the detail may say more.
+    Unknown,
 }
 
 impl fmt::Display for Place {
@@ -109,6 +111,7 @@ impl fmt::Display for Place {
             Place::Revision(revision) => write!(formatter, "revision {revision}"),
             Place::Offset(offset) => write!(formatter, "byte {offset}"),
             Place::Key(name) => write!(formatter, "`{name}`"),
+            Place::Unknown => formatter.write_str("an unknown place"),
         }
     }
 }

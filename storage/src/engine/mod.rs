@@ -4,9 +4,13 @@
 //! is. The two engines differ in nothing that a caller could see, which one suite holds them to
 //! (`tests/engine_conformance.rs`).
 
+mod crc32c;
 mod format;
 mod fuse;
 pub mod memory;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
+pub mod wal_audit;
 
 use std::ops::ControlFlow;
 
@@ -14,6 +18,8 @@ use bytes::Bytes;
 
 pub use format::stamp_format;
 pub use memory::MemoryEngine;
+#[cfg(feature = "rocksdb")]
+pub use rocksdb::{Profile, RocksEngine};
 
 use crate::StorageError;
 

@@ -361,7 +361,10 @@ mod tests {
             payload: Payload::Proposal(Bytes::from(vec![7; 1000])),
         };
         let frame = entry.encode();
-        let Payload::Proposal(proposal) = LogEntry::decode(&frame).unwrap().payload else {
+        let Payload::Proposal(proposal) = LogEntry::decode(&frame)
+            .expect("it was just encoded")
+            .payload
+        else {
             panic!("a proposal went in");
         };
         assert!(frame.as_ptr_range().contains(&proposal.as_ptr()));
@@ -387,7 +390,8 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused() {
         let payload = b"\x84\xa4term\x01\xa6leader\xc0\xa9committed\xc2\xa5other\x01";
-        let error = Vote::decode(&envelope::seal(Kind::Vote, VERSION, payload)).unwrap_err();
+        let error = Vote::decode(&envelope::seal(Kind::Vote, VERSION, payload))
+            .expect_err("a field is unknown");
         assert!(
             error.to_string().contains("unknown field `other`"),
             "{error}"
