@@ -31,29 +31,15 @@ impl Database {
         let mut ends = Vec::new();
         for (index, size) in sizes.iter().enumerate() {
             let mut batch = Batch::new();
-            batch.put(
-                Space::LogEntries,
-                format!("{index}"),
-                vec![0xa5_u8 ^ index as u8; *size],
-            );
+            batch.put(Space::LogEntries, format!("{index}"), vec![0xa5_u8 ^ index as u8; *size]);
             engine.write(&batch).expect("a write");
             engine.sync().expect("a sync");
             ends.push(fs::read(&log).expect("the log file").len());
         }
         drop(engine);
         let sound = fs::read(&log).expect("the log file");
-        assert_eq!(
-            ends.last(),
-            Some(&sound.len()),
-            "nothing is written behind the last sync"
-        );
-        Database {
-            _directory: directory,
-            path,
-            log,
-            sound,
-            ends,
-        }
+        assert_eq!(ends.last(), Some(&sound.len()), "nothing is written behind the last sync");
+        Database { _directory: directory, path, log, sound, ends }
     }
 
     fn audit_with(&self, log: &[u8]) -> Result<Vec<TornTail>, StorageError> {
@@ -70,33 +56,20 @@ impl Database {
     /// Where the batch begins that a byte belongs to, and which one it is.
     fn batch_of(&self, byte: usize) -> (usize, usize) {
         let batch = self.ends.partition_point(|end| *end <= byte);
-        (
-            batch,
-            batch.checked_sub(1).map_or(0, |before| self.ends[before]),
-        )
+        (batch, batch.checked_sub(1).map_or(0, |before| self.ends[before]))
     }
 
     /// How many batches are there once RocksDB has recovered.
     fn recovered(&self) -> usize {
         let engine = RocksEngine::open(&self.path, Profile::Log).expect("no damage");
-        pairs(
-            &engine,
-            Space::LogEntries,
-            KeyRange::ALL,
-            Direction::Forward,
-        )
-        .len()
+        pairs(&engine, Space::LogEntries, KeyRange::ALL, Direction::Forward).len()
     }
 }
 
 /// The only log file of a database.
 fn log_file(directory: &Path) -> PathBuf {
-    let files = fs::read_dir(directory)
-        .expect("the directory")
-        .map(|entry| entry.expect("an entry").path());
-    let mut logs: Vec<_> = files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
+    let files = fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path());
+    let mut logs: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
     assert_eq!(logs.len(), 1, "{logs:?}");
     logs.remove(0)
 }
@@ -114,23 +87,9 @@ fn a_file_cut_anywhere_is_a_torn_tail_and_keeps_the_batches_before_it() {
     let database = Database::with_batches(&[5, 5, 5]);
     for length in 0..database.sound.len() {
         let (_, whole) = database.batch_of(length);
-        let torn = database
-            .audit_with(&database.sound[..length])
-            .expect("a torn tail is no damage");
-        let expected = TornTail {
-            file: database.log.clone(),
-            offset: whole as u64,
-            bytes: (length - whole) as u64,
-        };
-        assert_eq!(
-            torn,
-            if length == whole {
-                vec![]
-            } else {
-                vec![expected]
-            },
-            "{length} bytes"
-        );
+        let torn = database.audit_with(&database.sound[..length]).expect("a torn tail is no damage");
+        let expected = TornTail { file: database.log.clone(), offset: whole as u64, bytes: (length - whole) as u64 };
+        assert_eq!(torn, if length == whole { vec![] } else { vec![expected] }, "{length} bytes");
     }
 }
 
@@ -143,9 +102,7 @@ fn every_flipped_bit_before_the_last_record_is_refused() {
         for bit in 0..8 {
             let outcome = database.audit_with(&database.flipped(byte, 1 << bit));
             match outcome {
-                Err(StorageError::Damaged {
-                    what, at, remedy, ..
-                }) if byte < last => {
+                Err(StorageError::Damaged { what, at, remedy, .. }) if byte < last => {
                     assert_eq!(what, database.log.display().to_string());
                     assert_eq!(at, Place::Offset(start as u64));
                     assert_eq!(remedy, bursar_storage::REBUILD_FROM_QUORUM);
@@ -165,24 +122,11 @@ fn a_damaged_file_is_refused_before_rocksdb_sees_it() {
     for (byte, mask) in [(20, 0x10), (length_byte, 0x01), (length_byte + 1, 0x40)] {
         fs::write(&database.log, database.flipped(byte, mask)).expect("the log file");
         let before = fs::read_dir(&database.path).expect("the directory").count();
-        let failure =
-            RocksEngine::open(&database.path, Profile::Log).expect_err("a bit is flipped");
+        let failure = RocksEngine::open(&database.path, Profile::Log).expect_err("a bit is flipped");
         assert!(failure.is_damage(), "{failure}");
-        assert!(
-            failure
-                .to_string()
-                .contains("rebuild this node from the quorum under a new id"),
-            "{failure}"
-        );
-        assert_eq!(
-            fs::read(&database.log).expect("the log file"),
-            database.flipped(byte, mask),
-            "nothing is changed"
-        );
-        assert_eq!(
-            fs::read_dir(&database.path).expect("the directory").count(),
-            before
-        );
+        assert!(failure.to_string().contains("rebuild this node from the quorum under a new id"), "{failure}");
+        assert_eq!(fs::read(&database.log).expect("the log file"), database.flipped(byte, mask), "nothing is changed");
+        assert_eq!(fs::read_dir(&database.path).expect("the directory").count(), before);
     }
     fs::write(&database.log, &database.sound).expect("the log file");
     assert_eq!(database.recovered(), 3);
@@ -213,18 +157,12 @@ fn damage_is_found_in_records_of_many_blocks() {
     let database = Database::with_batches(&[100_000, 50_000, 10]);
     for byte in (0..database.ends[1]).step_by(613) {
         let outcome = database.audit_with(&database.flipped(byte, 0x80));
-        assert!(
-            outcome.as_ref().is_err_and(StorageError::is_damage),
-            "byte {byte}: {outcome:?}"
-        );
+        assert!(outcome.as_ref().is_err_and(StorageError::is_damage), "byte {byte}: {outcome:?}");
     }
     // A fragment of the last record is as good a proof as a whole one.
     let database = Database::with_batches(&[10, 100_000]);
     let outcome = database.audit_with(&database.flipped(1_000, 0x80));
-    assert!(
-        outcome.as_ref().is_err_and(StorageError::is_damage),
-        "{outcome:?}"
-    );
+    assert!(outcome.as_ref().is_err_and(StorageError::is_damage), "{outcome:?}");
 }
 
 #[test]
@@ -233,10 +171,7 @@ fn a_lost_page_with_records_behind_it_is_refused() {
     let mut log = database.sound.clone();
     log[4_096..8_192].fill(0);
     let outcome = database.audit_with(&log);
-    assert!(
-        outcome.as_ref().is_err_and(StorageError::is_damage),
-        "{outcome:?}"
-    );
+    assert!(outcome.as_ref().is_err_and(StorageError::is_damage), "{outcome:?}");
 }
 
 #[test]
@@ -245,33 +180,16 @@ fn a_tear_with_a_later_file_behind_it_is_damage() {
     let later = database.path.join("999999.log");
     fs::write(&later, b"").expect("a file");
     let torn = &database.sound[..database.sound.len() - 1];
-    assert_eq!(
-        database
-            .audit_with(torn)
-            .expect("nothing is behind the tear")
-            .len(),
-        1
-    );
+    assert_eq!(database.audit_with(torn).expect("nothing is behind the tear").len(), 1);
 
     fs::write(&later, &database.sound[..5]).expect("a file");
-    let tears = database
-        .audit_with(torn)
-        .expect("nothing valid is behind the tear");
-    let (files, offsets): (Vec<_>, Vec<_>) = tears
-        .into_iter()
-        .map(|tear| (tear.file, tear.offset))
-        .unzip();
+    let tears = database.audit_with(torn).expect("nothing valid is behind the tear");
+    let (files, offsets): (Vec<_>, Vec<_>) = tears.into_iter().map(|tear| (tear.file, tear.offset)).unzip();
     assert_eq!(files, [database.log.clone(), later.clone()]);
     assert_eq!(offsets, [database.ends[0] as u64, 0]);
 
     fs::write(&later, &database.sound).expect("a file");
-    let failure = database
-        .audit_with(torn)
-        .expect_err("a whole record is behind the tear");
+    let failure = database.audit_with(torn).expect_err("a whole record is behind the tear");
     assert!(failure.is_damage(), "{failure}");
-    assert_eq!(
-        database.audit_with(&database.sound),
-        Ok(vec![]),
-        "two whole files are sound"
-    );
+    assert_eq!(database.audit_with(&database.sound), Ok(vec![]), "two whole files are sound");
 }

@@ -105,19 +105,9 @@ mod tests {
 
     #[test]
     fn a_part_has_the_checksum_that_it_has_alone() {
-        let block: Vec<u8> = (0..32_768_u32)
-            .map(|index| (index * index >> 7) as u8)
-            .collect();
+        let block: Vec<u8> = (0..32_768_u32).map(|index| ((index * index) >> 7) as u8).collect();
         let registers = Registers::of(&block);
-        for (from, to) in [
-            (0, 1),
-            (0, 32_768),
-            (1, 32_768),
-            (32_767, 32_768),
-            (5, 5),
-            (100, 20_001),
-            (4_096, 8_192),
-        ] {
+        for (from, to) in [(0, 1), (0, 32_768), (1, 32_768), (32_767, 32_768), (5, 5), (100, 20_001), (4_096, 8_192)] {
             let alone = Registers::of(&block[from..to]).checksum(0, to - from);
             assert_eq!(registers.checksum(from, to), alone, "{from} to {to}");
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, LogLevel,
+    Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::fuse::Fuse;
@@ -62,32 +62,20 @@ impl RocksEngine {
             tracing::warn!(file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes, "cut off the torn end of a log");
         }
         let cache = Cache::new_lru_cache(profile.cache_bytes());
-        let families = profile
-            .spaces()
-            .iter()
-            .map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(&cache)));
+        let families = profile.spaces().iter().map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(&cache)));
         let database = DB::open_cf_descriptors(&database_options(), directory, families)
             .map_err(|error| failure(&format!("open {}", directory.display()), error))?;
         // The directory's name, new files and the removal of old log files rest before anything relies on them.
         sync_directory(directory)?;
-        if let Some(parent) = directory
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
         }
-        Ok(RocksEngine {
-            database,
-            fuse: Fuse::default(),
-        })
+        Ok(RocksEngine { database, fuse: Fuse::default() })
     }
 
     fn family(&self, space: Space) -> Result<&ColumnFamily, StorageError> {
         self.database.cf_handle(space.name()).ok_or_else(|| {
-            StorageError::io(
-                format!("find the key space {}", space.name()),
-                "this database was opened without it",
-            )
+            StorageError::io(format!("find the key space {}", space.name()), "this database was opened without it")
         })
     }
 }
@@ -96,18 +84,11 @@ impl Engine for RocksEngine {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         self.fuse.check()?;
         let value = self.database.get_pinned_cf(self.family(space)?, key);
-        let value =
-            value.map_err(|error| failure(&format!("read from {}", space.name()), error))?;
+        let value = value.map_err(|error| failure(&format!("read from {}", space.name()), error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(
-        &self,
-        space: Space,
-        range: KeyRange<'_>,
-        direction: Direction,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), StorageError> {
+    fn scan(&self, space: Space, range: KeyRange<'_>, direction: Direction, visit: &mut Visitor<'_>) -> Result<(), StorageError> {
         self.fuse.check()?;
         if range.is_empty() {
             return Ok(());
@@ -117,9 +98,7 @@ impl Engine for RocksEngine {
         if let Some(to) = range.to {
             bounds.set_iterate_upper_bound(to);
         }
-        let mut pairs = self
-            .database
-            .raw_iterator_cf_opt(self.family(space)?, bounds);
+        let mut pairs = self.database.raw_iterator_cf_opt(self.family(space)?, bounds);
         match direction {
             Direction::Forward => pairs.seek_to_first(),
             Direction::Backward => pairs.seek_to_last(),
@@ -134,49 +113,34 @@ impl Engine for RocksEngine {
             }
         }
         // The iterator ends alike at the end of the range and at a block that it cannot read.
-        pairs
-            .status()
-            .map_err(|error| failure(&format!("scan {}", space.name()), error))
+        pairs.status().map_err(|error| failure(&format!("scan {}", space.name()), error))
     }
 
     fn write(&self, batch: &Batch) -> Result<(), StorageError> {
         let mut rocks_batch = WriteBatch::default();
         for operation in batch.operations() {
             match operation {
-                Operation::Put { space, key, value } => {
-                    rocks_batch.put_cf(self.family(*space)?, key, value)
-                }
-                Operation::Delete { space, key } => {
-                    rocks_batch.delete_cf(self.family(*space)?, key)
-                }
+                Operation::Put { space, key, value } => rocks_batch.put_cf(self.family(*space)?, key, value),
+                Operation::Delete { space, key } => rocks_batch.delete_cf(self.family(*space)?, key),
                 Operation::DeleteRange { space, from, to } => {
                     rocks_batch.delete_range_cf(self.family(*space)?, from, to);
                 }
             }
         }
         self.fuse.guard(|| {
-            let written = self
-                .database
-                .write_opt(rocks_batch, &WriteOptions::default());
+            let written = self.database.write_opt(rocks_batch, &WriteOptions::default());
             written.map_err(|error| failure("write a batch", error))
         })
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.fuse.guard(|| {
-            self.database
-                .flush_wal(true)
-                .map_err(|error| failure("sync the write-ahead log", error))
-        })
+        self.fuse.guard(|| self.database.flush_wal(true).map_err(|error| failure("sync the write-ahead log", error)))
     }
 }
 
 impl fmt::Debug for RocksEngine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_tuple("RocksEngine")
-            .field(&self.database.path())
-            .finish()
+        formatter.debug_tuple("RocksEngine").field(&self.database.path()).finish()
     }
 }
 
@@ -218,18 +182,12 @@ fn family_options(cache: &Cache) -> Options {
 
 fn failure(action: &str, error: rocksdb::Error) -> StorageError {
     match error.kind() {
-        ErrorKind::Corruption => StorageError::damaged(
-            "the database",
-            Place::Unknown,
-            format!("failed to {action}: {error}"),
-        ),
+        ErrorKind::Corruption => StorageError::damaged("the database", Place::Unknown, format!("failed to {action}: {error}")),
         _ => StorageError::io(action, error),
     }
 }
 
 fn sync_directory(directory: &Path) -> Result<(), StorageError> {
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| {
-        StorageError::io(format!("sync the directory {}", directory.display()), error)
-    })
+    synced.map_err(|error| StorageError::io(format!("sync the directory {}", directory.display()), error))
 }

@@ -54,12 +54,7 @@ impl TornTail {
             file.set_len(self.offset)?;
             file.sync_all()
         };
-        cut().map_err(|error: std::io::Error| {
-            StorageError::io(
-                format!("cut the torn end off {}", self.file.display()),
-                error,
-            )
-        })
+        cut().map_err(|error: std::io::Error| StorageError::io(format!("cut the torn end off {}", self.file.display()), error))
     }
 }
 
@@ -72,9 +67,7 @@ pub fn audit(directory: &Path) -> Result<Vec<TornTail>, StorageError> {
     let mut torn: Vec<TornTail> = Vec::new();
     let mut stopped_at = 0;
     for (number, file) in log_files(directory)? {
-        let bytes = fs::read(&file).map_err(|error| {
-            StorageError::io(format!("read the log file {}", file.display()), error)
-        })?;
+        let bytes = fs::read(&file).map_err(|error| StorageError::io(format!("read the log file {}", file.display()), error))?;
         let (search_from, whole) = match torn.is_empty() {
             // Behind a tear nothing may be valid, so there is nothing to walk, only to search.
             false => (0, 0),
@@ -91,18 +84,11 @@ pub fn audit(directory: &Path) -> Result<Vec<TornTail>, StorageError> {
             return Err(StorageError::damaged(
                 damaged.display().to_string(),
                 Place::Offset(stopped_at as u64),
-                format!(
-                    "no valid record begins there, yet one follows at byte {behind} of {}",
-                    file.display()
-                ),
+                format!("no valid record begins there, yet one follows at byte {behind} of {}", file.display()),
             ));
         }
         if whole < bytes.len() {
-            torn.push(TornTail {
-                file,
-                offset: whole as u64,
-                bytes: (bytes.len() - whole) as u64,
-            });
+            torn.push(TornTail { file, offset: whole as u64, bytes: (bytes.len() - whole) as u64 });
         }
     }
     Ok(torn)
@@ -118,10 +104,7 @@ fn log_files(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
     let mut files = Vec::new();
     for entry in listing {
         let path = entry.map_err(failed)?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .and_then(|stem| stem.parse().ok());
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         if let Some(number) = number
             && path.extension().is_some_and(|extension| extension == "log")
         {
@@ -182,16 +165,11 @@ fn walk(bytes: &[u8], log_number: u64) -> End {
 
 /// The first byte from `from` on at which a record of a known type is valid, whatever the bytes before it say.
 fn find_record(bytes: &[u8], from: usize, log_number: u64) -> Option<usize> {
-    let known = |at: usize| {
-        bytes
-            .get(at + 6)
-            .is_some_and(|kind| matches!(kind, 1..=11 | 130 | 131))
-    };
+    let known = |at: usize| bytes.get(at + 6).is_some_and(|kind| matches!(kind, 1..=11 | 130 | 131));
     let mut next = from;
     while next < bytes.len() {
         let block = Block::around(bytes, next);
-        let found =
-            (next..block.end()).find(|at| known(*at) && block.record_at(*at, log_number).is_some());
+        let found = (next..block.end()).find(|at| known(*at) && block.record_at(*at, log_number).is_some());
         if found.is_some() {
             return found;
         }
@@ -212,11 +190,7 @@ impl<'a> Block<'a> {
     fn around(file: &'a [u8], at: usize) -> Self {
         let start = at - at % BLOCK_BYTES;
         let bytes = &file[start..file.len().min(start + BLOCK_BYTES)];
-        Block {
-            bytes,
-            start,
-            registers: Registers::of(bytes),
-        }
+        Block { bytes, start, registers: Registers::of(bytes) }
     }
 
     fn end(&self) -> usize {
@@ -230,25 +204,15 @@ impl<'a> Block<'a> {
         let (header, _) = rest.split_first_chunk::<HEADER_BYTES>()?;
         let [crc @ .., length_low, length_high, kind] = *header;
         let recyclable = matches!(kind, 5..=8 | 11 | 131);
-        let header_bytes = if recyclable {
-            RECYCLABLE_HEADER_BYTES
-        } else {
-            HEADER_BYTES
-        };
+        let header_bytes = if recyclable { RECYCLABLE_HEADER_BYTES } else { HEADER_BYTES };
         let length = header_bytes + usize::from(u16::from_le_bytes([length_low, length_high]));
         let record = rest.get(..length)?;
-        if recyclable
-            && record[HEADER_BYTES..RECYCLABLE_HEADER_BYTES] != log_number.to_le_bytes()[..4]
-        {
+        if recyclable && record[HEADER_BYTES..RECYCLABLE_HEADER_BYTES] != log_number.to_le_bytes()[..4] {
             return None;
         }
         let checksum = masked(self.registers.checksum(begin + 6, begin + length));
         let valid = kind != 0 && checksum == u32::from_le_bytes(crc);
-        valid.then_some(Record {
-            kind,
-            header_bytes,
-            end: at + length,
-        })
+        valid.then_some(Record { kind, header_bytes, end: at + length })
     }
 }
 
@@ -295,11 +259,7 @@ mod tests {
 
     impl LogFile {
         fn record(mut self, payload: &[u8]) -> Self {
-            let header_bytes = if self.recyclable {
-                RECYCLABLE_HEADER_BYTES
-            } else {
-                HEADER_BYTES
-            };
+            let header_bytes = if self.recyclable { RECYCLABLE_HEADER_BYTES } else { HEADER_BYTES };
             let mut left = payload;
             let mut begin = true;
             loop {
@@ -330,11 +290,8 @@ mod tests {
                 checked.extend_from_slice(&(LOG_NUMBER as u32).to_le_bytes());
             }
             checked.extend_from_slice(payload);
-            self.bytes.extend_from_slice(
-                &masked(Registers::of(&checked).checksum(0, checked.len())).to_le_bytes(),
-            );
-            self.bytes
-                .extend_from_slice(&(payload.len() as u16).to_le_bytes());
+            self.bytes.extend_from_slice(&masked(Registers::of(&checked).checksum(0, checked.len())).to_le_bytes());
+            self.bytes.extend_from_slice(&(payload.len() as u16).to_le_bytes());
             self.bytes.extend_from_slice(&checked);
         }
     }
@@ -348,19 +305,9 @@ mod tests {
         for recyclable in [false, true] {
             // Every length of the first record up to the end of the block, so that every room is left there.
             for length in BLOCK_BYTES - 40..BLOCK_BYTES + 5 {
-                let file = LogFile {
-                    recyclable,
-                    ..LogFile::default()
-                };
-                let file = file
-                    .record(&vec![1; length])
-                    .record(&vec![2; 40_000])
-                    .record(b"end");
-                assert_eq!(
-                    walk(&file.bytes, LOG_NUMBER),
-                    End::Clean,
-                    "{length} bytes, {recyclable}"
-                );
+                let file = LogFile { recyclable, ..LogFile::default() };
+                let file = file.record(&vec![1; length]).record(&vec![2; 40_000]).record(b"end");
+                assert_eq!(walk(&file.bytes, LOG_NUMBER), End::Clean, "{length} bytes, {recyclable}");
             }
         }
         assert_eq!(walk(&[], LOG_NUMBER), End::Clean);
@@ -375,20 +322,14 @@ mod tests {
             bytes.resize(end + zeros, 0);
             assert_eq!(walk(&bytes, LOG_NUMBER), End::Clean, "{zeros} zeros");
             bytes.push(1);
-            assert_eq!(
-                walk(&bytes, LOG_NUMBER),
-                stopped(end, end),
-                "{zeros} zeros and a one"
-            );
+            assert_eq!(walk(&bytes, LOG_NUMBER), stopped(end, end), "{zeros} zeros and a one");
         }
     }
 
     #[test]
     fn a_record_that_is_cut_anywhere_leaves_the_ones_before_it() {
         let whole = LogFile::default().record(b"one").bytes.len();
-        let file = LogFile::default()
-            .record(b"one")
-            .record(&vec![0xa5; 80_000]);
+        let file = LogFile::default().record(b"one").record(&vec![0xa5; 80_000]);
         for length in (whole + 1..file.bytes.len()).step_by(1_009) {
             let bytes = &file.bytes[..length];
             let End::Stopped { at, whole: kept } = walk(bytes, LOG_NUMBER) else {
@@ -418,10 +359,7 @@ mod tests {
 
     #[test]
     fn records_of_a_recycled_files_former_life_do_not_count() {
-        let file = LogFile {
-            recyclable: true,
-            ..LogFile::default()
-        };
+        let file = LogFile { recyclable: true, ..LogFile::default() };
         let file = file.record(b"one").record(b"two");
         assert_eq!(walk(&file.bytes, LOG_NUMBER + 1), stopped(0, 0));
         assert_eq!(find_record(&file.bytes, 0, LOG_NUMBER + 1), None);
