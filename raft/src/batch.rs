@@ -71,10 +71,8 @@ impl<'m> Batch<'m> {
         let answer = match entry.payload {
             EntryPayload::Blank => None,
             EntryPayload::Membership(membership) => {
-                self.applied.membership = ledger::StoredMembership {
-                    position: Some(position),
-                    membership: convert::membership_to_store(&membership),
-                };
+                self.applied.membership =
+                    ledger::StoredMembership { position: Some(position), membership: convert::membership_to_store(&membership) };
                 None
             }
             EntryPayload::Normal(proposal) => Some(self.decide(position.index, &proposal.0)?),
@@ -94,9 +92,15 @@ impl<'m> Batch<'m> {
         }
     }
 
+    /// Why the node stops where the batch cannot be committed for what it holds.
+    pub(crate) fn broken(&self, detail: &str) -> StopReason {
+        let index = self.applied.position.map_or(0, |position| position.index);
+        StopReason::BrokenState { index, detail: detail.to_owned() }
+    }
+
     fn decide(&mut self, index: u64, bytes: &Bytes) -> Result<Applied, StopReason> {
-        let proposal = Proposal::decode(bytes)
-            .map_err(|error| StopReason::UnreadableProposal { index, detail: error.to_string() })?;
+        let proposal =
+            Proposal::decode(bytes).map_err(|error| StopReason::UnreadableProposal { index, detail: error.to_string() })?;
         let decision = self.decide_guarded(index, &proposal);
         self.meter.proposals_decided.increment();
         let folded = catch_unwind(AssertUnwindSafe(|| {
@@ -106,8 +110,7 @@ impl<'m> Batch<'m> {
             }
             records
         }));
-        let records =
-            folded.map_err(|panic| StopReason::BrokenState { index, detail: words_of(panic.as_ref()).to_owned() })?;
+        let records = folded.map_err(|panic| StopReason::BrokenState { index, detail: words_of(panic.as_ref()).to_owned() })?;
         self.record_bytes += records.iter().map(|record| record.bytes.len()).sum::<usize>();
         self.records.extend(records);
         let Decision { outcome, revision, repeated, .. } = decision;
@@ -132,7 +135,7 @@ impl<'m> Batch<'m> {
 }
 
 /// What a panic said, where it said something.
-fn words_of(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
 }

@@ -54,13 +54,6 @@ pub(crate) fn stored_membership(stored: ledger::StoredMembership) -> StoredMembe
     StoredMembership::new(stored.position.map(log_id), membership(stored.membership))
 }
 
-pub(crate) fn stored_membership_to_store(stored: &StoredMembership) -> ledger::StoredMembership {
-    ledger::StoredMembership {
-        position: stored.log_id().map(position),
-        membership: membership_to_store(stored.membership()),
-    }
-}
-
 pub(crate) fn entry(entry: LogEntry) -> Entry {
     let payload = match entry.payload {
         Payload::Blank => EntryPayload::Blank,
@@ -80,10 +73,7 @@ pub(crate) fn entry_to_store(entry: Entry) -> LogEntry {
 }
 
 pub(crate) fn snapshot_meta(applied: &ledger::Applied) -> SnapshotMeta {
-    SnapshotMeta {
-        last_log_id: applied.position.map(log_id),
-        last_membership: stored_membership(applied.membership.clone()),
-    }
+    SnapshotMeta { last_log_id: applied.position.map(log_id), last_membership: stored_membership(applied.membership.clone()) }
 }
 
 #[cfg(test)]
@@ -106,8 +96,7 @@ mod tests {
 
     #[test]
     fn entries_come_back_as_they_went() {
-        let payloads =
-            [Payload::Blank, Payload::Proposal(Bytes::from_static(b"\0proposal")), Payload::Membership(described())];
+        let payloads = [Payload::Blank, Payload::Proposal(Bytes::from_static(b"\0proposal")), Payload::Membership(described())];
         for payload in payloads {
             let there = LogEntry { position: LogPosition { term: 3, leader: 0, index: 9 }, payload };
             assert_eq!(entry_to_store(entry(there.clone())), there);

@@ -95,10 +95,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
         let bounds = self.log.bounds();
-        Ok(LogState {
-            last_purged_log_id: bounds.purged.map(convert::log_id),
-            last_log_id: bounds.last.map(convert::log_id),
-        })
+        Ok(LogState { last_purged_log_id: bounds.purged.map(convert::log_id), last_log_id: bounds.last.map(convert::log_id) })
     }
 
     async fn get_log_reader(&mut self) -> Self {

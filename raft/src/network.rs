@@ -3,9 +3,12 @@
 //! Each has a lane of its own, so that nothing waits behind something slower: appends of a replication stream and heartbeats
 //! on connections of their own, votes on one that all elections share, a snapshot on one that is made for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use bursar_net::Lane;
+use bursar_net::{Blocking, Lane};
 use bursar_storage::log::Member;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::{
@@ -26,7 +29,7 @@ use crate::{
     counters::Meter,
     peers::{AskError, Peers},
     snapshot::SnapshotData,
-    snapshot_sender,
+    snapshot_sender::SnapshotSender,
     types::TypeConfig,
     wire::{
         self,
@@ -39,6 +42,7 @@ type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
 /// Makes clients for openraft.
 pub(crate) struct Network {
     pub(crate) peers: Arc<Peers>,
+    pub(crate) blocking: Arc<dyn Blocking>,
     pub(crate) meter: Arc<Meter>,
     /// How long an append may stay unanswered before its connection is given up.
     pub(crate) append_timeout: Duration,
@@ -51,8 +55,9 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         self.peers.learn(target, node);
         PeerClient {
             id: target,
-            append: AppendClient::new(&self.peers, target, self.append_timeout),
+            append: Mutex::new(AppendClient::new(&self.peers, target, self.append_timeout)),
             peers: Arc::clone(&self.peers),
+            blocking: Arc::clone(&self.blocking),
             meter: Arc::clone(&self.meter),
         }
     }
@@ -61,8 +66,10 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 /// Calls one node. Every client has its own connection to append on, which it makes when it first appends.
 pub(crate) struct PeerClient {
     id: u64,
-    append: AppendClient,
+    /// Never locked: openraft wants a client that may be shared, and then uses it alone.
+    append: Mutex<AppendClient>,
     peers: Arc<Peers>,
+    blocking: Arc<dyn Blocking>,
     meter: Arc<Meter>,
 }
 
@@ -111,7 +118,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        Box::pin(async move { self.append.stream(input, Instant::now() + option.soft_ttl()).await })
+        let append = self.append.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(append.stream(input, Instant::now() + option.soft_ttl()))
     }
 
     async fn vote(&mut self, request: VoteRequest<TypeConfig>, option: RPCOption) -> RpcResult<VoteResponse<TypeConfig>> {
@@ -119,11 +127,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         answer.into_vote_response().ok_or_else(no_answer_to_that)
     }
 
-    async fn pre_vote(
-        &mut self,
-        request: VoteRequest<TypeConfig>,
-        option: RPCOption,
-    ) -> RpcResult<VoteResponse<TypeConfig>> {
+    async fn pre_vote(&mut self, request: VoteRequest<TypeConfig>, option: RPCOption) -> RpcResult<VoteResponse<TypeConfig>> {
         let answer = self.ask(Question::PreVote(request.into()), &option).await?;
         answer.into_vote_response().ok_or_else(no_answer_to_that)
     }
@@ -135,9 +139,12 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let sending = snapshot_sender::send(&self.peers, self.id, vote, snapshot.snapshot, &self.meter);
+        let SnapshotData::Kept(checkpoint) = snapshot.snapshot else {
+            return Err(ReplicationClosed::new("a snapshot that is being received is none to send").into());
+        };
+        let sender = SnapshotSender { peers: &self.peers, id: self.id, blocking: &self.blocking, meter: &self.meter };
         tokio::select! {
-            sent = sending => sent,
+            sent = sender.send(vote, checkpoint) => sent,
             closed = cancel => Err(closed.into()),
             () = tokio::time::sleep(option.hard_ttl()) => {
                 Err(NetworkError::from_string("the snapshot took too long").into())

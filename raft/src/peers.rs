@@ -106,10 +106,8 @@ impl Peers {
             None => lock(&self.members).get(&id).map(|member| (member.peer_address.clone(), StoreId(member.store_id.0))),
         };
         let (address, store) = known.ok_or(Unreachable::Unknown(id))?;
-        let address = address.parse().map_err(|error: bursar_net::AddressError| Unreachable::Address {
-            id,
-            detail: error.to_string(),
-        })?;
+        let address =
+            address.parse().map_err(|error: bursar_net::AddressError| Unreachable::Address { id, detail: error.to_string() })?;
         Ok((address, store))
     }
 

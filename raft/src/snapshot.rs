@@ -17,12 +17,7 @@ use crate::{
 /// What openraft passes on as a snapshot, without looking inside.
 pub enum SnapshotData {
     /// A checkpoint that rests here, pinned, with the journal that leads to it: what a receiver is sent.
-    Kept {
-        /// The state.
-        checkpoint: Checkpoint,
-        /// The journal up to it.
-        ledger: Ledger,
-    },
+    Kept(Checkpoint),
     /// All that was received, before the one step that makes it ours.
     Received(Box<Installer>),
 }
@@ -49,12 +44,12 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         })?;
         self.meter.checkpoints_written.increment();
         tracing::debug!(revision = %self.applied.revision, "wrote a checkpoint");
-        Ok(offered(checkpoint, self.ledger.clone()))
+        Ok(offered(checkpoint))
     }
 }
 
 /// A checkpoint as openraft hands it to whoever lacks it.
-pub(crate) fn offered(checkpoint: Checkpoint, ledger: Ledger) -> SnapshotOf<TypeConfig, SnapshotData> {
+pub(crate) fn offered(checkpoint: Checkpoint) -> SnapshotOf<TypeConfig, SnapshotData> {
     let meta = convert::snapshot_meta(&checkpoint.manifest().applied);
-    SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Kept { checkpoint, ledger } }
+    SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot: SnapshotData::Kept(checkpoint) }
 }

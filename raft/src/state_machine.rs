@@ -4,14 +4,15 @@
 //! the task that openraft gives to applying alone: it syncs nothing, so it costs microseconds, and the core, which has a task
 //! of its own, never waits for it. Checkpoints and installs, which take long, run on the blocking part.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bursar_domain::State;
 use bursar_net::Blocking;
-use bursar_storage::{
-    StorageError,
-    ledger::{self, Checkpoint, Installer, Ledger, Recovered},
-};
+use bursar_storage::ledger::{self, Checkpoint, InstallError, Installer, Ledger, Recovered};
 use futures_util::{Stream, TryStreamExt};
 use openraft::{
     OptionalSend,
@@ -20,7 +21,7 @@ use openraft::{
 };
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, words_of},
     convert,
     counters::Meter,
     published::Published,
@@ -68,13 +69,11 @@ impl StateMachine {
         io::Error::other(reason)
     }
 
-    fn failed(&self, error: StorageError) -> io::Error {
-        self.stopped(StopReason::Storage(error))
-    }
-
     /// Makes a batch rest, then shows it, then tells those who wait for it.
-    fn commit(&mut self, batch: Batch<'_>) -> Result<(), StorageError> {
-        self.ledger.commit(&batch.records, &batch.applied)?;
+    fn commit(&mut self, batch: Batch<'_>) -> Result<(), StopReason> {
+        catch_unwind(AssertUnwindSafe(|| self.ledger.commit(&batch.records, &batch.applied)))
+            .map_err(|panic| batch.broken(words_of(panic.as_ref())))?
+            .map_err(StopReason::Storage)?;
         self.state = batch.state.clone();
         self.applied = batch.applied.clone();
         self.publish();
@@ -86,9 +85,11 @@ impl StateMachine {
         self.published.publish(&self.state, self.applied.position.map(|position| position.index));
     }
 
+    /// The last step. openraft has counted on it from here on, so whatever fails stops the node; the next start finds the
+    /// old state or the new one.
     async fn finish_install(&mut self, installer: Installer) -> io::Result<()> {
         let finished = self.blocking.run(move || installer.finish()).await.map_err(io::Error::other)?;
-        let (state, applied) = finished.map_err(|error| self.failed(error))?;
+        let (state, applied) = finished.map_err(|error| self.stopped(StopReason::Install(error)))?;
         tracing::info!(revision = %applied.revision, "installed a snapshot");
         (self.state, self.applied) = (state, applied);
         self.meter.snapshots_installed.increment();
@@ -121,17 +122,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.commit(batch).map_err(|error| self.failed(error))?;
+            self.commit(batch).map_err(|reason| self.stopped(reason))?;
             tokio::task::yield_now().await;
         }
     }
 
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
-        let nothing_new = || {
-            let latest = self.ledger.latest_checkpoint();
-            latest.is_ok_and(|latest| latest.is_some_and(|latest| latest.manifest().applied == self.applied))
-        };
-        if !force && nothing_new() {
+        let latest = self.ledger.latest_checkpoint();
+        let nothing_new = latest.is_some_and(|latest| latest.manifest().applied == self.applied);
+        if nothing_new && !force {
             return None;
         }
         Some(self.get_snapshot_builder().await)
@@ -151,30 +150,29 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
         let installer = match snapshot {
             SnapshotData::Received(installer) => *installer,
-            SnapshotData::Kept { checkpoint, ledger } => {
-                let ours = self.ledger.clone();
-                let copied = self.blocking.run(move || copy(&checkpoint, &ledger, &ours)).await;
-                copied.map_err(io::Error::other)?.map_err(|error| self.failed(error))?
+            SnapshotData::Kept(checkpoint) => {
+                let ledger = self.ledger.clone();
+                let copied = self.blocking.run(move || copy(&checkpoint, &ledger)).await.map_err(io::Error::other)?;
+                copied.map_err(|error| self.stopped(StopReason::Install(error)))?
             }
         };
         self.finish_install(installer).await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, SnapshotData>>> {
-        let latest = self.ledger.latest_checkpoint().map_err(|error| self.failed(error))?;
-        Ok(latest.map(|checkpoint| offered(checkpoint, self.ledger.clone())))
+        Ok(self.ledger.latest_checkpoint().map(offered))
     }
 }
 
-/// Brings a checkpoint and the records that lead to it from one ledger into another, up to the last step.
-fn copy(checkpoint: &Checkpoint, from: &Ledger, to: &Ledger) -> Result<Installer, StorageError> {
-    let mut installer = to.installer(checkpoint.manifest().clone())?;
+/// Brings another ledger's checkpoint, and the records that lead to it, into this one, up to the last step.
+fn copy(checkpoint: &Checkpoint, ledger: &Ledger) -> Result<Installer, InstallError> {
+    let mut installer = ledger.installer(checkpoint.manifest().clone())?;
     for (number, chunk) in (0..).zip(checkpoint.chunks(0)) {
         installer.put_chunk(number, chunk?)?;
     }
     let (mut after, upto) = installer.missing_records();
     while after < upto {
-        let records = from.records(after, upto, COPY_BYTES)?;
+        let records = checkpoint.records(after, COPY_BYTES)?;
         after = records.last().map_or(upto, |last| last.revision);
         let bytes: Vec<_> = records.into_iter().map(|record| record.bytes).collect();
         installer.put_records(&bytes)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bursar_net::Refusal;
-use bursar_storage::StorageError;
+use bursar_storage::{StorageError, ledger::InstallError};
 use tokio::sync::watch;
 
 /// Why a node can no longer serve. The process must end: what it holds in memory is no longer what it should be.
@@ -12,6 +12,9 @@ pub enum StopReason {
     /// The disk failed, or what rests on it is damaged or newer than this program.
     #[error("{0}")]
     Storage(StorageError),
+    /// A snapshot of the leader contradicts what rests here, or broke off in its last step.
+    #[error("a snapshot could not be installed: {0}")]
+    Install(InstallError),
     /// A committed entry of the log that this program does not understand.
     #[error("entry {index} of the log cannot be applied: {detail}; run the program that the other nodes run")]
     UnreadableProposal {
@@ -29,7 +32,9 @@ pub enum StopReason {
         detail: String,
     },
     /// The cluster has removed this node.
-    #[error("this node was removed from the cluster; to take the machine in again, start it on a new data directory with a join token")]
+    #[error(
+        "this node was removed from the cluster; to take the machine in again, start it on a new data directory with a join token"
+    )]
     Removed,
     /// Another node refuses this one for good.
     #[error("another node refuses this one: {0}")]

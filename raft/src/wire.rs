@@ -12,8 +12,11 @@ pub(crate) mod forward;
 pub(crate) mod snapshot;
 pub(crate) mod vote;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// The version that this program speaks.
 const VERSION: u8 = 1;
@@ -59,6 +62,17 @@ pub(crate) fn decode<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, WireE
         Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(message),
         _ => Err(malformed("bytes follow it".into())),
     }
+}
+
+/// How long it is until `deadline`, in milliseconds: clocks of two nodes have no common beginning.
+pub(crate) fn remaining_ms(deadline: Instant) -> u64 {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The deadline of one who still waits for `remaining_ms`; not further away than an hour.
+pub(crate) fn deadline_in(remaining_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(remaining_ms).min(Duration::from_secs(3_600))
 }
 
 #[cfg(test)]

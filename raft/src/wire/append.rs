@@ -93,9 +93,7 @@ fn shape(entry: &Entry) -> EntryShape<'_> {
     let payload = match &entry.payload {
         EntryPayload::Blank => PayloadShape::Blank,
         EntryPayload::Normal(proposal) => PayloadShape::Proposal(&proposal.0),
-        EntryPayload::Membership(membership) => {
-            PayloadShape::Membership(Cow::Owned(convert::membership_to_store(membership)))
-        }
+        EntryPayload::Membership(membership) => PayloadShape::Membership(Cow::Owned(convert::membership_to_store(membership))),
     };
     EntryShape { position: convert::position(entry.log_id), payload }
 }
@@ -145,8 +143,7 @@ mod tests {
     fn answers_come_back_as_they_went() {
         let at = convert::log_id(LogPosition { term: 2, leader: 0, index: 7 });
         let vote = convert::vote(log::Vote { term: 3, leader: Some(2), committed: false });
-        let answers =
-            [Ok(None), Ok(Some(at)), Err(StreamAppendError::Conflict(at)), Err(StreamAppendError::HigherVote(vote))];
+        let answers = [Ok(None), Ok(Some(at)), Err(StreamAppendError::Conflict(at)), Err(StreamAppendError::HigherVote(vote))];
         for answer in answers {
             assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));
         }

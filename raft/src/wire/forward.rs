@@ -61,6 +61,10 @@ pub(crate) enum Answer {
         /// Who it was.
         node: u64,
     },
+    /// Nobody else votes, so the leadership cannot be handed over.
+    NobodyElse,
+    /// The question cannot be understood. Nothing was done.
+    NotUnderstood,
     /// This node does not lead. Nothing was done.
     NotLeader,
     /// This node leads, but no quorum has confirmed it lately. Nothing was done.

@@ -3,21 +3,21 @@
 //! ```text
 //! sender                              receiver
 //! Offer {vote, manifest}      ──>
-//!                             <──     Missing {records behind its head, and that head's hash} | Refused {higher vote}
+//!                             <──     Missing {its head}         | Refused {higher vote}
 //! Chunk… Records… Finish      ──>
 //!                             <──     Installed {vote} | Failed {why}
 //! ```
 
 use std::borrow::Cow;
 
-use bursar_domain::{Hash, Revision};
+use bursar_domain::Revision;
 use bursar_storage::log;
 use serde::{Deserialize, Serialize};
 
 /// What the sender says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Send<'a> {
+pub(crate) enum SenderMessage<'a> {
     /// What there is.
     Offer {
         /// The leader's vote.
@@ -48,13 +48,11 @@ pub(crate) struct RecordBytes<'a>(#[serde(borrow, with = "serde_bytes")] pub(cra
 /// What the receiver says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Reply {
+pub(crate) enum ReceiverMessage {
     /// It wants the snapshot, and the records behind its own head.
     Missing {
         /// Its head.
         after: Revision,
-        /// The hash of the record there, where it has one.
-        head: Option<Hash>,
     },
     /// It follows another leader.
     Refused {
@@ -82,13 +80,13 @@ mod tests {
     fn chunks_and_records_travel_as_raw_bytes() {
         let bytes = [0xff; 300];
         let messages = [
-            Send::Chunk { number: 3, bytes: Cow::Borrowed(&bytes) },
-            Send::Records(vec![RecordBytes(Cow::Borrowed(&bytes)), RecordBytes(Cow::Borrowed(&bytes[..7]))]),
+            SenderMessage::Chunk { number: 3, bytes: Cow::Borrowed(&bytes) },
+            SenderMessage::Records(vec![RecordBytes(Cow::Borrowed(&bytes)), RecordBytes(Cow::Borrowed(&bytes[..7]))]),
         ];
         for message in messages {
             let encoded = encode(&message);
             assert!(encoded.len() < 400, "{} bytes", encoded.len());
-            assert_eq!(decode::<Send<'_>>(&encoded), Ok(message));
+            assert_eq!(decode::<SenderMessage<'_>>(&encoded), Ok(message));
         }
     }
 }

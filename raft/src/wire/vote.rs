@@ -90,11 +90,7 @@ impl From<VoteResponse<TypeConfig>> for Ballot {
 
 impl From<Ballot> for VoteResponse<TypeConfig> {
     fn from(ballot: Ballot) -> Self {
-        Self {
-            vote: convert::vote(ballot.vote),
-            vote_granted: ballot.granted,
-            last_log_id: ballot.last.map(convert::log_id),
-        }
+        Self { vote: convert::vote(ballot.vote), vote_granted: ballot.granted, last_log_id: ballot.last.map(convert::log_id) }
     }
 }
 
@@ -118,14 +114,12 @@ impl From<TransferLeaderResponse<TypeConfig>> for Answer {
     fn from(response: TransferLeaderResponse<TypeConfig>) -> Self {
         match response {
             Ok(()) => Self::TransferTaken,
-            Err(TransferLeaderError::VoteChanged { expected, actual }) => Self::TransferVoteChanged {
-                expected: convert::vote_to_store(expected),
-                actual: convert::vote_to_store(actual),
-            },
-            Err(TransferLeaderError::LogNotFlushed { expected, actual }) => Self::TransferLogBehind {
-                expected: expected.map(convert::position),
-                actual: actual.map(convert::position),
-            },
+            Err(TransferLeaderError::VoteChanged { expected, actual }) => {
+                Self::TransferVoteChanged { expected: convert::vote_to_store(expected), actual: convert::vote_to_store(actual) }
+            }
+            Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
+                Self::TransferLogBehind { expected: expected.map(convert::position), actual: actual.map(convert::position) }
+            }
         }
     }
 }
@@ -143,10 +137,9 @@ impl Answer {
     pub(crate) fn into_transfer_response(self) -> Option<TransferLeaderResponse<TypeConfig>> {
         match self {
             Self::TransferTaken => Some(Ok(())),
-            Self::TransferVoteChanged { expected, actual } => Some(Err(TransferLeaderError::VoteChanged {
-                expected: convert::vote(expected),
-                actual: convert::vote(actual),
-            })),
+            Self::TransferVoteChanged { expected, actual } => {
+                Some(Err(TransferLeaderError::VoteChanged { expected: convert::vote(expected), actual: convert::vote(actual) }))
+            }
             Self::TransferLogBehind { expected, actual } => Some(Err(TransferLeaderError::LogNotFlushed {
                 expected: expected.map(convert::log_id),
                 actual: actual.map(convert::log_id),
