@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 use super::config::{CONFIG_FILE, Config, ConfigError};
 
 const IDENTITY_FILE: &str = "identity.toml";
-const CA_FILE: &str = "ca.crt";
+pub const CA_FILE: &str = "ca.crt";
 const CERTIFICATE_FILE: &str = "node.crt";
 const KEY_FILE: &str = "node.key";
 const CLUSTER_KEY_FILE: &str = "cluster.key";
