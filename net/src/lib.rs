@@ -1,1 +1,62 @@
 //! The parts of Bursar that touch the world, each a trait with a real form.
+//!
+//! Everything above takes these parts as arguments, so that a simulator can run the same code with
+//! parts of its own:
+//!
+//! | part | trait | real form |
+//! |---|---|---|
+//! | time of day | [`WallClock`] | [`SystemClock`] |
+//! | randomness | [`Entropy`] | [`SystemEntropy`] |
+//! | connections | [`Network`], [`Listener`] | [`TcpNetwork`] |
+//! | identities on connections | [`Acceptor`], [`Connector`], [`PinnedConnector`] | [`TlsAcceptor`], [`TlsConnector`], [`TlsPinnedConnector`] |
+//! | blocking work | [`Blocking`], [`Worker`] | [`ThreadBlocking`] |
+//! | small files | [`Files`] | [`DiskFiles`] |
+//!
+//! On them stands what nodes speak with each other. A connection is dialled ([`Dialer`]) and
+//! accepted ([`serve_peers`]) over TLS, opens with a [`Hello`] that names both ends and the
+//! [`Lane`] it is for, and then carries frames ([`FrameReader`], [`FrameWriter`]) or questions and
+//! answers ([`Caller`], [`answer`]). [`serve`] is the accept loop of every port, HTTP included.
+//!
+//! Spans of time are measured with [`tokio::time::Instant`], which a simulation can pause.
+
+mod address;
+mod blocking;
+mod call;
+mod clock;
+mod connections;
+mod dial;
+mod entropy;
+mod files;
+pub mod frame;
+mod handshake;
+mod identity;
+mod network;
+mod peer_server;
+mod server;
+mod shutdown;
+pub mod tls;
+
+pub use address::{Address, AddressError};
+pub use blocking::{Blocking, Job, JobLost, ThreadBlocking, Worker};
+pub use call::{AnswerError, CallError, Caller, answer};
+pub use clock::{SystemClock, WallClock};
+pub use connections::{ConnectionCounts, ConnectionLimits, ConnectionMeter};
+pub use dial::{DialError, Dialer, JoinDialer, Link};
+pub use entropy::{Entropy, SystemEntropy};
+pub use files::{DiskFiles, FileError, FileLock, Files};
+pub use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter};
+pub use handshake::{
+    Admission, HandshakeError, Hello, HelloReply, Lane, LocalNode, PROTOCOL, Refusal, RefusalCode,
+    introduce, receive_hello,
+};
+pub use identity::{ClusterId, IdentityError, Member, PeerIdentity, Role, StoreId};
+pub use network::{BoxedStream, ByteStream, Listener, Network, TcpNetwork};
+pub use peer_server::{LaneHandler, PeerPort, serve_peers};
+pub use server::{Connection, ConnectionHandler, serve};
+pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
+pub use tls::{
+    Acceptor, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest,
+    ClusterKey, Connector, Credentials, Fingerprint, IssuedCertificate, LeafProfile, NodeKey,
+    PinnedConnector, SealError, Secured, SubjectName, TlsAcceptor, TlsConnector,
+    TlsPinnedConnector,
+};

@@ -1,0 +1,160 @@
+//! Work that blocks its thread: disk, password hashing, large encodings.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// A piece of blocking work.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs blocking work away from the tasks that must stay responsive.
+pub trait Blocking: Send + Sync + 'static {
+    /// Runs `job` on its own, with no order towards other jobs.
+    fn spawn(&self, job: Job);
+
+    /// Makes a worker called `name` in logs and debuggers.
+    fn worker(&self, name: &str) -> Arc<dyn Worker>;
+}
+
+/// Runs its jobs one after another, in the order of submission.
+///
+/// A job that panics ends its worker: what was submitted behind it relied on its effect, so it is
+/// dropped without being run. Submitting never waits; how much may be under way is for the
+/// submitter to bound.
+pub trait Worker: Send + Sync + 'static {
+    /// Queues `job` behind all that were submitted before.
+    fn submit(&self, job: Job);
+}
+
+/// The job panicked, or was dropped unrun because a job before it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a blocking job was lost: it, or one before it on the same worker, panicked")]
+pub struct JobLost;
+
+impl dyn Blocking + '_ {
+    /// Runs `work` and hands back what it returns. Dropping the future does not stop work that has
+    /// begun.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, JobLost>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (job, value) = job_with_value(work);
+        self.spawn(job);
+        value.await.map_err(|_| JobLost)
+    }
+}
+
+impl dyn Worker + '_ {
+    /// Runs `work` behind all that was submitted before and hands back what it returns. Dropping
+    /// the future does not take it back.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, JobLost>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (job, value) = job_with_value(work);
+        self.submit(job);
+        value.await.map_err(|_| JobLost)
+    }
+}
+
+fn job_with_value<T, F>(work: F) -> (Job, oneshot::Receiver<T>)
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let job = Box::new(move || {
+        // Nobody waiting any more is no failure of the work.
+        let _ = sender.send(work());
+    });
+    (job, receiver)
+}
+
+/// Real threads: tokio's blocking pool for single jobs, a thread of its own for each worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadBlocking;
+
+impl Blocking for ThreadBlocking {
+    fn spawn(&self, job: Job) {
+        tokio::task::spawn_blocking(job);
+    }
+
+    fn worker(&self, name: &str) -> Arc<dyn Worker> {
+        Arc::new(ThreadWorker::start(name))
+    }
+}
+
+/// One thread, which ends after the last job once the worker is dropped.
+struct ThreadWorker {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl ThreadWorker {
+    fn start(name: &str) -> Self {
+        let (jobs, submitted) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                for job in submitted {
+                    job();
+                }
+            })
+            .expect("the operating system starts a thread while the process starts up");
+        Self { jobs }
+    }
+}
+
+impl Worker for ThreadWorker {
+    fn submit(&self, job: Job) {
+        // After a panic nobody receives: the job is dropped here, and with it the sender that its
+        // submitter waits on.
+        let _ = self.jobs.send(job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_keeps_the_order_of_submission() {
+        let worker = ThreadBlocking.worker("ordered");
+        let (seen, order) = mpsc::channel();
+        for number in 0..1000 {
+            let seen = seen.clone();
+            worker.submit(Box::new(move || seen.send(number).unwrap()));
+        }
+        worker.run(|| ()).await.unwrap();
+        drop(seen);
+        assert_eq!(
+            order.iter().collect::<Vec<_>>(),
+            (0..1000).collect::<Vec<_>>()
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_submitted_before_the_last_handle_dropped_is_still_run() {
+        let worker = ThreadBlocking.worker("dropped");
+        let (done, finished) = oneshot::channel();
+        worker.submit(Box::new(|| done.send(7).unwrap()));
+        drop(worker);
+        assert_eq!(finished.await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn nothing_runs_behind_a_panic() {
+        let worker = ThreadBlocking.worker("panicking");
+        let lost = worker.run(|| panic!("planted")).await;
+        assert_eq!(lost, Err::<(), _>(JobLost));
+        assert_eq!(worker.run(|| 1).await, Err(JobLost));
+    }
+
+    #[tokio::test]
+    async fn a_single_job_hands_back_its_value() {
+        let blocking: &dyn Blocking = &ThreadBlocking;
+        assert_eq!(blocking.run(|| 6 * 7).await, Ok(42));
+    }
+}

@@ -1,0 +1,112 @@
+//! Small files that a node keeps about itself: identity, keys, configuration, locks.
+//!
+//! These calls block. A node makes them while it starts, or through [`crate::Blocking`].
+
+mod disk;
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use disk::DiskFiles;
+
+/// A tree of files.
+pub trait Files: Send + Sync + 'static {
+    /// The whole of a file that has at most `bytes_max` bytes.
+    fn read(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError>;
+
+    /// Like [`Files::read`], for a file with a secret: refused when anybody but its owner has any
+    /// right to it.
+    fn read_private(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError>;
+
+    /// Puts `contents` at `path`, for the owner alone. Whatever fails and whenever the power is
+    /// cut, the file holds all of the old or all of the new; on return the new is durable. One
+    /// writer a path at a time.
+    fn write_atomic(&self, path: &Path, contents: &[u8]) -> Result<(), FileError>;
+
+    /// Whether there is a file or directory at `path`.
+    fn exists(&self, path: &Path) -> Result<bool, FileError>;
+
+    /// The names in a directory, sorted. A power cut during [`Files::write_atomic`] may leave a
+    /// name that ends in `.aside`.
+    fn list(&self, directory: &Path) -> Result<Vec<OsString>, FileError>;
+
+    /// Makes a directory for the owner alone, and its parents where they are missing. One that
+    /// exists is left as it is.
+    fn create_directory(&self, directory: &Path) -> Result<(), FileError>;
+
+    /// Removes a file, durably.
+    fn remove(&self, path: &Path) -> Result<(), FileError>;
+
+    /// Locks the file at `path`, made where it is missing, until the lock is dropped or the process
+    /// ends.
+    fn lock(&self, path: &Path) -> Result<FileLock, FileError>;
+}
+
+/// Holds a file locked for as long as it lives.
+#[must_use = "dropping the lock unlocks the file"]
+pub struct FileLock {
+    _held: Box<dyn Any + Send + Sync>,
+}
+
+impl FileLock {
+    /// Wraps whatever unlocks when it is dropped.
+    pub fn new(held: impl Any + Send + Sync) -> Self {
+        Self {
+            _held: Box::new(held),
+        }
+    }
+}
+
+/// What can go wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Nothing is there.
+    #[error("{} does not exist", path.display())]
+    NotFound {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// More than the reader takes.
+    #[error("{} is larger than the {bytes_max} bytes that it may have", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The bound, in bytes.
+        bytes_max: usize,
+    },
+    /// A secret that others than its owner may read or replace.
+    #[error("{0} is open to others (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
+    LooseMode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Somebody else holds the lock.
+    #[error("{} is held by {}: stop it first, or choose another directory", path.display(), holder(*pid))]
+    Locked {
+        /// The locked file.
+        path: PathBuf,
+        /// The process that holds it, where the file tells.
+        pid: Option<u32>,
+    },
+    /// The operating system failed us.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!("pid {pid}"),
+        None => "another process".to_owned(),
+    }
+}

@@ -1,0 +1,161 @@
+//! Connections that are secured: what a port and a dialler need to know of TLS.
+//!
+//! The handshake is a part like network and clock, so that a simulation, whose every byte follows
+//! from its seed, can attest identities without real keys.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ServerConfig};
+
+use super::configuration::{https_server, joining_client, peer_client, peer_server};
+use super::credentials::CertificateFacts;
+use super::{CertificateError, Credentials, Fingerprint};
+use crate::{BoxedStream, PeerIdentity, WallClock};
+
+/// Secures connections that come in.
+#[async_trait]
+pub trait Acceptor: Send + Sync + 'static {
+    /// Completes the handshake on a new connection.
+    async fn accept(&self, stream: BoxedStream) -> io::Result<Secured>;
+}
+
+/// Secures connections to nodes of the own cluster.
+#[async_trait]
+pub trait Connector: Send + Sync + 'static {
+    /// Completes the handshake with exactly `peer`, and nobody else who may answer there.
+    async fn connect(&self, stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream>;
+}
+
+/// Secures connections of a node that has no certificate yet.
+#[async_trait]
+pub trait PinnedConnector: Send + Sync + 'static {
+    /// Completes the handshake with any node that was certified by the authority with this
+    /// fingerprint, and tells which it is.
+    async fn connect_pinned(
+        &self,
+        stream: BoxedStream,
+        authority: Fingerprint,
+    ) -> io::Result<(BoxedStream, PeerIdentity)>;
+}
+
+/// A connection past its handshake.
+pub struct Secured {
+    /// Its bytes, in clear.
+    pub stream: BoxedStream,
+    /// Whom the other side's certificate attests; nobody where it showed none.
+    pub peer: Option<PeerIdentity>,
+}
+
+/// TLS for a port.
+pub struct TlsAcceptor {
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+impl TlsAcceptor {
+    /// For the port between nodes: certificates of the cluster are verified where they are shown,
+    /// none is required.
+    pub fn for_peers(
+        credentials: &Credentials,
+        clock: Arc<dyn WallClock>,
+    ) -> Result<Self, CertificateError> {
+        Ok(Self::new(peer_server(credentials, clock)?))
+    }
+
+    /// For people, devices and the console: HTTPS, without client certificates.
+    pub fn for_https(
+        credentials: &Credentials,
+        clock: Arc<dyn WallClock>,
+    ) -> Result<Self, CertificateError> {
+        Ok(Self::new(https_server(credentials, clock)?))
+    }
+
+    fn new(config: ServerConfig) -> Self {
+        Self {
+            acceptor: Arc::new(config).into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Acceptor for TlsAcceptor {
+    async fn accept(&self, stream: BoxedStream) -> io::Result<Secured> {
+        let stream = self.acceptor.accept(stream).await?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let peer = certificates
+            .and_then(<[_]>::first)
+            .map(identity_of)
+            .transpose()?;
+        Ok(Secured {
+            stream: Box::new(stream),
+            peer,
+        })
+    }
+}
+
+/// TLS towards nodes of the own cluster.
+pub struct TlsConnector {
+    connector: tokio_rustls::TlsConnector,
+}
+
+impl TlsConnector {
+    /// Connects as the node that `credentials` attest.
+    pub fn new(
+        credentials: &Credentials,
+        clock: Arc<dyn WallClock>,
+    ) -> Result<Self, CertificateError> {
+        Ok(Self {
+            connector: Arc::new(peer_client(credentials, clock)?).into(),
+        })
+    }
+}
+
+#[async_trait]
+impl Connector for TlsConnector {
+    async fn connect(&self, stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream> {
+        let name = ServerName::try_from(peer.to_string()).map_err(io::Error::other)?;
+        Ok(Box::new(self.connector.connect(name, stream).await?))
+    }
+}
+
+/// TLS towards a cluster of which only the authority's fingerprint is known.
+pub struct TlsPinnedConnector {
+    clock: Arc<dyn WallClock>,
+}
+
+impl TlsPinnedConnector {
+    /// Judges the validity of certificates by `clock`.
+    pub fn new(clock: Arc<dyn WallClock>) -> Self {
+        Self { clock }
+    }
+}
+
+#[async_trait]
+impl PinnedConnector for TlsPinnedConnector {
+    async fn connect_pinned(
+        &self,
+        stream: BoxedStream,
+        authority: Fingerprint,
+    ) -> io::Result<(BoxedStream, PeerIdentity)> {
+        let config: Arc<ClientConfig> = joining_client(authority, Arc::clone(&self.clock)).into();
+        // Not sent, not verified: the pin decides.
+        let name = ServerName::try_from("bursar").expect("a label is a DNS name");
+        let stream = tokio_rustls::TlsConnector::from(config)
+            .connect(name, stream)
+            .await?;
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = certificates
+            .first()
+            .ok_or_else(|| io::Error::other("the server shows no certificate"))?;
+        let peer = identity_of(certificate)?;
+        Ok((Box::new(stream), peer))
+    }
+}
+
+fn identity_of(certificate: &CertificateDer<'_>) -> io::Result<PeerIdentity> {
+    let facts = CertificateFacts::from_der(certificate)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(facts.identity)
+}

@@ -1,0 +1,119 @@
+//! What a node shows of itself, and what can be read from a certificate.
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use rcgen::PublicKeyData;
+
+use super::{CertificateError, NodeKey};
+use crate::PeerIdentity;
+use crate::identity::IDENTITY_SUFFIX;
+
+/// A node's certificate and key, and the authority that it trusts.
+pub struct Credentials {
+    pub(super) certificate: CertificateDer<'static>,
+    pub(super) authority: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    facts: CertificateFacts,
+}
+
+impl Credentials {
+    /// Reads a node's certificate and the authority's, both PEM, and checks that the first belongs
+    /// to `key`.
+    pub fn new(
+        certificate_pem: &str,
+        authority_pem: &str,
+        key: &NodeKey,
+    ) -> Result<Self, CertificateError> {
+        let certificate = certificate_from_pem(certificate_pem)?;
+        let authority = certificate_from_pem(authority_pem)?;
+        let facts = CertificateFacts::from_der(&certificate)?;
+        if parse(&certificate)?.public_key().raw != key.pair.subject_public_key_info() {
+            return Err(CertificateError::ForeignKey);
+        }
+        Ok(Self {
+            certificate,
+            authority,
+            key: key.to_der(),
+            facts,
+        })
+    }
+
+    /// What the node's certificate says.
+    pub fn facts(&self) -> &CertificateFacts {
+        &self.facts
+    }
+
+    /// The chain as it is shown to others: the authority is part of it, for those who pin it.
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![self.certificate.clone(), self.authority.clone()]
+    }
+
+    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
+    }
+}
+
+/// What a node's certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whom it attests.
+    pub identity: PeerIdentity,
+    /// From when it is valid, in seconds since 1970.
+    pub not_before_unix_s: i64,
+    /// Until when it is valid, in seconds since 1970.
+    pub not_after_unix_s: i64,
+}
+
+impl CertificateFacts {
+    /// Reads a node's certificate from PEM. Whether anybody vouches for it is not looked at.
+    pub fn from_pem(pem: &str) -> Result<Self, CertificateError> {
+        Self::from_der(&certificate_from_pem(pem)?)
+    }
+
+    /// Reads a node's certificate from DER. Whether anybody vouches for it is not looked at.
+    pub(super) fn from_der(der: &CertificateDer<'_>) -> Result<Self, CertificateError> {
+        let certificate = parse(der)?;
+        Ok(Self {
+            identity: identity_of(&certificate)?,
+            not_before_unix_s: certificate.validity().not_before.timestamp(),
+            not_after_unix_s: certificate.validity().not_after.timestamp(),
+        })
+    }
+}
+
+pub(super) fn certificate_from_pem(pem: &str) -> Result<CertificateDer<'static>, CertificateError> {
+    CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| CertificateError::unusable("read a certificate", error))
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
+    let (_, certificate) = X509Certificate::from_der(der)
+        .map_err(|error| CertificateError::unusable("read a certificate", error))?;
+    Ok(certificate)
+}
+
+/// The one node that a certificate names. Two would let its holder choose.
+fn identity_of(certificate: &X509Certificate<'_>) -> Result<PeerIdentity, CertificateError> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|error| CertificateError::unusable("read the names of a certificate", error))?
+        .map(|extension| extension.value.general_names.as_slice())
+        .unwrap_or_default();
+    let identities: Vec<&str> = names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) if name.ends_with(IDENTITY_SUFFIX) => Some(*name),
+            _ => None,
+        })
+        .collect();
+    match identities.as_slice() {
+        [identity] => Ok(identity.parse()?),
+        _ => Err(CertificateError::IdentityCount {
+            count: identities.len(),
+        }),
+    }
+}
