@@ -1,1 +1,11 @@
-//! The program.
+//! The Bursar program: where the parts are put together.
+//!
+//! Everything that does work lives in the crates below; here stand the composition roots (an authority node, the demo), the
+//! files that a node keeps about itself, and the offline doctor.
+
+pub mod arguments;
+pub mod authority;
+pub mod demo;
+pub mod doctor;
+pub mod license;
+pub mod logging;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest host name that DNS can carry.
 const HOST_LENGTH_MAX: usize = 253;
 
-/// A host — name, IPv4 or IPv6 — and a port. Its text form is `host:port`, with IPv6 in brackets:
+/// A host (name, IPv4 or IPv6) and a port. Its text form is `host:port`, with IPv6 in brackets:
 /// `[::1]:4283`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
@@ -36,9 +36,7 @@ pub enum AddressError {
         length: usize,
     },
     /// A character that neither a host name nor an IPv4 address has.
-    #[error(
-        "the host of an address holds letters, digits, dots, hyphens and underscores, not {character:?}"
-    )]
+    #[error("the host of an address holds letters, digits, dots, hyphens, underscores, not {character:?}")]
     HostCharacter {
         /// The first offending character.
         character: char,
@@ -52,10 +50,7 @@ impl Address {
     /// Puts an address together from its parts; `host` is written without brackets.
     pub fn new(host: &str, port: u16) -> Result<Self, AddressError> {
         check_host(host)?;
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { host: host.to_owned(), port })
     }
 
     /// Host name or IP address, IPv6 without brackets.
@@ -71,10 +66,7 @@ impl Address {
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
-        Self {
-            host: address.ip().to_string(),
-            port: address.port(),
-        }
+        Self { host: address.ip().to_string(), port: address.port() }
     }
 }
 
@@ -94,16 +86,11 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (host, port) = match text.strip_prefix('[') {
             Some(bracketed) => {
-                let (host, port) = bracketed
-                    .split_once(']')
-                    .ok_or(AddressError::Ipv6Malformed)?;
+                let (host, port) = bracketed.split_once(']').ok_or(AddressError::Ipv6Malformed)?;
                 if !host.contains(':') {
                     return Err(AddressError::Ipv6Malformed);
                 }
-                (
-                    host,
-                    port.strip_prefix(':').ok_or(AddressError::PortMissing)?,
-                )
+                (host, port.strip_prefix(':').ok_or(AddressError::PortMissing)?)
             }
             None => text.rsplit_once(':').ok_or(AddressError::PortMissing)?,
         };
@@ -143,9 +130,7 @@ fn check_host(host: &str) -> Result<(), AddressError> {
             Err(_) => Err(AddressError::Ipv6Malformed),
         };
     }
-    match host.chars().find(|character| {
-        !(character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_'))
-    }) {
+    match host.chars().find(|character| !(character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_'))) {
         Some(character) => Err(AddressError::HostCharacter { character }),
         None => Ok(()),
     }
@@ -157,13 +142,7 @@ mod tests {
 
     #[test]
     fn names_and_both_kinds_of_ip_read_back_as_written() {
-        for text in [
-            "authority-1.example.org:4283",
-            "10.0.0.7:4285",
-            "[::1]:4283",
-            "[fe80::1:2]:0",
-            "node_1:65535",
-        ] {
+        for text in ["authority-1.example.org:4283", "10.0.0.7:4285", "[::1]:4283", "[fe80::1:2]:0", "node_1:65535"] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
         }
@@ -183,13 +162,7 @@ mod tests {
         assert_eq!(refused("[::1:4283"), AddressError::Ipv6Malformed);
         assert_eq!(refused("[example.org]:80"), AddressError::Ipv6Malformed);
         assert_eq!(refused("[::zz]:80"), AddressError::Ipv6Malformed);
-        assert_eq!(
-            refused("a b:80"),
-            AddressError::HostCharacter { character: ' ' }
-        );
-        assert_eq!(
-            refused(&format!("{}:80", "a".repeat(254))),
-            AddressError::HostTooLong { length: 254 }
-        );
+        assert_eq!(refused("a b:80"), AddressError::HostCharacter { character: ' ' });
+        assert_eq!(refused(&format!("{}:80", "a".repeat(254))), AddressError::HostTooLong { length: 254 });
     }
 }

@@ -129,10 +129,7 @@ mod tests {
         }
         worker.run(|| ()).await.unwrap();
         drop(seen);
-        assert_eq!(
-            order.iter().collect::<Vec<_>>(),
-            (0..1000).collect::<Vec<_>>()
-        );
+        assert_eq!(order.iter().collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
     }
 
     #[tokio::test]

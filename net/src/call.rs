@@ -20,9 +20,7 @@ const NUMBER_BYTES: usize = 8;
 
 fn split_number(mut payload: Bytes) -> Result<(u64, Bytes), FrameError> {
     if payload.len() < NUMBER_BYTES {
-        return Err(FrameError::Malformed {
-            reason: "it is too short for the number of its call".to_owned(),
-        });
+        return Err(FrameError::Malformed { reason: "it is too short for the number of its call".to_owned() });
     }
     let number = payload.get_u64();
     Ok((number, payload))

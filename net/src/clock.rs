@@ -25,9 +25,7 @@ impl WallClock for SystemClock {
     fn now_unix_ms(&self) -> u64 {
         // A clock before 1970 is a broken clock; 0 is the least wrong answer that certificates will
         // still refuse.
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
     }
 }

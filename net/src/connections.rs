@@ -81,11 +81,7 @@ impl ConnectionMeter {
     }
 
     /// Takes a place for a connection from `address`, or counts it as refused.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        address: IpAddr,
-        limits: &ConnectionLimits,
-    ) -> Option<ConnectionPlace> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, limits: &ConnectionLimits) -> Option<ConnectionPlace> {
         let counter = self.with_open(|open| {
             if open.total >= limits.max_connections {
                 return Err(&self.refused_full);
@@ -101,10 +97,7 @@ impl ConnectionMeter {
         let let_in = counter.is_ok();
         let (Ok(counter) | Err(counter)) = counter;
         counter.fetch_add(1, Ordering::Relaxed);
-        let_in.then(|| ConnectionPlace {
-            meter: Arc::clone(self),
-            address,
-        })
+        let_in.then(|| ConnectionPlace { meter: Arc::clone(self), address })
     }
 
     pub(crate) fn count_failed_handshake(&self) {

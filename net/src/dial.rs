@@ -7,9 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::frame::{FrameError, FrameReader, FrameWriter, frames};
-use crate::handshake::{
-    HANDSHAKE_BYTES_MAX, HandshakeError, Hello, Lane, LocalNode, PROTOCOL, Refusal, introduce,
-};
+use crate::handshake::{HANDSHAKE_BYTES_MAX, HandshakeError, Hello, Lane, LocalNode, PROTOCOL, Refusal, introduce};
 use crate::tls::{Connector, Fingerprint, PinnedConnector};
 use crate::{Address, BoxedStream, Member, Network, PeerIdentity, StoreId};
 
@@ -54,7 +52,8 @@ pub enum DialError {
     },
     /// The node runs on another store than it was admitted on.
     #[error(
-        "{to} at {address} answers from store {found}, it was admitted on store {expected}: remove it and let it join under a new id"
+        "{to} at {address} answers from store {found}, it was admitted on store {expected}: \
+         remove it and let it join under a new id"
     )]
     WrongStore {
         /// Where the node was looked for.
@@ -110,18 +109,12 @@ impl Dialer {
     ) -> Result<Link, DialError> {
         let dialled = async {
             let stream = connect(self.network.as_ref(), address).await?;
-            let peer = PeerIdentity {
-                member: to,
-                cluster: self.me.cluster.clone(),
-            };
+            let peer = PeerIdentity { member: to, cluster: self.me.cluster.clone() };
             let stream = self
                 .connector
                 .connect(stream, &peer)
                 .await
-                .map_err(|source| DialError::Tls {
-                    address: address.clone(),
-                    source,
-                })?;
+                .map_err(|source| DialError::Tls { address: address.clone(), source })?;
             let hello = Hello {
                 protocol: PROTOCOL,
                 cluster: self.me.cluster.clone(),
@@ -153,22 +146,14 @@ pub struct JoinDialer {
 impl JoinDialer {
     /// Calls whichever authority node answers at `address`, as long as its cluster's certificate
     /// authority has this fingerprint. `after` bounds everything until its welcome.
-    pub async fn dial_pinned(
-        &self,
-        address: &Address,
-        authority: Fingerprint,
-        after: Duration,
-    ) -> Result<Link, DialError> {
+    pub async fn dial_pinned(&self, address: &Address, authority: Fingerprint, after: Duration) -> Result<Link, DialError> {
         let dialled = async {
             let stream = connect(self.network.as_ref(), address).await?;
             let (stream, peer) = self
                 .connector
                 .connect_pinned(stream, authority)
                 .await
-                .map_err(|source| DialError::Tls {
-                    address: address.clone(),
-                    source,
-                })?;
+                .map_err(|source| DialError::Tls { address: address.clone(), source })?;
             let hello = Hello {
                 protocol: PROTOCOL,
                 cluster: peer.cluster.clone(),
@@ -185,13 +170,7 @@ impl JoinDialer {
 }
 
 async fn connect(network: &dyn Network, address: &Address) -> Result<BoxedStream, DialError> {
-    network
-        .connect(address)
-        .await
-        .map_err(|source| DialError::Unreachable {
-            address: address.clone(),
-            source,
-        })
+    network.connect(address).await.map_err(|source| DialError::Unreachable { address: address.clone(), source })
 }
 
 async fn greet(
@@ -202,40 +181,20 @@ async fn greet(
     frame_bytes_max: usize,
 ) -> Result<Link, DialError> {
     let (mut reader, mut writer) = frames(stream, HANDSHAKE_BYTES_MAX);
-    let store = introduce(&mut reader, &mut writer, hello)
-        .await
-        .map_err(|error| failed_greeting(address, error))?;
+    let store = introduce(&mut reader, &mut writer, hello).await.map_err(|error| failed_greeting(address, error))?;
     reader.set_bytes_max(frame_bytes_max);
     writer.set_bytes_max(frame_bytes_max);
-    Ok(Link {
-        peer,
-        store,
-        reader,
-        writer,
-    })
+    Ok(Link { peer, store, reader, writer })
 }
 
 fn failed_greeting(address: &Address, error: HandshakeError) -> DialError {
     let address = address.clone();
     match error {
         HandshakeError::Refused(refusal) => DialError::Refused { address, refusal },
-        HandshakeError::WrongStore {
-            to,
-            expected,
-            found,
-        } => DialError::WrongStore {
-            address,
-            to,
-            expected,
-            found,
-        },
+        HandshakeError::WrongStore { to, expected, found } => DialError::WrongStore { address, to, expected, found },
         // In TLS 1.3 the server's verdict on our certificate comes after our side of the handshake
         // is done.
-        HandshakeError::Frame(FrameError::Io(source))
-            if source
-                .get_ref()
-                .is_some_and(|inner| inner.is::<rustls::Error>()) =>
-        {
+        HandshakeError::Frame(FrameError::Io(source)) if source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
             DialError::Tls { address, source }
         }
         HandshakeError::Frame(source) => DialError::Handshake { address, source },
@@ -247,10 +206,5 @@ async fn within(
     address: &Address,
     dialled: impl Future<Output = Result<Link, DialError>>,
 ) -> Result<Link, DialError> {
-    timeout(after, dialled).await.unwrap_or_else(|_elapsed| {
-        Err(DialError::Timeout {
-            address: address.clone(),
-            after,
-        })
-    })
+    timeout(after, dialled).await.unwrap_or_else(|_elapsed| Err(DialError::Timeout { address: address.clone(), after }))
 }

@@ -26,9 +26,7 @@ pub struct SystemEntropy {
 impl SystemEntropy {
     /// Opens nothing and cannot fail: the operating system is asked at each fill.
     pub fn new() -> Self {
-        Self {
-            random: SystemRandom::new(),
-        }
+        Self { random: SystemRandom::new() }
     }
 }
 
@@ -42,9 +40,7 @@ impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         // getrandom(2) fails only on kernels that do not have it; going on with anything else would
         // be guessable.
-        self.random
-            .fill(bytes)
-            .expect("the operating system provides randomness");
+        self.random.fill(bytes).expect("the operating system provides randomness");
     }
 }
 

@@ -16,8 +16,7 @@ pub trait Files: Send + Sync + 'static {
     /// The whole of a file that has at most `bytes_max` bytes.
     fn read(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError>;
 
-    /// Like [`Files::read`], for a file with a secret: refused when anybody but its owner has any
-    /// right to it.
+    /// Like [`Files::read`], for a file with a secret: refused when its mode is looser than 0600.
     fn read_private(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError>;
 
     /// Puts `contents` at `path`, for the owner alone. Whatever fails and whenever the power is
@@ -53,9 +52,7 @@ pub struct FileLock {
 impl FileLock {
     /// Wraps whatever unlocks when it is dropped.
     pub fn new(held: impl Any + Send + Sync) -> Self {
-        Self {
-            _held: Box::new(held),
-        }
+        Self { _held: Box::new(held) }
     }
 }
 
@@ -77,7 +74,7 @@ pub enum FileError {
         bytes_max: usize,
     },
     /// A secret that others than its owner may read or replace.
-    #[error("{0} is open to others (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
+    #[error("{0} has mode {mode:04o}, looser than 0600: run `chmod 600 {0}`", path.display())]
     LooseMode {
         /// The file.
         path: PathBuf,
@@ -85,7 +82,8 @@ pub enum FileError {
         mode: u32,
     },
     /// Somebody else holds the lock.
-    #[error("{} is held by {}: stop it first, or choose another directory", path.display(), holder(*pid))]
+    #[error("{} is held by {}: stop it first, or choose another directory",
+        path.display(), holder(*pid))]
     Locked {
         /// The locked file.
         path: PathBuf,

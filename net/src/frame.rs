@@ -53,9 +53,7 @@ pub enum FrameError {
         bytes_max: usize,
     },
     /// A peer that speaks something else, or something newer.
-    #[error(
-        "a frame has version {version}, this node speaks version {FRAME_VERSION}: upgrade the older of the two"
-    )]
+    #[error("a frame has version {version}, this node speaks {FRAME_VERSION}: upgrade the older of the two")]
     UnknownVersion {
         /// The version that came.
         version: u8,
@@ -85,25 +83,17 @@ impl From<io::Error> for FrameError {
 
 /// Encodes `message` as MessagePack with named fields.
 pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Bytes, FrameError> {
-    rmp_serde::to_vec_named(message)
-        .map(Bytes::from)
-        .map_err(|error| FrameError::Malformed {
-            reason: error.to_string(),
-        })
+    rmp_serde::to_vec_named(message).map(Bytes::from).map_err(|error| FrameError::Malformed { reason: error.to_string() })
 }
 
 /// Decodes one MessagePack value that is the whole of `payload`.
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
     let mut decoder = rmp_serde::Deserializer::new(io::Cursor::new(payload));
     decoder.set_max_depth(DEPTH_MAX);
-    let message = T::deserialize(&mut decoder).map_err(|error| FrameError::Malformed {
-        reason: error.to_string(),
-    })?;
+    let message = T::deserialize(&mut decoder).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
     let left_over = payload.len() as u64 - decoder.position();
     if left_over > 0 {
-        return Err(FrameError::Malformed {
-            reason: format!("{left_over} bytes follow the message"),
-        });
+        return Err(FrameError::Malformed { reason: format!("{left_over} bytes follow the message") });
     }
     Ok(message)
 }
@@ -111,10 +101,7 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
 /// Makes frames of a stream's both directions.
 pub fn frames(stream: BoxedStream, bytes_max: usize) -> (FrameReader, FrameWriter) {
     let (read, write) = tokio::io::split(stream);
-    (
-        FrameReader::new(read, bytes_max),
-        FrameWriter::new(write, bytes_max),
-    )
+    (FrameReader::new(read, bytes_max), FrameWriter::new(write, bytes_max))
 }
 
 /// Receives frames.
@@ -127,11 +114,7 @@ pub struct FrameReader<R = ReadHalf<BoxedStream>> {
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads from `stream`, refusing payloads above `bytes_max`.
     pub fn new(stream: R, bytes_max: usize) -> Self {
-        Self {
-            stream,
-            received: BytesMut::new(),
-            bytes_max,
-        }
+        Self { stream, received: BytesMut::new(), bytes_max }
     }
 
     /// Sets the bound anew, for the frames not yet received.
@@ -139,16 +122,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.bytes_max = bytes_max;
     }
 
-    /// The next frame's payload. Dropping the future loses nothing: the next call goes on where it
-    /// stopped.
+    /// The next frame's payload; it shares the block of memory that it was read into. Dropping the
+    /// future loses nothing: the next call goes on where it stopped.
     pub async fn receive_raw(&mut self) -> Result<Bytes, FrameError> {
         loop {
             let missing = match self.next_frame()? {
                 Progress::Complete(payload) => return Ok(payload),
                 Progress::Missing(bytes) => bytes,
             };
-            self.received
-                .reserve(missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+            self.received.reserve(missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(FrameError::Closed);
             }
@@ -171,24 +153,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Err(FrameError::UnknownVersion { version });
         }
         let Some(payload_bytes) = length.checked_sub(1) else {
-            return Err(FrameError::Malformed {
-                reason: "its length is zero".to_owned(),
-            });
+            return Err(FrameError::Malformed { reason: "its length is zero".to_owned() });
         };
         if payload_bytes > self.bytes_max {
-            return Err(FrameError::TooLarge {
-                bytes: payload_bytes,
-                bytes_max: self.bytes_max,
-            });
+            return Err(FrameError::TooLarge { bytes: payload_bytes, bytes_max: self.bytes_max });
         }
         let frame_bytes = HEADER_BYTES + payload_bytes;
         if self.received.len() < frame_bytes {
             return Ok(Progress::Missing(frame_bytes - self.received.len()));
         }
         self.received.advance(HEADER_BYTES);
-        Ok(Progress::Complete(
-            self.received.split_to(payload_bytes).freeze(),
-        ))
+        let payload = self.received.split_to(payload_bytes).freeze();
+        if payload_bytes > READ_BYTES_MAX {
+            // The rest moves to a block of its own, so that one large frame does not keep its
+            // memory for as long as the connection lasts.
+            self.received = BytesMut::from(&self.received[..]);
+        }
+        Ok(Progress::Complete(payload))
     }
 }
 
@@ -212,13 +193,7 @@ pub struct FrameWriter<W = WriteHalf<BoxedStream>> {
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes to `stream`, refusing payloads above `bytes_max`.
     pub fn new(stream: W, bytes_max: usize) -> Self {
-        Self {
-            stream,
-            bytes_max,
-            queued: VecDeque::new(),
-            tail: BytesMut::new(),
-            queued_bytes: 0,
-        }
+        Self { stream, bytes_max, queued: VecDeque::new(), tail: BytesMut::new(), queued_bytes: 0 }
     }
 
     /// The largest payload that this sends.
@@ -245,14 +220,9 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// one.
     pub fn feed_prefixed(&mut self, prefix: &[u8], payload: Bytes) -> Result<(), FrameError> {
         let bytes = prefix.len() + payload.len();
-        let length = u32::try_from(bytes + 1)
-            .ok()
-            .filter(|_| bytes <= self.bytes_max);
+        let length = u32::try_from(bytes + 1).ok().filter(|_| bytes <= self.bytes_max);
         let Some(length) = length else {
-            return Err(FrameError::TooLarge {
-                bytes,
-                bytes_max: self.bytes_max,
-            });
+            return Err(FrameError::TooLarge { bytes, bytes_max: self.bytes_max });
         };
         self.tail.put_u32(length);
         self.tail.put_u8(FRAME_VERSION);
@@ -323,3 +293,6 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

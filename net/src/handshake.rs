@@ -162,7 +162,8 @@ pub enum HandshakeError {
     Frame(#[from] FrameError),
     /// The answering node runs on another store than the dialling one expects.
     #[error(
-        "{to} answers from store {found}, it was admitted on store {expected}: remove it and let it join under a new id"
+        "{to} answers from store {found}, it was admitted on store {expected}: \
+         remove it and let it join under a new id"
     )]
     WrongStore {
         /// Who was dialled.
@@ -188,11 +189,7 @@ where
     match reader.receive().await? {
         HelloReply::Refused(refusal) => Err(refusal.into()),
         HelloReply::Welcome { store } => match hello.to_store {
-            Some(expected) if expected != store => Err(HandshakeError::WrongStore {
-                to: hello.to,
-                expected,
-                found: store,
-            }),
+            Some(expected) if expected != store => Err(HandshakeError::WrongStore { to: hello.to, expected, found: store }),
             _ => Ok(store),
         },
     }
@@ -219,9 +216,7 @@ where
     });
     match judged {
         Ok(hello) => {
-            writer
-                .send(&HelloReply::Welcome { store: me.store })
-                .await?;
+            writer.send(&HelloReply::Welcome { store: me.store }).await?;
             Ok(hello)
         }
         Err(refusal) => {
@@ -242,35 +237,19 @@ fn parse_hello(first_frame: &[u8]) -> Result<Hello, Refusal> {
 
 /// What can be judged without knowing the members: version, cluster, certificate, and whether this
 /// node is the one who is meant.
-fn check_hello(
-    hello: &Hello,
-    me: &LocalNode,
-    certificate: Option<&PeerIdentity>,
-) -> Result<(), Refusal> {
-    let refuse = |code, reason: String, remedy: &str| {
-        Err(Refusal {
-            code,
-            reason,
-            remedy: remedy.to_owned(),
-        })
-    };
+fn check_hello(hello: &Hello, me: &LocalNode, certificate: Option<&PeerIdentity>) -> Result<(), Refusal> {
+    let refuse = |code, reason: String, remedy: &str| Err(Refusal { code, reason, remedy: remedy.to_owned() });
     if hello.protocol != PROTOCOL {
         return refuse(
             RefusalCode::UnsupportedProtocol,
-            format!(
-                "the caller speaks protocol {}, {} speaks {PROTOCOL}",
-                hello.protocol, me.member
-            ),
+            format!("the caller speaks protocol {}, {} speaks {PROTOCOL}", hello.protocol, me.member),
             "upgrade the older of the two nodes",
         );
     }
     if hello.cluster != me.cluster {
         return refuse(
             RefusalCode::ForeignCluster,
-            format!(
-                "the caller belongs to cluster {}, {} to {}",
-                hello.cluster, me.member, me.cluster
-            ),
+            format!("the caller belongs to cluster {}, {} to {}", hello.cluster, me.member, me.cluster),
             "check the addresses of the two clusters",
         );
     }
@@ -282,15 +261,10 @@ fn check_hello(
             "join the cluster first, with a join token",
         );
     }
-    if attested != hello.from || certificate.is_some_and(|identity| identity.cluster != me.cluster)
-    {
+    if attested != hello.from || certificate.is_some_and(|identity| identity.cluster != me.cluster) {
         return refuse(
             RefusalCode::IdentityMismatch,
-            format!(
-                "the caller says it is {}, its certificate says {}",
-                named(hello.from),
-                named(attested)
-            ),
+            format!("the caller says it is {}, its certificate says {}", named(hello.from), named(attested)),
             "restore the caller's own certificate, or let it join anew",
         );
     }
@@ -304,10 +278,7 @@ fn check_hello(
     match hello.to_store {
         Some(expected) if expected != me.store => refuse(
             RefusalCode::WrongStore,
-            format!(
-                "the caller wants {} on store {expected}, it runs on store {}",
-                me.member, me.store
-            ),
+            format!("the caller wants {} on store {expected}, it runs on store {}", me.member, me.store),
             "remove the node and let it join under a new id",
         ),
         _ => Ok(()),
@@ -317,3 +288,6 @@ fn check_hello(
 fn named(member: Option<Member>) -> String {
     member.map_or_else(|| "nobody".to_owned(), |member| member.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,9 +54,7 @@ pub struct StoreId(pub [u8; 16]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// No DNS label.
-    #[error(
-        "a cluster id has 1–63 lower-case letters, digits and inner hyphens, {text:?} does not"
-    )]
+    #[error("a cluster id has 1–63 lower-case letters, digits and inner hyphens, {text:?} does not")]
     Cluster {
         /// The offending text, cut to a readable length.
         text: String,
@@ -84,13 +82,7 @@ impl ClusterId {
             && bytes.first().copied().is_some_and(plain)
             && bytes.last().copied().is_some_and(plain)
             && bytes.iter().all(|byte| plain(*byte) || *byte == b'-');
-        if is_label {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(IdentityError::Cluster {
-                text: shortened(text),
-            })
-        }
+        if is_label { Ok(Self(text.to_owned())) } else { Err(IdentityError::Cluster { text: shortened(text) }) }
     }
 
     /// The id as text.
@@ -145,10 +137,7 @@ impl fmt::Display for Role {
 impl Member {
     /// The authority node with this id.
     pub fn authority(id: u64) -> Self {
-        Self {
-            role: Role::Authority,
-            id,
-        }
+        Self { role: Role::Authority, id }
     }
 }
 
@@ -160,11 +149,7 @@ impl fmt::Display for Member {
 
 impl fmt::Display for PeerIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}.{}{IDENTITY_SUFFIX}",
-            self.member, self.cluster
-        )
+        write!(formatter, "{}.{}{IDENTITY_SUFFIX}", self.member, self.cluster)
     }
 }
 
@@ -175,30 +160,20 @@ impl FromStr for PeerIdentity {
         parse_peer(text)
             // One name, one spelling: `authority-03` would compare equal to nothing else.
             .filter(|identity| identity.to_string() == text)
-            .ok_or_else(|| IdentityError::Peer {
-                text: shortened(text),
-            })
+            .ok_or_else(|| IdentityError::Peer { text: shortened(text) })
     }
 }
 
 fn parse_peer(text: &str) -> Option<PeerIdentity> {
     let (node, cluster) = text.strip_suffix(IDENTITY_SUFFIX)?.split_once('.')?;
     let (role, id) = node.split_once('-')?;
-    let member = Member {
-        role: Role::from_name(role)?,
-        id: id.parse().ok()?,
-    };
-    Some(PeerIdentity {
-        member,
-        cluster: ClusterId::new(cluster).ok()?,
-    })
+    let member = Member { role: Role::from_name(role)?, id: id.parse().ok()? };
+    Some(PeerIdentity { member, cluster: ClusterId::new(cluster).ok()? })
 }
 
 impl fmt::Display for StoreId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
@@ -212,9 +187,7 @@ impl FromStr for StoreId {
     type Err = IdentityError;
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
-        let malformed = || IdentityError::Store {
-            text: shortened(text),
-        };
+        let malformed = || IdentityError::Store { text: shortened(text) };
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(malformed());
         }
@@ -246,10 +219,7 @@ mod tests {
 
     #[test]
     fn a_peer_reads_back_from_its_name() {
-        let identity = PeerIdentity {
-            member: Member::authority(3),
-            cluster: ClusterId::new("c-0a1b").unwrap(),
-        };
+        let identity = PeerIdentity { member: Member::authority(3), cluster: ClusterId::new("c-0a1b").unwrap() };
         assert_eq!(identity.to_string(), "authority-3.c-0a1b.bursar");
         assert_eq!(identity.to_string().parse(), Ok(identity));
     }
@@ -269,10 +239,7 @@ mod tests {
             "authority-3.bursar",
             "authority-3.c1.example.org",
         ] {
-            assert!(
-                text.parse::<PeerIdentity>().is_err(),
-                "{text} names no node"
-            );
+            assert!(text.parse::<PeerIdentity>().is_err(), "{text} names no node");
         }
     }
 
@@ -289,10 +256,6 @@ mod tests {
         let store = StoreId([0xab; 16]);
         assert_eq!(store.to_string().parse(), Ok(store));
         assert!("abc".parse::<StoreId>().is_err());
-        assert!(
-            "+bababababababababababababababab"
-                .parse::<StoreId>()
-                .is_err()
-        );
+        assert!("+bababababababababababababababab".parse::<StoreId>().is_err());
     }
 }

@@ -8,7 +8,8 @@
 //! | time of day | [`WallClock`] | [`SystemClock`] |
 //! | randomness | [`Entropy`] | [`SystemEntropy`] |
 //! | connections | [`Network`], [`Listener`] | [`TcpNetwork`] |
-//! | identities on connections | [`Acceptor`], [`Connector`], [`PinnedConnector`] | [`TlsAcceptor`], [`TlsConnector`], [`TlsPinnedConnector`] |
+//! | who calls | [`Acceptor`] | [`TlsAcceptor`] |
+//! | who answers | [`Connector`], [`PinnedConnector`] | [`TlsConnector`], [`TlsPinnedConnector`] |
 //! | blocking work | [`Blocking`], [`Worker`] | [`ThreadBlocking`] |
 //! | small files | [`Files`] | [`DiskFiles`] |
 //!
@@ -46,8 +47,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use files::{DiskFiles, FileError, FileLock, Files};
 pub use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter};
 pub use handshake::{
-    Admission, HandshakeError, Hello, HelloReply, Lane, LocalNode, PROTOCOL, Refusal, RefusalCode,
-    introduce, receive_hello,
+    Admission, HandshakeError, Hello, HelloReply, Lane, LocalNode, PROTOCOL, Refusal, RefusalCode, introduce, receive_hello,
 };
 pub use identity::{ClusterId, IdentityError, Member, PeerIdentity, Role, StoreId};
 pub use network::{BoxedStream, ByteStream, Listener, Network, TcpNetwork};
@@ -55,8 +55,7 @@ pub use peer_server::{LaneHandler, PeerPort, serve_peers};
 pub use server::{Connection, ConnectionHandler, serve};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
 pub use tls::{
-    Acceptor, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest,
-    ClusterKey, Connector, Credentials, Fingerprint, IssuedCertificate, LeafProfile, NodeKey,
-    PinnedConnector, SealError, Secured, SubjectName, TlsAcceptor, TlsConnector,
-    TlsPinnedConnector,
+    Acceptor, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector, Credentials,
+    Fingerprint, IssuedCertificate, LeafProfile, NodeKey, PinnedConnector, SealError, Secured, SubjectName, TlsAcceptor,
+    TlsConnector, TlsPinnedConnector,
 };

@@ -8,9 +8,7 @@ use tracing::{debug, info};
 
 use crate::connections::{ConnectionLimits, ConnectionMeter};
 use crate::frame::{FrameReader, FrameWriter, frames};
-use crate::handshake::{
-    Admission, HANDSHAKE_BYTES_MAX, HandshakeError, Hello, LocalNode, receive_hello,
-};
+use crate::handshake::{Admission, HANDSHAKE_BYTES_MAX, HandshakeError, Hello, LocalNode, receive_hello};
 use crate::server::{Connection, ConnectionHandler, serve};
 use crate::tls::Acceptor;
 use crate::{Listener, Shutdown};
@@ -45,15 +43,7 @@ pub async fn serve_peers(
     port: PeerPort,
     shutdown: Shutdown,
 ) {
-    serve(
-        listener,
-        Some(acceptor),
-        limits,
-        meter,
-        Arc::new(port),
-        shutdown,
-    )
-    .await;
+    serve(listener, Some(acceptor), limits, meter, Arc::new(port), shutdown).await;
 }
 
 #[async_trait]
@@ -69,27 +59,15 @@ impl ConnectionHandler for PeerPort {
 
 impl PeerPort {
     async fn serve_lane(&self, connection: Connection) {
-        let Connection {
-            stream,
-            remote,
-            peer,
-            handshake_deadline,
-            meter,
-            ..
-        } = connection;
+        let Connection { stream, remote, peer, handshake_deadline, meter, .. } = connection;
         let (mut reader, mut writer) = frames(stream, HANDSHAKE_BYTES_MAX);
-        let handshake = receive_hello(
-            &mut reader,
-            &mut writer,
-            &self.me,
-            peer.as_ref(),
-            self.admission.as_ref(),
-        );
+        let handshake = receive_hello(&mut reader, &mut writer, &self.me, peer.as_ref(), self.admission.as_ref());
         let hello = match timeout_at(handshake_deadline, handshake).await {
             Ok(Ok(hello)) => hello,
             Ok(Err(HandshakeError::Refused(refusal))) => {
                 meter.count_failed_handshake();
-                info!(%remote, peer = peer.map(|identity| identity.to_string()), %refusal, "peer refused");
+                let peer = peer.map(|identity| identity.to_string());
+                info!(%remote, peer, %refusal, "peer refused");
                 return;
             }
             Ok(Err(error)) => {

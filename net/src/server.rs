@@ -1,5 +1,6 @@
 //! The accept loop of every port.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,9 @@ pub async fn serve(
             () = shutdown.requested() => break,
             Some(ended) = connections.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
+                Err(error) if is_of_one_client(&error) => {
+                    debug!(%error, "a connection was gone before it was accepted");
+                }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_RETRY_DELAY).await;
@@ -100,9 +104,10 @@ impl Entrance {
         let (stream, peer) = match &self.acceptor {
             None => (stream, None),
             Some(acceptor) => {
+                let in_time = timeout_at(self.handshake_deadline, acceptor.accept(stream));
                 let secured = tokio::select! {
                     () = self.shutdown.requested() => return None,
-                    secured = timeout_at(self.handshake_deadline, acceptor.accept(stream)) => secured,
+                    secured = in_time => secured,
                 };
                 match secured {
                     Ok(Ok(secured)) => (secured.stream, secured.peer),
@@ -128,6 +133,11 @@ impl Entrance {
             meter: self.meter,
         })
     }
+}
+
+/// Whether accepting failed for a client that went away, which says nothing about the next one.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 async fn drain(mut connections: JoinSet<()>, drain_timeout: Duration) {

@@ -18,12 +18,7 @@ pub struct Shutdown {
 /// Makes a trigger and what listens to it.
 pub fn shutdown_channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(false);
-    (
-        ShutdownTrigger { requested: sender },
-        Shutdown {
-            requested: receiver,
-        },
-    )
+    (ShutdownTrigger { requested: sender }, Shutdown { requested: receiver })
 }
 
 impl ShutdownTrigger {
@@ -37,11 +32,7 @@ impl Shutdown {
     /// Returns once the end is asked for.
     pub async fn requested(&self) {
         // An error says that the trigger is gone, which asks as well.
-        let _ = self
-            .requested
-            .clone()
-            .wait_for(|requested| *requested)
-            .await;
+        let _ = self.requested.clone().wait_for(|requested| *requested).await;
     }
 
     /// Whether the end was asked for.

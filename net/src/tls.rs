@@ -14,9 +14,7 @@ mod pin;
 mod seal;
 
 pub use authority::{CertificateAuthority, IssuedCertificate, LeafProfile, SubjectName};
-pub use channel::{
-    Acceptor, Connector, PinnedConnector, Secured, TlsAcceptor, TlsConnector, TlsPinnedConnector,
-};
+pub use channel::{Acceptor, Connector, PinnedConnector, Secured, TlsAcceptor, TlsConnector, TlsPinnedConnector};
 pub use credentials::{CertificateFacts, Credentials};
 pub use key::{CertificateRequest, NodeKey};
 pub use pin::Fingerprint;
@@ -61,17 +59,13 @@ pub enum CertificateError {
         asked: String,
     },
     /// An additional name that could be taken for a node's.
-    #[error(
-        "the name {name} ends in .bursar, which only nodes' own names do: choose another host name"
-    )]
+    #[error("the name {name} ends in .bursar, which only nodes' own names do: choose another host name")]
     ReservedName {
         /// The name that was asked for.
         name: String,
     },
     /// A key that does not belong to the certificate beside it.
-    #[error(
-        "the private key does not belong to the certificate: restore the two files from the same place"
-    )]
+    #[error("the private key does not belong to the certificate: restore both from the same place")]
     ForeignKey,
     /// A time that certificates cannot express.
     #[error("the clock or a lifetime is beyond what certificates can express")]
@@ -80,9 +74,6 @@ pub enum CertificateError {
 
 impl CertificateError {
     fn unusable(action: &'static str, reason: impl ToString) -> Self {
-        Self::Unusable {
-            action,
-            reason: reason.to_string(),
-        }
+        Self::Unusable { action, reason: reason.to_string() }
     }
 }

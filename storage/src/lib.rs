@@ -1,1 +1,18 @@
-//! Engines, the Raft log writer, the journal, checkpoints and snapshots.
+//! What rests: engines that keep ordered bytes, and the stores built on them.
+//!
+//! Read it from the bottom:
+//!
+//! - [`engine`]: an ordered key-value store with atomic batches and one explicit `sync`; RocksDB (feature `rocksdb`)
+//!   and memory. Engines hold no policy.
+//! - [`envelope`]: the versioned, checksummed frame around every value that rests.
+//! - [`log`]: the Raft log — votes, entries, truncations and purges through one queue, with one sync for all that wait.
+//!
+//! Anything that cannot be trusted any more — a failed sync, a checksum that does not fit, a gap — is a
+//! [`StorageError`], is final, and stops the node. Nothing here retries.
+
+pub mod engine;
+pub mod envelope;
+mod error;
+pub mod log;
+
+pub use error::{Place, REBUILD_FROM_QUORUM, StorageError};

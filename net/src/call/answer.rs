@@ -50,7 +50,8 @@ where
                 let mut next = Some(done);
                 while let Some(done) = next {
                     feed_answer(&mut writer, done)?;
-                    next = if writer.queued_bytes() < BATCH_BYTES { under_way.try_join_next() } else { None };
+                    let has_room = writer.queued_bytes() < BATCH_BYTES;
+                    next = if has_room { under_way.try_join_next() } else { None };
                 }
                 match writer.flush().await {
                     Ok(()) => {}
@@ -67,7 +68,5 @@ fn feed_answer<W: AsyncWrite + Unpin>(
     done: Result<(u64, Bytes), JoinError>,
 ) -> Result<(), AnswerError> {
     let (number, body) = done.map_err(|_| AnswerError::HandlerPanicked)?;
-    writer
-        .feed_prefixed(&number.to_be_bytes(), body)
-        .map_err(AnswerError::Frame)
+    writer.feed_prefixed(&number.to_be_bytes(), body).map_err(AnswerError::Frame)
 }

@@ -71,24 +71,14 @@ impl Caller {
     {
         let (outgoing, questions) = mpsc::channel(in_flight_max);
         let shared = Arc::new(Shared {
-            in_flight: InFlight {
-                waiting: Mutex::new(Some(BTreeMap::new())),
-                next_number: AtomicU64::new(0),
-            },
+            in_flight: InFlight { waiting: Mutex::new(Some(BTreeMap::new())), next_number: AtomicU64::new(0) },
             places: Semaphore::new(in_flight_max),
             in_flight_max,
             body_bytes_max: writer.bytes_max().saturating_sub(NUMBER_BYTES),
             closed: watch::Sender::new(false),
         });
-        let task =
-            tokio::spawn(drive(reader, writer, questions, Arc::clone(&shared))).abort_handle();
-        Self {
-            connection: Arc::new(Connection {
-                shared,
-                outgoing,
-                task,
-            }),
-        }
+        let task = tokio::spawn(drive(reader, writer, questions, Arc::clone(&shared))).abort_handle();
+        Self { connection: Arc::new(Connection { shared, outgoing, task }) }
     }
 
     /// Asks `question` and waits for its answer until `deadline`.
@@ -105,38 +95,18 @@ impl Caller {
     /// Like [`Caller::call`], with bodies that are encoded already. Dropping the future gives the
     /// call's place to another.
     pub async fn call_raw(&self, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
-        let Shared {
-            in_flight,
-            places,
-            in_flight_max,
-            body_bytes_max,
-            ..
-        } = self.connection.shared.as_ref();
+        let Shared { in_flight, places, in_flight_max, body_bytes_max, .. } = self.connection.shared.as_ref();
         if body.len() > *body_bytes_max {
-            let error = FrameError::TooLarge {
-                bytes: body.len(),
-                bytes_max: *body_bytes_max,
-            };
+            let error = FrameError::TooLarge { bytes: body.len(), bytes_max: *body_bytes_max };
             return Err(CallError::Unsendable(error));
         }
-        let busy = |_elapsed| CallError::Busy {
-            in_flight_max: *in_flight_max,
-        };
-        let _place = timeout_at(deadline, places.acquire())
-            .await
-            .map_err(busy)?
-            .map_err(|_| CallError::Closed)?;
+        let busy = |_elapsed| CallError::Busy { in_flight_max: *in_flight_max };
+        let _place = timeout_at(deadline, places.acquire()).await.map_err(busy)?.map_err(|_| CallError::Closed)?;
         let mut ticket = in_flight.enter().ok_or(CallError::Closed)?;
         // Calls that were given up may still wait to leave, so a place in flight is not yet room in
         // the queue.
-        let question = Question {
-            number: ticket.number,
-            body,
-        };
-        timeout_at(deadline, self.connection.outgoing.send(question))
-            .await
-            .map_err(busy)?
-            .map_err(|_| CallError::Closed)?;
+        let question = Question { number: ticket.number, body };
+        timeout_at(deadline, self.connection.outgoing.send(question)).await.map_err(busy)?.map_err(|_| CallError::Closed)?;
         match timeout_at(deadline, &mut ticket.answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_connection_ended)) => Err(CallError::Lost),
@@ -152,13 +122,7 @@ impl Caller {
     /// Returns once the connection is gone.
     pub async fn closed(&self) {
         // The sender lives in what we hold, so waiting cannot fail.
-        let _ = self
-            .connection
-            .shared
-            .closed
-            .subscribe()
-            .wait_for(|closed| *closed)
-            .await;
+        let _ = self.connection.shared.closed.subscribe().wait_for(|closed| *closed).await;
     }
 }
 
@@ -200,24 +164,12 @@ impl InFlight {
     fn enter(&self) -> Option<Ticket<'_>> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        self.with_waiting(|waiting| {
-            waiting
-                .as_mut()
-                .map(|waiting| waiting.insert(number, sender))
-        })?;
-        Some(Ticket {
-            in_flight: self,
-            number,
-            answer,
-        })
+        self.with_waiting(|waiting| waiting.as_mut().map(|waiting| waiting.insert(number, sender)))?;
+        Some(Ticket { in_flight: self, number, answer })
     }
 
     fn is_awaited(&self, number: u64) -> bool {
-        self.with_waiting(|waiting| {
-            waiting
-                .as_ref()
-                .is_some_and(|waiting| waiting.contains_key(&number))
-        })
+        self.with_waiting(|waiting| waiting.as_ref().is_some_and(|waiting| waiting.contains_key(&number)))
     }
 
     fn take(&self, number: u64) -> Option<oneshot::Sender<Bytes>> {
@@ -229,10 +181,7 @@ impl InFlight {
         drop(self.with_waiting(Option::take));
     }
 
-    fn with_waiting<T>(
-        &self,
-        work: impl FnOnce(&mut Option<BTreeMap<u64, oneshot::Sender<Bytes>>>) -> T,
-    ) -> T {
+    fn with_waiting<T>(&self, work: impl FnOnce(&mut Option<BTreeMap<u64, oneshot::Sender<Bytes>>>) -> T) -> T {
         // The map is whole after every operation on it, so a panic elsewhere cannot have spoiled
         // it.
         work(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
@@ -287,21 +236,14 @@ async fn send_questions<W: AsyncWrite + Unpin>(
             if in_flight.is_awaited(number) {
                 writer.feed_prefixed(&number.to_be_bytes(), body)?;
             }
-            next = if writer.queued_bytes() < BATCH_BYTES {
-                questions.try_recv().ok()
-            } else {
-                None
-            };
+            next = if writer.queued_bytes() < BATCH_BYTES { questions.try_recv().ok() } else { None };
         }
         writer.flush().await?;
     }
     Ok(())
 }
 
-async fn receive_answers<R: AsyncRead + Unpin>(
-    reader: &mut FrameReader<R>,
-    in_flight: &InFlight,
-) -> Result<(), FrameError> {
+async fn receive_answers<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, in_flight: &InFlight) -> Result<(), FrameError> {
     loop {
         let (number, body) = split_number(reader.receive_raw().await?)?;
         // An answer that nobody waits for any more was given up, or came after its deadline.

@@ -14,8 +14,8 @@ const FILE_MODE: u32 = 0o600;
 /// Read, write and search, for the owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// The permission bits that let anybody but the owner in, or that let anybody execute.
-const LOOSE_BITS: u32 = 0o177;
+/// Every mode bit beyond [`FILE_MODE`].
+const LOOSE_BITS: u32 = 0o7777 & !FILE_MODE;
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,17 +30,9 @@ impl Files for DiskFiles {
     fn read_private(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
         let file = File::open(path).map_err(failed("open", path))?;
         // The mode of what was opened, not of what stands at the path by now.
-        let mode = file
-            .metadata()
-            .map_err(failed("examine", path))?
-            .permissions()
-            .mode()
-            & 0o7777;
+        let mode = file.metadata().map_err(failed("examine", path))?.permissions().mode() & 0o7777;
         if mode & LOOSE_BITS != 0 {
-            return Err(FileError::LooseMode {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(FileError::LooseMode { path: path.to_owned(), mode });
         }
         read_bounded(file, path, bytes_max)
     }
@@ -48,8 +40,7 @@ impl Files for DiskFiles {
     fn write_atomic(&self, path: &Path, contents: &[u8]) -> Result<(), FileError> {
         let aside = aside_of(path);
         remove_if_present(&aside)?;
-        let written = write_new(&aside, contents)
-            .and_then(|()| fs::rename(&aside, path).map_err(failed("replace", path)));
+        let written = write_new(&aside, contents).and_then(|()| fs::rename(&aside, path).map_err(failed("replace", path)));
         if written.is_err() {
             // The failure that is reported is the first one; what is left behind is harmless and
             // removed by the next write.
@@ -65,11 +56,7 @@ impl Files for DiskFiles {
 
     fn list(&self, directory: &Path) -> Result<Vec<OsString>, FileError> {
         let mut names = fs::read_dir(directory)
-            .and_then(|entries| {
-                entries
-                    .map(|entry| Ok(entry?.file_name()))
-                    .collect::<io::Result<Vec<_>>>()
-            })
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>())
             .map_err(failed("list", directory))?;
         names.sort();
         Ok(names)
@@ -82,10 +69,7 @@ impl Files for DiskFiles {
         if let Some(parent) = parent_of(directory) {
             self.create_directory(parent)?;
         }
-        DirBuilder::new()
-            .mode(DIRECTORY_MODE)
-            .create(directory)
-            .map_err(failed("create", directory))?;
+        DirBuilder::new().mode(DIRECTORY_MODE).create(directory).map_err(failed("create", directory))?;
         sync_directory_of(directory)
     }
 
@@ -106,30 +90,19 @@ impl Files for DiskFiles {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(FileError::Locked {
-                    path: path.to_owned(),
-                    pid: read_pid(&file),
-                });
+                return Err(FileError::Locked { path: path.to_owned(), pid: read_pid(&file) });
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock", path)(source)),
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(failed("write", path))?;
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed("write", path))?;
         Ok(FileLock::new(file))
     }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     move |source| match source.kind() {
-        io::ErrorKind::NotFound => FileError::NotFound {
-            path: path.to_owned(),
-        },
-        _ => FileError::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        },
+        io::ErrorKind::NotFound => FileError::NotFound { path: path.to_owned() },
+        _ => FileError::Io { action, path: path.to_owned(), source },
     }
 }
 
@@ -137,14 +110,9 @@ fn read_bounded(file: File, path: &Path, bytes_max: usize) -> Result<Vec<u8>, Fi
     let mut contents = Vec::new();
     // One byte more than allowed tells a file that is too large from one that just fits.
     let mut bounded = file.take(bytes_max as u64 + 1);
-    bounded
-        .read_to_end(&mut contents)
-        .map_err(failed("read", path))?;
+    bounded.read_to_end(&mut contents).map_err(failed("read", path))?;
     if contents.len() > bytes_max {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            bytes_max,
-        });
+        return Err(FileError::TooLarge { path: path.to_owned(), bytes_max });
     }
     Ok(contents)
 }
@@ -152,12 +120,7 @@ fn read_bounded(file: File, path: &Path, bytes_max: usize) -> Result<Vec<u8>, Fi
 /// A new file can only be made where nothing is, so that neither a planted link nor a looser mode
 /// survives.
 fn write_new(path: &Path, contents: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)
-        .map_err(failed("create", path))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path).map_err(failed("create", path))?;
     file.write_all(contents).map_err(failed("write", path))?;
     file.sync_all().map_err(failed("sync", path))
 }
@@ -172,14 +135,11 @@ fn remove_if_present(path: &Path) -> Result<(), FileError> {
 /// A name in a directory is durable only once the directory is synced too.
 fn sync_directory_of(path: &Path) -> Result<(), FileError> {
     let directory = parent_of(path).unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|opened| opened.sync_all())
-        .map_err(failed("sync", directory))
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("sync", directory))
 }
 
 fn parent_of(path: &Path) -> Option<&Path> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
+    path.parent().filter(|parent| !parent.as_os_str().is_empty())
 }
 
 fn aside_of(path: &Path) -> PathBuf {
@@ -212,16 +172,11 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let nested = directory.path().join("a/b");
         DiskFiles.create_directory(&nested).unwrap();
-        DiskFiles
-            .write_atomic(&nested.join("key"), b"secret")
-            .unwrap();
+        DiskFiles.write_atomic(&nested.join("key"), b"secret").unwrap();
         assert_eq!(mode_of(&nested), 0o700);
         assert_eq!(mode_of(&directory.path().join("a")), 0o700);
         assert_eq!(mode_of(&nested.join("key")), 0o600);
-        assert_eq!(
-            DiskFiles.read_private(&nested.join("key"), 6).unwrap(),
-            b"secret"
-        );
+        assert_eq!(DiskFiles.read_private(&nested.join("key"), 6).unwrap(), b"secret");
     }
 
     #[test]
@@ -233,12 +188,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let refused = DiskFiles.read_private(&path, 100).unwrap_err();
             assert!(matches!(refused, FileError::LooseMode { mode: found, .. } if found == mode));
-            assert!(
-                refused
-                    .to_string()
-                    .ends_with(&format!("run `chmod 600 {}`", path.display())),
-                "{refused}"
-            );
+            assert!(refused.to_string().ends_with(&format!("run `chmod 600 {}`", path.display())), "{refused}");
         }
         assert_eq!(DiskFiles.read(&path, 100).unwrap(), b"secret");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
@@ -251,14 +201,8 @@ mod tests {
         let path = directory.path().join("file");
         DiskFiles.write_atomic(&path, b"12345").unwrap();
         assert_eq!(DiskFiles.read(&path, 5).unwrap(), b"12345");
-        assert!(matches!(
-            DiskFiles.read(&path, 4),
-            Err(FileError::TooLarge { bytes_max: 4, .. })
-        ));
-        assert!(matches!(
-            DiskFiles.read(&directory.path().join("none"), 4),
-            Err(FileError::NotFound { .. })
-        ));
+        assert!(matches!(DiskFiles.read(&path, 4), Err(FileError::TooLarge { bytes_max: 4, .. })));
+        assert!(matches!(DiskFiles.read(&directory.path().join("none"), 4), Err(FileError::NotFound { .. })));
     }
 
     #[test]
@@ -266,12 +210,8 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("lock");
         let first = DiskFiles.lock(&path).unwrap();
-        let Err(refused) = DiskFiles.lock(&path) else {
-            panic!("two hold the lock")
-        };
-        assert!(
-            matches!(refused, FileError::Locked { pid: Some(pid), .. } if pid == std::process::id())
-        );
+        let Err(refused) = DiskFiles.lock(&path) else { panic!("two hold the lock") };
+        assert!(matches!(refused, FileError::Locked { pid: Some(pid), .. } if pid == std::process::id()));
         drop(first);
         let _second = DiskFiles.lock(&path).unwrap();
     }
@@ -292,11 +232,7 @@ mod tests {
             });
             while !done.load(Ordering::Acquire) {
                 let seen = DiskFiles.read(&path, 200_000).unwrap();
-                assert!(
-                    versions.contains(&seen),
-                    "a reader saw {} bytes of neither version",
-                    seen.len()
-                );
+                assert!(versions.contains(&seen), "a reader saw {} bytes of neither version", seen.len());
             }
         });
     }
@@ -305,16 +241,8 @@ mod tests {
     fn a_failed_write_leaves_the_old_and_nothing_beside_it() {
         let directory = TempDir::new().unwrap();
         let occupied = directory.path().join("occupied");
-        DiskFiles
-            .create_directory(&occupied.join("inside"))
-            .unwrap();
-        assert!(matches!(
-            DiskFiles.write_atomic(&occupied, b"new"),
-            Err(FileError::Io {
-                action: "replace",
-                ..
-            })
-        ));
+        DiskFiles.create_directory(&occupied.join("inside")).unwrap();
+        assert!(matches!(DiskFiles.write_atomic(&occupied, b"new"), Err(FileError::Io { action: "replace", .. })));
         assert_eq!(DiskFiles.list(directory.path()).unwrap(), ["occupied"]);
         assert_eq!(DiskFiles.list(&occupied).unwrap(), ["inside"]);
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -78,14 +78,11 @@ impl CertificateAuthority {
     ) -> Result<Self, CertificateError> {
         let key = NodeKey::generate()?;
         let mut params = parameters(lifetime, clock, entropy)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, authority_name(cluster));
+        params.distinguished_name.push(DnType::CommonName, authority_name(cluster));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate = params
-            .self_signed(&key.pair)
-            .map_err(|error| CertificateError::unusable("sign the authority", error))?;
+        let certificate =
+            params.self_signed(&key.pair).map_err(|error| CertificateError::unusable("sign the authority", error))?;
         Self::from_pem(&certificate.pem(), &key.to_pem())
     }
 
@@ -93,22 +90,15 @@ impl CertificateAuthority {
     pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, CertificateError> {
         let key = NodeKey::from_pem(key_pem)?.pair;
         let certificate = certificate_from_pem(certificate_pem)?;
-        let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|error| {
-            CertificateError::unusable("read the authority's certificate", error)
-        })?;
+        let (_, parsed) = X509Certificate::from_der(&certificate)
+            .map_err(|error| CertificateError::unusable("read the authority's certificate", error))?;
         if parsed.public_key().raw != key.subject_public_key_info() {
             return Err(CertificateError::ForeignKey);
         }
         let cluster = cluster_of(&parsed)?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|error| {
-            CertificateError::unusable("read the authority's certificate", error)
-        })?;
-        Ok(Self {
-            cluster,
-            certificate,
-            certificate_pem: certificate_pem.to_owned(),
-            issuer,
-        })
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)
+            .map_err(|error| CertificateError::unusable("read the authority's certificate", error))?;
+        Ok(Self { cluster, certificate, certificate_pem: certificate_pem.to_owned(), issuer })
     }
 
     /// The cluster whose nodes this certifies.
@@ -148,39 +138,24 @@ impl CertificateAuthority {
             });
         }
         let mut params = parameters(profile.lifetime, clock, entropy)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, profile.identity.member.to_string());
+        params.distinguished_name.push(DnType::CommonName, profile.identity.member.to_string());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
-        params
-            .subject_alt_names
-            .push(dns_name(&profile.identity.to_string())?);
+        params.subject_alt_names.push(dns_name(&profile.identity.to_string())?);
         for name in &profile.further_names {
             params.subject_alt_names.push(further_name(name)?);
         }
         let mut approved = request.verified()?;
         approved.params = params;
-        let certificate = approved
-            .signed_by(&self.issuer)
-            .map_err(|error| CertificateError::unusable("sign a certificate", error))?;
-        Ok(IssuedCertificate {
-            pem: certificate.pem(),
-            facts: CertificateFacts::from_der(certificate.der())?,
-        })
+        let certificate =
+            approved.signed_by(&self.issuer).map_err(|error| CertificateError::unusable("sign a certificate", error))?;
+        Ok(IssuedCertificate { pem: certificate.pem(), facts: CertificateFacts::from_der(certificate.der())? })
     }
 }
 
 /// What all our certificates have in common.
-fn parameters(
-    lifetime: Duration,
-    clock: &dyn WallClock,
-    entropy: &dyn Entropy,
-) -> Result<CertificateParams, CertificateError> {
+fn parameters(lifetime: Duration, clock: &dyn WallClock, entropy: &dyn Entropy) -> Result<CertificateParams, CertificateError> {
     let mut serial = entropy.array::<16>();
     // A serial number is positive, and of one length.
     serial[0] = serial[0] & 0x7f | 0x40;
@@ -193,12 +168,8 @@ fn parameters(
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.serial_number = Some(SerialNumber::from_slice(&serial));
-    params.not_before = now
-        .checked_sub(backdated)
-        .ok_or(CertificateError::TimeRange)?;
-    params.not_after = now
-        .checked_add(lifetime)
-        .ok_or(CertificateError::TimeRange)?;
+    params.not_before = now.checked_sub(backdated).ok_or(CertificateError::TimeRange)?;
+    params.not_after = now.checked_add(lifetime).ok_or(CertificateError::TimeRange)?;
     Ok(params)
 }
 
@@ -207,15 +178,8 @@ fn authority_name(cluster: &ClusterId) -> String {
 }
 
 fn cluster_of(authority: &X509Certificate<'_>) -> Result<ClusterId, CertificateError> {
-    let name = authority
-        .subject()
-        .iter_common_name()
-        .next()
-        .and_then(|name| name.as_str().ok())
-        .unwrap_or_default();
-    Ok(ClusterId::new(
-        name.strip_suffix(IDENTITY_SUFFIX).unwrap_or(name),
-    )?)
+    let name = authority.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default();
+    Ok(ClusterId::new(name.strip_suffix(IDENTITY_SUFFIX).unwrap_or(name))?)
 }
 
 fn further_name(name: &SubjectName) -> Result<SanType, CertificateError> {
@@ -233,9 +197,7 @@ fn further_name(name: &SubjectName) -> Result<SanType, CertificateError> {
 }
 
 fn dns_name(name: &str) -> Result<SanType, CertificateError> {
-    let name = name
-        .try_into()
-        .map_err(|error| CertificateError::unusable("put a name into a certificate", error))?;
+    let name = name.try_into().map_err(|error| CertificateError::unusable("put a name into a certificate", error))?;
     Ok(SanType::DnsName(name))
 }
 
@@ -251,26 +213,15 @@ mod tests {
     }
 
     fn authority(name: &str) -> CertificateAuthority {
-        CertificateAuthority::create(&cluster(name), DAY, &SystemClock, &SystemEntropy::new())
-            .unwrap()
+        CertificateAuthority::create(&cluster(name), DAY, &SystemClock, &SystemEntropy::new()).unwrap()
     }
 
     fn profile(cluster_name: &str, further_names: Vec<SubjectName>) -> LeafProfile {
-        let identity = PeerIdentity {
-            member: Member::authority(3),
-            cluster: cluster(cluster_name),
-        };
-        LeafProfile {
-            identity,
-            further_names,
-            lifetime: DAY,
-        }
+        let identity = PeerIdentity { member: Member::authority(3), cluster: cluster(cluster_name) };
+        LeafProfile { identity, further_names, lifetime: DAY }
     }
 
-    fn issue(
-        authority: &CertificateAuthority,
-        profile: &LeafProfile,
-    ) -> Result<IssuedCertificate, CertificateError> {
+    fn issue(authority: &CertificateAuthority, profile: &LeafProfile) -> Result<IssuedCertificate, CertificateError> {
         let request = NodeKey::generate().unwrap().request().unwrap();
         authority.issue(&request, profile, &SystemClock, &SystemEntropy::new())
     }
@@ -285,25 +236,12 @@ mod tests {
         }
         let authority = authority("c1");
         let request = NodeKey::generate().unwrap().request().unwrap();
-        let names = vec![
-            SubjectName::from_host("bursar.example.org"),
-            SubjectName::from_host("10.0.0.7"),
-        ];
-        let issued = authority
-            .issue(
-                &request,
-                &profile("c1", names),
-                &Noon,
-                &SystemEntropy::new(),
-            )
-            .unwrap();
+        let names = vec![SubjectName::from_host("bursar.example.org"), SubjectName::from_host("10.0.0.7")];
+        let issued = authority.issue(&request, &profile("c1", names), &Noon, &SystemEntropy::new()).unwrap();
         assert_eq!(issued.facts.identity, profile("c1", vec![]).identity);
         assert_eq!(issued.facts.not_before_unix_s, 1_800_000_000 - 300);
         assert_eq!(issued.facts.not_after_unix_s, 1_800_000_000 + 86_400);
-        assert_eq!(
-            CertificateFacts::from_pem(&issued.pem).unwrap(),
-            issued.facts
-        );
+        assert_eq!(CertificateFacts::from_pem(&issued.pem).unwrap(), issued.facts);
     }
 
     #[test]
@@ -320,24 +258,10 @@ mod tests {
     #[test]
     fn nobody_is_certified_for_another_cluster_or_under_anothers_name() {
         let authority = authority("c1");
-        assert!(matches!(
-            issue(&authority, &profile("c2", vec![])),
-            Err(CertificateError::ForeignCluster { .. })
-        ));
-        for name in [
-            "authority-1.c1.bursar",
-            "AUTHORITY-1.C1.BURSAR",
-            "authority-1.c1.bursar.",
-            "x.bursar",
-        ] {
-            let refused = issue(
-                &authority,
-                &profile("c1", vec![SubjectName::Dns(name.to_owned())]),
-            );
-            assert!(
-                matches!(refused, Err(CertificateError::ReservedName { .. })),
-                "{name} was certified"
-            );
+        assert!(matches!(issue(&authority, &profile("c2", vec![])), Err(CertificateError::ForeignCluster { .. })));
+        for name in ["authority-1.c1.bursar", "AUTHORITY-1.C1.BURSAR", "authority-1.c1.bursar.", "x.bursar"] {
+            let refused = issue(&authority, &profile("c1", vec![SubjectName::Dns(name.to_owned())]));
+            assert!(matches!(refused, Err(CertificateError::ReservedName { .. })), "{name} was certified");
         }
     }
 
@@ -346,33 +270,14 @@ mod tests {
         let authority = authority("c1");
         let attempt = |der: Vec<u8>| {
             let request = CertificateRequest::from_der(der)?;
-            authority.issue(
-                &request,
-                &profile("c1", vec![]),
-                &SystemClock,
-                &SystemEntropy::new(),
-            )
+            authority.issue(&request, &profile("c1", vec![]), &SystemClock, &SystemEntropy::new())
         };
-        let whole = NodeKey::generate()
-            .unwrap()
-            .request()
-            .unwrap()
-            .as_der()
-            .to_vec();
+        let whole = NodeKey::generate().unwrap().request().unwrap().as_der().to_vec();
         let mut forged = whole.clone();
         *forged.last_mut().unwrap() ^= 1;
         assert!(attempt(whole.clone()).is_ok());
-        assert!(matches!(
-            attempt(forged),
-            Err(CertificateError::Unusable { .. })
-        ));
-        assert!(matches!(
-            attempt(whole[..whole.len() / 2].to_vec()),
-            Err(CertificateError::Unusable { .. })
-        ));
-        assert!(matches!(
-            attempt(vec![0; 8193]),
-            Err(CertificateError::RequestTooLarge { bytes: 8193, .. })
-        ));
+        assert!(matches!(attempt(forged), Err(CertificateError::Unusable { .. })));
+        assert!(matches!(attempt(whole[..whole.len() / 2].to_vec()), Err(CertificateError::Unusable { .. })));
+        assert!(matches!(attempt(vec![0; 8193]), Err(CertificateError::RequestTooLarge { bytes: 8193, .. })));
     }
 }

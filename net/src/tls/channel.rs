@@ -34,11 +34,7 @@ pub trait Connector: Send + Sync + 'static {
 pub trait PinnedConnector: Send + Sync + 'static {
     /// Completes the handshake with any node that was certified by the authority with this
     /// fingerprint, and tells which it is.
-    async fn connect_pinned(
-        &self,
-        stream: BoxedStream,
-        authority: Fingerprint,
-    ) -> io::Result<(BoxedStream, PeerIdentity)>;
+    async fn connect_pinned(&self, stream: BoxedStream, authority: Fingerprint) -> io::Result<(BoxedStream, PeerIdentity)>;
 }
 
 /// A connection past its handshake.
@@ -57,25 +53,17 @@ pub struct TlsAcceptor {
 impl TlsAcceptor {
     /// For the port between nodes: certificates of the cluster are verified where they are shown,
     /// none is required.
-    pub fn for_peers(
-        credentials: &Credentials,
-        clock: Arc<dyn WallClock>,
-    ) -> Result<Self, CertificateError> {
+    pub fn for_peers(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<Self, CertificateError> {
         Ok(Self::new(peer_server(credentials, clock)?))
     }
 
     /// For people, devices and the console: HTTPS, without client certificates.
-    pub fn for_https(
-        credentials: &Credentials,
-        clock: Arc<dyn WallClock>,
-    ) -> Result<Self, CertificateError> {
+    pub fn for_https(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<Self, CertificateError> {
         Ok(Self::new(https_server(credentials, clock)?))
     }
 
     fn new(config: ServerConfig) -> Self {
-        Self {
-            acceptor: Arc::new(config).into(),
-        }
+        Self { acceptor: Arc::new(config).into() }
     }
 }
 
@@ -84,14 +72,8 @@ impl Acceptor for TlsAcceptor {
     async fn accept(&self, stream: BoxedStream) -> io::Result<Secured> {
         let stream = self.acceptor.accept(stream).await?;
         let certificates = stream.get_ref().1.peer_certificates();
-        let peer = certificates
-            .and_then(<[_]>::first)
-            .map(identity_of)
-            .transpose()?;
-        Ok(Secured {
-            stream: Box::new(stream),
-            peer,
-        })
+        let peer = certificates.and_then(<[_]>::first).map(identity_of).transpose()?;
+        Ok(Secured { stream: Box::new(stream), peer })
     }
 }
 
@@ -102,13 +84,8 @@ pub struct TlsConnector {
 
 impl TlsConnector {
     /// Connects as the node that `credentials` attest.
-    pub fn new(
-        credentials: &Credentials,
-        clock: Arc<dyn WallClock>,
-    ) -> Result<Self, CertificateError> {
-        Ok(Self {
-            connector: Arc::new(peer_client(credentials, clock)?).into(),
-        })
+    pub fn new(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<Self, CertificateError> {
+        Ok(Self { connector: Arc::new(peer_client(credentials, clock)?).into() })
     }
 }
 
@@ -134,28 +111,19 @@ impl TlsPinnedConnector {
 
 #[async_trait]
 impl PinnedConnector for TlsPinnedConnector {
-    async fn connect_pinned(
-        &self,
-        stream: BoxedStream,
-        authority: Fingerprint,
-    ) -> io::Result<(BoxedStream, PeerIdentity)> {
+    async fn connect_pinned(&self, stream: BoxedStream, authority: Fingerprint) -> io::Result<(BoxedStream, PeerIdentity)> {
         let config: Arc<ClientConfig> = joining_client(authority, Arc::clone(&self.clock)).into();
         // Not sent, not verified: the pin decides.
         let name = ServerName::try_from("bursar").expect("a label is a DNS name");
-        let stream = tokio_rustls::TlsConnector::from(config)
-            .connect(name, stream)
-            .await?;
+        let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let certificate = certificates
-            .first()
-            .ok_or_else(|| io::Error::other("the server shows no certificate"))?;
+        let certificate = certificates.first().ok_or_else(|| io::Error::other("the server shows no certificate"))?;
         let peer = identity_of(certificate)?;
         Ok((Box::new(stream), peer))
     }
 }
 
 fn identity_of(certificate: &CertificateDer<'_>) -> io::Result<PeerIdentity> {
-    let facts = CertificateFacts::from_der(certificate)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let facts = CertificateFacts::from_der(certificate).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(facts.identity)
 }

@@ -16,57 +16,42 @@ use crate::clock::CertificateTime;
 
 /// Takes nodes of the cluster, and newcomers without any certificate, whom the Hello confines to
 /// the join lane.
-pub(super) fn peer_server(
-    credentials: &Credentials,
-    clock: Arc<dyn WallClock>,
-) -> Result<ServerConfig, CertificateError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(
-        roots(&credentials.authority)?.into(),
-        provider(),
-    )
-    .allow_unauthenticated()
-    .build()
-    .map_err(|error| CertificateError::unusable("trust the authority", error))?;
-    let mut config =
-        ServerConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider speaks TLS 1.3")
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(credentials.chain(), credentials.key())
-            .map_err(unusable_key)?;
+pub(super) fn peer_server(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<ServerConfig, CertificateError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&credentials.authority)?.into(), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| CertificateError::unusable("trust the authority", error))?;
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider speaks TLS 1.3")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(credentials.chain(), credentials.key())
+        .map_err(unusable_key)?;
     forbid_resumption(&mut config);
     Ok(config)
 }
 
 /// Takes anybody, and speaks HTTP 2 or 1.1 with them.
-pub(super) fn https_server(
-    credentials: &Credentials,
-    clock: Arc<dyn WallClock>,
-) -> Result<ServerConfig, CertificateError> {
-    let mut config =
-        ServerConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider speaks TLS 1.3")
-            .with_no_client_auth()
-            .with_single_cert(credentials.chain(), credentials.key())
-            .map_err(unusable_key)?;
+pub(super) fn https_server(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<ServerConfig, CertificateError> {
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider speaks TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(credentials.chain(), credentials.key())
+        .map_err(unusable_key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     forbid_resumption(&mut config);
     Ok(config)
 }
 
 /// Calls nodes of the cluster, and shows who calls.
-pub(super) fn peer_client(
-    credentials: &Credentials,
-    clock: Arc<dyn WallClock>,
-) -> Result<ClientConfig, CertificateError> {
-    let mut config =
-        ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider speaks TLS 1.3")
-            .with_root_certificates(roots(&credentials.authority)?)
-            .with_client_auth_cert(credentials.chain(), credentials.key())
-            .map_err(unusable_key)?;
+pub(super) fn peer_client(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<ClientConfig, CertificateError> {
+    let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider speaks TLS 1.3")
+        .with_root_certificates(roots(&credentials.authority)?)
+        .with_client_auth_cert(credentials.chain(), credentials.key())
+        .map_err(unusable_key)?;
     config.resumption = Resumption::disabled();
     Ok(config)
 }
@@ -74,16 +59,12 @@ pub(super) fn peer_client(
 /// Calls whichever node was certified by the authority with this fingerprint, and shows nothing.
 pub(super) fn joining_client(fingerprint: Fingerprint, clock: Arc<dyn WallClock>) -> ClientConfig {
     let algorithms = provider().signature_verification_algorithms;
-    let mut config =
-        ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider speaks TLS 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PinnedAuthority {
-                fingerprint,
-                algorithms,
-            }))
-            .with_no_client_auth();
+    let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider speaks TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinnedAuthority { fingerprint, algorithms }))
+        .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config
@@ -95,9 +76,7 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn roots(authority: &CertificateDer<'static>) -> Result<RootCertStore, CertificateError> {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(authority.clone())
-        .map_err(|error| CertificateError::unusable("trust the authority", error))?;
+    roots.add(authority.clone()).map_err(|error| CertificateError::unusable("trust the authority", error))?;
     Ok(roots)
 }
 

@@ -23,23 +23,14 @@ pub struct Credentials {
 impl Credentials {
     /// Reads a node's certificate and the authority's, both PEM, and checks that the first belongs
     /// to `key`.
-    pub fn new(
-        certificate_pem: &str,
-        authority_pem: &str,
-        key: &NodeKey,
-    ) -> Result<Self, CertificateError> {
+    pub fn new(certificate_pem: &str, authority_pem: &str, key: &NodeKey) -> Result<Self, CertificateError> {
         let certificate = certificate_from_pem(certificate_pem)?;
         let authority = certificate_from_pem(authority_pem)?;
         let facts = CertificateFacts::from_der(&certificate)?;
         if parse(&certificate)?.public_key().raw != key.pair.subject_public_key_info() {
             return Err(CertificateError::ForeignKey);
         }
-        Ok(Self {
-            certificate,
-            authority,
-            key: key.to_der(),
-            facts,
-        })
+        Ok(Self { certificate, authority, key: key.to_der(), facts })
     }
 
     /// What the node's certificate says.
@@ -86,13 +77,12 @@ impl CertificateFacts {
 }
 
 pub(super) fn certificate_from_pem(pem: &str) -> Result<CertificateDer<'static>, CertificateError> {
-    CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| CertificateError::unusable("read a certificate", error))
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| CertificateError::unusable("read a certificate", error))
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateError> {
-    let (_, certificate) = X509Certificate::from_der(der)
-        .map_err(|error| CertificateError::unusable("read a certificate", error))?;
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|error| CertificateError::unusable("read a certificate", error))?;
     Ok(certificate)
 }
 
@@ -112,8 +102,6 @@ fn identity_of(certificate: &X509Certificate<'_>) -> Result<PeerIdentity, Certif
         .collect();
     match identities.as_slice() {
         [identity] => Ok(identity.parse()?),
-        _ => Err(CertificateError::IdentityCount {
-            count: identities.len(),
-        }),
+        _ => Err(CertificateError::IdentityCount { count: identities.len() }),
     }
 }

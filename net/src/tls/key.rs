@@ -19,8 +19,8 @@ pub struct NodeKey {
 impl NodeKey {
     /// A new key.
     pub fn generate() -> Result<Self, CertificateError> {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .map_err(|error| CertificateError::unusable("make a key", error))?;
+        let pair =
+            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| CertificateError::unusable("make a key", error))?;
         Ok(Self { pair })
     }
 
@@ -41,9 +41,7 @@ impl NodeKey {
         let request = CertificateParams::default()
             .serialize_request(&self.pair)
             .map_err(|error| CertificateError::unusable("make a certificate request", error))?;
-        Ok(CertificateRequest {
-            der: request.der().to_vec(),
-        })
+        Ok(CertificateRequest { der: request.der().to_vec() })
     }
 
     pub(super) fn to_der(&self) -> PrivateKeyDer<'static> {
@@ -65,10 +63,7 @@ impl CertificateRequest {
     /// issued.
     pub fn from_der(der: Vec<u8>) -> Result<Self, CertificateError> {
         if der.len() > REQUEST_BYTES_MAX {
-            return Err(CertificateError::RequestTooLarge {
-                bytes: der.len(),
-                bytes_max: REQUEST_BYTES_MAX,
-            });
+            return Err(CertificateError::RequestTooLarge { bytes: der.len(), bytes_max: REQUEST_BYTES_MAX });
         }
         Ok(Self { der })
     }
@@ -80,10 +75,8 @@ impl CertificateRequest {
 
     /// Reads the request and checks its signature: whoever made it holds the key.
     pub(super) fn verified(&self) -> Result<CertificateSigningRequestParams, CertificateError> {
-        CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(
-            self.der.as_slice(),
-        ))
-        .map_err(|error| CertificateError::unusable("read a certificate request", error))
+        CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(self.der.as_slice()))
+            .map_err(|error| CertificateError::unusable("read a certificate request", error))
     }
 }
 

@@ -10,10 +10,7 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError as VerifyError, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{CertificateError as VerifyError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The SHA-256 of a certificate authority's certificate (DER). Its text form is 64 hexadecimal
@@ -46,9 +43,7 @@ impl From<[u8; 32]> for Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
@@ -115,11 +110,7 @@ impl ServerCertVerifier for PinnedAuthority {
         let authority = intermediates
             .iter()
             .find(|certificate| Fingerprint::of(certificate) == self.fingerprint)
-            .ok_or_else(|| {
-                VerifyError::Other(OtherError(Arc::new(PinNotFound {
-                    fingerprint: self.fingerprint,
-                })))
-            })?;
+            .ok_or_else(|| VerifyError::Other(OtherError(Arc::new(PinNotFound { fingerprint: self.fingerprint }))))?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
         let server = ParsedCertificate::try_from(end_entity)?;
@@ -158,14 +149,7 @@ mod tests {
     fn a_fingerprint_reads_back_from_its_text() {
         let fingerprint = Fingerprint::from([0x5a; 32]);
         assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
-        for text in [
-            "",
-            "5a",
-            &"5g".repeat(32),
-            &"+a".repeat(32),
-            &"5a".repeat(33),
-            &"é".repeat(32),
-        ] {
+        for text in ["", "5a", &"5g".repeat(32), &"+a".repeat(32), &"5a".repeat(33), &"é".repeat(32)] {
             assert_eq!(text.parse::<Fingerprint>(), Err(FingerprintError), "{text}");
         }
     }

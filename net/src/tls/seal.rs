@@ -31,16 +31,15 @@ pub enum SealError {
     #[error("a sealed secret is cut short")]
     TooShort,
     /// An envelope of a newer version.
-    #[error(
-        "a sealed secret has version {version}, this version of Bursar opens {ENVELOPE_VERSION}: upgrade this node"
-    )]
+    #[error("a sealed secret has version {version}, this node opens {ENVELOPE_VERSION}: upgrade it")]
     UnknownVersion {
         /// The version that was found.
         version: u8,
     },
     /// Another key, another purpose, or changed bytes; nobody can tell which.
     #[error(
-        "a sealed secret does not open: it was sealed with another cluster key, or it was changed. Restore cluster.key from another authority node"
+        "a sealed secret does not open: it was sealed with another cluster key, or it was \
+         changed: restore cluster.key from another authority node"
     )]
     Refused,
     /// Not the length of a key.
@@ -54,19 +53,13 @@ pub enum SealError {
 impl ClusterKey {
     /// A new key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self {
-            bytes: Zeroizing::new(entropy.array()),
-        }
+        Self { bytes: Zeroizing::new(entropy.array()) }
     }
 
     /// Takes a key as it was stored or handed over.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealError> {
-        let bytes = bytes
-            .try_into()
-            .map_err(|_| SealError::KeyLength { bytes: bytes.len() })?;
-        Ok(Self {
-            bytes: Zeroizing::new(bytes),
-        })
+        let bytes = bytes.try_into().map_err(|_| SealError::KeyLength { bytes: bytes.len() })?;
+        Ok(Self { bytes: Zeroizing::new(bytes) })
     }
 
     /// The key itself, to be stored in a private file or handed to a node that joins.
@@ -83,11 +76,7 @@ impl ClusterKey {
         sealed.extend_from_slice(secret);
         let tag = self
             .cipher()
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(purpose),
-                &mut sealed[HEADER_BYTES..],
-            )
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose), &mut sealed[HEADER_BYTES..])
             .expect("a secret is shorter than 64 GiB");
         sealed.extend_from_slice(tag.as_ref());
         sealed
@@ -99,17 +88,11 @@ impl ClusterKey {
         if version != ENVELOPE_VERSION {
             return Err(SealError::UnknownVersion { version });
         }
-        let (nonce, ciphertext) = sealed[1..]
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or(SealError::TooShort)?;
+        let (nonce, ciphertext) = sealed[1..].split_first_chunk::<NONCE_LEN>().ok_or(SealError::TooShort)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
         let secret_bytes = self
             .cipher()
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(purpose),
-                buffer.as_mut_slice(),
-            )
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(purpose), buffer.as_mut_slice())
             .map_err(|_| SealError::Refused)?
             .len();
         buffer.truncate(secret_bytes);
@@ -117,9 +100,7 @@ impl ClusterKey {
     }
 
     fn cipher(&self) -> LessSafeKey {
-        LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM, self.bytes.as_slice()).expect("the key has 32 bytes"),
-        )
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, self.bytes.as_slice()).expect("the key has 32 bytes"))
     }
 }
 
@@ -160,16 +141,10 @@ mod tests {
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                key.open("ca", &changed).is_err(),
-                "bit {bit} may be flipped"
-            );
+            assert!(key.open("ca", &changed).is_err(), "bit {bit} may be flipped");
         }
         for length in 0..sealed.len() {
-            assert!(
-                key.open("ca", &sealed[..length]).is_err(),
-                "may be cut to {length} bytes"
-            );
+            assert!(key.open("ca", &sealed[..length]).is_err(), "may be cut to {length} bytes");
         }
     }
 
@@ -180,9 +155,6 @@ mod tests {
         let sealed = key.seal("ca", b"secret", &SystemEntropy::new());
         assert!(read.open("ca", &sealed).is_ok());
         assert_eq!(format!("{key:?}"), "ClusterKey(…)");
-        assert_eq!(
-            ClusterKey::from_bytes(&[0; 31]).unwrap_err(),
-            SealError::KeyLength { bytes: 31 }
-        );
+        assert_eq!(ClusterKey::from_bytes(&[0; 31]).unwrap_err(), SealError::KeyLength { bytes: 31 });
     }
 }

@@ -1,0 +1,36 @@
+# The two commands of the README are `make run` and `make test`; the rest is what they are made of.
+
+.PHONY: help setup build run test check unit process bench deny clean-demo
+
+DEMO_DIR ?= demo-data
+
+help: ## says what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## installs what a build needs, compiles RocksDB once for this machine
+	@scripts/setup
+
+build: setup ## builds the program, release
+	cargo build --release --locked -p bursar
+
+run: build ## starts the demo: three authority nodes on this machine; Ctrl-C ends it
+	target/release/bursar demo --dir $(DEMO_DIR)
+
+test: check unit process ## everything that must hold: formatting, lints, all tests
+
+check: setup ## formatting and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit: setup ## tests of the crates
+	cargo test --locked -p bursar-domain -p bursar-net -p bursar-raft -p bursar-wire -p bursar-api -p bursar-cli
+	cargo test --locked -p bursar-storage --features rocksdb
+
+process: setup ## tests of the program with real processes
+	cargo test --locked -p bursar
+
+bench: setup ## measures the program beside etcd, and writes the figures where docs/benchmarks.md says
+	scripts/bench
+
+deny: ## licences, sources and duplicates of the dependencies (needs cargo-deny)
+	cargo deny --locked check licenses bans sources

@@ -1,0 +1,153 @@
+//! Operations: long pieces of work.
+
+use bursar_domain::{
+    Command, OperationId, State,
+    operation::{self, Task, Wait, WaitCode},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::objects::{ObjectRef, Stamp, cursor_at};
+
+/// A long piece of work. It survives a change of leader, and says what it waits on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Operation {
+    /// Its number.
+    pub id: u64,
+    /// What it does.
+    pub task: OperationTask,
+    /// Whether it runs, or how it ended.
+    pub status: OperationStatus,
+    /// The steps that are behind it, in the order in which they were reached.
+    pub steps: Vec<OperationStep>,
+    /// Everything that it waits on now.
+    pub waiting_on: Vec<WaitingOn>,
+    /// When and by whom it was started.
+    pub created: Stamp,
+    /// When and by whom it was last changed.
+    pub changed: Stamp,
+}
+
+/// What an operation does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperationTask {
+    /// `add_authority_node` or `remove_authority_node`.
+    pub kind: String,
+    /// What it does it to.
+    pub object: ObjectRef,
+}
+
+/// Whether an operation runs, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationStatus {
+    /// It runs.
+    Running,
+    /// It did what it was to do.
+    Succeeded,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl OperationStatus {
+    /// The status as it stands in the JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A step that an operation has reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperationStep {
+    /// `learning`: the node receives the log. `caught_up`: the node has what the others have.
+    pub step: String,
+    /// The cursor at which it was reached.
+    pub revision: String,
+}
+
+/// Something that an operation waits on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaitingOn {
+    /// The stable code: `node_unreachable`, `node_catching_up` or `membership_change`.
+    pub code: String,
+    /// Which object.
+    pub object: ObjectRef,
+    /// The cursor since which it waits.
+    pub since_revision: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Operation {
+    /// An operation of `state`.
+    pub fn of(state: &State, operation: &operation::Operation) -> Self {
+        let steps = operation.steps.iter().map(|reached| OperationStep {
+            step: step_code(reached.step).into(),
+            revision: cursor_at(state, reached.at),
+        });
+        Self {
+            id: operation.id.0,
+            task: operation.task.into(),
+            status: operation.status.into(),
+            steps: steps.collect(),
+            waiting_on: operation.waiting_on.iter().map(|wait| WaitingOn::of(state, *wait)).collect(),
+            created: Stamp::of(state, operation.created),
+            changed: Stamp::of(state, operation.changed),
+        }
+    }
+}
+
+impl From<Task> for OperationTask {
+    fn from(task: Task) -> Self {
+        let (kind, node) = match task {
+            Task::AddAuthorityNode { node } => ("add_authority_node", node),
+            Task::RemoveAuthorityNode { node } => ("remove_authority_node", node),
+        };
+        Self { kind: kind.into(), object: bursar_domain::ObjectRef::from(node).into() }
+    }
+}
+
+impl From<operation::Status> for OperationStatus {
+    fn from(status: operation::Status) -> Self {
+        match status {
+            operation::Status::Running => Self::Running,
+            operation::Status::Succeeded => Self::Succeeded,
+            operation::Status::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl WaitingOn {
+    fn of(state: &State, wait: Wait) -> Self {
+        let reason = match wait.code {
+            WaitCode::NodeUnreachable => format!("{} does not answer", wait.object),
+            WaitCode::NodeCatchingUp => format!("{} still receives what the others have", wait.object),
+            WaitCode::MembershipChange => "the voters are agreeing on the new membership".to_owned(),
+        };
+        Self {
+            code: wait.code.code().into(),
+            object: wait.object.into(),
+            since_revision: cursor_at(state, wait.since),
+            reason,
+            remedy: wait.code.remedy().into(),
+        }
+    }
+}
+
+const fn step_code(step: operation::Step) -> &'static str {
+    match step {
+        operation::Step::Learning => "learning",
+        operation::Step::CaughtUp => "caught_up",
+    }
+}
+
+/// The end of an operation before its time.
+pub fn cancel(operation: OperationId) -> Command {
+    Command::Operation(operation::Command::Cancel { operation })
+}

@@ -1,0 +1,257 @@
+//! Problems: what an answer says when it cannot say yes (RFC 9457).
+
+use std::fmt;
+
+use bursar_domain::{Class, Cursor, Rejection};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::objects::ObjectRef;
+
+/// Why a request was not carried out. Sent as `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Identifies the kind of problem: `urn:bursar:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This problem in a sentence.
+    pub detail: String,
+    /// The stable code that programs go by.
+    pub code: String,
+    /// The object that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// What is wrong with which part of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// Everything that stands in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<Blocker>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// After how many seconds the same request may fare better. The `Retry-After` header says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
+    /// The cursor of the state that the refusal rests on; where the refusal tells the object's own, that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// What is wrong with one part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// Which part: a JSON pointer into the body (RFC 6901), or the name of a query parameter behind a `?`.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// One of the objects that stand in the way of a removal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Blocker {
+    /// Its kind.
+    pub kind: String,
+    /// Its number.
+    pub id: u64,
+    /// How people know it.
+    pub name: String,
+}
+
+/// The codes of the problems that arise in front of the ledger. Those of the ledger are [`Rejection::code`].
+pub mod code {
+    /// The body or the query is not what the operation takes. Status 400.
+    pub const MALFORMED: &str = "malformed_request";
+    /// The body is larger than the operation takes. Status 413.
+    pub const TOO_LARGE: &str = "too_large";
+    /// The body has another media type than `application/json`. Status 415.
+    pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
+    /// A field has the right shape and a wrong value. Status 422; the ledger uses the same code.
+    pub const INVALID_FIELD: &str = "invalid_field";
+    /// No credential, or none that is known. Status 401.
+    pub const UNAUTHENTICATED: &str = "unauthenticated";
+    /// No such path, or no such object. Status 404; the ledger uses the same code.
+    pub const NOT_FOUND: &str = "not_found";
+    /// The path does not know the method. Status 405.
+    pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+    /// A cursor, page token or entity tag of another epoch: the cluster was restored meanwhile. Status 409.
+    pub const FOREIGN_EPOCH: &str = "foreign_epoch";
+    /// A cursor beyond the end of the history. Status 409.
+    pub const CURSOR_BEYOND_END: &str = "cursor_beyond_end";
+    /// A repetition of a request whose answer showed a secret, which is shown once. Status 409.
+    pub const ALREADY_ISSUED: &str = "already_issued";
+    /// History below the floor. Status 410.
+    pub const GONE: &str = "gone";
+    /// The leadership could not be handed over. Status 409.
+    pub const TRANSFER_FAILED: &str = "transfer_failed";
+    /// Too much at once. Status 429 or 503, with `Retry-After`.
+    pub const OVERLOADED: &str = "overloaded";
+    /// Too few members answer: nothing can be decided or read for certain. Status 503.
+    pub const NO_QUORUM: &str = "no_quorum";
+    /// The members are choosing a leader. Status 503.
+    pub const NO_LEADER: &str = "no_leader";
+    /// This node does not reach the leader; another may. Status 503.
+    pub const LEADER_UNREACHABLE: &str = "leader_unreachable";
+    /// This node is still reading its own data. Status 503.
+    pub const RECOVERING: &str = "recovering";
+    /// This node has not yet seen the revision that was asked for. Status 503.
+    pub const BEHIND: &str = "behind";
+    /// It was not learnt in time whether the request was carried out; repeating it under its key is safe. Status 504.
+    pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+    /// This node is going down. Status 503.
+    pub const STOPPING: &str = "stopping";
+    /// A defect. Status 500; the ledger uses the same code.
+    pub const INTERNAL: &str = "internal_error";
+}
+
+impl Problem {
+    /// A problem with its `detail`, a sentence for people.
+    pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:bursar:problem:{code}"),
+            title: title.into(),
+            status,
+            detail: detail.into(),
+            code: code.into(),
+            object: None,
+            errors: Vec::new(),
+            blockers: Vec::new(),
+            hint: None,
+            retry_after_seconds: None,
+            revision: None,
+        }
+    }
+
+    /// The refusal of the ledger, decided on a state at `cursor`.
+    pub fn of(rejection: &Rejection, cursor: Cursor) -> Self {
+        let (status, title) = match rejection.class() {
+            Class::Invalid => (422, "The request asks for what cannot be"),
+            Class::Unauthenticated => (401, "The credential does not stand"),
+            Class::Forbidden => (403, "Not permitted"),
+            Class::NotFound => (404, "No such object"),
+            Class::Conflict => (409, "The request does not fit what is"),
+            Class::PreconditionFailed => (412, "The object has changed"),
+            Class::Internal => (500, "A defect of the program"),
+        };
+        let revision = match rejection {
+            Rejection::RevisionMismatch { actual, .. } => *actual,
+            _ => cursor,
+        };
+        let errors = match rejection {
+            Rejection::InvalidField { field, fault } => vec![FieldError::new(pointer_to(field), fault.to_string())],
+            _ => Vec::new(),
+        };
+        let blockers = rejection.blockers().iter().map(|blocker| Blocker {
+            kind: blocker.object.kind().into(),
+            id: blocker.object.number(),
+            name: blocker.name.clone(),
+        });
+        Self {
+            object: rejection.object().map(ObjectRef::from),
+            errors,
+            blockers: blockers.collect(),
+            hint: Some(rejection.remedy().into()),
+            revision: Some(revision.to_string()),
+            ..Self::new(status, rejection.code(), title, sentence(&rejection.to_string()))
+        }
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same with a time to wait, in seconds.
+    #[must_use]
+    pub fn with_retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+}
+
+/// A field with a wrong value, found in front of the ledger: it reads like the ledger's own refusal.
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        let detail = sentence(&error.to_string());
+        let mut problem = Self::new(422, code::INVALID_FIELD, "The request asks for what cannot be", detail)
+            .with_hint("Correct the field and send the request again.");
+        problem.errors.push(error);
+        problem
+    }
+}
+
+impl FieldError {
+    /// What is wrong with the part that `pointer` names.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pointer.trim_start_matches(['/', '?']), self.detail)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.detail, self.code)
+    }
+}
+
+/// The JSON pointer to a field that the domain names by its own path. They differ where the wire writes a minute as `HH:MM`.
+fn pointer_to(field: &str) -> String {
+    format!("/{}", field.trim_end_matches("_minute"))
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), characters.as_str()),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::{DestinationId, Epoch, FieldFault, Revision, SiteId};
+    use serde_json::json;
+
+    use super::*;
+
+    const CURSOR: Cursor = Cursor { epoch: Epoch(1), revision: Revision(42) };
+
+    #[test]
+    fn a_refusal_lists_every_blocker() {
+        let blockers = vec![bursar_domain::Blocker { object: DestinationId(3).into(), name: "east".into() }];
+        let problem = Problem::of(&Rejection::InUse { object: SiteId(7).into(), blockers }, CURSOR);
+        let expected = json!({
+            "type": "urn:bursar:problem:in_use",
+            "title": "The request does not fit what is",
+            "status": 409,
+            "detail": "Site 7 is in use by destination 3 “east”.",
+            "code": "in_use",
+            "object": { "kind": "site", "id": 7 },
+            "blockers": [{ "kind": "destination", "id": 3, "name": "east" }],
+            "hint": "Move or remove everything that is listed, then remove it again.",
+            "revision": "1-42",
+        });
+        assert_eq!(serde_json::to_value(&problem).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Problem>(expected).unwrap(), problem);
+    }
+
+    #[test]
+    fn a_wrong_field_is_pointed_at_by_the_name_that_the_wire_gives_it() {
+        let fault = FieldFault::OutOfRange { min: 0, max: 1439 };
+        let rejection = Rejection::InvalidField { field: "balancing/window/from_minute".into(), fault };
+        let problem = Problem::of(&rejection, CURSOR);
+        assert_eq!(problem.errors, [FieldError::new("/balancing/window/from", "must be from 0 to 1439")]);
+        assert_eq!(problem.status, 422);
+    }
+}

@@ -1,0 +1,287 @@
+//! The data directory of an authority node.
+//!
+//! ```text
+//! identity.toml   cluster, store, node: who this directory is
+//! bursar.toml     settings
+//! ca.crt          the cluster's certificate authority
+//! node.crt        this node's certificate
+//! node.key        its private key
+//! cluster.key     seals the certificate authority's key, which rests in the ledger
+//! founding        on the first node until its first start: the command that founds the cluster
+//! log/  ledger/   RocksDB
+//! lock            held while the node runs
+//! ```
+//!
+//! Everything secret is readable by its owner alone; a node refuses to start with looser files.
+
+use std::path::{Path, PathBuf};
+
+use bursar_domain::{AuthorityNodeId, ClusterId, StoreId};
+use bursar_net::{
+    CertificateError, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, IdentityError, LocalNode, Member, NodeKey,
+    SealError,
+};
+use serde::{Deserialize, Serialize};
+
+use super::config::{CONFIG_FILE, Config, ConfigError};
+
+const IDENTITY_FILE: &str = "identity.toml";
+const CA_FILE: &str = "ca.crt";
+const CERTIFICATE_FILE: &str = "node.crt";
+const KEY_FILE: &str = "node.key";
+const CLUSTER_KEY_FILE: &str = "cluster.key";
+const FOUNDING_FILE: &str = "founding";
+const SETUP_SECRET_FILE: &str = "setup-secret";
+const LICENSE_FILE: &str = "license.key";
+const LOCK_FILE: &str = "lock";
+const FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// The layout of the directory that this program writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// Who a data directory is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The layout of the directory.
+    pub format: u32,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The directory's own random identity.
+    pub store: StoreId,
+    /// The node that runs on it.
+    pub node: AuthorityNodeId,
+}
+
+impl Identity {
+    /// For a new directory.
+    pub fn new(cluster: ClusterId, store: StoreId, node: AuthorityNodeId) -> Self {
+        Self { format: FORMAT, cluster, store, node }
+    }
+
+    /// As the node says it in every handshake.
+    pub fn local_node(&self) -> LocalNode {
+        LocalNode {
+            cluster: net_cluster(self.cluster),
+            member: Member::authority(self.node.0),
+            store: bursar_net::StoreId(self.store.0),
+        }
+    }
+}
+
+/// The cluster's id as it stands in certificates.
+pub fn net_cluster(cluster: ClusterId) -> bursar_net::ClusterId {
+    bursar_net::ClusterId::new(&cluster.to_string()).expect("32 hexadecimal digits are a DNS label")
+}
+
+/// A new random store id.
+pub fn new_store(entropy: &dyn Entropy) -> StoreId {
+    let mut store = [0; 16];
+    entropy.fill(&mut store);
+    StoreId(store)
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is something in it already.
+    #[error("{} holds a node already: start it with `bursar authority run --dir {0}`, or choose an empty directory", .0.display())]
+    NotEmpty(PathBuf),
+    /// There is nothing in it.
+    #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]
+    Empty(PathBuf),
+    /// `identity.toml` is not what it must be.
+    #[error("{path}: {source}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: Box<toml::de::Error>,
+    },
+    /// The directory was written by a newer program.
+    #[error("{path} has format {found}, this program reads up to {FORMAT}: run the newer program")]
+    Newer {
+        /// The file.
+        path: String,
+        /// What was found.
+        found: u32,
+    },
+    /// A certificate or a key.
+    #[error("{0}")]
+    Certificate(#[from] CertificateError),
+    /// The cluster key.
+    #[error("{0}")]
+    Seal(#[from] SealError),
+    /// The certificate is another node's.
+    #[error("{path} belongs to {found}, this directory is {expected}: restore the file that belongs here")]
+    ForeignCertificate {
+        /// The file.
+        path: String,
+        /// Whose it is.
+        found: String,
+        /// Whose it must be.
+        expected: String,
+    },
+    /// A name is not one.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// A data directory that this process holds.
+pub struct DataDirectory {
+    root: PathBuf,
+    files: DiskFiles,
+    _lock: FileLock,
+}
+
+/// The files that a new node gets.
+pub struct NewNode<'n> {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its settings.
+    pub config: Config,
+    /// The cluster's certificate authority, PEM.
+    pub ca_certificate: &'n str,
+    /// The node's certificate, PEM.
+    pub certificate: &'n str,
+    /// The node's private key.
+    pub key: &'n NodeKey,
+    /// The cluster key.
+    pub cluster_key: &'n ClusterKey,
+}
+
+impl DataDirectory {
+    /// Takes hold of a directory for a new node, made where it is missing.
+    pub fn create(root: &Path) -> Result<Self, DirectoryError> {
+        let files = DiskFiles;
+        files.create_directory(root)?;
+        let lock = files.lock(&root.join(LOCK_FILE))?;
+        // The identity is written last: without it, what an interrupted attempt left behind is written over.
+        if files.exists(&root.join(IDENTITY_FILE))? {
+            return Err(DirectoryError::NotEmpty(root.to_owned()));
+        }
+        Ok(Self { root: root.to_owned(), files, _lock: lock })
+    }
+
+    /// Takes hold of the directory of an existing node.
+    pub fn open(root: &Path) -> Result<Self, DirectoryError> {
+        let files = DiskFiles;
+        if !files.exists(&root.join(IDENTITY_FILE))? {
+            return Err(DirectoryError::Empty(root.to_owned()));
+        }
+        let lock = files.lock(&root.join(LOCK_FILE))?;
+        Ok(Self { root: root.to_owned(), files, _lock: lock })
+    }
+
+    /// Writes a new node's files; the identity last, so that an interrupted attempt leaves no node.
+    pub fn write(&self, node: &NewNode<'_>) -> Result<(), DirectoryError> {
+        node.config.write(&self.files, &self.root)?;
+        self.put(CA_FILE, node.ca_certificate.as_bytes())?;
+        self.put(CERTIFICATE_FILE, node.certificate.as_bytes())?;
+        self.put(KEY_FILE, node.key.to_pem().as_bytes())?;
+        self.put(CLUSTER_KEY_FILE, node.cluster_key.as_bytes())?;
+        let identity = toml::to_string(&node.identity).expect("an identity can be written as TOML");
+        self.put(IDENTITY_FILE, identity.as_bytes())
+    }
+
+    /// Who the directory is.
+    pub fn identity(&self) -> Result<Identity, DirectoryError> {
+        let path = self.root.join(IDENTITY_FILE).display().to_string();
+        let bytes = self.files.read_private(&self.root.join(IDENTITY_FILE), FILE_BYTES_MAX)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let malformed = |source| DirectoryError::Malformed { path: path.clone(), source: Box::new(source) };
+        // The format alone first: a newer layout may have fields that this program does not know.
+        let format = toml::from_str::<FormatOnly>(&text).map_err(malformed)?.format;
+        if format > FORMAT {
+            return Err(DirectoryError::Newer { path, found: format });
+        }
+        toml::from_str(&text).map_err(malformed)
+    }
+
+    /// The settings.
+    pub fn config(&self) -> Result<Config, DirectoryError> {
+        Ok(Config::read(&self.files, &self.root)?)
+    }
+
+    /// The node's certificate and key, checked against its identity.
+    pub fn credentials(&self) -> Result<Credentials, DirectoryError> {
+        let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?)?;
+        let credentials = Credentials::new(&self.private_text(CERTIFICATE_FILE)?, &self.private_text(CA_FILE)?, &key)?;
+        let me = self.identity()?.local_node();
+        let expected = bursar_net::PeerIdentity { member: me.member, cluster: me.cluster };
+        let found = &credentials.facts().identity;
+        if *found != expected {
+            let path = self.root.join(CERTIFICATE_FILE).display().to_string();
+            return Err(DirectoryError::ForeignCertificate { path, found: found.to_string(), expected: expected.to_string() });
+        }
+        Ok(credentials)
+    }
+
+    /// The cluster key.
+    pub fn cluster_key(&self) -> Result<ClusterKey, DirectoryError> {
+        Ok(ClusterKey::from_bytes(&self.files.read_private(&self.root.join(CLUSTER_KEY_FILE), FILE_BYTES_MAX)?)?)
+    }
+
+    /// Keeps the command that founds the cluster until it is committed.
+    pub fn write_founding(&self, submission: &[u8]) -> Result<(), DirectoryError> {
+        self.put(FOUNDING_FILE, submission)
+    }
+
+    /// The command that founds the cluster, where it is not known to be committed.
+    pub fn founding(&self) -> Result<Option<Vec<u8>>, DirectoryError> {
+        let path = self.root.join(FOUNDING_FILE);
+        if self.files.exists(&path)? { Ok(Some(self.files.read_private(&path, FILE_BYTES_MAX)?)) } else { Ok(None) }
+    }
+
+    /// Forgets the command that founds the cluster: it is committed.
+    pub fn forget_founding(&self) -> Result<(), DirectoryError> {
+        Ok(self.files.remove(&self.root.join(FOUNDING_FILE))?)
+    }
+
+    /// Writes down the secret that makes the first administrator; returns where.
+    pub fn write_setup_secret(&self, secret: &str) -> Result<PathBuf, DirectoryError> {
+        self.put(SETUP_SECRET_FILE, secret.as_bytes())?;
+        Ok(self.root.join(SETUP_SECRET_FILE))
+    }
+
+    /// Writes down a master license key that was made here; returns where.
+    pub fn write_license_key(&self, key: &str) -> Result<PathBuf, DirectoryError> {
+        self.put(LICENSE_FILE, key.as_bytes())?;
+        Ok(self.root.join(LICENSE_FILE))
+    }
+
+    /// The directory of the Raft log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The directory of journal, checkpoints and applied position.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+
+    /// Where the settings are, for messages.
+    pub fn config_path(&self) -> PathBuf {
+        self.root.join(CONFIG_FILE)
+    }
+
+    fn put(&self, file: &str, contents: &[u8]) -> Result<(), DirectoryError> {
+        Ok(self.files.write_atomic(&self.root.join(file), contents)?)
+    }
+
+    fn private_text(&self, file: &str) -> Result<String, DirectoryError> {
+        let bytes = self.files.read_private(&self.root.join(file), FILE_BYTES_MAX)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}

@@ -1,0 +1,23 @@
+//! An authority node: how one is founded, joins, and runs.
+
+mod admission;
+mod config;
+mod directory;
+mod found;
+mod join;
+mod run;
+
+pub use config::{Advertised, Config, Listen};
+pub use directory::{DataDirectory, DirectoryError, Identity};
+pub use found::{FoundError, Founding, found};
+pub use join::{JoinError, Joining, join};
+pub use run::{RunError, run};
+
+/// How long a cluster's certificate authority is valid.
+const AUTHORITY_LIFETIME: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
+/// How long a node's certificate is valid.
+const NODE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(2 * 365 * 24 * 3600);
+/// For what the cluster key seals the certificate authority's private key.
+const SEALED_CA_KEY: &str = "certificate authority key";
+/// The largest payload on a lane between nodes, in bytes.
+const FRAME_BYTES_MAX: usize = bursar_net::FRAME_BYTES_MAX;

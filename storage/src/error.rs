@@ -1,0 +1,114 @@
+//! What can go wrong with what rests. Every one of these is final for the store that returned it.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// What an operator does about damage: the other nodes hold what this one lost, and an id is never used again.
+pub const REBUILD_FROM_QUORUM: &str = "rebuild this node from the quorum under a new id";
+
+/// A failure of the disk, or of what was found on it. The caller stops the node: a retry may falsely succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StorageError {
+    /// The disk or the engine failed.
+    #[error("storage failed to {action}: {detail}; check the disk, then start the node again")]
+    Io {
+        /// What was tried, as the end of "failed to …".
+        action: String,
+        /// The failure's own words.
+        detail: String,
+    },
+
+    /// What was read is not what was written.
+    #[error("{what} is damaged at {at}: {detail}; {remedy}")]
+    Damaged {
+        /// The file or the key space.
+        what: String,
+        /// Where in it.
+        at: Place,
+        /// What does not fit.
+        detail: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+
+    /// A newer Bursar wrote this. Nothing was changed.
+    #[error(
+        "{what} has format {found}, this program reads up to {supported}; start the node with the newer program that wrote it"
+    )]
+    NewerFormat {
+        /// The file or the key space.
+        what: String,
+        /// The version that was found.
+        found: u8,
+        /// The newest version that this program reads.
+        supported: u8,
+    },
+
+    /// An append or a purge would leave a hole in the log. The caller's bookkeeping and the log disagree.
+    #[error(
+        "index {found} would leave a hole in the log, which goes on at {expected}; restart the node to recover from what is durable"
+    )]
+    HoleInLog {
+        /// The index that the log goes on at.
+        expected: u64,
+        /// The index that was given.
+        found: u64,
+    },
+
+    /// An earlier write or sync failed; since then the store answers nothing.
+    #[error("the store refuses everything since an earlier failure: {cause}")]
+    Poisoned {
+        /// The first failure, in its own words.
+        cause: String,
+    },
+}
+
+impl StorageError {
+    /// Damage that only a rebuild from the quorum heals.
+    pub fn damaged(what: impl Into<String>, at: Place, detail: impl Into<String>) -> Self {
+        StorageError::Damaged {
+            what: what.into(),
+            at,
+            detail: detail.into(),
+            remedy: REBUILD_FROM_QUORUM,
+        }
+    }
+
+    /// A failure of the disk or the engine while it tried to `action`.
+    pub fn io(action: impl Into<String>, detail: impl fmt::Display) -> Self {
+        StorageError::Io {
+            action: action.into(),
+            detail: detail.to_string(),
+        }
+    }
+
+    /// Whether what rests on the disk is wrong, as against a disk that failed or a store that is merely newer.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, StorageError::Damaged { .. })
+    }
+}
+
+/// Where in a file or a key space something was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// An index of the Raft log.
+    Index(u64),
+    /// A revision of the journal.
+    Revision(u64),
+    /// A byte of a file.
+    Offset(u64),
+    /// A single value that is known by its name.
+    Key(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Index(index) => write!(formatter, "index {index}"),
+            Place::Revision(revision) => write!(formatter, "revision {revision}"),
+            Place::Offset(offset) => write!(formatter, "byte {offset}"),
+            Place::Key(name) => write!(formatter, "`{name}`"),
+        }
+    }
+}
