@@ -94,7 +94,7 @@ pub enum DirectoryError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is something in it already.
-    #[error("{} holds a node already: start it with `bursar authority run --dir {0}`, or choose an empty directory", .0.display())]
+    #[error("{} holds a node already: start it with `bursar authority run`, or choose an empty directory", .0.display())]
     NotEmpty(PathBuf),
     /// There is nothing in it.
     #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]

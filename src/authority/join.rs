@@ -107,7 +107,7 @@ enum Attempt {
     Dial(#[from] DialError),
     #[error("{0}: {1}")]
     Lost(Address, FrameError),
-    #[error("{0} did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    #[error("{0} took too long to answer")]
     Slow(Address),
 }
 

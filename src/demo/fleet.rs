@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -268,7 +268,7 @@ async fn furnish(client: &Client) -> Result<(), ClientError> {
     make(client, "sites", "demo-site-2", &CreateSite { name: "Frankfurt".into(), expected_latency_ms: 12 }).await?;
     if let Some(dublin) = dublin {
         let site: Site = dublin.json()?;
-        let destination = CreateDestination::new("Main", site.id);
+        let destination = CreateDestination { name: "Main".into(), site: site.id, ..CreateDestination::default() };
         make(client, "destinations", "demo-destination-1", &destination).await?;
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! A running node, from what it says of itself.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use bursar_net::{DiskFiles, Files};
+use bursar_net::{DiskFiles, Files, SystemClock};
 use bursar_wire::client::{Client, ClientConfig, ClientError, ClientParts, Trust};
 
 use super::report::{Finding, Report};
@@ -28,7 +28,7 @@ pub async fn examine(directory: &Path, report: &mut Report) {
 async fn ask(directory: &Path, url: &str, path: &str) -> Result<(), ClientError> {
     let node = url.parse().expect("an address makes a well-formed URL");
     let authority = DiskFiles.read(&directory.join(CA_FILE), CERTIFICATE_BYTES_MAX).unwrap_or_default();
-    let trust = Trust::from_pem(&String::from_utf8_lossy(&authority)).ok();
+    let trust = Trust::in_authorities(&authority, Arc::new(SystemClock)).ok();
     let config = ClientConfig { timeout: PATIENCE, attempt_timeout: PATIENCE, ..ClientConfig::new(vec![node], None) };
     Client::new(config, ClientParts::real(trust))?.probe(path).await.map(|_answer| ())
 }

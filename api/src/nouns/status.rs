@@ -155,7 +155,7 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
 }
 
 fn figures(node: &NodeStatus) -> NodeFigures {
-    let numbers = |nodes: &[AuthorityNodeId]| nodes.iter().map(|node| node.0).collect();
+    let numbers = |nodes: &BTreeSet<AuthorityNodeId>| nodes.iter().map(|node| node.0).collect();
     NodeFigures {
         id: node.id.0,
         role: match node.role {
