@@ -10,7 +10,7 @@ use bursar_domain::{Hash, Revision, Sealed};
 use bursar_storage::StorageError;
 use bursar_storage::engine::{Batch, Engine, Space};
 use bursar_storage::envelope::{self, HEADER_BYTES, Kind};
-use bursar_storage::ledger::{Ledger, Progress, Recovered};
+use bursar_storage::ledger::{Applied, Ledger, Progress, Recovered};
 use bytes::Bytes;
 use common::author::{Decided, history};
 use common::wishes::{Ask, Wish, bulk, edits};
@@ -452,4 +452,15 @@ fn an_applied_position_that_went_back_is_damage() {
     let error =
         Ledger::open(Arc::new(engine)).map(|(_, Recovered { applied, .. })| applied).expect_err("it is behind the checkpoint");
     assert!(error.to_string().starts_with("the ledger is damaged at `applied`: it stands at revision"), "{error}");
+}
+
+#[test]
+fn an_applied_position_of_another_history_is_damage() {
+    let (mut replica, engine) = Replica::in_memory();
+    replica.commit(&history(&edits(3)));
+    let other = Applied { head: Hash::of(b"another history"), ..replica.applied.clone() };
+    replace(&engine, Space::LedgerState, &Bytes::from_static(b"applied"), other.encode());
+    let error = Ledger::open(Arc::new(engine)).map(drop).expect_err("the last record has another hash");
+    let expected = format!("the journal is damaged at revision {}: the last record has the hash", other.revision);
+    assert!(error.to_string().starts_with(&expected), "{error}");
 }
