@@ -1,6 +1,9 @@
 //! How the cluster fares, and what program answers.
 
+use std::collections::BTreeSet;
+
 use axum::{extract::State, response::Response};
+
 use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
 use bursar_wire::{
     cluster::MemberRole,
