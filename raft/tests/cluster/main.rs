@@ -1,0 +1,6 @@
+//! Nodes over real sockets and TLS, in one process, on engines in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+mod growing;
+mod support;
