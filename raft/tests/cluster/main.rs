@@ -2,5 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+mod failing;
 mod growing;
+mod leading;
+mod leaving;
+mod lagging;
 mod support;

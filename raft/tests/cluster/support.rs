@@ -102,6 +102,11 @@ impl Cluster {
         Credentials::new(&certificate.pem, self.authority.certificate_pem(), &key).unwrap()
     }
 
+    /// Lets the next start of node `id` take another port.
+    pub fn forget_address(&self, id: u64) {
+        self.addresses.lock().unwrap().remove(&id);
+    }
+
     /// Starts node `id` on `disk`, where it was before if it was anywhere.
     pub async fn start(&self, id: u64, disk: Disk) -> Running {
         let known = self.addresses.lock().unwrap().get(&id).cloned();
@@ -233,17 +238,6 @@ pub fn facts(address: &Address, store: [u8; 16]) -> Facts {
         version: "0.1.0".to_owned(),
         supported: Level::SUPPORTED,
     }
-}
-
-/// The number of the one that leads, as all of `nodes` see it.
-pub async fn leader_of(nodes: &[&Running]) -> AuthorityNodeId {
-    let mut leader = None;
-    for running in nodes {
-        let known = nodes.iter().map(|running| running.node.id()).collect::<Vec<_>>();
-        let status = running.node.status_when(soon(), |status| status.leader.is_some_and(|leader| known.contains(&leader)));
-        leader = status.await.expect("somebody leads soon").leader;
-    }
-    leader.expect("there are nodes")
 }
 
 /// Takes the one that leads out of `nodes`.
