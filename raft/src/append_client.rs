@@ -159,10 +159,11 @@ impl Sending {
 }
 
 /// Sends all requests; those that are at hand at the same time share a write.
-async fn send_all<S>(mut writer: FrameWriter, mut requests: S, flow: Arc<Flow>) -> Result<FrameWriter, FrameError>
+async fn send_all<S>(mut writer: FrameWriter, requests: S, flow: Arc<Flow>) -> Result<FrameWriter, FrameError>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin,
 {
+    let mut requests = requests.fuse();
     while let Some(first) = requests.next().await {
         let mut next = Some(first);
         while let Some(request) = next {

@@ -101,10 +101,11 @@ async fn receive_appends(mut reader: FrameReader, requests: Appends, meter: &Met
 }
 
 /// Answers that are ready at the same time share a write.
-async fn send_answers<S, E>(mut writer: FrameWriter, mut answers: S) -> Result<(), FrameError>
+async fn send_answers<S, E>(mut writer: FrameWriter, answers: S) -> Result<(), FrameError>
 where
     S: futures_util::Stream<Item = Result<openraft::raft::StreamAppendResult<crate::types::TypeConfig>, E>> + Unpin,
 {
+    let mut answers = answers.fuse();
     while let Some(first) = answers.next().await {
         let mut next = Some(first);
         while let Some(Ok(answer)) = next {

@@ -365,6 +365,20 @@ impl Node {
         node_status(&leadership.metrics(), published, *recovered.borrow(), log.counters())
     }
 
+    /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
+    pub async fn status_when(
+        &self,
+        deadline: Instant,
+        mut wanted: impl FnMut(&NodeStatus) -> bool,
+    ) -> Option<NodeStatus> {
+        let Inner { leadership, published, recovered, log, .. } = &*self.0;
+        let taken = leadership.until(deadline, |_, metrics| {
+            let status = node_status(metrics, published, *recovered.borrow(), log.counters());
+            wanted(&status).then_some(status)
+        });
+        taken.await
+    }
+
     /// What this node has counted since it was started.
     pub fn counters(&self) -> Counters {
         self.0.meter.read()

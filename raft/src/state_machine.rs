@@ -13,7 +13,7 @@ use std::{
 use bursar_domain::State;
 use bursar_net::Blocking;
 use bursar_storage::ledger::{self, Checkpoint, InstallError, Installer, Ledger, Recovered};
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::{
     OptionalSend,
     alias::SnapshotOf,
@@ -107,11 +107,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok((self.applied.position.map(convert::log_id), membership))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
     where
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
-        let meter = self.meter();
+        let (mut entries, meter) = (entries.fuse(), self.meter());
         loop {
             let mut batch = Batch::new(&self.state, &self.applied, &meter);
             while !batch.is_full()
