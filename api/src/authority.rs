@@ -18,8 +18,12 @@ pub trait Authority: Send + Sync + 'static {
     async fn submit(&self, submission: Submission, deadline: Instant) -> Result<Applied, SubmitError>;
 
     /// A version of the state: linearizable, or the one that is here; not before `at_least`, where that is given.
-    async fn read(&self, consistency: Consistency, at_least: Option<Revision>, deadline: Instant)
-    -> Result<Arc<State>, ReadError>;
+    async fn read(
+        &self,
+        consistency: Consistency,
+        at_least: Option<Revision>,
+        deadline: Instant,
+    ) -> Result<Arc<State>, ReadError>;
 
     /// The version that is here, without waiting for anything.
     fn latest(&self) -> Arc<State>;

@@ -319,12 +319,7 @@ impl Node {
     ///
     /// # Errors
     /// Storage that fails or is damaged.
-    pub async fn records(
-        &self,
-        after: Revision,
-        upto: Revision,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredRecord>, StorageError> {
+    pub async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
         let Inner { blocking, ledger, .. } = &*self.0;
         let ledger = ledger.clone();
         let read = blocking.run(move || ledger.records(after, upto, bytes_max)).await;
@@ -366,11 +361,7 @@ impl Node {
     }
 
     /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
-    pub async fn status_when(
-        &self,
-        deadline: Instant,
-        mut wanted: impl FnMut(&NodeStatus) -> bool,
-    ) -> Option<NodeStatus> {
+    pub async fn status_when(&self, deadline: Instant, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Option<NodeStatus> {
         let Inner { leadership, published, recovered, log, .. } = &*self.0;
         let taken = leadership.until(deadline, |_, metrics| {
             let status = node_status(metrics, published, *recovered.borrow(), log.counters());

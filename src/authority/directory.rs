@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 use super::config::{CONFIG_FILE, Config, ConfigError};
 
 const IDENTITY_FILE: &str = "identity.toml";
+/// The cluster's certificate authority within the data directory, PEM.
 pub const CA_FILE: &str = "ca.crt";
 const CERTIFICATE_FILE: &str = "node.crt";
 const KEY_FILE: &str = "node.key";

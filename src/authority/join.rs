@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bursar_domain::{AuthorityNodeId, StoreId};
 use bursar_net::{
-    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, NodeKey, SealError, TlsPinnedConnector,
-    WallClock,
+    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, NodeKey, SealError,
+    TlsPinnedConnector, WallClock,
 };
 use bursar_wire::invitation::Invitation;
 use tokio::time::{Instant, sleep, timeout};

@@ -8,9 +8,9 @@ use bursar_domain::{
     encoding::{self, DecodeError},
 };
 use bursar_net::{
-    Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener, Network,
-    PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers,
-    shutdown_channel,
+    Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener,
+    Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock,
+    serve_peers, shutdown_channel,
 };
 use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason};
 use bursar_storage::{

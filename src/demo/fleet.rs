@@ -1,12 +1,6 @@
 //! The demo's nodes: making them, starting them, ending them.
 
-use std::{
-    future::Future,
-    net::TcpListener,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
 use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
 use bursar_wire::{
@@ -63,7 +57,13 @@ impl Fleet {
             self.tell("founding a cluster");
             let directory = self.directory(1);
             let config = self.config(1)?;
-            found(Founding { directory: &directory, config, license_key: None, clock: &SystemClock, entropy: &SystemEntropy::new() })?;
+            found(Founding {
+                directory: &directory,
+                config,
+                license_key: None,
+                clock: &SystemClock,
+                entropy: &SystemEntropy::new(),
+            })?;
         }
         self.start_node(1)?;
         let claimed = self.folder.join(super::CREDENTIALS_FILE);
@@ -109,7 +109,10 @@ impl Fleet {
             };
             drop(waits);
             let directory = self.directory(node);
-            eprintln!("authority node {node} ended ({status}); start it again with: bursar authority run --dir {}", directory.display());
+            eprintln!(
+                "authority node {node} ended ({status}); start it again with: bursar authority run --dir {}",
+                directory.display()
+            );
             ended.push(node);
         }
     }

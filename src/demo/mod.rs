@@ -129,7 +129,8 @@ struct Ready<'r> {
 /// `bursar demo`
 pub async fn run(options: arguments::Demo) -> Result<(), DemoError> {
     DiskFiles.create_directory(&options.dir)?;
-    let folder = std::path::absolute(&options.dir).map_err(|source| DemoError::System { action: "find the demo's folder", source })?;
+    let folder =
+        std::path::absolute(&options.dir).map_err(|source| DemoError::System { action: "find the demo's folder", source })?;
     // Held while nodes are started, and by whoever stays with them.
     let _lock = DiskFiles.lock(&folder.join(LOCK_FILE))?;
     let mut ends = Ends::new()?;
@@ -150,7 +151,11 @@ pub async fn run(options: arguments::Demo) -> Result<(), DemoError> {
             return Err(error);
         }
     };
-    if options.json { print_json(&folder, &credentials, fleet.processes()) } else { print_welcome(&folder, &credentials) }
+    if options.json {
+        print_json(&folder, &credentials, fleet.processes())
+    } else {
+        print_welcome(&folder, &credentials)
+    }
     if stays {
         fleet.watch(ends.asked()).await;
         fleet.end().await;
@@ -173,7 +178,8 @@ fn print_json(folder: &Path, credentials: &Credentials, processes: &[Process]) {
 
 fn print_welcome(folder: &Path, credentials: &Credentials) {
     let program = std::env::args().next().unwrap_or_else(|| "bursar".into());
-    println!("
+    println!(
+        "
 Bursar is ready: three authority nodes, two sites, a first destination.
 
   URL          {url}

@@ -98,11 +98,7 @@ async fn read_member(
 #[utoipa::path(patch, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "edit_member",
     params(("id" = u64, Path)), request_body = EditMember,
     responses((status = 200, description = "The member as it stands now.", body = Member)))]
-async fn edit_member(
-    State(service): State<Service>,
-    Id(id): Id,
-    mutation: Mutation<EditMember>,
-) -> Result<Response, Failure> {
+async fn edit_member(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditMember>) -> Result<Response, Failure> {
     let object = ObjectRef::AuthorityNode(AuthorityNodeId(id));
     let edit = |state: &bursar_domain::State| {
         let current = state.authority_nodes().get(AuthorityNodeId(id)).ok_or_else(|| Failure::not_found(object, state))?;
@@ -182,11 +178,7 @@ async fn read_invitation(
 #[utoipa::path(delete, path = "/api/v1/cluster/invitations/{id}", tag = "cluster", operation_id = "revoke_invitation",
     params(("id" = u64, Path)),
     responses((status = 204, description = "The invitation was taken back.")))]
-async fn revoke_invitation(
-    State(service): State<Service>,
-    Id(id): Id,
-    Bodiless(call): Bodiless,
-) -> Result<Response, Failure> {
+async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
     service.change(call, cluster::revoke(JoinTokenId(id))).await
 }
 

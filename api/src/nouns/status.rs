@@ -8,9 +8,7 @@ use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
 use bursar_wire::{
     cluster::MemberRole,
     query::ReadQuery,
-    status::{
-        Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version,
-    },
+    status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
     times::rfc3339,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -114,9 +112,8 @@ fn unobserved_reason(node: &NodeStatus) -> String {
 }
 
 fn fault_tolerance(node: &NodeStatus) -> FaultTolerance {
-    let reachable = |voter: &&AuthorityNodeId| {
-        **voter == node.id || node.peers.iter().any(|peer| peer.id == **voter && answers(peer))
-    };
+    let reachable =
+        |voter: &&AuthorityNodeId| **voter == node.id || node.peers.iter().any(|peer| peer.id == **voter && answers(peer));
     let voters_reachable = (node.role == Role::Leader).then(|| count(node.voters.iter().filter(reachable)));
     FaultTolerance::of(count(node.voters.iter()), voters_reachable)
 }
@@ -136,7 +133,12 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
     let mut checks = Vec::new();
     if node.leader.is_none() {
         let summary = "This node knows no leader: nothing can be changed through it.".to_owned();
-        checks.push(check("no_leader", Grade::Err, summary, "Start the members that are down, and check that they reach each other."));
+        checks.push(check(
+            "no_leader",
+            Grade::Err,
+            summary,
+            "Start the members that are down, and check that they reach each other.",
+        ));
     }
     if !node.recovered {
         let summary = "This node is still reading its own data.".to_owned();
