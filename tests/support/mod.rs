@@ -2,20 +2,26 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub mod history;
+pub mod traffic;
+
 use std::{
+    collections::BTreeMap,
     fs::OpenOptions,
     future::Future,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
+use bursar_net::SystemClock;
 use bursar_wire::{
     Secret,
-    client::{Client, ClientConfig, ClientParts},
+    client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
     status::Status,
 };
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -26,6 +32,8 @@ pub const BURSAR: &str = env!("CARGO_BIN_EXE_bursar");
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a node may take to say how it fares before it counts as silent. One that is paused says nothing for long.
+const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What `bursar demo --json` prints.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +55,21 @@ pub struct Described {
     pub log: PathBuf,
     pub api: String,
     pub peer: String,
+}
+
+/// What `bursar doctor --json` prints.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Diagnosis {
+    pub healthy: bool,
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that the doctor has examined.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Finding {
+    pub what: String,
+    pub sound: bool,
+    pub detail: String,
 }
 
 /// Three authority nodes on free ports, in a folder of their own. All processes end with it.
@@ -90,11 +113,21 @@ impl Fleet {
         self.nodes.iter().map(|node| node.id).collect()
     }
 
+    /// The nodes whose processes are there.
+    pub fn running(&self) -> Vec<u64> {
+        self.nodes.iter().filter(|node| node.runs()).map(|node| node.id).collect()
+    }
+
+    /// All nodes but one.
+    pub fn others(&self, id: u64) -> Vec<u64> {
+        self.ids().into_iter().filter(|other| *other != id).collect()
+    }
+
     pub fn node(&self, id: u64) -> &Node {
         self.nodes.iter().find(|node| node.id == id).expect("a node of the fleet")
     }
 
-    fn node_mut(&mut self, id: u64) -> &mut Node {
+    pub fn node_mut(&mut self, id: u64) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.id == id).expect("a node of the fleet")
     }
 
@@ -111,6 +144,20 @@ impl Fleet {
         for node in &mut self.nodes {
             node.kill();
         }
+    }
+
+    /// Takes a further node in, whose data directory was made by `bursar authority join`, and starts it.
+    pub fn take_in(&mut self, node: Node) -> u64 {
+        let id = node.id;
+        self.nodes.push(node);
+        self.restart(id);
+        id
+    }
+
+    /// Asks a node to end, and waits until it has.
+    pub fn stop(&mut self, id: u64) {
+        self.signal(id, Signal::TERM);
+        self.node_mut(id).wait_for_exit();
     }
 
     /// Starts a node that has ended.
@@ -132,24 +179,54 @@ impl Fleet {
         self.client_of(&self.ids())
     }
 
+    /// A client of all nodes that begins with another one for each number.
+    pub fn client_from(&self, number: usize) -> Client {
+        self.client_of(&self.ids_from(number))
+    }
+
+    /// All nodes, beginning with another one for each number.
+    pub fn ids_from(&self, number: usize) -> Vec<u64> {
+        let mut ids = self.ids();
+        let first = number % ids.len();
+        ids.rotate_left(first);
+        ids
+    }
+
     /// A client of some nodes alone.
     pub fn client_of(&self, ids: &[u64]) -> Client {
-        let nodes = ids.iter().map(|id| self.node(*id).api.parse().expect("a URL")).collect();
-        let config = ClientConfig::new(nodes, Some(Secret::new(self.token.clone())));
-        Client::new(config, ClientParts::real(None)).expect("a client of plain URLs")
+        self.client_with(ids, |config| config)
+    }
+
+    /// A client of some nodes alone, with another patience than the customary one.
+    pub fn client_with(&self, ids: &[u64], change: impl FnOnce(ClientConfig) -> ClientConfig) -> Client {
+        let nodes: Vec<NodeUrl> = ids.iter().map(|id| self.node(*id).api.parse().expect("a URL")).collect();
+        let trust = nodes.iter().any(NodeUrl::is_secure).then(|| self.trust());
+        let config = change(ClientConfig::new(nodes, Some(Secret::new(self.token.clone()))));
+        Client::new(config, ClientParts::real(trust)).expect("a client of the fleet's URLs")
+    }
+
+    /// Trust in the fleet's own certificate authority.
+    fn trust(&self) -> Trust {
+        let authority = std::fs::read(self.nodes[0].dir.join("ca.crt")).expect("every node has the authority's certificate");
+        Trust::in_authorities(&authority, Arc::new(SystemClock)).expect("a certificate authority")
     }
 
     /// What a node says of the cluster, from its own knowledge alone.
     pub async fn status_of(&self, id: u64) -> Option<Status> {
-        let stale = [("consistency", "stale")];
-        self.client_of(&[id]).get("status", &stale).await.ok()?.json().ok()
+        let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
+        let stale = [("consistency", "stale")].into_iter().collect::<BTreeMap<_, _>>();
+        self.client_with(&[id], impatient).get("status", &stale).await.ok()?.json().ok()
     }
 
     /// The node that leads, as soon as one does that says so itself.
     pub async fn leader(&self) -> u64 {
-        let ids: Vec<u64> = self.nodes.iter().filter(|node| node.runs()).map(|node| node.id).collect();
+        self.leader_among(&self.running()).await
+    }
+
+    /// The node that leads, as soon as one of these does that says so itself.
+    pub async fn leader_among(&self, ids: &[u64]) -> u64 {
         until("a node leads", async || {
-            for id in &ids {
+            for id in ids {
                 if let Some(status) = self.status_of(*id).await
                     && status.leader == Some(*id)
                 {
@@ -160,6 +237,47 @@ impl Fleet {
         })
         .await
     }
+
+    /// Waits until a node can serve.
+    pub async fn ready(&self, id: u64) {
+        let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
+        let client = self.client_with(&[id], impatient);
+        until("a node is ready", async || client.probe("/readyz").await.ok()).await;
+    }
+
+    /// One of a node's counters or gauges that have no labels.
+    pub async fn metric(&self, id: u64, name: &str) -> u64 {
+        let page = soon("the metrics", self.client_of(&[id]).probe("/metrics")).await.expect("the node tells its metrics");
+        let page = String::from_utf8(page.body.to_vec()).expect("metrics are text");
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("node {id} does not count {name}"))
+    }
+
+    /// What `bursar doctor` says of a node.
+    pub fn doctor(&self, id: u64) -> Diagnosis {
+        let output = bursar(["doctor", "--json", "--dir"], &[&self.node(id).dir]);
+        let diagnosis: Diagnosis = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("the doctor prints a JSON document: {error}: {}", String::from_utf8_lossy(&output.stderr))
+        });
+        assert_eq!(diagnosis.healthy, output.status.success(), "the exit code says what the document says");
+        diagnosis
+    }
+
+    /// Stops all nodes and has the doctor examine them: all are healthy, and all hold the same.
+    pub fn stop_and_examine(&mut self) {
+        for id in self.running() {
+            self.stop(id);
+        }
+        let mut ledgers = BTreeMap::new();
+        for id in self.ids() {
+            let Diagnosis { healthy, findings } = self.doctor(id);
+            assert!(healthy, "authority node {id}: {findings:#?}");
+            let ledger = findings.into_iter().find(|finding| finding.what == "journal and state").expect("the ledger is examined");
+            assert!(ledger.detail.contains("digest"), "{}", ledger.detail);
+            ledgers.entry(ledger.detail).or_insert_with(Vec::new).push(id);
+        }
+        assert_eq!(ledgers.len(), 1, "all nodes hold the same: {ledgers:#?}");
+    }
 }
 
 impl Drop for Fleet {
@@ -167,10 +285,7 @@ impl Drop for Fleet {
         self.kill_all();
         if std::thread::panicking() {
             for node in &self.nodes {
-                let log = std::fs::read_to_string(&node.log).unwrap_or_default();
-                let tail: Vec<_> = log.lines().rev().take(20).collect();
-                eprintln!("--- the end of the log of authority node {}", node.id);
-                tail.iter().rev().for_each(|line| eprintln!("{line}"));
+                eprintln!("--- the end of the log of authority node {}\n{}", node.id, node.end_of_log());
             }
         }
     }
@@ -182,13 +297,18 @@ impl Node {
         Self { id, dir, log, api, peer, pid, child: None }
     }
 
+    /// A node whose data directory was made, and that was not started yet.
+    pub fn stopped(id: u64, dir: PathBuf, api: String, peer: String) -> Self {
+        Self { id, log: dir.join("node.log"), dir, api, peer, pid: 0, child: None }
+    }
+
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
     /// Whether its process is there.
     pub fn runs(&self) -> bool {
-        self.pid != 0 && test_kill_process(self.raw_pid()).is_ok()
+        self.pid != 0 && is_alive(self.pid)
     }
 
     fn raw_pid(&self) -> Pid {
@@ -233,10 +353,33 @@ impl Node {
 
     /// Waits until a process that this test started ends by itself; whether it ended well.
     pub fn wait_for_end(&mut self) -> bool {
-        let mut child = self.child.take().expect("a process that this test started");
-        let status = child.wait().expect("a child can be waited for");
-        self.pid = 0;
-        status.success()
+        assert!(self.child.is_some(), "a process that this test started");
+        self.wait_for_exit().expect("a child's status is known")
+    }
+
+    /// Waits until its process has ended; whether it ended well, where this test started it.
+    pub fn wait_for_exit(&mut self) -> Option<bool> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let ended = loop {
+            let ended = match &mut self.child {
+                Some(child) => child.try_wait().expect("a child can be waited for").map(|status| Some(status.success())),
+                None => (self.pid == 0 || !is_alive(self.pid)).then_some(None),
+            };
+            if let Some(ended) = ended {
+                break ended;
+            }
+            assert!(std::time::Instant::now() < deadline, "node {} does not end:\n{}", self.id, self.end_of_log());
+            std::thread::sleep(LOOK_AGAIN);
+        };
+        (self.child, self.pid) = (None, 0);
+        ended
+    }
+
+    /// The last lines that it has logged.
+    pub fn end_of_log(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 }
 
@@ -244,6 +387,11 @@ impl Node {
 fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// Runs the program with these words, and these paths behind them, to its end.
+pub fn bursar<'w>(words: impl IntoIterator<Item = &'w str>, paths: &[&Path]) -> Output {
+    Command::new(BURSAR).args(words).args(paths).stdin(Stdio::null()).output().expect("the program starts")
 }
 
 /// Starts, or continues, the demo of a folder.
