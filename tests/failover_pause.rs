@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 use bursar_wire::client::ClientConfig;
 use rustix::process::Signal;
 use support::{
-    Fleet,
+    Fleet, stale,
     traffic::{Temper, Traffic},
+    until,
 };
 use tokio::{
     task::JoinSet,
@@ -17,6 +18,8 @@ use tokio::{
 
 /// How long the leader stands still.
 const PAUSE: Duration = Duration::from_secs(10);
+/// How soon the others must take writes again: long before the one that stands still could answer.
+const GAP_MAX: Duration = Duration::from_secs(6);
 /// How often a read is left in the sockets of the leader that stands still.
 const QUEUE_EVERY: Duration = Duration::from_millis(100);
 /// How many reads meet the leader at the moment when it goes on.
@@ -45,6 +48,8 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
         async move { record.read(&client).await }
     };
 
+    traffic.progress(20).await;
+    let paused_at = record.now();
     fleet.signal(paused, Signal::STOP);
     let goes_on_at = Instant::now() + PAUSE;
     for _ in 0..QUEUED_WRITES {
@@ -53,6 +58,9 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     let mut queued = JoinSet::new();
     let successor = fleet.leader_among(&others).await;
     traffic.progress(20).await;
+    let gap = traffic.longest_gap(paused_at);
+    println!("authority node {successor} took over from {paused}, gap in acknowledged writes: {gap:.2?}");
+    assert!(gap < GAP_MAX, "no request waits for a leader that others have replaced");
     while Instant::now() + QUEUE_EVERY < goes_on_at {
         queued.spawn(read());
         sleep(QUEUE_EVERY).await;
@@ -66,8 +74,7 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     for _ in 0..READS / 2 {
         met.spawn(read());
     }
-    let stale = fleet.client_of(&[paused]).get("sites", &[("consistency", "stale")].into_iter().collect::<std::collections::BTreeMap<_, _>>());
-    stale.await.expect("a stale read needs nobody else");
+    client.get("sites", &stale()).await.expect("a stale read needs nobody else");
     let answered = |reads: Vec<bool>| reads.into_iter().filter(|answered| *answered).count();
     let (queued, met) = (answered(queued.join_all().await), answered(met.join_all().await));
     println!("the paused leader answered {queued} reads that had waited in its sockets, {met} of {READS} that met it");
@@ -75,11 +82,10 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
 
     // It follows the one that was elected meanwhile, and takes writes for it.
     traffic.progress(20).await;
-    support::until("the former leader follows", async || {
+    until("the former leader follows", async || {
         fleet.status_of(paused).await.filter(|status| status.leader.is_some_and(|leader| leader != paused))
     })
     .await;
-    println!("authority node {paused} was paused, {successor} was elected, nodes {:?} run", fleet.running());
     let history = traffic.end(&fleet).await;
     println!("{} writes, {} reads", history.writes.len(), history.reads.len());
     assert_eq!(history.violations(), []);

@@ -50,6 +50,20 @@ impl Leadership {
         }
     }
 
+    /// Returns once another node than `former` leads; never, where the core has stopped.
+    pub(crate) async fn superseded(&self, former: u64) {
+        let mut changes = self.metrics.clone();
+        loop {
+            let leader = self.named(&changes.borrow_and_update());
+            if leader != Leader::Unknown && leader != Leader::Other(former) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Who leads by these metrics.
     pub(crate) fn named(&self, metrics: &Metrics) -> Leader {
         match metrics.current_leader {

@@ -222,7 +222,12 @@ impl Node {
             let leader = leadership.leader();
             let tried = match leader {
                 Leader::Own => proposer.propose(submission.clone(), deadline).await.map_err(ForwardError::Leader),
-                Leader::Other(leader) => forwarder.submit(leader, submission, deadline).await,
+                Leader::Other(leader) => tokio::select! {
+                    biased;
+                    answered = forwarder.submit(leader, submission, deadline) => answered,
+                    // One that stands still, or is cut off, never answers; whoever leads after it does.
+                    () = leadership.superseded(leader) => Err(ForwardError::Leader(ProposeError::Unknown)),
+                },
                 Leader::Unknown => Err(ForwardError::Leader(ProposeError::NotLeader)),
             };
             let reason = match tried {

@@ -19,6 +19,7 @@ use bursar_net::SystemClock;
 use bursar_wire::{
     Secret,
     client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
+    query::{Consistency, ReadQuery},
     status::Status,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -214,8 +215,7 @@ impl Fleet {
     /// What a node says of the cluster, from its own knowledge alone.
     pub async fn status_of(&self, id: u64) -> Option<Status> {
         let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
-        let stale = [("consistency", "stale")].into_iter().collect::<BTreeMap<_, _>>();
-        self.client_with(&[id], impatient).get("status", &stale).await.ok()?.json().ok()
+        self.client_with(&[id], impatient).get("status", &stale()).await.ok()?.json().ok()
     }
 
     /// The node that leads, as soon as one does that says so itself.
@@ -387,6 +387,11 @@ impl Node {
 fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// Asks for what the answering node has, however old.
+pub fn stale() -> ReadQuery {
+    ReadQuery { consistency: Consistency::Stale, ..ReadQuery::default() }
 }
 
 /// Runs the program with these words, and these paths behind them, to its end.
