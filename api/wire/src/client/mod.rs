@@ -9,7 +9,6 @@ mod error;
 mod events;
 mod node_url;
 mod query;
-mod trust;
 
 use std::{
     sync::{
@@ -34,7 +33,7 @@ use connection::{Connections, Reply};
 pub use error::{ClientError, Failure, NodeFailure};
 pub use events::EventReader;
 pub use node_url::{NodeUrl, NodeUrlError};
-pub use trust::{Trust, TrustError};
+pub use bursar_net::{Trust, TrustError};
 
 /// What a client is to know.
 #[derive(Clone, Debug)]
