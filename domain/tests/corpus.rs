@@ -111,7 +111,8 @@ fn the_journal_has_every_kind_of_event() {
     let bytes = read(JOURNAL);
     let open = |item: &[u8]| Sealed::open(item.to_vec()).expect("a record of the corpus").record.event.kind();
     let seen: BTreeSet<_> = parted(&bytes).into_iter().map(open).collect();
-    let missing: Vec<_> = specimens::events().into_iter().map(|event| event.variant).filter(|kind| !seen.contains(kind)).collect();
+    let missing: Vec<_> =
+        specimens::events().into_iter().map(|event| event.variant).filter(|kind| !seen.contains(kind)).collect();
     assert!(missing.is_empty(), "the journal has no {missing:?}: add a second one with a history that has");
 }
 
