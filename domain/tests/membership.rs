@@ -9,11 +9,11 @@ mod ledger;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Duty, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission,
-    Timestamp, TokenId,
+    Actor, AuthorityNodeId, ClusterId, Command, Duty, Hash, Level, OperationId, Proposal, RequestId, Revision, State, StoreId,
+    Submission, Timestamp, TokenId,
     authority_node::{self, Facts, Intent},
     cluster, invariants, join_token,
-    operation::{self, Status},
+    operation::{self, Status, Step, WaitCode},
     plan::membership::{Action, CAUGHT_UP_ENTRIES, Observed, plan},
     token,
 };
@@ -98,31 +98,40 @@ impl Fleet {
 
     /// An operator adds a node, removes one or calls an operation off.
     fn meddle(&mut self) {
-        let administrator = Actor::Token(TokenId(1));
         match self.dice.below(6) {
-            0 | 1 if self.present().len() < 7 => {
-                let number = self.state().next().authority_node;
-                let secret = Hash::of(&self.requests.to_be_bytes());
-                let invite = join_token::Command::Issue { secret, expires_at: Timestamp(2_000) };
-                self.put(administrator, None, Command::JoinToken(invite));
-                let admit = authority_node::Command::Admit { secret, facts: facts(number) };
-                self.put(Actor::Joiner, None, Command::AuthorityNode(admit));
-            }
+            0 | 1 if self.present().len() < 7 => self.admit(),
             2 => {
                 let present = self.present();
                 let node = self.dice.pick(&present);
-                self.put(administrator, None, Command::AuthorityNode(authority_node::Command::Remove { node }));
+                self.remove(node);
             }
             3 => {
                 let operations = self.state().operations().iter();
                 let running: Vec<_> = operations.filter(|row| row.status == Status::Running).map(|row| row.id).collect();
                 if !running.is_empty() {
                     let operation = self.dice.pick(&running);
-                    self.put(administrator, None, Command::Operation(operation::Command::Cancel { operation }));
+                    let cancel = Command::Operation(operation::Command::Cancel { operation });
+                    self.put(Actor::Token(TokenId(1)), None, cancel);
                 }
             }
             _ => {}
         }
+    }
+
+    /// Takes a new node in.
+    fn admit(&mut self) {
+        let number = self.state().next().authority_node;
+        let secret = Hash::of(&self.requests.to_be_bytes());
+        let invite = join_token::Command::Issue { secret, expires_at: Timestamp(2_000) };
+        self.put(Actor::Token(TokenId(1)), None, Command::JoinToken(invite));
+        let admit = authority_node::Command::Admit { secret, facts: facts(number) };
+        self.put(Actor::Joiner, None, Command::AuthorityNode(admit));
+    }
+
+    /// Has a node leave.
+    fn remove(&mut self, node: AuthorityNodeId) {
+        let remove = authority_node::Command::Remove { node };
+        self.put(Actor::Token(TokenId(1)), None, Command::AuthorityNode(remove));
     }
 
     fn present(&self) -> Vec<AuthorityNodeId> {
@@ -216,6 +225,8 @@ impl Fleet {
                 assert!(voters.contains(&self.leader), "a leader does not vote itself out");
                 let promoted = voters.difference(&members.voters).copied().collect::<Vec<_>>();
                 for node in promoted {
+                    let lag = self.lag.get(&node).copied();
+                    assert!(lag.is_some_and(|lag| lag <= CAUGHT_UP_ENTRIES), "{node} votes while it lacks {lag:?}");
                     assert!(members.learners.remove(&node), "{node} votes without having listened");
                 }
                 members.voters = voters;
@@ -267,6 +278,76 @@ fn facts(number: u64) -> Facts {
         version: "0.1.0".into(),
         supported: Level(1),
     }
+}
+
+fn nodes<const N: usize>(numbers: [u64; N]) -> BTreeSet<AuthorityNodeId> {
+    numbers.map(AuthorityNodeId).into()
+}
+
+fn settle(node: u64) -> Action {
+    Action::Propose(Command::AuthorityNode(authority_node::Command::Settle { node: AuthorityNodeId(node) }))
+}
+
+fn report(operation: u64, step: Option<Step>, code: WaitCode, node: u64) -> Action {
+    Action::Propose(Command::Operation(operation::Command::Report {
+        operation: OperationId(operation),
+        step,
+        waiting_on: vec![(code, AuthorityNodeId(node).into())],
+    }))
+}
+
+#[test]
+fn a_newcomer_listens_then_catches_up_then_votes() {
+    let mut fleet = Fleet::founded(0);
+    let alone = Observed { leader: Some(FIRST), voters: nodes([1]), ..Observed::default() };
+    assert_eq!(plan(fleet.state(), &alone), []);
+
+    fleet.admit();
+    assert_eq!(plan(fleet.state(), &alone), [Action::AddLearner(AuthorityNodeId(2))]);
+
+    let listening = Observed { learners: nodes([2]), ..alone };
+    let silent = report(1, Some(Step::Learning), WaitCode::NodeUnreachable, 2);
+    assert_eq!(plan(fleet.state(), &listening), [silent]);
+
+    let behind = Observed { lag: BTreeMap::from([(AuthorityNodeId(2), CAUGHT_UP_ENTRIES + 1)]), ..listening };
+    let catching_up = report(1, Some(Step::Learning), WaitCode::NodeCatchingUp, 2);
+    assert_eq!(plan(fleet.state(), &behind), [catching_up]);
+
+    let caught_up = Observed { lag: BTreeMap::from([(AuthorityNodeId(2), CAUGHT_UP_ENTRIES)]), ..behind };
+    let promoted = report(1, Some(Step::CaughtUp), WaitCode::MembershipChange, 2);
+    assert_eq!(plan(fleet.state(), &caught_up), [promoted.clone(), Action::SetVoters(nodes([1, 2]))]);
+    assert_eq!(plan(fleet.state(), &Observed { changing: true, ..caught_up.clone() }), [promoted]);
+
+    let voting = Observed { voters: nodes([1, 2]), learners: nodes([]), ..caught_up };
+    assert_eq!(plan(fleet.state(), &Observed { changing: true, ..voting.clone() }), []);
+    assert_eq!(plan(fleet.state(), &voting), [settle(2)]);
+}
+
+#[test]
+fn a_leader_hands_over_before_it_leaves() {
+    let mut fleet = Fleet::founded(0);
+    for node in [2, 3] {
+        fleet.admit();
+        let settle = authority_node::Command::Settle { node: AuthorityNodeId(node) };
+        let revision = fleet.state().revision();
+        fleet.put(Actor::Duty(Duty::Membership), Some(revision), Command::AuthorityNode(settle));
+    }
+    fleet.remove(FIRST);
+    let waits = report(3, None, WaitCode::MembershipChange, 1);
+
+    let leading = Observed {
+        leader: Some(FIRST),
+        voters: nodes([1, 2, 3]),
+        lag: BTreeMap::from([(AuthorityNodeId(2), 40), (AuthorityNodeId(3), 4)]),
+        ..Observed::default()
+    };
+    assert_eq!(plan(fleet.state(), &leading), [waits.clone(), Action::HandOver(AuthorityNodeId(3))]);
+
+    let following = Observed { leader: Some(AuthorityNodeId(3)), ..leading };
+    assert_eq!(plan(fleet.state(), &following), [waits, Action::SetVoters(nodes([2, 3]))]);
+
+    let gone = Observed { voters: nodes([2, 3]), ..following };
+    assert_eq!(plan(fleet.state(), &gone), [settle(1)]);
 }
 
 proptest! {
