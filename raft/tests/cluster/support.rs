@@ -12,10 +12,9 @@ use bursar_domain::{
     cluster, join_token, site,
 };
 use bursar_net::{
-    Address, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
+    Address, Blocking, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
     LeafProfile, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
-    SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, Blocking, serve_peers,
-    shutdown_channel,
+    SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
 use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, SubmitError};
 use bursar_storage::{engine::MemoryEngine, ledger::Ledger, log::RaftLog};
@@ -73,6 +72,11 @@ impl Running {
 
 impl Cluster {
     pub fn new(tune: fn(&mut NodeConfig)) -> Self {
+        // Shown with RUST_LOG, for whoever wants to know why a test fails; set once for all tests of the process.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let id = ClusterId::new("test").unwrap();
         let year = Duration::from_secs(365 * 24 * 3_600);
         let authority = CertificateAuthority::create(&id, year, &SystemClock, &SystemEntropy::new()).unwrap();
