@@ -6,9 +6,10 @@ use std::{
 };
 
 use bursar_domain::{AuthorityNodeId, Revision, State, Submission, encoding::encode};
-use bursar_net::{Admission, LaneHandler};
+use bursar_net::{Admission, Blocking, LaneHandler};
 use bursar_storage::{
-    ledger::Ledger,
+    StorageError,
+    ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog, StoreId},
 };
 use bytes::Bytes;
@@ -66,6 +67,7 @@ struct Inner {
     published: Arc<Published>,
     log: RaftLog,
     ledger: Ledger,
+    blocking: Arc<dyn Blocking>,
     proposer: Arc<Proposer>,
     forwarder: Forwarder,
     reads: Arc<ReadIndex>,
@@ -118,7 +120,7 @@ impl Node {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
                 ledger: ledger.clone(),
-                blocking,
+                blocking: Arc::clone(&blocking),
                 meter: Arc::clone(&meter),
                 stop: stop.clone(),
                 turn: tokio::sync::Mutex::default(),
@@ -135,6 +137,7 @@ impl Node {
             published,
             log,
             ledger,
+            blocking,
             proposer,
             reads,
             hand_over,
@@ -325,6 +328,27 @@ impl Node {
     /// Tells of each new revision of this node's state; it never goes back.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.0.published.revisions()
+    }
+
+    /// Records of the journal behind `after` up to `upto`, in order, about `bytes_max` bytes of them and at least one where
+    /// there is one. Read where blocking is allowed.
+    ///
+    /// # Errors
+    /// Storage that fails or is damaged.
+    pub async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
+        let Inner { blocking, ledger, .. } = &*self.0;
+        let ledger = ledger.clone();
+        let read = blocking.run(move || ledger.records(after, upto, bytes_max)).await;
+        read.unwrap_or_else(|lost| Err(StorageError::io("read the journal", lost)))
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<AuthorityNodeId> {
+        match self.0.leadership.leader() {
+            Leader::Own => Some(self.id()),
+            Leader::Other(leader) => Some(AuthorityNodeId(leader)),
+            Leader::Unknown => None,
+        }
     }
 
     /// The journal, to read from.

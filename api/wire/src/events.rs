@@ -94,6 +94,7 @@ fn content(variant: Value) -> Value {
 /// NDJSON, a line is its JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "item", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "nearly every item is an event, and items are handled one at a time")]
 pub enum StreamItem {
     /// Something happened.
     Event(EventLine),

@@ -7,9 +7,11 @@
 //! Three forms run through all of it: points in time are RFC 3339 texts in UTC with milliseconds; positions in the history are
 //! cursors, `<epoch>-<revision>`; and secrets are [`Secret`], which no log ever shows.
 
+pub mod client;
 pub mod cluster;
 pub mod destinations;
 pub mod events;
+pub mod invitation;
 pub mod objects;
 pub mod operations;
 pub mod page;
@@ -21,6 +23,7 @@ pub mod status;
 pub mod times;
 pub mod tokens;
 
+pub use client::{Client, ClientError};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
 
