@@ -61,12 +61,12 @@ impl Lanes {
     /// Returns when the caller was removed from the cluster: it was let in when it still belonged.
     async fn removed(&self, hello: &Hello) {
         let id = AuthorityNodeId(hello.from.map_or(0, |caller| caller.id));
-        let mut revisions = self.published.revisions();
+        let mut changes = self.published.nodes_changed();
         let is_removed = || {
             let state = self.published.state();
             state.authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed)
         };
-        if revisions.wait_for(|_| is_removed()).await.is_err() {
+        if changes.wait_for(|_| is_removed()).await.is_err() {
             std::future::pending().await
         }
     }

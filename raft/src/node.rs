@@ -174,7 +174,7 @@ impl Node {
         tasks.spawn(tasks::count_elections(leadership.clone(), Arc::clone(meter)));
         tasks.spawn(tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every));
         tasks.spawn(tasks::notice_removal(config.id, Arc::clone(published), stop.clone()));
-        tasks.spawn(tasks::announce(self.clone(), config.facts.clone()));
+        tasks.spawn(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone()));
         tasks.spawn(tasks::ask_whether_member(self.clone()));
         tasks.spawn(duty::run(duty, leadership.clone(), Arc::clone(published)));
     }

@@ -78,8 +78,8 @@ pub(crate) async fn write_checkpoints(raft: Raft, ledger: Ledger, published: Arc
 /// Tells the ledger how this node runs, whenever that is not what the ledger says.
 ///
 /// Begins before the node has caught up: where it has moved, nobody finds it before it has said so.
-pub(crate) async fn announce(node: Node, facts: Facts) {
-    let (id, mut revisions) = (node.id(), node.revisions());
+pub(crate) async fn announce(node: Node, published: Arc<Published>, facts: Facts) {
+    let (id, mut changes) = (node.id(), published.nodes_changed());
     loop {
         let state = node.latest();
         let known = state.authority_nodes().get(id).filter(|known| known.intent.is_present());
@@ -88,7 +88,7 @@ pub(crate) async fn announce(node: Node, facts: Facts) {
                 announce_once(&node, known, &facts).await;
                 sleep(BETWEEN_ANNOUNCEMENTS).await;
             }
-            None if revisions.changed().await.is_err() => return,
+            None if changes.changed().await.is_err() => return,
             None => {}
         }
     }
@@ -119,14 +119,14 @@ fn says(known: &AuthorityNode, facts: &Facts) -> bool {
 
 /// Stops the node when the state says that it was removed.
 pub(crate) async fn notice_removal(id: AuthorityNodeId, published: Arc<Published>, stop: StopSignal) {
-    let mut revisions = published.revisions();
+    let mut changes = published.nodes_changed();
     loop {
         let removed = published.state().authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed);
         if removed {
             stop.stop(StopReason::Removed);
             return;
         }
-        if revisions.changed().await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
     }
