@@ -43,6 +43,7 @@ mod proposer;
 mod published;
 mod read_index;
 mod rounds;
+mod search;
 mod snapshot;
 mod snapshot_receiver;
 mod snapshot_sender;

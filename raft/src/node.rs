@@ -37,6 +37,7 @@ use crate::{
     proposer::{ProposeError, Proposer},
     published::Published,
     read_index::{ReadIndex, RoundError},
+    search::Search,
     snapshot_receiver::SnapshotReceiver,
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
@@ -113,6 +114,7 @@ impl Node {
                 proposer: Arc::clone(&proposer),
                 reads: Arc::clone(&reads),
                 hand_over: Arc::clone(&hand_over),
+                leadership: leadership.clone(),
                 meter: Arc::clone(&meter),
             }),
             snapshots: SnapshotReceiver {
@@ -123,6 +125,7 @@ impl Node {
                 stop: stop.clone(),
                 turn: tokio::sync::Mutex::default(),
             },
+            published: Arc::clone(&published),
             meter: Arc::clone(&meter),
         });
         let (caught_up, recovered) = watch::channel(false);
@@ -171,7 +174,7 @@ impl Node {
         tasks.spawn(tasks::count_elections(leadership.clone(), Arc::clone(meter)));
         tasks.spawn(tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every));
         tasks.spawn(tasks::notice_removal(config.id, Arc::clone(published), stop.clone()));
-        tasks.spawn(tasks::announce(self.clone(), config.facts.clone()));
+        tasks.spawn(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone()));
         tasks.spawn(tasks::ask_whether_member(self.clone()));
         tasks.spawn(duty::run(duty, leadership.clone(), Arc::clone(published)));
     }
@@ -218,16 +221,21 @@ impl Node {
         let Inner { leadership, proposer, forwarder, .. } = &*self.0;
         let mut patience = Patience::new(deadline);
         let mut fate = Fate::NotDone;
+        let mut search = Search::default();
         loop {
             let leader = leadership.leader();
-            let tried = match leader {
+            let tried = match search.whom(leader, || self.others()) {
                 Leader::Own => proposer.propose(submission.clone(), deadline).await.map_err(ForwardError::Leader),
                 Leader::Other(leader) => forwarder.submit(leader, submission, deadline).await,
-                Leader::Unknown => Err(ForwardError::Leader(ProposeError::NotLeader)),
+                Leader::Unknown => Err(ForwardError::NotLeader { leader: None }),
             };
             let reason = match tried {
                 Ok(applied) => return Ok(applied),
                 Err(ForwardError::Unreachable) => Unavailability::LeaderUnreachable,
+                Err(ForwardError::NotLeader { leader }) => {
+                    search.was_told(leader);
+                    Unavailability::NoLeader
+                }
                 Err(ForwardError::Leader(ProposeError::NotLeader)) => Unavailability::NoLeader,
                 Err(ForwardError::Leader(ProposeError::NoQuorum)) => Unavailability::NoQuorum,
                 Err(ForwardError::Leader(ProposeError::Unknown)) => {
@@ -242,6 +250,13 @@ impl Node {
                 return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
             }
         }
+    }
+
+    /// The other nodes that have not left, as this one knows.
+    fn others(&self) -> Vec<u64> {
+        let state = self.latest();
+        let present = state.authority_nodes().iter().filter(|node| node.intent.is_present() && node.id != self.id());
+        present.map(|node| node.id.0).collect()
     }
 
     /// The state of this node, once it is as fresh as asked for, and at `at_least` that revision.
@@ -298,10 +313,11 @@ impl Node {
         }
     }
 
-    /// One round that confirms who leads; only a refusal of this node has an effect.
-    pub(crate) async fn confirm_leadership(&self) {
-        // Whatever it found, the next round finds it again.
-        let _round = self.0.reads.round().await;
+    /// Asks all other nodes something of no consequence: one that refuses this node for good stops it.
+    pub(crate) async fn greet_others(&self, deadline: Instant) {
+        for id in self.others() {
+            self.0.forwarder.greet(id, deadline).await;
+        }
     }
 
     /// The newest state of this node, at once, however old: also while it still recovers.
