@@ -23,7 +23,7 @@ use bursar_domain::hash::hex;
 use bursar_net::{Entropy, Network, SystemEntropy, TcpNetwork};
 use bytes::Bytes;
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -50,9 +50,10 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// The customary patience: 30 s for a request, 10 s for an attempt.
+    /// The customary patience: 40 s for a request, 12 s for an attempt. A node itself waits 10 s for a quorum before it says that
+    /// there is none, and an attempt must hear that.
     pub fn new(nodes: Vec<NodeUrl>, token: Option<Secret>) -> Self {
-        Self { nodes, token, timeout: Duration::from_secs(30), attempt_timeout: Duration::from_secs(10) }
+        Self { nodes, token, timeout: Duration::from_secs(40), attempt_timeout: Duration::from_secs(12) }
     }
 }
 
@@ -186,6 +187,11 @@ impl Client {
     /// Makes something, or has something done.
     pub async fn post(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
         self.change(Method::POST, path, json(body), change).await
+    }
+
+    /// Sets something.
+    pub async fn put(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::PUT, path, json(body), change).await
     }
 
     /// Changes something.
@@ -324,14 +330,7 @@ impl Client {
                 Attempt::Final(ClientError::Malformed { node: answer.node, status: answer.status, detail: failure.to_string() })
             });
         };
-        let passing = matches!(
-            reply.status,
-            StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::BAD_GATEWAY
-                | StatusCode::GATEWAY_TIMEOUT
-        );
-        if !passing {
+        if !is_passing(answer.status) {
             return Err(Attempt::Final(ClientError::Problem { node: answer.node, problem: Box::new(problem) }));
         }
         let told = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()).or(problem.retry_after_seconds);
@@ -402,6 +401,11 @@ impl Failures {
             None => ClientError::Unreachable { failures: self.0 },
         }
     }
+}
+
+/// Whether a refusal with this status may not be one elsewhere, or later.
+const fn is_passing(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
 }
 
 fn target(path: &str, query: &impl Serialize) -> String {
