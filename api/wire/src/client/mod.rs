@@ -157,9 +157,9 @@ impl Client {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The same client for one node alone.
-    pub fn narrowed_to(&self, node: NodeUrl) -> Result<Self, ClientError> {
-        Self::new(ClientConfig { nodes: vec![node], ..self.shared.config.clone() }, self.shared.parts.clone())
+    /// The same client for one node alone, with a patience of its own.
+    pub fn narrowed_to(&self, node: NodeUrl, timeout: Duration) -> Result<Self, ClientError> {
+        Self::new(ClientConfig { nodes: vec![node], timeout, ..self.shared.config.clone() }, self.shared.parts.clone())
     }
 
     /// The nodes that it asks.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use bursar_net::{Address, BoxedStream, WallClock};
+use bursar_net::{Address, BoxedStream, SystemClock, WallClock};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -51,6 +51,11 @@ impl Trust {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
+    /// The same by the operating system's clock.
+    pub fn by_system_clock(pem: &[u8]) -> Result<Self, TrustError> {
+        Self::in_authorities(pem, Arc::new(SystemClock))
+    }
+
     /// Makes a connection to `address` a secure one.
     pub(super) async fn secure(&self, address: &Address, stream: BoxedStream) -> io::Result<BoxedStream> {
         let name = ServerName::try_from(address.host().to_owned()).map_err(io::Error::other)?;
@@ -81,13 +86,11 @@ impl fmt::Debug for CertificateTime {
 
 #[cfg(test)]
 mod tests {
-    use bursar_net::SystemClock;
-
     use super::*;
 
     #[test]
     fn a_file_without_certificates_is_refused() {
-        let refused = |pem: &[u8]| Trust::in_authorities(pem, Arc::new(SystemClock)).unwrap_err();
+        let refused = |pem: &[u8]| Trust::by_system_clock(pem).unwrap_err();
         assert_eq!(refused(b"hello"), TrustError::Empty);
         let damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(matches!(refused(damaged), TrustError::Unusable { .. }));
