@@ -83,7 +83,10 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let text = read_private(path).map_err(|unread| unread.at(path))?;
     let secret = text.trim();
     if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Failure::usage(format!("{} holds no secret: one line of visible ASCII.", path.display()), format!("cat {}", path.display())));
+        return Err(Failure::usage(
+            format!("{} holds no secret: one line of visible ASCII.", path.display()),
+            format!("cat {}", path.display()),
+        ));
     }
     Ok(Secret::new(secret))
 }

@@ -4,10 +4,7 @@ use std::{io, path::Path};
 
 use bursar_wire::{ClientError, Problem, objects::ObjectRef, problem::code};
 
-use crate::{
-    Console,
-    console::Paint,
-};
+use crate::{Console, console::Paint};
 
 /// How a command ends. The numbers are part of the command line's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +89,10 @@ impl From<ClientError> for Failure {
                 ..Self::new(Exit::Failed, "No authority node answers.", "bursar context show")
             },
             ClientError::NoNodes => Self::new(Exit::Usage, "No authority node is named.", LOGIN),
-            ClientError::NoTrust { node } => Self::new(Exit::Usage, format!("{node} is https, and nobody is trusted yet."), LOGIN)
-                .with_hint("Name the cluster's own certificate authority with --ca-file; every node has it as ca.crt."),
+            ClientError::NoTrust { node } => {
+                Self::new(Exit::Usage, format!("{node} is https, and nobody is trusted yet."), LOGIN)
+                    .with_hint("Name the cluster's own certificate authority with --ca-file; every node has it as ca.crt.")
+            }
             error @ ClientError::Malformed { .. } => Self::new(Exit::Failed, format!("{error}."), "bursar context show")
                 .with_hint("Check that the URL is an authority node's, and that its release is this program's."),
         }

@@ -171,7 +171,10 @@ fn show_settings(settings: &Settings, surroundings: &mut Surroundings) -> Result
 
 fn config_path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
     surroundings.config_path().ok_or_else(|| {
-        Failure::usage("There is no place for the context file: neither HOME nor BURSAR_CONFIG is set.", "export BURSAR_CONFIG=FILE")
+        Failure::usage(
+            "There is no place for the context file: neither HOME nor BURSAR_CONFIG is set.",
+            "export BURSAR_CONFIG=FILE",
+        )
     })
 }
 

@@ -146,7 +146,13 @@ impl<'s> Session<'s> {
     }
 
     /// Tells what became of a removal.
-    pub fn show_removed<N: Noun>(&mut self, object: &N, kind: &str, answer: &Answer, options: &ChangeOptions) -> Result<(), Failure> {
+    pub fn show_removed<N: Noun>(
+        &mut self,
+        object: &N,
+        kind: &str,
+        answer: &Answer,
+        options: &ChangeOptions,
+    ) -> Result<(), Failure> {
         if options.dry_run {
             return self.show_dry_run(answer);
         }

@@ -120,12 +120,31 @@ fn reasons(status: &Status, text: &mut String) {
 /// How many failures can still be borne: fewer than the membership allows where some voters are gone already.
 fn tolerated(status: &Status) -> String {
     let tolerance = status.fault_tolerance;
-    let possible = tolerance.failures_tolerated;
+    let possible = counted(tolerance.failures_tolerated.into(), "failure");
     match tolerance.voters_reachable {
-        Some(reachable) if reachable < tolerance.voters => {
-            format!("{} more of {possible} failures", reachable.saturating_sub(tolerance.quorum))
-        }
-        _ => format!("{possible} {}", if possible == 1 { "failure" } else { "failures" }),
+        Some(reachable) if reachable < tolerance.voters => match reachable.saturating_sub(tolerance.quorum) {
+            0 => "no further failure".to_owned(),
+            left => format!("{} more", counted(left.into(), "failure")),
+        },
+        Some(_) => possible,
+        None if status.leader.is_some() => format!("{possible}, if all voters answer"),
+        None => "not known without a leader".to_owned(),
+    }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
+/// A span as people tell it, from milliseconds.
+fn ago(span_ms: u64) -> String {
+    match span_ms {
+        0..1_000 => format!("{span_ms} ms ago"),
+        1_000..120_000 => format!("{} s ago", span_ms / 1_000),
+        _ => format!("{} min ago", span_ms / 60_000),
     }
 }
 
@@ -139,18 +158,22 @@ fn leader(status: &Status) -> String {
 
 fn counts(status: &Status) -> String {
     let counts = status.counts;
-    format!(
-        "{} sites, {} destinations, {} operations running and {} ended, {} tokens, {} open invitations",
-        counts.sites, counts.destinations, counts.operations_running, counts.operations_ended, counts.tokens, counts.invitations
-    )
+    let running = counted(counts.operations_running, "running operation");
+    [
+        counted(counts.sites, "site"),
+        counted(counts.destinations, "destination"),
+        format!("{running} and {} ended", counts.operations_ended),
+        counted(counts.tokens, "token"),
+        counted(counts.invitations, "open invitation"),
+    ]
+    .join(", ")
 }
 
 fn member(member: &MemberStatus) -> Vec<String> {
     let (lag, answered) = match &member.observed {
         None => ("?".to_owned(), "?".to_owned()),
         Some(observed) => {
-            let ago = observed.last_answer_ms.map(|ago_ms| format!("{ago_ms} ms ago"));
-            let answered = match (observed.reachable, ago) {
+            let answered = match (observed.reachable, observed.last_answer_ms.map(ago)) {
                 (true, ago) => or_dash(ago),
                 (false, Some(ago)) => format!("no, {ago}"),
                 (false, None) => "never".to_owned(),

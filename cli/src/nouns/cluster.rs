@@ -117,9 +117,9 @@ async fn invite(session: &mut Session<'_>, expires_in: Option<u64>, options: &Ch
     }
     let issued: IssuedInvitation = answer.json()?;
     session.console.tell("the join token is shown this once; keep it in a file, and on the new machine run:")?;
-    session.console.tell(
-        "  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285",
-    )?;
+    session
+        .console
+        .tell("  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285")?;
     session.show(&issued, || {
         output::details([
             ("id", issued.id.to_string()),
