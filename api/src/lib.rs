@@ -1,1 +1,39 @@
-//! The only crate that knows axum: REST, event stream, OpenAPI.
+//! The API: REST and the event stream over HTTP. The only crate that knows axum.
+//!
+//! A request's way: the [port](serve) → [`router`], which finds its place and its route → the guard, which finds who asks →
+//! the handler of its noun, which is a few lines → the *door*, which makes a change a submission and has it decided, or a
+//! reading of a version of the state → an answer, made of that state. What is refused anywhere on the way becomes a problem
+//! document in one place.
+//!
+//! Everything that the API wants of the cluster stands in one trait, [`Authority`].
+
+mod answer;
+mod api;
+mod authentication;
+mod authority;
+mod config;
+mod door;
+mod etag;
+mod events;
+mod failure;
+mod health;
+mod listing;
+mod metrics;
+mod mutation;
+mod nouns;
+mod openapi;
+mod parameters;
+mod router;
+pub mod secrets;
+mod serve;
+
+pub use api::Api;
+pub use authority::{
+    Applied, Authority, Consistency, Fate, JournalError, NodeStatus, PeerStatus, ReadError, Role, SubmitError, TransferError,
+    Unavailability,
+};
+pub use config::{Config, ServeLimits};
+pub use health::RemoteAddress;
+pub use openapi::openapi;
+pub use router::router;
+pub use serve::serve;

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use bursar_wire::{
     Client, Secret,
-    client::{ClientConfig, ClientParts, NodeUrl, Trust},
+    client::{ClientConfig, ClientParts, NodeUrl},
 };
 
 use crate::{
@@ -83,14 +83,13 @@ impl Settings {
         if let Some(timeout) = self.timeout {
             config.timeout = timeout;
         }
-        Ok(Client::new(config, ClientParts::real(self.trust()?))?)
+        Ok(Client::new(config, self.parts()?)?)
     }
 
-    fn trust(&self) -> Result<Option<Trust>, Failure> {
-        let Some(path) = &self.ca_file else { return Ok(None) };
+    fn parts(&self) -> Result<ClientParts, Failure> {
+        let Some(path) = &self.ca_file else { return Ok(ClientParts::real(None)) };
         let pem = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-        let trust = Trust::by_system_clock(&pem);
-        trust.map(Some).map_err(|error| {
+        ClientParts::real_trusting(&pem).map_err(|error| {
             let message = format!("{} says nothing about whom to trust: {error}.", path.display());
             Failure::new(Exit::Failed, message, format!("cat {}", path.display()))
         })

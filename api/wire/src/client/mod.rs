@@ -9,7 +9,6 @@ mod error;
 mod events;
 mod node_url;
 mod query;
-mod trust;
 
 use std::{
     sync::{
@@ -20,7 +19,8 @@ use std::{
 };
 
 use bursar_domain::hash::hex;
-use bursar_net::{Entropy, Network, SystemEntropy, TcpNetwork};
+use bursar_net::{Entropy, Network, SystemClock, SystemEntropy, TcpNetwork};
+pub use bursar_net::{Trust, TrustError};
 use bytes::Bytes;
 use hyper::{
     Method, Request,
@@ -34,7 +34,6 @@ use connection::{Connections, Reply};
 pub use error::{ClientError, Failure, NodeFailure};
 pub use events::EventReader;
 pub use node_url::{NodeUrl, NodeUrlError};
-pub use trust::{Trust, TrustError};
 
 /// What a client is to know.
 #[derive(Clone, Debug)]
@@ -72,6 +71,11 @@ impl ClientParts {
     /// The operating system's network and randomness.
     pub fn real(trust: Option<Trust>) -> Self {
         Self { network: Arc::new(TcpNetwork), entropy: Arc::new(SystemEntropy::new()), trust }
+    }
+
+    /// The same, trusting the authorities whose certificates stand in `pem`, by the operating system's clock.
+    pub fn real_trusting(pem: &[u8]) -> Result<Self, TrustError> {
+        Ok(Self::real(Some(Trust::in_authorities(pem, Arc::new(SystemClock))?)))
     }
 }
 
@@ -177,6 +181,11 @@ impl Client {
     /// Reads `path`, which follows `/api/v1/`.
     pub async fn get(&self, path: &str, query: &impl Serialize) -> Result<Answer, ClientError> {
         self.carry_out(&Call { method: Method::GET, target: target(path, query), headers: Vec::new(), body: Bytes::new() }).await
+    }
+
+    /// Asks one of the health probes, which lie outside the API's folder: `/livez`, `/readyz`.
+    pub async fn probe(&self, path: &str) -> Result<Answer, ClientError> {
+        self.carry_out(&Call { method: Method::GET, target: path.to_owned(), headers: Vec::new(), body: Bytes::new() }).await
     }
 
     /// One page of a list.

@@ -1,0 +1,99 @@
+//! Answers that say yes.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bursar_domain::{Cursor, Effect, ObjectRef, Record, Reply, State};
+use bursar_wire::{events::EventLine, header::REVISION, page::DryRun};
+use serde::Serialize;
+
+use crate::{api::Service, etag, failure::Failure, nouns};
+
+/// An object as it is shown.
+pub(crate) struct Shown {
+    /// JSON.
+    pub(crate) body: Vec<u8>,
+    /// Where it last changed.
+    pub(crate) changed: Cursor,
+}
+
+/// `body` as JSON, with the revision of the state that it was made of.
+pub(crate) fn json(state: &State, body: &impl Serialize) -> Response {
+    with_json(StatusCode::OK, state, encode(body))
+}
+
+/// What a change would do.
+pub(crate) fn rehearsed(state: &State, reply: Reply, records: &[Record]) -> Response {
+    let events = records.iter().map(|record| EventLine::of(state, record)).collect();
+    json(state, &DryRun { events, outcome: reply.into() })
+}
+
+/// What was made, with the one showing of its secret.
+pub(crate) fn issued(state: &State, object: ObjectRef, body: &impl Serialize) -> Response {
+    let mut response = with_json(StatusCode::CREATED, state, encode(body));
+    response.headers_mut().insert(header::LOCATION, location(object));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Service {
+    /// An object, or 304 where the caller has it as it stands.
+    pub(crate) fn object(&self, state: &State, object: ObjectRef, headers: &HeaderMap) -> Result<Response, Failure> {
+        let Shown { body, changed } = self.show(state, object).ok_or_else(|| Failure::not_found(object, state))?;
+        let mut response = if etag::none_match(headers, changed) {
+            with_revision(StatusCode::NOT_MODIFIED, state, Body::empty())
+        } else {
+            with_json(StatusCode::OK, state, body)
+        };
+        response.headers_mut().insert(header::ETAG, etag::of(changed));
+        Ok(response)
+    }
+
+    /// What was done, with the object as it stands now.
+    pub(crate) fn changed(&self, state: &State, reply: Reply) -> Result<Response, Failure> {
+        let Reply { effect, object } = reply;
+        let status = match effect {
+            Effect::Removed => return Ok(with_revision(StatusCode::NO_CONTENT, state, Body::empty())),
+            Effect::Created => StatusCode::CREATED,
+            Effect::Accepted => StatusCode::ACCEPTED,
+            Effect::Changed | Effect::Unchanged => StatusCode::OK,
+        };
+        let Shown { body, changed } = self.show(state, object).ok_or_else(|| Failure::removed_since(object, state))?;
+        let mut response = with_json(status, state, body);
+        let headers = response.headers_mut();
+        headers.insert(header::ETAG, etag::of(changed));
+        if matches!(effect, Effect::Created | Effect::Accepted) {
+            headers.insert(header::LOCATION, location(object));
+        }
+        Ok(response)
+    }
+}
+
+/// The JSON of `value`.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("answers have text keys and finite numbers")
+}
+
+/// A cursor as the value of a header.
+pub(crate) fn header_value(cursor: Cursor) -> HeaderValue {
+    HeaderValue::try_from(cursor.to_string()).expect("a cursor is digits and a hyphen")
+}
+
+fn location(object: ObjectRef) -> HeaderValue {
+    HeaderValue::try_from(nouns::path(object)).expect("paths are visible ASCII")
+}
+
+fn with_json(status: StatusCode, state: &State, body: Vec<u8>) -> Response {
+    let mut response = with_revision(status, state, Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn with_revision(status: StatusCode, state: &State, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(REVISION, header_value(state.cursor()));
+    response
+}

@@ -1,0 +1,109 @@
+//! The service behind the routes: what they all share.
+
+use std::{ops::Deref, sync::Arc};
+
+use bursar_domain::{Cursor, State, Timestamp};
+use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
+use bursar_wire::query::{self as wire, ReadQuery};
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{
+    authentication::{Caller, TokenRefresh},
+    authority::{Authority, Consistency},
+    config::Config,
+    failure::Failure,
+    metrics::Metrics,
+    parameters,
+};
+
+/// The parts of the API.
+pub struct Api {
+    /// Where submissions are decided and states are read.
+    pub authority: Arc<dyn Authority>,
+    /// The time of day, by which tokens expire.
+    pub clock: Arc<dyn WallClock>,
+    /// Where secrets and request ids come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Of the cluster's certificate authority, for the invitations of new nodes.
+    pub authority_fingerprint: Fingerprint,
+    /// Ends the event streams.
+    pub shutdown: Shutdown,
+    /// How much is taken on at a time.
+    pub config: Config,
+}
+
+/// [`Api`], shared by all requests.
+#[derive(Clone)]
+pub(crate) struct Service(Arc<Shared>);
+
+pub(crate) struct Shared {
+    api: Api,
+    pub(crate) token_refresh: TokenRefresh,
+    pub(crate) metrics: Metrics,
+    /// A place for each request.
+    pub(crate) places: Semaphore,
+    /// A place for each event stream.
+    pub(crate) stream_places: Arc<Semaphore>,
+}
+
+impl Deref for Service {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Deref for Shared {
+    type Target = Api;
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl Service {
+    pub(crate) fn new(api: Api) -> Self {
+        Self(Arc::new(Shared {
+            token_refresh: TokenRefresh::default(),
+            metrics: Metrics::default(),
+            places: Semaphore::new(api.config.requests_max),
+            stream_places: Arc::new(Semaphore::new(api.config.streams_max)),
+            api,
+        }))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now_unix_ms())
+    }
+
+    /// When a request that arrives now is given up.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.config.deadline
+    }
+
+    /// A version of the state as fresh as asked for. The caller's token is judged by it once more: a revocation counts for
+    /// every reading that comes behind it.
+    pub(crate) async fn read(&self, caller: Caller, query: &ReadQuery) -> Result<Arc<State>, Failure> {
+        let min_revision = query.min_revision.as_deref();
+        let min_revision =
+            min_revision.map(|text| parameters::cursor("?min_revision", text, &self.authority.latest())).transpose()?;
+        let state = match query.consistency {
+            wire::Consistency::Stale => {
+                let at_least = min_revision.map(|cursor| cursor.revision);
+                self.authority.read(Consistency::Stale, at_least, self.deadline()).await?
+            }
+            wire::Consistency::Linearizable => self.read_latest(min_revision).await?,
+        };
+        caller.stands(&state, self.now())?;
+        Ok(state)
+    }
+
+    /// A version of the state with everything in it that was acknowledged so far. What `min_revision` names and it does not
+    /// have has not happened, and waiting for it would be vain.
+    pub(crate) async fn read_latest(&self, min_revision: Option<Cursor>) -> Result<Arc<State>, Failure> {
+        let state = self.authority.read(Consistency::Linearizable, None, self.deadline()).await?;
+        match min_revision {
+            Some(cursor) if cursor.revision > state.revision() => Err(Failure::cursor_beyond_end(cursor, &state)),
+            _ => Ok(state),
+        }
+    }
+}

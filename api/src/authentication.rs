@@ -1,0 +1,117 @@
+//! Who asks: bearer tokens, which rest in the ledger as hashes.
+
+use axum::{
+    extract::{FromRequestParts, Request, State as Shared},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use bursar_domain::{Actor, Hash, Rejection, State, Timestamp, TokenId};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use crate::{
+    api::Service,
+    authority::{Consistency, ReadError, Unavailability},
+    failure::Failure,
+};
+
+/// The bearer of a token that stood when the request arrived. Decisions and readings judge it again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller(pub(crate) TokenId);
+
+impl Caller {
+    pub(crate) const fn actor(self) -> Actor {
+        Actor::Token(self.0)
+    }
+
+    /// Judges the token by a version of the state and by the clock.
+    pub(crate) fn stands(self, state: &State, now: Timestamp) -> Result<(), Failure> {
+        let actor = self.actor();
+        match state.tokens().get(self.0) {
+            None => Err(Failure::refused(&Rejection::CredentialRevoked { actor }, state)),
+            Some(token) if token.has_expired(now) => Err(Failure::refused(&Rejection::CredentialExpired { actor }, state)),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        // Absent only where the guard does not stand in front: refuse, whatever was intended.
+        parts.extensions.get::<Self>().copied().ok_or_else(missing)
+    }
+}
+
+/// Stands in front of every route that is not explicitly open.
+pub(crate) async fn guard(Shared(service): Shared<Service>, mut request: Request, next: Next) -> Result<Response, Failure> {
+    let caller = service.authenticate(request.headers()).await?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+impl Service {
+    /// Who shows the token in `Authorization`.
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
+        let secret = bearer(headers)?;
+        if let Some(caller) = self.bearer_of(secret)? {
+            return Ok(caller);
+        }
+        // It may have been issued a moment ago, on another node.
+        self.token_refresh.refresh(self).await?;
+        self.bearer_of(secret)?.ok_or_else(|| Failure::unauthenticated("No token has this secret."))
+    }
+
+    fn bearer_of(&self, secret: Hash) -> Result<Option<Caller>, Failure> {
+        let state = self.authority.latest();
+        let Some(token) = state.tokens().find(&secret) else { return Ok(None) };
+        let caller = Caller(token.id);
+        caller.stands(&state, self.now())?;
+        Ok(Some(caller))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Hash, Failure> {
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let text = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match text {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Hash::of(secret.trim().as_bytes())),
+        _ => Err(Failure::unauthenticated("The Authorization header does not read Bearer <token>.")),
+    }
+}
+
+fn missing() -> Failure {
+    Failure::unauthenticated("The request shows no token.")
+}
+
+/// Brings this node's state up to date for the sake of unknown tokens. One reading serves all who wait for one, and readings
+/// keep a distance, so that guessing tokens costs the cluster next to nothing.
+#[derive(Default)]
+pub(crate) struct TokenRefresh {
+    last: Mutex<Option<(Instant, Result<(), ReadError>)>>,
+}
+
+impl TokenRefresh {
+    async fn refresh(&self, service: &Service) -> Result<(), Failure> {
+        let asked = Instant::now();
+        let deadline = asked + service.config.deadline;
+        let waited = |_| ReadError::Unavailable {
+            waited_ms: u64::try_from(service.config.deadline.as_millis()).unwrap_or(u64::MAX),
+            reason: Unavailability::NoLeader,
+        };
+        let mut last = timeout_at(deadline, self.last.lock()).await.map_err(waited).map_err(Failure::from)?;
+        match &*last {
+            Some((started, outcome)) if *started >= asked => return outcome.clone().map_err(Failure::from),
+            Some((started, _)) => sleep_until(*started + service.config.token_refresh_interval).await,
+            None => {}
+        }
+        let started = Instant::now();
+        let outcome = service.authority.read(Consistency::Linearizable, None, deadline).await.map(drop);
+        *last = Some((started, outcome.clone()));
+        outcome.map_err(Failure::from)
+    }
+}

@@ -1,0 +1,121 @@
+//! The door: the one place where a request for a change becomes a submission, and its outcome an answer.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use axum::response::Response;
+use bursar_domain::{
+    Command, Cursor, ExpectedRevision, ObjectRef, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal,
+};
+
+use crate::{answer, api::Service, failure::Failure, mutation::Call};
+
+/// What became of a request for a change.
+pub(crate) struct Verdict {
+    /// What the caller is told.
+    pub(crate) outcome: Outcome,
+    /// How it came about.
+    pub(crate) manner: Manner,
+    /// A version of the state with it.
+    pub(crate) state: Arc<State>,
+}
+
+/// How an outcome came about.
+pub(crate) enum Manner {
+    /// It was decided now.
+    Decided,
+    /// It was decided before, on an equal request.
+    Repeated,
+    /// It was decided aside, and these records would have followed.
+    Rehearsed(Vec<Record>),
+}
+
+/// A change that is made of how its object stands.
+pub(crate) struct Edit {
+    /// What is asked for.
+    pub(crate) command: Command,
+    /// Whether it is right only as long as nobody else has changed the object.
+    pub(crate) rests_on_current: bool,
+}
+
+/// How often an edit is made because others came between.
+const EDIT_ATTEMPTS: usize = 8;
+
+impl Service {
+    /// Has a command decided, or rehearsed, and answers with the object that it made or changed.
+    pub(crate) async fn change(&self, call: Call, command: Command) -> Result<Response, Failure> {
+        let verdict = self.judge(call, command).await?;
+        self.answer(verdict)
+    }
+
+    /// Has a change of `object` decided that `edit` makes of how it stands, and makes it anew where somebody else has changed
+    /// the object meanwhile. Where the caller says on which reading it rests (If-Match), that reading alone counts.
+    pub(crate) async fn edit(
+        &self,
+        call: Call,
+        object: ObjectRef,
+        edit: impl Fn(&State) -> Result<Edit, Failure>,
+    ) -> Result<Response, Failure> {
+        let mut state = self.authority.latest();
+        if call.dry_run || state.changed_at(object).is_none() {
+            state = self.read_latest(None).await?;
+        }
+        for attempt in 1.. {
+            let Edit { command, rests_on_current } = edit(&state)?;
+            let pin = state.changed_at(object).filter(|_| rests_on_current && call.if_match.is_none());
+            let pin = pin.map(|revision| Cursor { epoch: state.epoch(), revision });
+            let mut attempted = call.clone();
+            attempted.if_match = call.if_match.or(pin);
+            let verdict = self.judge(attempted, command).await?;
+            let others_came_first = pin.is_some() && matches!(verdict.outcome, Err(Rejection::RevisionMismatch { .. }));
+            if !others_came_first || attempt == EDIT_ATTEMPTS {
+                return self.answer(verdict);
+            }
+            state = self.read_latest(None).await?;
+        }
+        unreachable!("the last attempt is answered")
+    }
+
+    /// Has a command decided, or rehearsed.
+    pub(crate) async fn judge(&self, call: Call, command: Command) -> Result<Verdict, Failure> {
+        let Call { actor, request, fingerprint, if_match, dry_run, deadline } = call;
+        let expected = match (if_match, command.subject()) {
+            (None, _) => None,
+            (Some(at), Some(object)) => Some(ExpectedRevision { object, at }),
+            (Some(_), None) => return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed.")),
+        };
+        let submission = Submission { actor, request, fingerprint, expected, planned_on: None, command };
+        if dry_run {
+            return self.rehearse(submission).await;
+        }
+        let applied = self.authority.submit(submission, deadline).await?;
+        let manner = if applied.repeated { Manner::Repeated } else { Manner::Decided };
+        Ok(Verdict { outcome: applied.outcome, manner, state: self.authority.latest() })
+    }
+
+    /// Decides aside, on a version of the state that is here. Nothing is proposed, and nothing changes.
+    pub(crate) async fn rehearse(&self, submission: Submission) -> Result<Verdict, Failure> {
+        let state = self.read_latest(None).await?;
+        let proposal = Proposal { time: self.now(), submission };
+        // As where it counts: a panic in the rules is a refusal, and the draft is dropped.
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            let decision = decide(&state, &proposal);
+            let records = seal(&state, &proposal, &decision).into_iter().map(|sealed| sealed.record).collect();
+            (decision.outcome, records)
+        }));
+        let (outcome, records) = decided.unwrap_or((Err(Rejection::Internal), Vec::new()));
+        Ok(Verdict { outcome, manner: Manner::Rehearsed(records), state })
+    }
+
+    /// The answer to a request for a change: the refusal, or the object, or what would happen.
+    pub(crate) fn answer(&self, verdict: Verdict) -> Result<Response, Failure> {
+        let Verdict { outcome, manner, state } = verdict;
+        let reply = outcome.map_err(|rejection| Failure::refused(&rejection, &state))?;
+        match manner {
+            Manner::Rehearsed(records) => Ok(answer::rehearsed(&state, reply, &records)),
+            Manner::Decided | Manner::Repeated => self.changed(&state, reply),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Lists: filtered, sorted, in pages that stay right while objects come and go.
+//!
+//! A page token names the last object that was shown, so the next page goes on behind it whatever has happened meanwhile: an
+//! object that exists all the while is listed exactly once.
+
+use std::{cmp::Ordering, fmt, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bursar_domain::{
+    Epoch, Hash, ObjectRef, State,
+    table::{Row, Table},
+};
+use bursar_wire::{
+    FieldError,
+    page::Page,
+    query::{self, Filter, ListQuery},
+};
+
+use crate::{failure::Failure, parameters::abridged};
+
+/// A field by which a list can be filtered: its name, and what it says of an object.
+pub(crate) type Field<R> = (&'static str, fn(&R) -> String);
+
+/// Objects that can be listed.
+pub(crate) trait Listed: Row<Id: Into<ObjectRef> + From<u64>> + 'static {
+    /// The fields that `filter` knows.
+    const FIELDS: &'static [Field<Self>];
+
+    /// What `sort=name` goes by; absent where objects of the kind have no name.
+    fn folded_name(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What is asked of a list.
+pub(crate) struct Selection<R: Listed> {
+    filter: Option<(Field<R>, Filter)>,
+    sort: Sort,
+    limit: usize,
+    page_token: Option<String>,
+    /// What page tokens are bound to: the filter and the order, as they were asked for.
+    binding: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sort {
+    by_name: bool,
+    descending: bool,
+}
+
+impl Sort {
+    fn parse(sort: query::Sort) -> Result<Self, Failure> {
+        let by_name = match sort.field.as_str() {
+            "id" => false,
+            "name" => true,
+            _ => return Err(Failure::malformed_part(FieldError::new("?sort", "must be id, -id, name or -name"))),
+        };
+        Ok(Self { by_name, descending: sort.descending })
+    }
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.descending { "-" } else { "" }, if self.by_name { "name" } else { "id" })
+    }
+}
+
+/// The place of an object in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// Empty where the list goes by id.
+    name: String,
+    id: u64,
+}
+
+impl<R: Listed> Selection<R> {
+    /// Understands a query.
+    pub(crate) fn of(query: ListQuery) -> Result<Self, Failure> {
+        let sort = query.sort().map(Sort::parse).transpose()?.unwrap_or_default();
+        let filter = query.filter().map_err(Failure::malformed_part)?.map(known_field).transpose()?;
+        let limit = query.limit().map_err(Failure::malformed_part)?;
+        let binding = format!("{sort} {}", query.filter.unwrap_or_default());
+        Ok(Self { filter, sort, limit, page_token: query.page_token, binding })
+    }
+
+    /// The page of `table` that is asked for, its rows as `show` shows them.
+    pub(crate) fn page<T>(&self, state: &State, table: &Table<R>, show: impl Fn(&R) -> T) -> Result<Page<T>, Failure> {
+        let behind = self.page_token.as_deref().map(|token| self.place_of(token, state)).transpose()?;
+        let mut matching = self.ordered(table, behind)?.filter(|row| self.admits(row));
+        let rows: Vec<_> = matching.by_ref().take(self.limit).collect();
+        let goes_on = matching.next().is_some();
+        let next_page_token = rows.last().filter(|_| goes_on).map(|last| self.token(state.epoch(), &self.place(last)));
+        let items = rows.into_iter().map(|row| show(row)).collect();
+        Ok(Page { items, next_page_token, revision: state.cursor().to_string() })
+    }
+
+    fn admits(&self, row: &R) -> bool {
+        self.filter.as_ref().is_none_or(|((_, value), filter)| filter.admits(&value(row)))
+    }
+
+    fn ordered<'t>(
+        &self,
+        table: &'t Table<R>,
+        behind: Option<Place>,
+    ) -> Result<Box<dyn Iterator<Item = &'t Arc<R>> + 't>, Failure> {
+        if self.sort.by_name {
+            return self.ordered_by_name(table, behind);
+        }
+        Ok(match (self.sort.descending, behind.map(|place| place.id)) {
+            (false, None) => Box::new(table.iter()),
+            (false, Some(id)) => Box::new(table.after(R::Id::from(id))),
+            (true, None) => Box::new(table.iter().rev()),
+            (true, Some(id)) => Box::new(table.iter().rev().skip_while(move |row| number(row.as_ref()) >= id)),
+        })
+    }
+
+    fn ordered_by_name<'t>(
+        &self,
+        table: &'t Table<R>,
+        behind: Option<Place>,
+    ) -> Result<Box<dyn Iterator<Item = &'t Arc<R>> + 't>, Failure> {
+        let place = |row: &'t Arc<R>| Some((Place { name: row.folded_name()?, id: number(row.as_ref()) }, row));
+        let nameless = || Failure::malformed_part(FieldError::new("?sort", "must be id or -id: these objects have no names"));
+        let mut places = table.iter().map(place).collect::<Option<Vec<_>>>().ok_or_else(nameless)?;
+        let descending = self.sort.descending;
+        let compare = move |one: &Place, other: &Place| {
+            let ascending = (&one.name, one.id).cmp(&(&other.name, other.id));
+            if descending { ascending.reverse() } else { ascending }
+        };
+        if let Some(behind) = behind {
+            places.retain(|(place, _)| compare(place, &behind) == Ordering::Greater);
+        }
+        places.sort_unstable_by(|(one, _), (other, _)| compare(one, other));
+        Ok(Box::new(places.into_iter().map(|(_, row)| row)))
+    }
+
+    fn place(&self, row: &R) -> Place {
+        let name = if self.sort.by_name { row.folded_name().unwrap_or_default() } else { String::new() };
+        Place { name, id: number(row) }
+    }
+
+    /// `<epoch>-<seal, id and name in base64url>`.
+    fn token(&self, epoch: Epoch, place: &Place) -> String {
+        let mut bytes = self.seal(place).to_vec();
+        bytes.extend_from_slice(&place.id.to_be_bytes());
+        bytes.extend_from_slice(place.name.as_bytes());
+        format!("{epoch}-{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn place_of(&self, token: &str, state: &State) -> Result<Place, Failure> {
+        let place = || {
+            let (epoch, payload) = token.split_once('-')?;
+            let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
+            let (seal, rest) = bytes.split_first_chunk::<SEAL_BYTES>()?;
+            let (id, name) = rest.split_first_chunk::<8>()?;
+            let place = Place { name: String::from_utf8(name.to_vec()).ok()?, id: u64::from_be_bytes(*id) };
+            (epoch == state.epoch().to_string() && *seal == self.seal(&place)).then_some(place)
+        };
+        place().ok_or_else(Failure::invalid_page_token)
+    }
+
+    /// Binds a token to the list that it was given for. It guards against mistakes, not against forgers: there is nothing that
+    /// a forged place would show and an honest one would not.
+    fn seal(&self, place: &Place) -> [u8; SEAL_BYTES] {
+        let mut bytes = vec![R::KIND as u8];
+        for part in [self.binding.as_bytes(), &place.id.to_be_bytes(), place.name.as_bytes()] {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        *Hash::of(&bytes).0.first_chunk().expect("a hash is longer than a seal")
+    }
+}
+
+const SEAL_BYTES: usize = 8;
+
+fn known_field<R: Listed>(filter: Filter) -> Result<(Field<R>, Filter), Failure> {
+    let known = R::FIELDS.iter().find(|(name, _)| *name == filter.field);
+    known.map(|field| (*field, filter.clone())).ok_or_else(|| {
+        let names: Vec<_> = R::FIELDS.iter().map(|(name, _)| *name).collect();
+        let reason = format!("knows no field {}; it knows {}", abridged(&filter.field), names.join(", "));
+        Failure::malformed_part(FieldError::new("?filter", reason))
+    })
+}
+
+fn number<R: Listed>(row: &R) -> u64 {
+    row.id().into().number()
+}

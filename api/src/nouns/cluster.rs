@@ -1,0 +1,235 @@
+//! The cluster: its members, the invitations of new ones, its leader and its level.
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use bursar_domain::{AuthorityNodeId, JoinTokenId, ObjectRef, authority_node::AuthorityNode, join_token::JoinToken};
+use bursar_wire::{
+    Secret,
+    cluster::{
+        self, AgreedLevel, EditMember, InviteMember, IssuedInvitation, Leadership, Member, MemberRole, RaiseLevel,
+        TransferLeadership,
+    },
+    invitation::Invitation,
+    operations::Operation,
+    page::{DryRun, Page},
+    query::{ListQuery, ReadQuery},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer,
+    api::Service,
+    authentication::Caller,
+    authority::NodeStatus,
+    door::{Edit, Manner, Verdict},
+    failure::Failure,
+    listing::{Field, Listed, Selection},
+    mutation::{Bodiless, Mutation},
+    parameters::{Id, Parameters},
+    secrets,
+};
+
+/// The routes.
+pub(crate) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(list_members, invite))
+        .routes(routes!(read_member, edit_member, remove_member))
+        .routes(routes!(list_invitations))
+        .routes(routes!(read_invitation, revoke_invitation))
+        .routes(routes!(transfer_leadership))
+        .routes(routes!(read_level, raise_level))
+}
+
+impl Listed for AuthorityNode {
+    const FIELDS: &'static [Field<Self>] = &[
+        ("id", |node| node.id.0.to_string()),
+        ("site", |node| node.site.map(|site| site.0.to_string()).unwrap_or_default()),
+        ("present", |node| node.intent.is_present().to_string()),
+    ];
+}
+
+impl Listed for JoinToken {
+    const FIELDS: &'static [Field<Self>] =
+        &[("id", |token| token.id.0.to_string()), ("used", |token| token.used_by.is_some().to_string())];
+}
+
+/// What a member is to the others, as this node sees it.
+pub(crate) fn role(status: &NodeStatus, id: AuthorityNodeId) -> Option<MemberRole> {
+    match id {
+        id if status.leader == Some(id) => Some(MemberRole::Leader),
+        id if status.voters.contains(&id) => Some(MemberRole::Voter),
+        id if status.learners.contains(&id) => Some(MemberRole::Learner),
+        _ => None,
+    }
+}
+
+/// List the members, former ones included.
+///
+/// `filter` knows `id`, `site` (its number) and `present` (`true` or `false`); `sort` goes by `id`.
+#[utoipa::path(get, path = "/api/v1/cluster/members", tag = "cluster", operation_id = "list_members", params(ListQuery),
+    responses((status = 200, description = "A page of the members.", body = Page<Member>)))]
+async fn list_members(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query.read()).await?;
+    let status = service.authority.status();
+    let show = |node: &AuthorityNode| Member::of(&state, node, role(&status, node.id));
+    let page = Selection::<AuthorityNode>::of(query)?.page(&state, state.authority_nodes(), show)?;
+    Ok(answer::json(&state, &page))
+}
+
+/// Read a member.
+#[utoipa::path(get, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "read_member",
+    params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "The member.", body = Member)))]
+async fn read_member(
+    State(service): State<Service>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(query): Parameters<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    service.object(&state, ObjectRef::AuthorityNode(AuthorityNodeId(id)), &headers)
+}
+
+/// Say where a member is.
+#[utoipa::path(patch, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "edit_member",
+    params(("id" = u64, Path)), request_body = EditMember,
+    responses((status = 200, description = "The member as it stands now.", body = Member)))]
+async fn edit_member(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditMember>) -> Result<Response, Failure> {
+    let object = ObjectRef::AuthorityNode(AuthorityNodeId(id));
+    let edit = |state: &bursar_domain::State| {
+        let current = state.authority_nodes().get(AuthorityNodeId(id)).ok_or_else(|| Failure::not_found(object, state))?;
+        Ok(Edit { command: mutation.body.clone().command(current), rests_on_current: mutation.body.site.is_none() })
+    };
+    service.edit(mutation.call, object, edit).await
+}
+
+/// Have a member leave.
+#[utoipa::path(delete, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "remove_member",
+    params(("id" = u64, Path)),
+    responses(
+        (status = 200, description = "It is leaving already, by this operation.", body = Operation),
+        (status = 202, description = "The operation that carries it.", body = Operation)))]
+async fn remove_member(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+    service.change(call, cluster::remove(AuthorityNodeId(id))).await
+}
+
+/// List the invitations of new members, without their join tokens.
+///
+/// `filter` knows `id` and `used` (`true` or `false`); `sort` goes by `id`.
+#[utoipa::path(get, path = "/api/v1/cluster/invitations", tag = "cluster", operation_id = "list_invitations", params(ListQuery),
+    responses((status = 200, description = "A page of the invitations.", body = Page<cluster::Invitation>)))]
+async fn list_invitations(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query.read()).await?;
+    let show = |token: &JoinToken| cluster::Invitation::of(&state, token);
+    let page = Selection::<JoinToken>::of(query)?.page(&state, state.join_tokens(), show)?;
+    Ok(answer::json(&state, &page))
+}
+
+/// Invite a new member.
+///
+/// The answer is the only one that ever shows the join token; a repetition is refused with `already_issued`.
+#[utoipa::path(post, path = "/api/v1/cluster/members", tag = "cluster", operation_id = "invite_member",
+    request_body = InviteMember,
+    responses((status = 201, description = "The invitation, with its join token.", body = IssuedInvitation)))]
+async fn invite(State(service): State<Service>, mutation: Mutation<InviteMember>) -> Result<Response, Failure> {
+    let latest = service.authority.latest();
+    let present = latest.authority_nodes().iter().filter(|node| node.intent.is_present());
+    let addresses = present.filter_map(|node| node.peer_address.as_str().parse().ok()).collect();
+    let secret = secrets::mint_invitation_secret(&*service.entropy);
+    let command = mutation.body.command(secret.hash(), service.now().max(latest.time()))?;
+    let certificate_authority = service.authority_fingerprint;
+    let invitation = Invitation { certificate_authority, addresses, secret: secret.expose().to_owned() };
+    let Verdict { outcome, manner, state } = service.judge(mutation.call, command).await?;
+    match (outcome, manner) {
+        (Ok(reply), Manner::Repeated) => Err(Failure::already_issued(reply.object, &state)),
+        (Ok(reply), Manner::Decided) => {
+            let token = state.join_tokens().get(JoinTokenId(reply.object.number()));
+            let token = token.ok_or_else(|| Failure::removed_since(reply.object, &state))?;
+            Ok(answer::issued(&state, reply.object, &IssuedInvitation::of(token, Secret::new(invitation.to_string()))))
+        }
+        (outcome, manner) => service.answer(Verdict { outcome, manner, state }),
+    }
+}
+
+/// Read an invitation, without its join token.
+#[utoipa::path(get, path = "/api/v1/cluster/invitations/{id}", tag = "cluster", operation_id = "read_invitation",
+    params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "The invitation.", body = cluster::Invitation)))]
+async fn read_invitation(
+    State(service): State<Service>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(query): Parameters<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    service.object(&state, ObjectRef::JoinToken(JoinTokenId(id)), &headers)
+}
+
+/// Take an invitation back that was not used.
+#[utoipa::path(delete, path = "/api/v1/cluster/invitations/{id}", tag = "cluster", operation_id = "revoke_invitation",
+    params(("id" = u64, Path)),
+    responses((status = 204, description = "The invitation was taken back.")))]
+async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+    service.change(call, cluster::revoke(JoinTokenId(id))).await
+}
+
+/// Hand the leadership over.
+///
+/// It leaves no trace in the history, so a dry run tells no events, and the same request can be made again at will.
+#[utoipa::path(post, path = "/api/v1/cluster/transfer-leadership", tag = "cluster", operation_id = "transfer_leadership",
+    request_body = TransferLeadership,
+    responses((status = 200, description = "Who leads now.", body = Leadership)))]
+async fn transfer_leadership(
+    State(service): State<Service>,
+    caller: Caller,
+    mutation: Mutation<TransferLeadership>,
+) -> Result<Response, Failure> {
+    let Mutation { call, body } = mutation;
+    if call.if_match.is_some() {
+        return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed."));
+    }
+    // Nothing is decided that would judge the token again, so it is judged here.
+    let state = service.read_latest(None).await?;
+    caller.stands(&state, service.now())?;
+    let to = body.to.map(AuthorityNodeId);
+    if let Some(to) = to.filter(|to| state.authority_nodes().get(*to).is_none()) {
+        return Err(Failure::not_found(to.into(), &state));
+    }
+    if call.dry_run {
+        let outcome = bursar_domain::Reply::unchanged(ObjectRef::Cluster);
+        return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into() }));
+    }
+    let leader = service.authority.transfer_leadership(to, call.deadline).await?;
+    Ok(answer::json(&state, &Leadership { leader: leader.0 }))
+}
+
+/// Read the level that the members have agreed on.
+#[utoipa::path(get, path = "/api/v1/cluster/level", tag = "cluster", operation_id = "read_level", params(ReadQuery),
+    responses((status = 200, description = "The level.", body = AgreedLevel)))]
+async fn read_level(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    service.object(&state, ObjectRef::Cluster, &headers)
+}
+
+/// Agree on the next level.
+///
+/// Every member must support it. A level cannot be lowered again.
+#[utoipa::path(put, path = "/api/v1/cluster/level", tag = "cluster", operation_id = "raise_level", request_body = RaiseLevel,
+    responses((status = 200, description = "The level that the members have agreed on now.", body = AgreedLevel)))]
+async fn raise_level(State(service): State<Service>, mutation: Mutation<RaiseLevel>) -> Result<Response, Failure> {
+    service.change(mutation.call, mutation.body.command()).await
+}

@@ -1,0 +1,84 @@
+//! Sites.
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use bursar_domain::{ObjectRef, SiteId, site::Site};
+use bursar_wire::{
+    page::Page,
+    query::{ListQuery, ReadQuery},
+    sites::{self, CreateSite, EditSite},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer,
+    api::Service,
+    authentication::Caller,
+    failure::Failure,
+    listing::{Field, Listed, Selection},
+    mutation::{Bodiless, Mutation},
+    parameters::{Id, Parameters},
+};
+
+/// The routes.
+pub(crate) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, edit, remove))
+}
+
+impl Listed for Site {
+    const FIELDS: &'static [Field<Self>] = &[("id", |site| site.id.0.to_string()), ("name", |site| site.name.to_string())];
+
+    fn folded_name(&self) -> Option<String> {
+        Some(self.name.folded())
+    }
+}
+
+/// List sites.
+///
+/// `filter` knows `id` and `name`; `sort` goes by `id` or `name`.
+#[utoipa::path(get, path = "/api/v1/sites", tag = "sites", operation_id = "list_sites", params(ListQuery),
+    responses((status = 200, description = "A page of the sites.", body = Page<sites::Site>)))]
+async fn list(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query.read()).await?;
+    let page = Selection::<Site>::of(query)?.page(&state, state.sites(), |site| sites::Site::of(&state, site))?;
+    Ok(answer::json(&state, &page))
+}
+
+/// Make a site.
+#[utoipa::path(post, path = "/api/v1/sites", tag = "sites", operation_id = "create_site", request_body = CreateSite,
+    responses((status = 201, description = "The site was made.", body = sites::Site)))]
+async fn create(State(service): State<Service>, mutation: Mutation<CreateSite>) -> Result<Response, Failure> {
+    service.change(mutation.call, mutation.body.command()).await
+}
+
+/// Read a site.
+#[utoipa::path(get, path = "/api/v1/sites/{id}", tag = "sites", operation_id = "read_site", params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "The site.", body = sites::Site)))]
+async fn read(
+    State(service): State<Service>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(query): Parameters<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    service.object(&state, ObjectRef::Site(SiteId(id)), &headers)
+}
+
+/// Change a site.
+#[utoipa::path(patch, path = "/api/v1/sites/{id}", tag = "sites", operation_id = "edit_site", params(("id" = u64, Path)),
+    request_body = EditSite,
+    responses((status = 200, description = "The site as it stands now.", body = sites::Site)))]
+async fn edit(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditSite>) -> Result<Response, Failure> {
+    service.change(mutation.call, mutation.body.command(SiteId(id))).await
+}
+
+/// Remove a site that nothing uses.
+#[utoipa::path(delete, path = "/api/v1/sites/{id}", tag = "sites", operation_id = "remove_site", params(("id" = u64, Path)),
+    responses((status = 204, description = "The site was removed.")))]
+async fn remove(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+    service.change(call, sites::remove(SiteId(id))).await
+}

@@ -1,0 +1,184 @@
+//! How the cluster fares, and what program answers.
+
+use std::collections::BTreeSet;
+
+use axum::{extract::State, response::Response};
+
+use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
+use bursar_wire::{
+    cluster::MemberRole,
+    query::ReadQuery,
+    status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
+    times::rfc3339,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer,
+    api::Service,
+    authentication::Caller,
+    authority::{NodeStatus, PeerStatus, Role},
+    failure::Failure,
+    nouns::cluster::role,
+    parameters::Parameters,
+};
+
+/// How long a member may be silent towards the leader before it counts as not answering, in milliseconds.
+const SILENCE_MS_MAX: u64 = 3_000;
+
+/// The routes behind the guard.
+pub(crate) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(status))
+}
+
+/// The routes for everybody.
+pub(crate) fn open_routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(version))
+}
+
+/// Tell how the cluster fares.
+///
+/// Ask with `consistency=stale` for what a node sees that has lost the others.
+#[utoipa::path(get, path = "/api/v1/status", tag = "status", operation_id = "status", params(ReadQuery),
+    responses((status = 200, description = "How it fares, as this node sees it.", body = Status)))]
+async fn status(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ReadQuery>,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    let cluster = state.cluster().ok_or_else(|| Failure::not_founded(&state))?;
+    let node = service.authority.status();
+    let members: Vec<_> = state
+        .authority_nodes()
+        .iter()
+        .filter(|member| member.intent.is_present())
+        .map(|member| MemberStatus::of(member, role(&node, member.id), observed(&node, member)))
+        .collect();
+    let checks = checks(&node, &members);
+    let body = Status {
+        cluster: cluster.id.to_string(),
+        epoch: state.epoch().0,
+        level: state.level().0,
+        revision: state.cursor().to_string(),
+        time: rfc3339(service.now()),
+        leader: node.leader.map(|leader| leader.0),
+        health: Grade::worst_of(&checks),
+        checks,
+        fault_tolerance: fault_tolerance(&node),
+        members,
+        unobserved_reason: (node.role != Role::Leader).then(|| unobserved_reason(&node)),
+        counts: Counts::of(&state),
+        node: figures(&node),
+    };
+    Ok(answer::json(&state, &body))
+}
+
+/// Tell what program answers.
+#[utoipa::path(get, path = "/api/v1/version", tag = "status", operation_id = "version",
+    responses((status = 200, description = "The program.", body = Version)))]
+async fn version(State(service): State<Service>) -> Response {
+    let state = service.authority.latest();
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    answer::json(&state, &Version { version, level: state.level().0, supported_level: Level::SUPPORTED.0 })
+}
+
+/// What the leader sees of a member.
+fn observed(node: &NodeStatus, member: &AuthorityNode) -> Option<MemberObserved> {
+    if node.role != Role::Leader {
+        return None;
+    }
+    if member.id == node.id {
+        return Some(MemberObserved { reachable: true, lag_entries: Some(0), last_answer_ms: None });
+    }
+    let peer = node.peers.iter().find(|peer| peer.id == member.id);
+    Some(MemberObserved {
+        reachable: peer.is_some_and(answers),
+        lag_entries: peer.and_then(|peer| peer.lag),
+        last_answer_ms: peer.and_then(|peer| peer.last_ack_ms),
+    })
+}
+
+fn answers(peer: &PeerStatus) -> bool {
+    peer.last_ack_ms.is_some_and(|silence_ms| silence_ms <= SILENCE_MS_MAX)
+}
+
+fn unobserved_reason(node: &NodeStatus) -> String {
+    match (node.leader, &node.leader_api_address) {
+        (Some(leader), Some(address)) => format!("only the leader observes the others: ask {leader} at {address}"),
+        (Some(leader), None) => format!("only the leader observes the others: ask {leader}"),
+        (None, _) => "only a leader observes the others, and this node knows none".to_owned(),
+    }
+}
+
+fn fault_tolerance(node: &NodeStatus) -> FaultTolerance {
+    let reachable =
+        |voter: &&AuthorityNodeId| **voter == node.id || node.peers.iter().any(|peer| peer.id == **voter && answers(peer));
+    let voters_reachable = (node.role == Role::Leader).then(|| count(node.voters.iter().filter(reachable)));
+    FaultTolerance::of(count(node.voters.iter()), voters_reachable)
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+/// What is not as it should be.
+fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
+    let check = |code: &str, severity, summary: String, remedy: &str| Check {
+        code: code.into(),
+        severity,
+        summary,
+        remedy: remedy.into(),
+    };
+    let mut checks = Vec::new();
+    if node.leader.is_none() {
+        let summary = "This node knows no leader: nothing can be changed through it.".to_owned();
+        checks.push(check(
+            "no_leader",
+            Grade::Err,
+            summary,
+            "Start the members that are down, and check that they reach each other.",
+        ));
+    }
+    if !node.recovered {
+        let summary = "This node is still reading its own data.".to_owned();
+        checks.push(check("recovering", Grade::Warn, summary, "Nothing: it ends by itself."));
+    }
+    let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
+    for member in members.iter().filter(silent) {
+        let severity = if member.role == Some(MemberRole::Voter) { Grade::Warn } else { Grade::Ok };
+        let summary = format!("Authority node {} does not answer the leader.", member.id);
+        let remedy = format!("Check that it runs, and that {} is reached from the other members.", member.peer_address);
+        checks.push(check("member_unreachable", severity, summary, &remedy));
+    }
+    let voters = node.voters.len();
+    if voters == 2 {
+        let summary = "Two members vote: either of them failing stops the authority.".to_owned();
+        checks.push(check("no_fault_tolerance", Grade::Warn, summary, "Invite a third member with `bursar cluster invite`."));
+    }
+    checks
+}
+
+fn figures(node: &NodeStatus) -> NodeFigures {
+    let numbers = |nodes: &BTreeSet<AuthorityNodeId>| nodes.iter().map(|node| node.0).collect();
+    NodeFigures {
+        id: node.id.0,
+        role: match node.role {
+            Role::Leader => NodeRole::Leader,
+            Role::Follower => NodeRole::Follower,
+            Role::Learner => NodeRole::Learner,
+            Role::Candidate => NodeRole::Candidate,
+            Role::Stopped => NodeRole::Stopped,
+        },
+        term: node.term,
+        last_log_index: node.last_log,
+        committed_index: node.committed,
+        applied_index: node.applied,
+        purged_index: node.purged,
+        checkpoint_index: node.snapshot,
+        voters: numbers(&node.voters),
+        learners: numbers(&node.learners),
+        quorum_last_answer_ms: node.quorum_last_ack_ms,
+        recovered: node.recovered,
+    }
+}

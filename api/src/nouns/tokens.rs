@@ -1,0 +1,143 @@
+//! Tokens: administrators' bearer credentials, the first of them for the setup secret.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    response::Response,
+};
+use bursar_domain::{Actor, Command, ObjectRef, Rejection, Submission, TokenId, token::Token};
+use bursar_wire::{
+    page::Page,
+    query::{ListQuery, ReadQuery},
+    tokens::{self, IssueToken, IssuedToken, WhoAmI},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer,
+    api::Service,
+    authentication::Caller,
+    door::{Manner, Verdict},
+    failure::Failure,
+    listing::{Field, Listed, Selection},
+    mutation::{Bodiless, Call, Mutation},
+    parameters::{Id, Parameters},
+    secrets,
+};
+
+/// The routes behind the guard.
+pub(crate) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, revoke)).routes(routes!(whoami))
+}
+
+/// The route that takes the setup secret in place of a token.
+pub(crate) fn open_routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(issue))
+}
+
+impl Listed for Token {
+    const FIELDS: &'static [Field<Self>] = &[("id", |token| token.id.0.to_string()), ("name", |token| token.name.to_string())];
+
+    fn folded_name(&self) -> Option<String> {
+        Some(self.name.folded())
+    }
+}
+
+/// List tokens, without their secrets.
+///
+/// `filter` knows `id` and `name`; `sort` goes by `id` or `name`.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens", params(ListQuery),
+    responses((status = 200, description = "A page of the tokens.", body = Page<tokens::Token>)))]
+async fn list(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query.read()).await?;
+    let page = Selection::<Token>::of(query)?.page(&state, state.tokens(), |token| tokens::Token::of(&state, token))?;
+    Ok(answer::json(&state, &page))
+}
+
+/// Issue a token.
+///
+/// The first administrator has none to show: without `Authorization`, the request must carry the setup secret, which is taken
+/// once. The answer is the only one that ever shows the new secret; a repetition is refused with `already_issued`.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "issue_token", request_body = IssueToken,
+    responses((status = 201, description = "The token, with its secret.", body = IssuedToken)))]
+async fn issue(State(service): State<Service>, request: Request) -> Result<Response, Failure> {
+    let actor = if request.headers().contains_key(header::AUTHORIZATION) {
+        service.authenticate(request.headers()).await?.actor()
+    } else {
+        Actor::Founder
+    };
+    let Mutation { call, body } = Mutation::<IssueToken>::receive(request, &service, actor).await?;
+    if actor == Actor::Founder && body.setup_secret.is_none() {
+        return Err(Failure::unauthenticated("The request shows neither a token nor the setup secret."));
+    }
+    let secret = secrets::mint_token(&*service.entropy);
+    let command = body.command(secret.hash())?;
+    if actor == Actor::Founder {
+        service.try_setup_secret(&call, &command).await?;
+    }
+    let Verdict { outcome, manner, state } = service.judge(call, command).await?;
+    match (outcome, manner) {
+        (Ok(reply), Manner::Repeated) => Err(Failure::already_issued(reply.object, &state)),
+        (Ok(reply), Manner::Decided) => {
+            let token = state.tokens().get(TokenId(reply.object.number()));
+            let token = token.ok_or_else(|| Failure::removed_since(reply.object, &state))?;
+            Ok(answer::issued(&state, reply.object, &IssuedToken::of(&state, token, secret)))
+        }
+        (outcome, manner) => service.answer(Verdict { outcome, manner, state }),
+    }
+}
+
+/// Read a token, without its secret.
+#[utoipa::path(get, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "read_token",
+    params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "The token.", body = tokens::Token)))]
+async fn read(
+    State(service): State<Service>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(query): Parameters<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    service.object(&state, ObjectRef::Token(TokenId(id)), &headers)
+}
+
+/// Revoke a token, at once and everywhere.
+///
+/// Requests and streams under way with it end as well.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "revoke_token", params(("id" = u64, Path)),
+    responses((status = 204, description = "The token was revoked.")))]
+async fn revoke(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+    service.change(call, tokens::revoke(TokenId(id))).await
+}
+
+/// Tell whose token the request shows.
+#[utoipa::path(get, path = "/api/v1/whoami", tag = "tokens", operation_id = "whoami", params(ReadQuery),
+    responses((status = 200, description = "Who asks.", body = WhoAmI)))]
+async fn whoami(
+    State(service): State<Service>,
+    caller: Caller,
+    Parameters(query): Parameters<ReadQuery>,
+) -> Result<Response, Failure> {
+    let state = service.read(caller, &query).await?;
+    let object = ObjectRef::Token(caller.0);
+    let token = state.tokens().get(caller.0).ok_or_else(|| Failure::not_found(object, &state))?;
+    Ok(answer::json(&state, &WhoAmI { actor: caller.actor().into(), token: tokens::Token::of(&state, token) }))
+}
+
+impl Service {
+    /// Refuses a wrong setup secret without proposing anything: whoever has no credential must not be able to fill the log.
+    async fn try_setup_secret(&self, call: &Call, command: &Command) -> Result<(), Failure> {
+        let Call { actor, request, fingerprint, .. } = call.clone();
+        let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
+        let Verdict { outcome, state, .. } = self.rehearse(submission).await?;
+        match outcome {
+            Err(rejection @ Rejection::SetupRefused) => Err(Failure::refused(&rejection, &state)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The parameters of a request's path and query. What nobody asks for is refused, so that a misspelt filter is not an empty one.
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+use bursar_domain::{Cursor, State};
+use bursar_wire::FieldError;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// The parameters of a query.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map(Self).map_err(|error| {
+            let name = match error.path().to_string() {
+                name if name == "." => String::new(),
+                name => abridged(&name),
+            };
+            Failure::malformed_part(FieldError::new(format!("?{name}"), abridged(&error.into_inner().to_string())))
+        })
+    }
+}
+
+/// The number that names an object in a path.
+pub(crate) struct Id(pub(crate) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let no_such_path = |_| Failure::no_such_path(&abridged(parts.uri.path()));
+        Path::<u64>::from_request_parts(&mut parts.clone(), state).await.map(|Path(number)| Self(number)).map_err(no_such_path)
+    }
+}
+
+/// A cursor of the epoch that the cluster is in. `pointer` names its place in the request.
+pub(crate) fn cursor(pointer: &str, text: &str, state: &State) -> Result<Cursor, Failure> {
+    let cursor = bursar_wire::objects::parse_cursor(pointer, text).map_err(Failure::malformed_part)?;
+    if cursor.epoch == state.epoch() { Ok(cursor) } else { Err(Failure::foreign_epoch(cursor, state)) }
+}
+
+/// As much of a caller's text as an answer should repeat.
+pub(crate) fn abridged(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    text.chars().take(CHARACTERS_MAX).collect()
+}
