@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    Problem,
     objects::{Actor, ObjectRef, cursor_at},
     times::rfc3339,
 };
@@ -94,6 +95,7 @@ fn content(variant: Value) -> Value {
 /// NDJSON, a line is its JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "item", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "nearly every item is an event, and items are handled one at a time")]
 pub enum StreamItem {
     /// Something happened.
     Event(EventLine),
@@ -101,6 +103,8 @@ pub enum StreamItem {
     Bookmark(Bookmark),
     /// What the reader asked for is no longer kept; the stream ends.
     Gone(Gone),
+    /// The reader may no longer read, or not here; the stream ends.
+    Problem(Problem),
 }
 
 /// How far a reader has come although there was nothing to send.
@@ -121,7 +125,7 @@ pub struct Gone {
 
 impl StreamItem {
     /// The names of the items: the `event:` field of server-sent events, and `item` in the JSON.
-    pub const NAMES: [&str; 3] = ["event", "bookmark", "gone"];
+    pub const NAMES: [&str; 4] = ["event", "bookmark", "gone", "problem"];
 
     /// Its name.
     pub const fn name(&self) -> &'static str {
@@ -129,15 +133,16 @@ impl StreamItem {
             Self::Event(_) => Self::NAMES[0],
             Self::Bookmark(_) => Self::NAMES[1],
             Self::Gone(_) => Self::NAMES[2],
+            Self::Problem(_) => Self::NAMES[3],
         }
     }
 
-    /// Where a reader stands that has taken it; nowhere new, for `gone`.
+    /// Where a reader stands that has taken it; nowhere new, where the stream ends.
     pub fn cursor(&self) -> Option<&str> {
         match self {
             Self::Event(event) => Some(&event.cursor),
             Self::Bookmark(bookmark) => Some(&bookmark.cursor),
-            Self::Gone(_) => None,
+            Self::Gone(_) | Self::Problem(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Three forms run through all of it: points in time are RFC 3339 texts in UTC with milliseconds; positions in the history are
 //! cursors, `<epoch>-<revision>`; and secrets are [`Secret`], which no log ever shows.
 
+pub mod client;
 pub mod cluster;
 pub mod destinations;
 pub mod events;
@@ -21,6 +22,7 @@ pub mod status;
 pub mod times;
 pub mod tokens;
 
+pub use client::{Client, ClientError};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
 

@@ -87,10 +87,10 @@ pub struct WaitingOn {
 impl Operation {
     /// An operation of `state`.
     pub fn of(state: &State, operation: &operation::Operation) -> Self {
-        let steps = operation.steps.iter().map(|reached| OperationStep {
-            step: step_code(reached.step).into(),
-            revision: cursor_at(state, reached.at),
-        });
+        let steps = operation
+            .steps
+            .iter()
+            .map(|reached| OperationStep { step: step_code(reached.step).into(), revision: cursor_at(state, reached.at) });
         Self {
             id: operation.id.0,
             task: operation.task.into(),

@@ -36,7 +36,9 @@ pub fn minute_of_day(minute: u16) -> String {
 
 /// Reads `HH:MM` from `00:00` to `24:00`.
 pub fn parse_minute_of_day(pointer: &str, text: &str) -> Result<u16, FieldError> {
-    let two_digits = |text: &str| (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<u16>().ok()).flatten();
+    let two_digits = |text: &str| {
+        (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<u16>().ok()).flatten()
+    };
     text.split_once(':')
         .and_then(|(hour, minute)| Some((two_digits(hour)?, two_digits(minute)?)))
         .filter(|&(hour, minute)| minute < 60 && hour * 60 + minute <= 24 * 60)

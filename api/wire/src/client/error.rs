@@ -1,0 +1,108 @@
+//! Why a request has no answer.
+
+use std::{fmt, io};
+
+use super::NodeUrl;
+use crate::Problem;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No node answered.
+    #[error("no authority node answers: {}", joined(.failures))]
+    Unreachable {
+        /// What became of asking each.
+        failures: Vec<NodeFailure>,
+    },
+    /// A node answered that it cannot be.
+    #[error("{problem}")]
+    Problem {
+        /// Which node.
+        node: NodeUrl,
+        /// What it said.
+        problem: Box<Problem>,
+    },
+    /// A node answered what this program does not understand.
+    #[error("{node} answered {status} in a way that this program does not understand: {detail}")]
+    Malformed {
+        /// Which node.
+        node: NodeUrl,
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong with the answer.
+        detail: String,
+    },
+    /// There is nobody to ask.
+    #[error("no authority node is known")]
+    NoNodes,
+    /// An `https` URL, and nobody is trusted.
+    #[error("{node} is https, and no certificate authority is trusted")]
+    NoTrust {
+        /// Which node.
+        node: NodeUrl,
+    },
+}
+
+/// What became of asking one node.
+#[derive(Debug)]
+pub struct NodeFailure {
+    /// Which node.
+    pub node: NodeUrl,
+    /// Why it gave no answer.
+    pub failure: Failure,
+}
+
+/// Why a node gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// No TLS session: another cluster's certificate, one that has expired, or no TLS at all.
+    #[error("cannot agree on TLS: {0}")]
+    Secure(io::Error),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] hyper::Error),
+    /// The stream of events ended, although it was to go on.
+    #[error("the stream of events ended")]
+    Cut,
+    /// Nothing came in time.
+    #[error("no answer within {waited_ms} ms")]
+    Silent {
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The answer is larger than any answer is.
+    #[error("the answer is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// The bound, in bytes.
+        bytes_max: usize,
+    },
+    /// The answer is an error, and not one of the API's.
+    #[error("answered {status} without saying why: something else than an authority node may listen there")]
+    NoProblem {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The node refused for now.
+    #[error("{0}")]
+    Refused(Box<Problem>),
+    /// The request cannot be put into HTTP.
+    #[error("the request cannot be sent: {detail}")]
+    Unsendable {
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+impl fmt::Display for NodeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.node, self.failure)
+    }
+}
+
+fn joined(failures: &[NodeFailure]) -> String {
+    let failures: Vec<_> = failures.iter().map(NodeFailure::to_string).collect();
+    failures.join("; ")
+}

@@ -1,0 +1,425 @@
+//! A client of the API that knows several nodes of one cluster.
+//!
+//! Any node takes any request, so where one does not answer, or answers that another may fare better, the client goes on to the
+//! next. That is safe for reads, and for changes because each carries an `Idempotency-Key`: the cluster carries a request out
+//! once, however often it arrives.
+
+mod connection;
+mod error;
+mod events;
+mod node_url;
+mod query;
+mod trust;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bursar_domain::hash::hex;
+use bursar_net::{Entropy, Network, SystemEntropy, TcpNetwork};
+use bytes::Bytes;
+use hyper::{
+    Method, Request,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{API, Problem, Secret, header, page::Page, problem::code, query::ListQuery};
+use connection::{Connections, Reply};
+pub use error::{ClientError, Failure, NodeFailure};
+pub use events::EventReader;
+pub use node_url::{NodeUrl, NodeUrlError};
+pub use trust::{Trust, TrustError};
+
+/// What a client is to know.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The nodes, in the order in which they are asked.
+    pub nodes: Vec<NodeUrl>,
+    /// The bearer token, if there is one yet.
+    pub token: Option<Secret>,
+    /// How long a request may take, with all its attempts.
+    pub timeout: Duration,
+    /// How long one attempt may take before the next node is asked.
+    pub attempt_timeout: Duration,
+}
+
+impl ClientConfig {
+    /// The customary patience: 40 s for a request, 12 s for an attempt. A node itself waits 10 s for a quorum before it says that
+    /// there is none, and an attempt must hear that.
+    pub fn new(nodes: Vec<NodeUrl>, token: Option<Secret>) -> Self {
+        Self { nodes, token, timeout: Duration::from_secs(40), attempt_timeout: Duration::from_secs(12) }
+    }
+}
+
+/// What a client is built on.
+#[derive(Clone)]
+pub struct ClientParts {
+    /// Makes the connections.
+    pub network: Arc<dyn Network>,
+    /// Makes the request ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whom to trust where a URL says `https`.
+    pub trust: Option<Trust>,
+}
+
+impl ClientParts {
+    /// The operating system's network and randomness.
+    pub fn real(trust: Option<Trust>) -> Self {
+        Self { network: Arc::new(TcpNetwork), entropy: Arc::new(SystemEntropy::new()), trust }
+    }
+}
+
+/// How often the nodes are asked in turn, at most, while they say that a repetition may fare better.
+const ROUNDS_MAX: u32 = 4;
+/// How long to wait between two rounds where no node says how long.
+const ROUND_PAUSE: Duration = Duration::from_millis(250);
+/// The longest that a node's `Retry-After` is heeded; beyond it the caller is told.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// A client of the API. Clones share connections.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ClientConfig,
+    parts: ClientParts,
+    /// One pool a node, in the order of `config.nodes`.
+    connections: Vec<Connections>,
+    /// The node that answered last: the next request begins with it.
+    preferred: AtomicUsize,
+    /// The newest cursor that any answer told.
+    seen: Mutex<Option<bursar_domain::Cursor>>,
+}
+
+/// A change to be made.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// The entity tag of the reading that the change rests on.
+    pub if_match: Option<String>,
+    /// Whether to change nothing and to tell the events that it would append.
+    pub dry_run: bool,
+    /// The `Idempotency-Key`; where there is none the client makes one.
+    pub request_id: Option<String>,
+}
+
+/// What a node answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Which node.
+    pub node: NodeUrl,
+    /// The HTTP status, from 200 to 299.
+    pub status: u16,
+    /// The cursor as of which it holds.
+    pub revision: Option<String>,
+    /// The number of the leading node, as the answering one knows it.
+    pub leader: Option<u64>,
+    /// The entity tag of the object, without its quotes.
+    pub etag: Option<String>,
+    /// The path of the object that was made.
+    pub location: Option<String>,
+    /// The body; empty where there is none.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body's JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| ClientError::Malformed {
+            node: self.node.clone(),
+            status: self.status,
+            detail: error.to_string(),
+        })
+    }
+}
+
+impl Client {
+    /// A client that asks the nodes of `config`.
+    ///
+    /// # Errors
+    /// [`ClientError::NoNodes`] where there are none; [`ClientError::NoTrust`] where one is `https` and `parts` trusts nobody.
+    pub fn new(config: ClientConfig, parts: ClientParts) -> Result<Self, ClientError> {
+        if config.nodes.is_empty() {
+            return Err(ClientError::NoNodes);
+        }
+        if let Some(node) = config.nodes.iter().find(|node| node.is_secure() && parts.trust.is_none()) {
+            return Err(ClientError::NoTrust { node: node.clone() });
+        }
+        let connections = config.nodes.iter().map(|node| Connections::new(node.clone(), parts.clone())).collect();
+        let shared = Shared { config, parts, connections, preferred: AtomicUsize::new(0), seen: Mutex::new(None) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same client for one node alone.
+    pub fn narrowed_to(&self, node: NodeUrl) -> Result<Self, ClientError> {
+        Self::new(ClientConfig { nodes: vec![node], ..self.shared.config.clone() }, self.shared.parts.clone())
+    }
+
+    /// The nodes that it asks.
+    pub fn nodes(&self) -> &[NodeUrl] {
+        &self.shared.config.nodes
+    }
+
+    /// The newest cursor that any answer told: shown as `min_revision`, it makes whichever node is asked next read what was
+    /// written here.
+    pub fn seen(&self) -> Option<String> {
+        let seen = self.shared.seen.lock().expect("nothing panics while it holds the lock");
+        seen.map(|cursor| cursor.to_string())
+    }
+
+    /// Reads `path`, which follows `/api/v1/`.
+    pub async fn get(&self, path: &str, query: &impl Serialize) -> Result<Answer, ClientError> {
+        self.carry_out(&Call { method: Method::GET, target: target(path, query), headers: Vec::new(), body: Bytes::new() }).await
+    }
+
+    /// One page of a list.
+    pub async fn page<T: DeserializeOwned>(&self, path: &str, query: &ListQuery) -> Result<Page<T>, ClientError> {
+        self.get(path, query).await?.json()
+    }
+
+    /// Makes something, or has something done.
+    pub async fn post(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::POST, path, json(body), change).await
+    }
+
+    /// Sets something.
+    pub async fn put(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::PUT, path, json(body), change).await
+    }
+
+    /// Changes something.
+    pub async fn patch(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::PATCH, path, json(body), change).await
+    }
+
+    /// Removes something.
+    pub async fn delete(&self, path: &str, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::DELETE, path, Bytes::new(), change).await
+    }
+
+    /// Reads the events behind `query.since`, from whichever node answers.
+    pub fn events(&self, query: crate::query::EventsQuery) -> EventReader {
+        EventReader::new(self.clone(), query)
+    }
+
+    async fn change(&self, method: Method, path: &str, body: Bytes, change: Change) -> Result<Answer, ClientError> {
+        let request_id = change.request_id.unwrap_or_else(|| self.mint_request_id());
+        let mut headers = vec![(header::IDEMPOTENCY_KEY, request_id)];
+        if let Some(etag) = change.if_match {
+            headers.push((IF_MATCH.as_str(), format!("\"{etag}\"")));
+        }
+        let query = crate::query::MutationQuery { dry_run: change.dry_run };
+        let target = if change.dry_run { target(path, &query) } else { target(path, &()) };
+        self.carry_out(&Call { method, target, headers, body }).await
+    }
+
+    fn mint_request_id(&self) -> String {
+        hex::encode(&self.shared.parts.entropy.array::<16>())
+    }
+
+    /// Asks the nodes in turn until one answers for good, or patience ends.
+    async fn carry_out(&self, call: &Call) -> Result<Answer, ClientError> {
+        let deadline = Instant::now() + self.shared.config.timeout;
+        let mut failures = Failures::default();
+        for _ in 0..ROUNDS_MAX {
+            let mut round = Round::default();
+            for index in self.in_turn() {
+                if Instant::now() >= deadline {
+                    return Err(failures.into_error());
+                }
+                let failure = match self.attempt(index, call, deadline).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Attempt::Final(error)) => return Err(error),
+                    Err(Attempt::Passing { failure, retry_after }) => {
+                        round.note(&failure, retry_after);
+                        failure
+                    }
+                };
+                failures.note(self.shared.config.nodes[index].clone(), failure);
+            }
+            let Some(pause) = round.pause().filter(|pause| Instant::now() + *pause < deadline) else { break };
+            sleep(pause).await;
+        }
+        Err(failures.into_error())
+    }
+
+    fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.shared.connections.len();
+        let first = self.shared.preferred.load(Ordering::Relaxed);
+        (0..count).map(move |step| (first + step) % count)
+    }
+
+    async fn attempt(&self, index: usize, call: &Call, deadline: Instant) -> Result<Answer, Attempt> {
+        let started = Instant::now();
+        let until = deadline.min(started + self.shared.config.attempt_timeout);
+        let node = &self.shared.config.nodes[index];
+        let exchange = self.shared.connections[index].exchange(|| self.request(node, call));
+        let reply = match timeout_at(until, exchange).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(failure)) => return Err(Attempt::Passing { failure, retry_after: None }),
+            Err(_) => {
+                let failure = Failure::Silent { waited_ms: millis(started.elapsed()) };
+                return Err(Attempt::Passing { failure, retry_after: None });
+            }
+        };
+        let answer = self.judge(node, reply)?;
+        self.prefer(index);
+        Ok(answer)
+    }
+
+    fn prefer(&self, index: usize) {
+        self.shared.preferred.store(index, Ordering::Relaxed);
+    }
+
+    fn request(&self, node: &NodeUrl, call: &Call) -> Result<Request<connection::Body>, Failure> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(&call.target)
+            .header(HOST, node.authority())
+            .header(ACCEPT, "application/json");
+        if !call.body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(authorization) = self.authorization()? {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.body(connection::Body::new(call.body.clone())).map_err(|error| Failure::Unsendable { detail: error.to_string() })
+    }
+
+    fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+        let Some(token) = &self.shared.config.token else { return Ok(None) };
+        // The error of the header's parser is not shown: nothing that holds the token is.
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| Failure::Unsendable { detail: "the token has characters that no token has".into() })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    /// Tells an answer from a refusal, and a refusal for good from one that another node, or a later time, may lift.
+    fn judge(&self, node: &NodeUrl, reply: Reply) -> Result<Answer, Attempt> {
+        let text = |name: &str| Some(reply.headers.get(name)?.to_str().ok()?.to_owned());
+        let answer = Answer {
+            node: node.clone(),
+            status: reply.status.as_u16(),
+            revision: text(header::REVISION),
+            leader: text(header::LEADER).and_then(|leader| leader.parse().ok()),
+            etag: text(ETAG.as_str()).map(|etag| etag.trim_matches('"').to_owned()),
+            location: text(LOCATION.as_str()),
+            body: reply.body.clone(),
+        };
+        if reply.status.is_success() {
+            self.note_revision(answer.revision.as_deref());
+            return Ok(answer);
+        }
+        let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
+            // A proxy in between, or another program altogether.
+            let failure = Failure::NoProblem { status: answer.status };
+            return Err(if reply.status.is_server_error() {
+                Attempt::Passing { failure, retry_after: None }
+            } else {
+                Attempt::Final(ClientError::Malformed { node: answer.node, status: answer.status, detail: failure.to_string() })
+            });
+        };
+        if !is_passing(answer.status) {
+            return Err(Attempt::Final(ClientError::Problem { node: answer.node, problem: Box::new(problem) }));
+        }
+        let told = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()).or(problem.retry_after_seconds);
+        Err(Attempt::Passing { failure: Failure::Refused(Box::new(problem)), retry_after: told.map(Duration::from_secs) })
+    }
+
+    fn note_revision(&self, revision: Option<&str>) {
+        let Some(revision) = revision.and_then(|text| text.parse().ok()) else { return };
+        let mut seen = self.shared.seen.lock().expect("nothing panics while it holds the lock");
+        *seen = (*seen).max(Some(revision));
+    }
+}
+
+/// A request, ready to be sent to any node, any number of times.
+struct Call {
+    method: Method,
+    target: String,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+/// Why an attempt did not give an answer.
+enum Attempt {
+    /// It would not fare better elsewhere or later.
+    Final(ClientError),
+    /// It may.
+    Passing { failure: Failure, retry_after: Option<Duration> },
+}
+
+/// What became of asking every node once.
+#[derive(Default)]
+struct Round {
+    no_quorum: bool,
+    retry_after: Duration,
+}
+
+impl Round {
+    fn note(&mut self, failure: &Failure, retry_after: Option<Duration>) {
+        self.retry_after = self.retry_after.max(retry_after.unwrap_or_default());
+        // A node that says so has waited for a quorum already: asking again would only make the caller wait longer.
+        self.no_quorum |= matches!(failure, Failure::Refused(problem) if problem.code == code::NO_QUORUM);
+    }
+
+    /// How long to wait before the next round; none where it would be in vain.
+    fn pause(&self) -> Option<Duration> {
+        let worthwhile = !self.no_quorum && self.retry_after <= RETRY_AFTER_MAX;
+        worthwhile.then(|| self.retry_after.max(ROUND_PAUSE))
+    }
+}
+
+/// The last failure of each node.
+#[derive(Default)]
+struct Failures(Vec<NodeFailure>);
+
+impl Failures {
+    fn note(&mut self, node: NodeUrl, failure: Failure) {
+        self.0.retain(|former| former.node != node);
+        self.0.push(NodeFailure { node, failure });
+    }
+
+    /// A node that answered knows more than those that did not: its problem is the error, if any told one.
+    fn into_error(mut self) -> ClientError {
+        match self.0.iter().rposition(|failed| matches!(failed.failure, Failure::Refused(_))) {
+            Some(told) => match self.0.swap_remove(told) {
+                NodeFailure { node, failure: Failure::Refused(problem) } => ClientError::Problem { node, problem },
+                other => ClientError::Unreachable { failures: vec![other] },
+            },
+            None => ClientError::Unreachable { failures: self.0 },
+        }
+    }
+}
+
+/// Whether a refusal with this status may not be one elsewhere, or later.
+const fn is_passing(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
+}
+
+fn target(path: &str, query: &impl Serialize) -> String {
+    let path = format!("{API}/{path}");
+    match query::encode(query) {
+        query if query.is_empty() => path,
+        query => format!("{path}?{query}"),
+    }
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).expect("requests have text keys and finite numbers").into()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
