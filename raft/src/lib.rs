@@ -1,1 +1,66 @@
-//! The only crate that knows openraft: types, log store, state machine, peer calls, node handle.
+//! The consensus of the authority's nodes: the only crate that knows openraft.
+//!
+//! ```text
+//! Node::submit ──> leader? ──no──> forward lane ──> the leader
+//!      │             │yes
+//!      │             v
+//!      │         Proposer: bounded, stamped with the time ──> Raft core ──> log + append lanes ──> quorum
+//!      │                                                          │ committed
+//!      │                                                          v
+//!      └── waits for the revision <── Published <── StateMachine: decide, seal, evolve, ONE commit to the ledger
+//!
+//! Node::read   ──> a round that confirms the leader (shared by all who wait) ──> applied that far ──> Published
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`Node`] | the handle; everything below serves it |
+//! | `types`, `convert`, `wire` | openraft's types, and ours, which are what rests and travels |
+//! | `log_store`, `state_machine`, `batch`, `snapshot` | what openraft stores on, and applies to |
+//! | `network`, `append_client`, `snapshot_sender`, `peers` | the calling side of the lanes between nodes |
+//! | `lanes`, `snapshot_receiver`, `forward`, `admission` | the answering side |
+//! | `proposer`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
+//! | `duty`, `membership`, `tasks` | what nodes do by themselves |
+
+mod admission;
+mod append_client;
+mod batch;
+mod config;
+mod convert;
+mod counters;
+mod duty;
+mod error;
+mod forward;
+mod lanes;
+mod leadership;
+mod log_store;
+mod membership;
+mod network;
+mod node;
+mod patience;
+mod peers;
+mod proposer;
+mod published;
+mod read_index;
+mod rounds;
+mod snapshot;
+mod snapshot_receiver;
+mod snapshot_sender;
+mod state_machine;
+mod status;
+mod stop;
+mod tasks;
+mod transfer;
+mod types;
+mod wire;
+
+pub use config::{Limits, NodeConfig, Parts};
+pub use counters::Counters;
+pub use error::{Fate, ReadError, StartError, SubmitError, TransferError, Unavailability};
+pub use log_store::LogStore;
+pub use node::{Consistency, Node};
+pub use snapshot::{SnapshotBuilder, SnapshotData};
+pub use state_machine::StateMachine;
+pub use status::{NodeStatus, PeerStatus, Role};
+pub use stop::{StopReason, StopSignal};
+pub use types::{Applied, ProposalBytes, TypeConfig};

@@ -7,6 +7,7 @@
 //! node.crt        this node's certificate
 //! node.key        its private key
 //! cluster.key     seals the certificate authority's key, which rests in the ledger
+//! joining         while a node joins: its store id and key
 //! founding        on the first node until its first start: the command that founds the cluster
 //! log/  ledger/   RocksDB
 //! lock            held while the node runs
@@ -18,10 +19,11 @@ use std::path::{Path, PathBuf};
 
 use bursar_domain::{AuthorityNodeId, ClusterId, StoreId};
 use bursar_net::{
-    CertificateError, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, IdentityError, LocalNode, Member, NodeKey,
+    CertificateError, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode, Member, NodeKey,
     SealError,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::config::{CONFIG_FILE, Config, ConfigError};
 
@@ -30,6 +32,7 @@ const CA_FILE: &str = "ca.crt";
 const CERTIFICATE_FILE: &str = "node.crt";
 const KEY_FILE: &str = "node.key";
 const CLUSTER_KEY_FILE: &str = "cluster.key";
+const JOINING_FILE: &str = "joining";
 const FOUNDING_FILE: &str = "founding";
 const SETUP_SECRET_FILE: &str = "setup-secret";
 const LICENSE_FILE: &str = "license.key";
@@ -128,9 +131,9 @@ pub enum DirectoryError {
         /// Whose it must be.
         expected: String,
     },
-    /// A name is not one.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
+    /// What an interrupted join left behind.
+    #[error("{} is damaged: remove it, and join with a new token", .0.display())]
+    Joining(PathBuf),
 }
 
 /// A data directory that this process holds.
@@ -226,6 +229,26 @@ impl DataDirectory {
     /// The cluster key.
     pub fn cluster_key(&self) -> Result<ClusterKey, DirectoryError> {
         Ok(ClusterKey::from_bytes(&self.files.read_private(&self.root.join(CLUSTER_KEY_FILE), FILE_BYTES_MAX)?)?)
+    }
+
+    /// The store id and the key of a node that joins: made at the first attempt, the same at every further one, so that the
+    /// authority recognises the machine when its answer was lost.
+    pub fn prepare_joining(&self, entropy: &dyn Entropy) -> Result<(StoreId, NodeKey), DirectoryError> {
+        let path = self.root.join(JOINING_FILE);
+        if self.files.exists(&path)? {
+            let text = self.private_text(JOINING_FILE)?;
+            let damaged = || DirectoryError::Joining(path.clone());
+            let (store, key) = text.split_once('\n').ok_or_else(damaged)?;
+            return Ok((store.parse().map_err(|_| damaged())?, NodeKey::from_pem(key)?));
+        }
+        let (store, key) = (new_store(entropy), NodeKey::generate()?);
+        self.put(JOINING_FILE, Zeroizing::new(format!("{store}\n{}", *key.to_pem())).as_bytes())?;
+        Ok((store, key))
+    }
+
+    /// Forgets how the node joined: it is a member.
+    pub fn forget_joining(&self) -> Result<(), DirectoryError> {
+        Ok(self.files.remove(&self.root.join(JOINING_FILE))?)
     }
 
     /// Keeps the command that founds the cluster until it is committed.

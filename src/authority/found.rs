@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, Submission, authority_node, cluster, encoding,
+    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, StoreId, Submission, authority_node, cluster, encoding,
 };
 use bursar_net::{
     CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, Member, NodeKey, PeerIdentity, SubjectName, WallClock,
@@ -74,7 +74,7 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
         ca_certificate: authority.certificate_pem().to_owned(),
         sealed_ca_key: cluster_key.seal(SEALED_CA_KEY, authority.key_pem().as_bytes(), entropy),
         setup_secret: Hash::of(setup_secret.as_bytes()),
-        node: facts(&identity, &config),
+        node: facts(identity.store, &config),
     };
     let submission = Submission {
         actor: Actor::Founder,
@@ -100,9 +100,9 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
 }
 
 /// What the node says of itself.
-pub(super) fn facts(identity: &Identity, config: &Config) -> authority_node::Facts {
+pub(super) fn facts(store: StoreId, config: &Config) -> authority_node::Facts {
     authority_node::Facts {
-        store: identity.store,
+        store,
         peer_address: config.advertised.peer.to_string(),
         api_address: config.advertised.api.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

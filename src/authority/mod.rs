@@ -1,15 +1,17 @@
 //! An authority node: how one is founded, joins, and runs.
 
 mod admission;
+mod commands;
 mod config;
 mod directory;
 mod found;
 mod join;
 mod run;
 
-pub use config::{Advertised, Config, Listen};
+pub use commands::{CommandError, init_command, join_command};
+pub use config::{Advertised, Config, Listen, RaftTiming};
 pub use directory::{DataDirectory, DirectoryError, Identity};
-pub use found::{FoundError, Founding, found};
+pub use found::{FoundError, Founded, Founding, found};
 pub use join::{JoinError, Joining, join};
 pub use run::{RunError, run};
 

@@ -39,6 +39,8 @@ pub enum Kind {
     CheckpointManifest = 18,
     /// A piece of a checkpoint of State.
     CheckpointChunk = 19,
+    /// Which generation of checkpoints is in use.
+    CheckpointPointer = 20,
 }
 
 /// Why a frame could not be opened. Without a place: the reader of a disk or of a wire adds its own.
@@ -86,11 +88,9 @@ impl OpenError {
     /// This error as one of a store: `what` is the file or key space, `at` the place in it.
     pub fn at(self, what: &str, at: Place) -> StorageError {
         match self {
-            OpenError::Newer { found, supported } => StorageError::NewerFormat {
-                what: format!("{what}, {at},"),
-                found,
-                supported,
-            },
+            OpenError::Newer { found, supported } => {
+                StorageError::NewerFormat { what: format!("{what}, {at},"), found, supported }
+            }
             other => StorageError::damaged(what, at, other.to_string()),
         }
     }
@@ -110,9 +110,7 @@ pub fn seal(kind: Kind, version: u8, payload: &[u8]) -> Bytes {
 /// A frame that is short, fails its checksum, is of another kind or of a newer version.
 pub fn open(kind: Kind, supported_version: u8, frame: &[u8]) -> Result<(u8, &[u8]), OpenError> {
     let Some((header, payload)) = frame.split_at_checked(HEADER_BYTES) else {
-        return Err(OpenError::Truncated {
-            length: frame.len(),
-        });
+        return Err(OpenError::Truncated { length: frame.len() });
     };
     let (found_kind, version) = (header[0], header[1]);
     let found = u32::from_be_bytes([header[2], header[3], header[4], header[5]]);
@@ -121,20 +119,12 @@ pub fn open(kind: Kind, supported_version: u8, frame: &[u8]) -> Result<(u8, &[u8
         return Err(OpenError::ChecksumMismatch { found, computed });
     }
     if found_kind != kind as u8 {
-        return Err(OpenError::WrongKind {
-            expected: kind,
-            found: found_kind,
-        });
+        return Err(OpenError::WrongKind { expected: kind, found: found_kind });
     }
     match version {
-        0 => Err(OpenError::Malformed {
-            detail: "versions start at 1".into(),
-        }),
+        0 => Err(OpenError::Malformed { detail: "versions start at 1".into() }),
         known if known <= supported_version => Ok((version, payload)),
-        newer => Err(OpenError::Newer {
-            found: newer,
-            supported: supported_version,
-        }),
+        newer => Err(OpenError::Newer { found: newer, supported: supported_version }),
     }
 }
 
@@ -143,8 +133,7 @@ pub fn open(kind: Kind, supported_version: u8, frame: &[u8]) -> Result<(u8, &[u8
 /// The type is one of ours: its serialisation asks for nothing that MessagePack lacks, so it cannot fail.
 pub fn pack<T: Serialize>(kind: Kind, version: u8, value: &T) -> Bytes {
     let mut frame = vec![kind as u8, version, 0, 0, 0, 0];
-    rmp_serde::encode::write_named(&mut frame, value)
-        .expect("a type of ours encodes as MessagePack into memory");
+    rmp_serde::encode::write_named(&mut frame, value).expect("a type of ours encodes as MessagePack into memory");
     close(frame)
 }
 
@@ -152,11 +141,7 @@ pub fn pack<T: Serialize>(kind: Kind, version: u8, value: &T) -> Bytes {
 ///
 /// # Errors
 /// As [`open`], and a payload that is not exactly one value of the type.
-pub fn unpack<'a, T: Deserialize<'a>>(
-    kind: Kind,
-    supported_version: u8,
-    frame: &'a [u8],
-) -> Result<T, OpenError> {
+pub fn unpack<'a, T: Deserialize<'a>>(kind: Kind, supported_version: u8, frame: &'a [u8]) -> Result<T, OpenError> {
     let (_, payload) = open(kind, supported_version, frame)?;
     let mut decoder = rmp_serde::Deserializer::from_read_ref(payload);
     let malformed = |detail: String| OpenError::Malformed { detail };
@@ -190,15 +175,9 @@ mod tests {
     fn a_frame_has_its_fixed_layout() {
         let frame = seal(Kind::Vote, 1, b"123456789");
         assert_eq!(frame[..2], [2, 1]);
-        assert_eq!(
-            frame[2..6],
-            crc32fast::hash(b"\x02\x01123456789").to_be_bytes()
-        );
+        assert_eq!(frame[2..6], crc32fast::hash(b"\x02\x01123456789").to_be_bytes());
         assert_eq!(&frame[6..], b"123456789");
-        assert_eq!(
-            open(Kind::Vote, 1, &frame),
-            Ok((1, b"123456789".as_slice()))
-        );
+        assert_eq!(open(Kind::Vote, 1, &frame), Ok((1, b"123456789".as_slice())));
     }
 
     #[test]
@@ -208,10 +187,7 @@ mod tests {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let error = open(Kind::LogEntry, 1, &flipped).expect_err("a bit is flipped");
-            assert!(
-                matches!(error, OpenError::ChecksumMismatch { .. }),
-                "bit {bit}: {error}"
-            );
+            assert!(matches!(error, OpenError::ChecksumMismatch { .. }), "bit {bit}: {error}");
         }
     }
 
@@ -219,10 +195,7 @@ mod tests {
     fn every_shorter_frame_is_refused() {
         let frame = seal(Kind::LogEntry, 1, b"an entry");
         for length in 0..frame.len() {
-            assert!(
-                open(Kind::LogEntry, 1, &frame[..length]).is_err(),
-                "{length} bytes"
-            );
+            assert!(open(Kind::LogEntry, 1, &frame[..length]).is_err(), "{length} bytes");
         }
     }
 
@@ -230,50 +203,21 @@ mod tests {
     fn another_kind_and_a_newer_version_are_told_apart() {
         let frame = seal(Kind::Vote, 3, b"");
         assert_eq!(open(Kind::Vote, 3, &frame), Ok((3, b"".as_slice())));
-        assert_eq!(
-            open(Kind::Vote, 2, &frame),
-            Err(OpenError::Newer {
-                found: 3,
-                supported: 2
-            })
-        );
-        assert_eq!(
-            open(Kind::Purged, 3, &frame),
-            Err(OpenError::WrongKind {
-                expected: Kind::Purged,
-                found: 2
-            })
-        );
-        assert!(
-            !OpenError::Newer {
-                found: 3,
-                supported: 2
-            }
-            .at("the log", Place::Key("vote"))
-            .is_damage()
-        );
-        assert!(
-            OpenError::Truncated { length: 1 }
-                .at("the log", Place::Key("vote"))
-                .is_damage()
-        );
+        assert_eq!(open(Kind::Vote, 2, &frame), Err(OpenError::Newer { found: 3, supported: 2 }));
+        assert_eq!(open(Kind::Purged, 3, &frame), Err(OpenError::WrongKind { expected: Kind::Purged, found: 2 }));
+        assert!(!OpenError::Newer { found: 3, supported: 2 }.at("the log", Place::Key("vote")).is_damage());
+        assert!(OpenError::Truncated { length: 1 }.at("the log", Place::Key("vote")).is_damage());
     }
 
     #[test]
     fn a_packed_value_is_exactly_one_value() {
         let frame = pack(Kind::Committed, 1, &(7_u64, "seven"));
-        assert_eq!(
-            unpack::<(u64, &str)>(Kind::Committed, 1, &frame),
-            Ok((7, "seven"))
-        );
+        assert_eq!(unpack::<(u64, &str)>(Kind::Committed, 1, &frame), Ok((7, "seven")));
         let payload = &frame[HEADER_BYTES..];
         for extra in [0x00, 0x91, 0xc1, 0xc2, 0xd9, 0xff] {
             let longer = seal(Kind::Committed, 1, &[payload, &[extra]].concat());
             let outcome = unpack::<(u64, &str)>(Kind::Committed, 1, &longer);
-            assert!(
-                matches!(outcome, Err(OpenError::Malformed { .. })),
-                "{extra:02x}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(OpenError::Malformed { .. })), "{extra:02x}: {outcome:?}");
         }
     }
 }

@@ -67,20 +67,12 @@ pub enum StorageError {
 impl StorageError {
     /// Damage that only a rebuild from the quorum heals.
     pub fn damaged(what: impl Into<String>, at: Place, detail: impl Into<String>) -> Self {
-        StorageError::Damaged {
-            what: what.into(),
-            at,
-            detail: detail.into(),
-            remedy: REBUILD_FROM_QUORUM,
-        }
+        StorageError::Damaged { what: what.into(), at, detail: detail.into(), remedy: REBUILD_FROM_QUORUM }
     }
 
     /// A failure of the disk or the engine while it tried to `action`.
     pub fn io(action: impl Into<String>, detail: impl fmt::Display) -> Self {
-        StorageError::Io {
-            action: action.into(),
-            detail: detail.to_string(),
-        }
+        StorageError::Io { action: action.into(), detail: detail.to_string() }
     }
 
     /// Whether what rests on the disk is wrong, as against a disk that failed or a store that is merely newer.
@@ -100,6 +92,8 @@ pub enum Place {
     Offset(u64),
     /// A single value that is known by its name.
     Key(&'static str),
+    /// Not told by what found it; the detail may say more.
+    Unknown,
 }
 
 impl fmt::Display for Place {
@@ -109,6 +103,7 @@ impl fmt::Display for Place {
             Place::Revision(revision) => write!(formatter, "revision {revision}"),
             Place::Offset(offset) => write!(formatter, "byte {offset}"),
             Place::Key(name) => write!(formatter, "`{name}`"),
+            Place::Unknown => formatter.write_str("an unknown place"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //!   and memory. Engines hold no policy.
 //! - [`envelope`]: the versioned, checksummed frame around every value that rests.
 //! - [`log`]: the Raft log — votes, entries, truncations and purges through one queue, with one sync for all that wait.
+//! - [`ledger`]: the journal, the applied position and checkpoints of State.
 //!
 //! Anything that cannot be trusted any more — a failed sync, a checksum that does not fit, a gap — is a
 //! [`StorageError`], is final, and stops the node. Nothing here retries.
@@ -13,6 +14,7 @@
 pub mod engine;
 pub mod envelope;
 mod error;
+pub mod ledger;
 pub mod log;
 
 pub use error::{Place, REBUILD_FROM_QUORUM, StorageError};

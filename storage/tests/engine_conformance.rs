@@ -5,9 +5,7 @@ mod support;
 use std::ops::ControlFlow;
 
 use bursar_storage::StorageError;
-use bursar_storage::engine::{
-    Batch, Direction, Engine, KeyRange, MemoryEngine, Space, stamp_format,
-};
+use bursar_storage::engine::{Batch, Direction, Engine, KeyRange, MemoryEngine, Space, stamp_format};
 use support::{Fixture, pairs};
 
 /// Instantiates every test of the suite for a fixture.
@@ -56,10 +54,7 @@ fn what_is_written_is_readable_at_once<F: Fixture>() {
     let (engine, [space, _]) = (fixture.engine(), F::spaces());
     assert_eq!(engine.get(space, b"a").expect("a get"), None);
     put(engine.as_ref(), space, &["a"]);
-    assert_eq!(
-        engine.get(space, b"a").expect("a get"),
-        Some("value of a".into())
-    );
+    assert_eq!(engine.get(space, b"a").expect("a get"), Some("value of a".into()));
     engine.write(&Batch::new()).expect("an empty write");
     engine.sync().expect("a sync");
 }
@@ -78,14 +73,8 @@ fn a_batch_is_applied_in_order_over_all_spaces<F: Fixture>() {
     batch.put(state, "s", "second");
     engine.write(&batch).expect("a write");
     assert_eq!(keys(engine.as_ref(), contents), ["a", "c", "d", "e"]);
-    assert_eq!(
-        engine.get(contents, b"c").expect("a get"),
-        Some("again".into())
-    );
-    assert_eq!(
-        engine.get(state, b"s").expect("a get"),
-        Some("second".into())
-    );
+    assert_eq!(engine.get(contents, b"c").expect("a get"), Some("again".into()));
+    assert_eq!(engine.get(state, b"s").expect("a get"), Some("second".into()));
 }
 
 fn scans_keep_order_direction_and_limits<F: Fixture>() {
@@ -94,11 +83,7 @@ fn scans_keep_order_direction_and_limits<F: Fixture>() {
     put(engine.as_ref(), space, &["d", "b", "a", "c", "ba"]);
     let names = |range, direction| -> String {
         let pairs = pairs(engine.as_ref(), space, range, direction);
-        pairs
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect::<Vec<_>>()
-            .join(" ")
+        pairs.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ")
     };
     use Direction::{Backward, Forward};
     assert_eq!(names(KeyRange::ALL, Forward), "a b ba c d");
@@ -119,24 +104,14 @@ fn a_scan_ends_when_its_visitor_breaks_or_fails<F: Fixture>() {
     let mut seen = 0;
     let mut two = |_: &[u8], _: &[u8]| {
         seen += 1;
-        Ok(if seen == 2 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
+        Ok(if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
-    engine
-        .scan(space, KeyRange::ALL, Direction::Forward, &mut two)
-        .expect("a scan");
+    engine.scan(space, KeyRange::ALL, Direction::Forward, &mut two).expect("a scan");
     assert_eq!(seen, 2);
     let mut refuse = |_: &[u8], _: &[u8]| Err(StorageError::io("look", "it is dark"));
     let error = engine.scan(space, KeyRange::ALL, Direction::Forward, &mut refuse);
     assert_eq!(error, Err(StorageError::io("look", "it is dark")));
-    assert_eq!(
-        keys(engine.as_ref(), space).len(),
-        3,
-        "a visitor's failure is not the engine's"
-    );
+    assert_eq!(keys(engine.as_ref(), space).len(), 3, "a visitor's failure is not the engine's");
 }
 
 fn spaces_do_not_see_each_other<F: Fixture>() {
@@ -161,15 +136,7 @@ fn an_inverted_range_is_empty<F: Fixture>() {
     engine.write(&batch).expect("a write");
     for (from, to) in [(b"b", b"a"), (b"b", b"b")] {
         for direction in [Direction::Forward, Direction::Backward] {
-            assert_eq!(
-                pairs(
-                    engine.as_ref(),
-                    space,
-                    KeyRange::between(from, to),
-                    direction
-                ),
-                []
-            );
+            assert_eq!(pairs(engine.as_ref(), space, KeyRange::between(from, to), direction), []);
         }
     }
     assert_eq!(keys(engine.as_ref(), space), ["a", "b"]);
@@ -187,14 +154,8 @@ fn large_values_survive_a_reopening<F: Fixture>() {
     fixture.engine().sync().expect("a sync");
     let fixture = fixture.reopen();
     for index in 0..20 {
-        let found = fixture
-            .engine()
-            .get(space, format!("{index:02}").as_bytes())
-            .expect("a get");
-        assert!(
-            found.expect("it was synced") == value(index),
-            "value {index}"
-        );
+        let found = fixture.engine().get(space, format!("{index:02}").as_bytes()).expect("a get");
+        assert!(found.expect("it was synced") == value(index), "value {index}");
     }
 }
 
@@ -221,11 +182,7 @@ fn a_format_is_stamped_once_and_newer_ones_are_refused<F: Fixture>() {
     let stamp = |supported| stamp_format(engine.as_ref(), "a store", state, &[contents], supported);
     assert_eq!(stamp(2), Ok(2));
     assert_eq!(stamp(3), Ok(2), "an older format is told to its reader");
-    let newer = StorageError::NewerFormat {
-        what: "a store".into(),
-        found: 2,
-        supported: 1,
-    };
+    let newer = StorageError::NewerFormat { what: "a store".into(), found: 2, supported: 1 };
     assert_eq!(stamp(1), Err(newer));
 
     let mut batch = Batch::new();
@@ -256,10 +213,7 @@ fn a_crash_of_the_memory_engine_leaves_what_was_synced_and_a_prefix_of_the_rest(
 fn after_a_failed_sync_or_write_nothing_passes_any_more() {
     let sync_fails = |engine: &MemoryEngine| engine.fail_sync(1);
     let write_fails = |engine: &MemoryEngine| engine.fail_write(1);
-    for (fails, inject) in [
-        ("sync", &sync_fails as &dyn Fn(&MemoryEngine)),
-        ("write", &write_fails),
-    ] {
+    for (fails, inject) in [("sync", &sync_fails as &dyn Fn(&MemoryEngine)), ("write", &write_fails)] {
         let engine = MemoryEngine::new();
         put(&engine, Space::Journal, &["a"]);
         engine.sync().expect("a sync");
@@ -267,27 +221,16 @@ fn after_a_failed_sync_or_write_nothing_passes_any_more() {
         let mut batch = Batch::new();
         batch.put(Space::Journal, "b", "b");
         let outcome = engine.write(&batch).and_then(|()| engine.sync());
-        assert!(
-            matches!(outcome, Err(StorageError::Io { .. })),
-            "{fails}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(StorageError::Io { .. })), "{fails}: {outcome:?}");
 
         let poisoned = |outcome: Result<(), StorageError>| {
-            assert!(
-                matches!(outcome, Err(StorageError::Poisoned { .. })),
-                "{fails}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(StorageError::Poisoned { .. })), "{fails}: {outcome:?}");
         };
         poisoned(engine.sync());
         poisoned(engine.write(&batch));
         poisoned(engine.get(Space::Journal, b"a").map(|_| ()));
         let mut visit = |_: &[u8], _: &[u8]| Ok(ControlFlow::Continue(()));
-        poisoned(engine.scan(
-            Space::Journal,
-            KeyRange::ALL,
-            Direction::Forward,
-            &mut visit,
-        ));
+        poisoned(engine.scan(Space::Journal, KeyRange::ALL, Direction::Forward, &mut visit));
         assert_eq!(keys(&engine.crash(), Space::Journal), ["a"], "{fails}");
     }
 }

@@ -28,11 +28,7 @@ fn indexes(log: &RaftLog) -> Vec<u64> {
 }
 
 fn vote(term: u64) -> Vote {
-    Vote {
-        term,
-        leader: Some(1),
-        committed: false,
-    }
+    Vote { term, leader: Some(1), committed: false }
 }
 
 fn ignore() -> Box<dyn FnOnce(Result<(), Arc<StorageError>>) + Send> {
@@ -55,32 +51,18 @@ fn what_arrives_during_a_sync_shares_the_next_one() {
             during.append(vec![entry(1, index, 10)], during_calls.done(index));
         }
         during.save_vote(vote(1), during_calls.done("vote"));
-        assert_eq!(
-            during_calls.names(),
-            [""; 0],
-            "nothing is told before the sync"
-        );
+        assert_eq!(during_calls.names(), [""; 0], "nothing is told before the sync");
     });
     worker.run_one();
     assert_eq!(calls.names(), ["first"]);
-    assert_eq!(
-        worker.waiting(),
-        1,
-        "one turn is asked for, however many wait"
-    );
+    assert_eq!(worker.waiting(), 1, "one turn is asked for, however many wait");
     worker.run_all();
-    let expected: Vec<String> = ["first".into()]
-        .into_iter()
-        .chain((1..=100).map(|index: u64| index.to_string()))
-        .chain(["vote".into()])
-        .collect();
+    let expected: Vec<String> =
+        ["first".into()].into_iter().chain((1..=100).map(|index: u64| index.to_string())).chain(["vote".into()]).collect();
     assert_eq!(calls.names(), expected);
     assert_eq!(memory.counters().syncs - opening, 2);
     let counters = log.counters();
-    assert_eq!(
-        (counters.groups, counters.syncs, counters.entries),
-        (2, 2, 101)
-    );
+    assert_eq!((counters.groups, counters.syncs, counters.entries), (2, 2, 101));
 }
 
 #[test]
@@ -92,10 +74,7 @@ fn entries_and_removals_are_seen_at_once() {
     log.append(vec![entry(2, 7, 10)], ignore());
     log.purge(position(1, 2)).expect("a purge");
     assert_eq!(indexes(&log), [3, 4, 5, 6, 7]);
-    let expected = Bounds {
-        purged: Some(position(1, 2)),
-        last: Some(position(2, 7)),
-    };
+    let expected = Bounds { purged: Some(position(1, 2)), last: Some(position(2, 7)) };
     assert_eq!(log.bounds(), expected);
     assert_eq!(log.counters().groups, 0);
     worker.run_all();
@@ -117,26 +96,19 @@ fn a_vote_is_durable_before_it_is_told() {
     });
     worker.run_all();
     assert_eq!(calls.names(), ["vote"]);
-    assert_eq!(
-        open(&memory.crash()).expect("a sound store").vote(),
-        Some(vote(7))
-    );
+    assert_eq!(open(&memory.crash()).expect("a sound store").vote(), Some(vote(7)));
 }
 
 #[test]
 fn a_committed_position_rides_along_without_a_turn_of_its_own() {
     let memory = MemoryEngine::new();
     let (log, worker) = manual(Arc::new(memory.clone()));
-    log.save_committed(Some(position(1, 0)))
-        .expect("no failure");
+    log.save_committed(Some(position(1, 0))).expect("no failure");
     assert_eq!(worker.waiting(), 0);
     assert_eq!(log.committed(), Some(position(1, 0)));
     log.append(vec![entry(1, 0, 10)], ignore());
     worker.run_all();
-    assert_eq!(
-        open(&memory.crash()).expect("a sound store").committed(),
-        Some(position(1, 0))
-    );
+    assert_eq!(open(&memory.crash()).expect("a sound store").committed(), Some(position(1, 0)));
 }
 
 #[test]
@@ -170,42 +142,20 @@ fn the_first_failure_is_everybodys_and_final() {
         log.append(vec![entry(1, 1, 10)], calls.done("later append"));
         log.save_vote(vote(2), calls.done("later vote"));
         worker.run_all();
-        assert_eq!(
-            calls.names(),
-            ["append!", "vote!", "later append!", "later vote!"]
-        );
+        assert_eq!(calls.names(), ["append!", "vote!", "later append!", "later vote!"]);
 
-        let mut failures: Vec<_> = calls
-            .outcomes()
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+        let mut failures: Vec<_> = calls.outcomes().into_iter().filter_map(Result::err).collect();
         failures.extend(log.read(0..9, u64::MAX).err());
         failures.extend(log.purge(position(1, 0)).err());
         failures.extend(log.truncate_after(None).err());
         failures.extend(log.save_committed(None).err());
         assert_eq!(failures.len(), 8);
-        assert!(
-            matches!(*failures[0], StorageError::Io { .. }),
-            "{}",
-            failures[0]
-        );
-        assert!(
-            failures
-                .iter()
-                .all(|failure| Arc::ptr_eq(failure, &failures[0]))
-        );
+        assert!(matches!(*failures[0], StorageError::Io { .. }), "{}", failures[0]);
+        assert!(failures.iter().all(|failure| Arc::ptr_eq(failure, &failures[0])));
         let (writes, syncs) = (memory.counters().writes, memory.counters().syncs);
         worker.run_all();
-        assert_eq!(
-            (memory.counters().writes, memory.counters().syncs),
-            (writes, syncs),
-            "nothing is retried"
-        );
-        assert_eq!(
-            indexes(&open(&memory.crash()).expect("a sound store")),
-            [0; 0]
-        );
+        assert_eq!((memory.counters().writes, memory.counters().syncs), (writes, syncs), "nothing is retried");
+        assert_eq!(indexes(&open(&memory.crash()).expect("a sound store")), [0; 0]);
     }
 }
 
@@ -218,10 +168,7 @@ fn a_hole_or_an_overlap_is_refused_and_final() {
         log.append(vec![entry(1, wrong, 10)], calls.done("wrong"));
         log.append(vec![entry(1, 3, 10)], calls.done("later"));
         assert_eq!(calls.names(), ["right", "wrong!", "later!"]);
-        let expected = StorageError::HoleInLog {
-            expected: 3,
-            found: wrong,
-        };
+        let expected = StorageError::HoleInLog { expected: 3, found: wrong };
         assert_eq!(calls.outcomes()[1], Err(Arc::new(expected)));
     }
 }
@@ -240,10 +187,7 @@ fn a_hole_within_one_append_or_after_a_purge_is_refused() {
 
     let log = open(&MemoryEngine::new()).expect("an empty store");
     log.append(vec![entry(1, 5, 10)], calls.done("five"));
-    let hole = StorageError::HoleInLog {
-        expected: 5,
-        found: 3,
-    };
+    let hole = StorageError::HoleInLog { expected: 5, found: 3 };
     assert_eq!(log.purge(position(1, 3)), Err(Arc::new(hole)));
 }
 
@@ -252,13 +196,11 @@ fn a_log_may_begin_anywhere_and_goes_on_after_a_purge_beyond_its_end() {
     let memory = MemoryEngine::new();
     let log = open(&memory).expect("an empty store");
     log.append(vec![entry(1, 2, 10)], ignore());
-    log.purge(position(1, 1))
-        .expect("a purge before the first entry");
+    log.purge(position(1, 1)).expect("a purge before the first entry");
     log.purge(position(3, 20)).expect("a purge beyond the end");
     assert_eq!(log.bounds().last, Some(position(3, 20)));
     log.append(vec![entry(3, 21, 10)], ignore());
-    log.truncate_after(Some(20))
-        .expect("a truncation to the purged position");
+    log.truncate_after(Some(20)).expect("a truncation to the purged position");
     assert_eq!(log.bounds().last, Some(position(3, 20)));
     log.append(vec![entry(4, 21, 10)], ignore());
     let again = open(&memory.crash()).expect("a sound store");
@@ -271,10 +213,7 @@ fn a_read_is_bounded_by_bytes_and_never_empty_for_it() {
     for cache in [0, CACHE] {
         let engine = Arc::new(MemoryEngine::new());
         let log = RaftLog::open(engine, Arc::new(InlineWorker), cache).expect("an empty store");
-        log.append(
-            (0..10).map(|index| entry(1, index, 100)).collect(),
-            ignore(),
-        );
+        log.append((0..10).map(|index| entry(1, index, 100)).collect(), ignore());
         let weight = entry(1, 0, 100).weight();
         let count = |range, max| log.read(range, max).expect("a read").len();
         assert_eq!(count(0..10, 0), 1);
@@ -299,15 +238,8 @@ fn a_read_that_a_removal_overtakes_starts_anew() {
         other.truncate_after(Some(5)).expect("a truncation");
         other.append((6..9).map(|index| entry(2, index, 10)).collect(), ignore());
     });
-    let found: Vec<_> = log
-        .read(0..99, u64::MAX)
-        .expect("a read")
-        .iter()
-        .map(|entry| entry.position)
-        .collect();
-    let expected: Vec<_> = (3..9)
-        .map(|index| position(if index < 6 { 1 } else { 2 }, index))
-        .collect();
+    let found: Vec<_> = log.read(0..99, u64::MAX).expect("a read").iter().map(|entry| entry.position).collect();
+    let expected: Vec<_> = (3..9).map(|index| position(if index < 6 { 1 } else { 2 }, index)).collect();
     assert_eq!(found, expected);
 }
 
@@ -340,10 +272,7 @@ fn readers_meet_no_gap_while_a_thread_writes() {
         }
     });
     for index in 0..ENTRIES {
-        assert_eq!(
-            last_told.recv().expect("every append is told"),
-            (index, Ok(()))
-        );
+        assert_eq!(last_told.recv().expect("every append is told"), (index, Ok(())));
     }
     let counters = log.counters();
     assert_eq!(counters.entries, ENTRIES);
@@ -354,17 +283,10 @@ fn readers_meet_no_gap_while_a_thread_writes() {
 fn sample() -> MemoryEngine {
     let memory = MemoryEngine::new();
     let log = open(&memory).expect("an empty store");
-    let blank = LogEntry {
-        position: position(1, 5),
-        payload: Payload::Blank,
-    };
-    log.append(
-        vec![entry(1, 3, 8), entry(1, 4, 8), blank, entry(1, 6, 8)],
-        ignore(),
-    );
+    let blank = LogEntry { position: position(1, 5), payload: Payload::Blank };
+    log.append(vec![entry(1, 3, 8), entry(1, 4, 8), blank, entry(1, 6, 8)], ignore());
     log.purge(position(1, 3)).expect("a purge");
-    log.save_committed(Some(position(1, 5)))
-        .expect("no failure");
+    log.save_committed(Some(position(1, 5))).expect("no failure");
     log.save_vote(vote(3), ignore());
     memory
 }
@@ -377,29 +299,12 @@ fn overwrite(engine: &MemoryEngine, space: Space, key: &[u8], value: Vec<u8>) {
 
 #[test]
 fn every_flipped_bit_is_found_when_the_log_is_opened() {
-    let index = |index: u64| {
-        (
-            Space::LogEntries,
-            index.to_be_bytes().to_vec(),
-            Place::Index(index),
-        )
-    };
+    let index = |index: u64| (Space::LogEntries, index.to_be_bytes().to_vec(), Place::Index(index));
     let state = |key: &'static str| (Space::LogState, key.as_bytes().to_vec(), Place::Key(key));
-    let values = [
-        index(4),
-        index(5),
-        index(6),
-        state("vote"),
-        state("committed"),
-        state("purged"),
-        state("format"),
-    ];
+    let values = [index(4), index(5), index(6), state("vote"), state("committed"), state("purged"), state("format")];
     let memory = sample();
     for (space, key, place) in values {
-        let sound = memory
-            .get(space, &key)
-            .expect("a get")
-            .expect("the sample has it");
+        let sound = memory.get(space, &key).expect("a get").expect("the sample has it");
         for bit in 0..sound.len() * 8 {
             let mut flipped = sound.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -414,10 +319,7 @@ fn every_flipped_bit_is_found_when_the_log_is_opened() {
         }
         overwrite(&memory, space, &key, sound.to_vec());
     }
-    assert_eq!(
-        indexes(&open(&memory).expect("it is sound again")),
-        [4, 5, 6]
-    );
+    assert_eq!(indexes(&open(&memory).expect("it is sound again")), [4, 5, 6]);
 }
 
 #[test]
@@ -440,20 +342,12 @@ fn missing_swapped_and_left_over_entries_are_found_when_the_log_is_opened() {
         assert_eq!(at, Place::Index(lost));
     }
     let at = damaged_at(&|memory| {
-        let other = memory
-            .get(Space::LogEntries, &key(6))
-            .expect("a get")
-            .expect("an entry");
+        let other = memory.get(Space::LogEntries, &key(6)).expect("a get").expect("an entry");
         overwrite(memory, Space::LogEntries, &key(5), other.to_vec());
     });
     assert_eq!(at, Place::Index(5));
     let at = damaged_at(&|memory| {
-        overwrite(
-            memory,
-            Space::LogEntries,
-            &key(2),
-            entry(1, 2, 8).encode().to_vec(),
-        );
+        overwrite(memory, Space::LogEntries, &key(2), entry(1, 2, 8).encode().to_vec());
     });
     assert_eq!(at, Place::Index(2));
     let at = damaged_at(&|memory| overwrite(memory, Space::LogEntries, b"odd", b"".to_vec()));
@@ -463,15 +357,9 @@ fn missing_swapped_and_left_over_entries_are_found_when_the_log_is_opened() {
 #[test]
 fn damage_is_found_by_the_read_that_meets_it() {
     let memory = MemoryEngine::new();
-    let log =
-        RaftLog::open(Arc::new(memory.clone()), Arc::new(InlineWorker), 0).expect("an empty store");
+    let log = RaftLog::open(Arc::new(memory.clone()), Arc::new(InlineWorker), 0).expect("an empty store");
     log.append((0..5).map(|index| entry(1, index, 10)).collect(), ignore());
-    overwrite(
-        &memory,
-        Space::LogEntries,
-        &3_u64.to_be_bytes(),
-        b"not a frame".to_vec(),
-    );
+    overwrite(&memory, Space::LogEntries, &3_u64.to_be_bytes(), b"not a frame".to_vec());
     assert_eq!(log.read(0..3, u64::MAX).expect("sound entries").len(), 3);
     let failure = log.read(0..5, u64::MAX).expect_err("a damaged entry");
     assert!(failure.is_damage(), "{failure}");

@@ -32,10 +32,7 @@ impl Model {
             term,
             vote: log.vote(),
             purged: log.bounds().purged,
-            entries: entries
-                .into_iter()
-                .map(|entry| (entry.position.index, entry))
-                .collect(),
+            entries: entries.into_iter().map(|entry| (entry.position.index, entry)).collect(),
         }
     }
 }
@@ -72,30 +69,19 @@ fn take(step: &Step, model: &mut Model, log: &RaftLog, done: impl FnOnce() + Sen
     match *step {
         Step::Append { count, size } => {
             let first = model.last().map_or(1, |last| last.index + 1);
-            let entries: Vec<_> = (first..first + count)
-                .map(|index| entry(model.term, index, size))
-                .collect();
-            model.entries.extend(
-                entries
-                    .iter()
-                    .map(|entry| (entry.position.index, entry.clone())),
-            );
+            let entries: Vec<_> = (first..first + count).map(|index| entry(model.term, index, size)).collect();
+            model.entries.extend(entries.iter().map(|entry| (entry.position.index, entry.clone())));
             log.append(entries, done);
         }
         Step::TruncateLast { count } => {
-            let kept = model
-                .last()
-                .map_or(0, |last| last.index)
-                .saturating_sub(count);
+            let kept = model.last().map_or(0, |last| last.index).saturating_sub(count);
             model.entries.split_off(&(kept + 1));
             model.term += 1;
             log.truncate_after(Some(kept)).expect("a truncation");
         }
         Step::PurgeFirst { count } => {
             let first = model.entries.first_key_value().map(|(index, _)| *index);
-            let next = first
-                .or(model.last().map(|last| last.index + 1))
-                .unwrap_or(1);
+            let next = first.or(model.last().map(|last| last.index + 1)).unwrap_or(1);
             let up_to = position(model.term, next + count);
             model.entries = model.entries.split_off(&(up_to.index + 1));
             model.purged = Some(up_to);
@@ -103,11 +89,7 @@ fn take(step: &Step, model: &mut Model, log: &RaftLog, done: impl FnOnce() + Sen
         }
         Step::SaveVote => {
             model.term += 1;
-            let vote = Vote {
-                term: model.term,
-                leader: None,
-                committed: model.term.is_multiple_of(2),
-            };
+            let vote = Vote { term: model.term, leader: None, committed: model.term.is_multiple_of(2) };
             model.vote = Some(vote);
             log.save_vote(vote, done);
         }
@@ -116,25 +98,18 @@ fn take(step: &Step, model: &mut Model, log: &RaftLog, done: impl FnOnce() + Sen
     }
 }
 
-fn check_against_model<F: Fixture>(
-    histories: Vec<Vec<Step>>,
-    cache_bytes: u64,
-) -> Result<(), TestCaseError> {
+fn check_against_model<F: Fixture>(histories: Vec<Vec<Step>>, cache_bytes: u64) -> Result<(), TestCaseError> {
     let mut fixture = F::create();
     let mut model = Model::default();
     for history in histories {
         let worker = Arc::new(ManualWorker::default());
-        let log =
-            RaftLog::open(fixture.engine(), worker.clone(), cache_bytes).expect("a sound store");
+        let log = RaftLog::open(fixture.engine(), worker.clone(), cache_bytes).expect("a sound store");
         for step in &history {
             take(step, &mut model, &log, || {});
             if let Step::Turn = step {
                 worker.run_one();
             }
-            let bounds = Bounds {
-                purged: model.purged,
-                last: model.last(),
-            };
+            let bounds = Bounds { purged: model.purged, last: model.last() };
             prop_assert_eq!(log.bounds(), bounds);
             prop_assert_eq!(Model::of(&log, model.term), model.clone());
         }
@@ -189,51 +164,33 @@ impl Promises {
     /// A store after a power cut must hold one of the states from the acknowledged one on.
     fn check(&mut self, engine: &MemoryEngine, unsynced_kept: usize) {
         let store = engine.crash_keeping(unsynced_kept);
-        let log = RaftLog::open(Arc::new(store), Arc::new(InlineWorker), 0)
-            .expect("a power cut is no damage");
+        let log = RaftLog::open(Arc::new(store), Arc::new(InlineWorker), 0).expect("a power cut is no damage");
         let found = |state: &Model| Model::of(&log, state.term) == *state;
         if !self.states[self.acknowledged..].iter().any(found) {
             let acknowledged = &self.states[self.acknowledged];
-            self.broken.get_or_insert(format!(
-                "acknowledged {acknowledged:?}, found {:?}",
-                Model::of(&log, acknowledged.term)
-            ));
+            self.broken.get_or_insert(format!("acknowledged {acknowledged:?}, found {:?}", Model::of(&log, acknowledged.term)));
         }
         if !self.committed.contains(&log.committed()) {
-            self.broken
-                .get_or_insert(format!("nobody committed {:?}", log.committed()));
+            self.broken.get_or_insert(format!("nobody committed {:?}", log.committed()));
         }
     }
 }
 
 /// Takes the steps, and cuts the power before each sync, with every part of what was not synced, and after each turn.
-fn cut_power_everywhere(
-    steps: &[Step],
-    observe: impl FnOnce(MemoryEngine) -> Arc<Observed>,
-) -> Result<(), String> {
+fn cut_power_everywhere(steps: &[Step], observe: impl FnOnce(MemoryEngine) -> Arc<Observed>) -> Result<(), String> {
     let memory = MemoryEngine::new();
     let engine = observe(memory.clone());
     let worker = Arc::new(ManualWorker::default());
     let log = RaftLog::open(engine.clone(), worker.clone(), 300).expect("an empty store");
     let mut model = Model::default();
-    let promises = Arc::new(Mutex::new(Promises {
-        states: vec![model.clone()],
-        committed: vec![None],
-        ..Promises::default()
-    }));
+    let promises = Arc::new(Mutex::new(Promises { states: vec![model.clone()], committed: vec![None], ..Promises::default() }));
     let (hook_memory, hook_promises) = (memory.clone(), promises.clone());
     engine.before_sync.each_time(move || {
         for kept in 0..=hook_memory.unsynced() {
-            hook_promises
-                .lock()
-                .expect("no check panicked")
-                .check(&hook_memory, kept);
+            hook_promises.lock().expect("no check panicked").check(&hook_memory, kept);
         }
     });
-    for step in steps
-        .iter()
-        .chain([&Step::SaveVote, &Step::Turn, &Step::Turn])
-    {
+    for step in steps.iter().chain([&Step::SaveVote, &Step::Turn, &Step::Turn]) {
         let state = promises.lock().expect("no check panicked").states.len();
         let told = promises.clone();
         take(step, &mut model, &log, move || {
@@ -246,10 +203,7 @@ fn cut_power_everywhere(
         }
         if let Step::Turn = step {
             worker.run_one();
-            promises
-                .lock()
-                .expect("no check panicked")
-                .check(&memory, 0);
+            promises.lock().expect("no check panicked").check(&memory, 0);
         }
     }
     let mut promises = promises.lock().expect("no check panicked");
@@ -262,8 +216,7 @@ fn an_engine_that_lies_about_its_syncs_is_caught() {
     for acknowledged in [append, Step::SaveVote] {
         let steps = [acknowledged, Step::Turn];
         assert_eq!(cut_power_everywhere(&steps, Observed::over), Ok(()));
-        let broken =
-            cut_power_everywhere(&steps, Observed::lying).expect_err("nothing was ever synced");
+        let broken = cut_power_everywhere(&steps, Observed::lying).expect_err("nothing was ever synced");
         assert!(broken.starts_with("acknowledged Model"), "{broken}");
     }
 }

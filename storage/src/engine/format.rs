@@ -34,34 +34,22 @@ pub fn stamp_format(
 ) -> Result<u8, StorageError> {
     let place = Place::Key("format");
     if let Some(frame) = engine.get(state, KEY)? {
-        let found: StoreFormat = envelope::unpack(Kind::StoreFormat, ENVELOPE_VERSION, &frame)
-            .map_err(|error| error.at(what, place))?;
+        let found: StoreFormat =
+            envelope::unpack(Kind::StoreFormat, ENVELOPE_VERSION, &frame).map_err(|error| error.at(what, place))?;
         return match found.format {
-            found if found > supported => Err(StorageError::NewerFormat {
-                what: what.into(),
-                found,
-                supported,
-            }),
+            found if found > supported => Err(StorageError::NewerFormat { what: what.into(), found, supported }),
             known => Ok(known),
         };
     }
     for space in contents.iter().chain([&state]) {
         let mut refuse = |_: &[u8], _: &[u8]| -> Result<ControlFlow<()>, StorageError> {
-            Err(StorageError::damaged(
-                what,
-                place,
-                format!("it is missing, yet there is data in {}", space.name()),
-            ))
+            Err(StorageError::damaged(what, place, format!("it is missing, yet there is data in {}", space.name())))
         };
         engine.scan(*space, KeyRange::ALL, Direction::Forward, &mut refuse)?;
     }
     let mut batch = Batch::new();
     let format = StoreFormat { format: supported };
-    batch.put(
-        state,
-        KEY,
-        envelope::pack(Kind::StoreFormat, ENVELOPE_VERSION, &format),
-    );
+    batch.put(state, KEY, envelope::pack(Kind::StoreFormat, ENVELOPE_VERSION, &format));
     engine.write(&batch)?;
     engine.sync()?;
     Ok(supported)

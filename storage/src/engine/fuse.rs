@@ -15,17 +15,12 @@ impl Fuse {
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         match self.cause.get() {
             None => Ok(()),
-            Some(cause) => Err(StorageError::Poisoned {
-                cause: cause.clone(),
-            }),
+            Some(cause) => Err(StorageError::Poisoned { cause: cause.clone() }),
         }
     }
 
     /// Runs a step after which, if it fails, the state of the disk is unknown.
-    pub(crate) fn guard<T>(
-        &self,
-        step: impl FnOnce() -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    pub(crate) fn guard<T>(&self, step: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
         self.check()?;
         step().inspect_err(|error| {
             // Only the first failure is the cause; the losing thread's error is returned all the same.

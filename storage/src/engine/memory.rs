@@ -62,11 +62,7 @@ impl MemoryEngine {
         }
         MemoryEngine {
             fuse: Arc::default(),
-            disk: Arc::new(Mutex::new(Disk {
-                written: durable.clone(),
-                durable,
-                ..Disk::default()
-            })),
+            disk: Arc::new(Mutex::new(Disk { written: durable.clone(), durable, ..Disk::default() })),
         }
     }
 
@@ -104,23 +100,14 @@ impl Engine for MemoryEngine {
         Ok(self.disk().written.of(space).get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        space: Space,
-        range: KeyRange<'_>,
-        direction: Direction,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), StorageError> {
+    fn scan(&self, space: Space, range: KeyRange<'_>, direction: Direction, visit: &mut Visitor<'_>) -> Result<(), StorageError> {
         self.fuse.check()?;
         if range.is_empty() {
             return Ok(());
         }
         let disk = self.disk();
         let to = range.to.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut pairs = disk
-            .written
-            .of(space)
-            .range::<[u8], _>((Bound::Included(range.from), to));
+        let mut pairs = disk.written.of(space).range::<[u8], _>((Bound::Included(range.from), to));
         while let Some((key, value)) = match direction {
             Direction::Forward => pairs.next(),
             Direction::Backward => pairs.next_back(),
@@ -137,10 +124,7 @@ impl Engine for MemoryEngine {
             let mut disk = self.disk();
             disk.counters.writes += 1;
             if disk.failing_write == Some(disk.counters.writes) {
-                return Err(StorageError::io(
-                    "write a batch",
-                    "input/output error (injected)",
-                ));
+                return Err(StorageError::io("write a batch", "input/output error (injected)"));
             }
             disk.written.apply(batch);
             disk.unsynced.push_back(batch.clone());
@@ -155,9 +139,7 @@ impl Engine for MemoryEngine {
             if disk.failing_sync == Some(disk.counters.syncs) {
                 return Err(StorageError::io("sync", "input/output error (injected)"));
             }
-            let Disk {
-                durable, unsynced, ..
-            } = &mut *disk;
+            let Disk { durable, unsynced, .. } = &mut *disk;
             for batch in unsynced.drain(..) {
                 durable.apply(&batch);
             }
@@ -188,10 +170,7 @@ impl Spaces {
                 }
                 Operation::DeleteRange { space, from, to } => {
                     let map = &mut self.maps[*space as usize];
-                    let gone: Vec<Bytes> = map
-                        .range(from.clone()..to.clone())
-                        .map(|(key, _)| key.clone())
-                        .collect();
+                    let gone: Vec<Bytes> = map.range(from.clone()..to.clone()).map(|(key, _)| key.clone()).collect();
                     for key in gone {
                         map.remove(&key);
                     }

@@ -4,14 +4,20 @@
 //! is. The two engines differ in nothing that a caller could see, which one suite holds them to
 //! (`tests/engine_conformance.rs`).
 
+mod crc32c;
 mod format;
 mod fuse;
 pub mod memory;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
+pub mod wal_audit;
 
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+#[cfg(feature = "rocksdb")]
+pub use self::rocksdb::{Profile, RocksEngine};
 pub use format::stamp_format;
 pub use memory::MemoryEngine;
 
@@ -32,13 +38,7 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     /// The engine failed, found damage, or is poisoned; or the visitor's own error.
-    fn scan(
-        &self,
-        space: Space,
-        range: KeyRange<'_>,
-        direction: Direction,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), StorageError>;
+    fn scan(&self, space: Space, range: KeyRange<'_>, direction: Direction, visit: &mut Visitor<'_>) -> Result<(), StorageError>;
 
     /// Writes all of the batch or nothing of it, over all spaces. Readable on return; durable after the next sync.
     ///
@@ -74,13 +74,7 @@ pub enum Space {
 
 impl Space {
     /// All key spaces.
-    pub const ALL: [Space; 5] = [
-        Space::LogEntries,
-        Space::LogState,
-        Space::Journal,
-        Space::Checkpoints,
-        Space::LedgerState,
-    ];
+    pub const ALL: [Space; 5] = [Space::LogEntries, Space::LogState, Space::Journal, Space::Checkpoints, Space::LedgerState];
 
     /// The name under which the space rests; it never changes.
     pub const fn name(self) -> &'static str {
@@ -105,10 +99,7 @@ pub struct KeyRange<'a> {
 
 impl<'a> KeyRange<'a> {
     /// Every key of a space.
-    pub const ALL: KeyRange<'static> = KeyRange {
-        from: &[],
-        to: None,
-    };
+    pub const ALL: KeyRange<'static> = KeyRange { from: &[], to: None };
 
     /// `from` and what follows it.
     pub const fn from(from: &'a [u8]) -> Self {
@@ -179,27 +170,19 @@ impl Batch {
 
     /// Sets a key's value.
     pub fn put(&mut self, space: Space, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.operations.push(Operation::Put {
-            space,
-            key: key.into(),
-            value: value.into(),
-        });
+        self.operations.push(Operation::Put { space, key: key.into(), value: value.into() });
     }
 
     /// Removes a key, if it is there.
     pub fn delete(&mut self, space: Space, key: impl Into<Bytes>) {
-        self.operations.push(Operation::Delete {
-            space,
-            key: key.into(),
-        });
+        self.operations.push(Operation::Delete { space, key: key.into() });
     }
 
     /// Removes the keys from `from` on and before `to`; an inverted range removes nothing.
     pub fn delete_range(&mut self, space: Space, from: impl Into<Bytes>, to: impl Into<Bytes>) {
         let (from, to) = (from.into(), to.into());
         if from < to {
-            self.operations
-                .push(Operation::DeleteRange { space, from, to });
+            self.operations.push(Operation::DeleteRange { space, from, to });
         }
     }
 

@@ -33,8 +33,7 @@ pub(super) fn recover(engine: &dyn Engine) -> Result<Recovered, StorageError> {
     stamp_format(engine, WHAT, Space::LogState, &[Space::LogEntries], FORMAT)?;
     let mut recovered = Recovered {
         vote: read_state(engine, VOTE, "vote", Vote::decode)?,
-        committed: read_state(engine, COMMITTED, "committed", Committed::decode)?
-            .and_then(|value| value.position),
+        committed: read_state(engine, COMMITTED, "committed", Committed::decode)?.and_then(|value| value.position),
         purged: read_state(engine, PURGED, "purged", Purged::decode)?.map(|value| value.position),
         first_index: None,
         last_entry: None,
@@ -82,11 +81,7 @@ pub(super) fn put_committed(batch: &mut Batch, position: Option<LogPosition>) {
 }
 
 pub(super) fn put_entry(batch: &mut Batch, entry: &LogEntry) {
-    batch.put(
-        Space::LogEntries,
-        key_bytes(entry.position.index),
-        entry.encode(),
-    );
+    batch.put(Space::LogEntries, key_bytes(entry.position.index), entry.encode());
 }
 
 /// Deletes the entries of a range, the last one first: whatever part of it happened, no hole would be left.
@@ -100,11 +95,7 @@ pub(super) fn delete_backward(batch: &mut Batch, range: Range<u64>) {
 pub(super) fn put_purged(batch: &mut Batch, position: LogPosition, first_index: Option<u64>) {
     batch.put(Space::LogState, PURGED, Purged { position }.encode());
     if let Some(first) = first_index {
-        batch.delete_range(
-            Space::LogEntries,
-            key_bytes(first),
-            key_bytes(position.index + 1),
-        );
+        batch.delete_range(Space::LogEntries, key_bytes(first), key_bytes(position.index + 1));
     }
 }
 
@@ -115,9 +106,7 @@ fn read_state<T>(
     decode: impl FnOnce(&[u8]) -> Result<T, crate::envelope::OpenError>,
 ) -> Result<Option<T>, StorageError> {
     let frame = engine.get(Space::LogState, key)?;
-    frame
-        .map(|frame| decode(&frame).map_err(|error| error.at(WHAT, Place::Key(name))))
-        .transpose()
+    frame.map(|frame| decode(&frame).map_err(|error| error.at(WHAT, Place::Key(name)))).transpose()
 }
 
 /// Decodes the entries of a key range, and checks that each is the one that its key names.
@@ -126,28 +115,19 @@ fn scan_entries(
     range: KeyRange<'_>,
     mut visit: impl FnMut(LogEntry) -> Result<ControlFlow<()>, StorageError>,
 ) -> Result<(), StorageError> {
-    engine.scan(
-        Space::LogEntries,
-        range,
-        Direction::Forward,
-        &mut |key, value| {
-            let Ok(key) = <[u8; 8]>::try_from(key) else {
-                let detail = format!("a key of {} bytes among the entries", key.len());
-                return Err(StorageError::damaged(WHAT, Place::Key("entries"), detail));
-            };
-            let index = u64::from_be_bytes(key);
-            let entry = LogEntry::decode(&Bytes::copy_from_slice(value))
-                .map_err(|error| error.at(WHAT, Place::Index(index)))?;
-            if entry.position.index != index {
-                let detail = format!(
-                    "the entry there says that it belongs at index {}",
-                    entry.position.index
-                );
-                return Err(StorageError::damaged(WHAT, Place::Index(index), detail));
-            }
-            visit(entry)
-        },
-    )
+    engine.scan(Space::LogEntries, range, Direction::Forward, &mut |key, value| {
+        let Ok(key) = <[u8; 8]>::try_from(key) else {
+            let detail = format!("a key of {} bytes among the entries", key.len());
+            return Err(StorageError::damaged(WHAT, Place::Key("entries"), detail));
+        };
+        let index = u64::from_be_bytes(key);
+        let entry = LogEntry::decode(&Bytes::copy_from_slice(value)).map_err(|error| error.at(WHAT, Place::Index(index)))?;
+        if entry.position.index != index {
+            let detail = format!("the entry there says that it belongs at index {}", entry.position.index);
+            return Err(StorageError::damaged(WHAT, Place::Index(index), detail));
+        }
+        visit(entry)
+    })
 }
 
 fn check_index(expected: u64, found: u64) -> Result<(), StorageError> {
@@ -155,8 +135,7 @@ fn check_index(expected: u64, found: u64) -> Result<(), StorageError> {
         found if found == expected => Ok(()),
         found if found > expected => Err(missing(expected)),
         found => {
-            let detail =
-                format!("it was purged, the log begins at {expected}, yet an entry is there");
+            let detail = format!("it was purged, the log begins at {expected}, yet an entry is there");
             Err(StorageError::damaged(WHAT, Place::Index(found), detail))
         }
     }

@@ -23,9 +23,7 @@ use std::sync::Arc;
 
 use bursar_net::Worker;
 
-pub use types::{
-    InvalidStoreId, LogEntry, LogPosition, Member, Membership, Payload, StoreId, Vote,
-};
+pub use types::{InvalidStoreId, LogEntry, LogPosition, Member, Membership, Payload, StoreId, Vote};
 pub use writer::LogCounters;
 
 use crate::StorageError;
@@ -61,15 +59,9 @@ impl RaftLog {
     ///
     /// # Errors
     /// A damaged or missing entry, named by its index; a newer format; a failing engine.
-    pub fn open(
-        engine: Arc<dyn Engine>,
-        worker: Arc<dyn Worker>,
-        cache_bytes: u64,
-    ) -> Result<Self, StorageError> {
+    pub fn open(engine: Arc<dyn Engine>, worker: Arc<dyn Worker>, cache_bytes: u64) -> Result<Self, StorageError> {
         let recovered = layout::recover(engine.as_ref())?;
-        Ok(RaftLog {
-            writer: Arc::new(Writer::new(engine, worker, cache_bytes, recovered)),
-        })
+        Ok(RaftLog { writer: Arc::new(Writer::new(engine, worker, cache_bytes, recovered)) })
     }
 
     /// Where the log begins and ends, waiting operations included.

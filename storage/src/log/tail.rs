@@ -24,18 +24,12 @@ struct Cached {
 impl Tail {
     /// An empty tail that keeps up to `weight_max` bytes of written entries.
     pub(super) fn new(weight_max: u64) -> Self {
-        Tail {
-            entries: VecDeque::new(),
-            weight: 0,
-            weight_max,
-        }
+        Tail { entries: VecDeque::new(), weight: 0, weight_max }
     }
 
     /// The index of the oldest entry that is here.
     pub(super) fn first_index(&self) -> Option<u64> {
-        self.entries
-            .front()
-            .map(|cached| cached.entry.position.index)
+        self.entries.front().map(|cached| cached.entry.position.index)
     }
 
     /// The entries from `index` on; none if that one is not here.
@@ -44,10 +38,7 @@ impl Tail {
             Some(first) if first <= index => usize::try_from(index - first).unwrap_or(usize::MAX),
             _ => usize::MAX,
         };
-        self.entries
-            .iter()
-            .skip(skipped)
-            .map(|cached| &cached.entry)
+        self.entries.iter().skip(skipped).map(|cached| &cached.entry)
     }
 
     /// Adds the next entry, which `operation` will write.
@@ -98,15 +89,8 @@ mod tests {
     use crate::log::types::{LogPosition, Payload};
 
     fn entry(index: u64) -> LogEntry {
-        let position = LogPosition {
-            term: 1,
-            leader: 1,
-            index,
-        };
-        LogEntry {
-            position,
-            payload: Payload::Blank,
-        }
+        let position = LogPosition { term: 1, leader: 1, index };
+        LogEntry { position, payload: Payload::Blank }
     }
 
     fn indexes(tail: &Tail, from: u64) -> Vec<u64> {

@@ -19,9 +19,7 @@ use crate::envelope::{self, Kind, OpenError};
 const VERSION: u8 = 1;
 
 /// Where an entry stands: which leader, of which term, put it at which index. Ordered by term, leader, index.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogPosition {
     /// The term of the leader.
@@ -34,11 +32,7 @@ pub struct LogPosition {
 
 impl fmt::Display for LogPosition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} (term {}, leader {})",
-            self.index, self.term, self.leader
-        )
+        write!(formatter, "{} (term {}, leader {})", self.index, self.term, self.leader)
     }
 }
 
@@ -76,9 +70,7 @@ pub struct StoreId(#[serde(with = "serde_bytes")] pub [u8; 16]);
 
 impl fmt::Display for StoreId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
@@ -185,9 +177,7 @@ impl LogEntry {
                 Payload::Membership(membership) => membership
                     .members
                     .values()
-                    .map(|member| {
-                        MEMBER + (member.peer_address.len() + member.api_address.len()) as u64
-                    })
+                    .map(|member| MEMBER + (member.peer_address.len() + member.api_address.len()) as u64)
                     .sum(),
             }
     }
@@ -199,10 +189,7 @@ impl LogEntry {
             Payload::Proposal(proposal) => PayloadShape::Proposal(proposal),
             Payload::Membership(membership) => PayloadShape::Membership(Cow::Borrowed(membership)),
         };
-        let shape = EntryShape {
-            position: self.position,
-            payload,
-        };
+        let shape = EntryShape { position: self.position, payload };
         envelope::pack(Kind::LogEntry, VERSION, &shape)
     }
 
@@ -217,10 +204,7 @@ impl LogEntry {
             PayloadShape::Proposal(proposal) => Payload::Proposal(frame.slice_ref(proposal)),
             PayloadShape::Membership(membership) => Payload::Membership(membership.into_owned()),
         };
-        Ok(LogEntry {
-            position: shape.position,
-            payload,
-        })
+        Ok(LogEntry { position: shape.position, payload })
     }
 }
 
@@ -282,11 +266,7 @@ mod tests {
     use super::*;
 
     fn position(term: u64, leader: u64, index: u64) -> LogPosition {
-        LogPosition {
-            term,
-            leader,
-            index,
-        }
+        LogPosition { term, leader, index }
     }
 
     fn positions() -> impl Strategy<Value = LogPosition> {
@@ -294,14 +274,11 @@ mod tests {
     }
 
     fn memberships() -> impl Strategy<Value = Membership> {
-        let member =
-            any::<([u8; 16], String, String)>().prop_map(|(id, peer_address, api_address)| {
-                Member {
-                    store_id: StoreId(id),
-                    peer_address,
-                    api_address,
-                }
-            });
+        let member = any::<([u8; 16], String, String)>().prop_map(|(id, peer_address, api_address)| Member {
+            store_id: StoreId(id),
+            peer_address,
+            api_address,
+        });
         let configs = prop::collection::vec(prop::collection::btree_set(any::<u64>(), 0..4), 0..3);
         let members = prop::collection::btree_map(any::<u64>(), member, 0..4);
         (configs, members).prop_map(|(configs, members)| Membership { configs, members })
@@ -310,8 +287,7 @@ mod tests {
     fn entries() -> impl Strategy<Value = LogEntry> {
         let payloads = prop_oneof![
             Just(Payload::Blank),
-            prop::collection::vec(any::<u8>(), 0..300)
-                .prop_map(|bytes| Payload::Proposal(bytes.into())),
+            prop::collection::vec(any::<u8>(), 0..300).prop_map(|bytes| Payload::Proposal(bytes.into())),
             memberships().prop_map(Payload::Membership),
         ];
         (positions(), payloads).prop_map(|(position, payload)| LogEntry { position, payload })
@@ -345,26 +321,15 @@ mod tests {
 
     #[test]
     fn positions_are_ordered_by_term_then_leader_then_index() {
-        let ascending = [
-            position(1, 9, 9),
-            position(2, 1, 8),
-            position(2, 3, 0),
-            position(2, 3, 1),
-        ];
+        let ascending = [position(1, 9, 9), position(2, 1, 8), position(2, 3, 0), position(2, 3, 1)];
         assert!(ascending.is_sorted());
     }
 
     #[test]
     fn a_decoded_proposal_is_a_slice_of_its_frame() {
-        let entry = LogEntry {
-            position: position(1, 2, 3),
-            payload: Payload::Proposal(Bytes::from(vec![7; 1000])),
-        };
+        let entry = LogEntry { position: position(1, 2, 3), payload: Payload::Proposal(Bytes::from(vec![7; 1000])) };
         let frame = entry.encode();
-        let Payload::Proposal(proposal) = LogEntry::decode(&frame)
-            .expect("it was just encoded")
-            .payload
-        else {
+        let Payload::Proposal(proposal) = LogEntry::decode(&frame).expect("it was just encoded").payload else {
             panic!("a proposal went in");
         };
         assert!(frame.as_ptr_range().contains(&proposal.as_ptr()));
@@ -372,30 +337,20 @@ mod tests {
 
     #[test]
     fn an_entry_encodes_with_named_fields_and_raw_bytes() {
-        let entry = LogEntry {
-            position: position(1, 2, 3),
-            payload: Payload::Proposal(Bytes::from_static(b"\x00\xff")),
-        };
+        let entry = LogEntry { position: position(1, 2, 3), payload: Payload::Proposal(Bytes::from_static(b"\x00\xff")) };
         let expected = [
             b"\x82\xa8position\x83\xa4term\x01\xa6leader\x02\xa5index\x03".as_slice(),
             b"\xa7payload\x81\xa8proposal\xc4\x02\x00\xff",
         ]
         .concat();
-        assert_eq!(
-            envelope::open(Kind::LogEntry, VERSION, &entry.encode()),
-            Ok((1, expected.as_slice()))
-        );
+        assert_eq!(envelope::open(Kind::LogEntry, VERSION, &entry.encode()), Ok((1, expected.as_slice())));
     }
 
     #[test]
     fn an_unknown_field_is_refused() {
         let payload = b"\x84\xa4term\x01\xa6leader\xc0\xa9committed\xc2\xa5other\x01";
-        let error = Vote::decode(&envelope::seal(Kind::Vote, VERSION, payload))
-            .expect_err("a field is unknown");
-        assert!(
-            error.to_string().contains("unknown field `other`"),
-            "{error}"
-        );
+        let error = Vote::decode(&envelope::seal(Kind::Vote, VERSION, payload)).expect_err("a field is unknown");
+        assert!(error.to_string().contains("unknown field `other`"), "{error}");
     }
 
     #[test]
@@ -403,12 +358,7 @@ mod tests {
         let id = StoreId(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\xff");
         assert_eq!(id.to_string(), "000102030405060708090a0b0c0d0eff");
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in [
-            "",
-            "00",
-            "000102030405060708090a0b0c0d0efg",
-            "000102030405060708090a0b0c0d0eff0",
-        ] {
+        for wrong in ["", "00", "000102030405060708090a0b0c0d0efg", "000102030405060708090a0b0c0d0eff0"] {
             assert_eq!(wrong.parse::<StoreId>(), Err(InvalidStoreId), "{wrong}");
         }
     }

@@ -60,21 +60,10 @@ struct Queue {
 }
 
 enum Operation {
-    SaveVote {
-        vote: Vote,
-        done: Done,
-    },
-    Append {
-        entries: Vec<LogEntry>,
-        done: Done,
-    },
-    Truncate {
-        removed: Range<u64>,
-    },
-    Purge {
-        up_to: LogPosition,
-        first_index: Option<u64>,
-    },
+    SaveVote { vote: Vote, done: Done },
+    Append { entries: Vec<LogEntry>, done: Done },
+    Truncate { removed: Range<u64> },
+    Purge { up_to: LogPosition, first_index: Option<u64> },
 }
 
 /// All that waited when the writer got its turn.
@@ -85,12 +74,7 @@ struct Group {
 }
 
 impl Writer {
-    pub(super) fn new(
-        engine: Arc<dyn Engine>,
-        worker: Arc<dyn Worker>,
-        cache_bytes: u64,
-        recovered: Recovered,
-    ) -> Self {
+    pub(super) fn new(engine: Arc<dyn Engine>, worker: Arc<dyn Worker>, cache_bytes: u64, recovered: Recovered) -> Self {
         Writer {
             engine,
             worker,
@@ -113,10 +97,7 @@ impl Writer {
 
     pub(super) fn bounds(&self) -> Bounds {
         let view = self.view();
-        Bounds {
-            purged: view.purged,
-            last: view.last_entry.or(view.purged),
-        }
+        Bounds { purged: view.purged, last: view.last_entry.or(view.purged) }
     }
 
     pub(super) fn vote(&self) -> Option<Vote> {
@@ -192,20 +173,14 @@ impl Writer {
     pub(super) fn purge(self: &Arc<Self>, up_to: LogPosition) -> Outcome<()> {
         let mut view = self.view();
         view.check()?;
-        if view
-            .purged
-            .is_some_and(|purged| purged.index >= up_to.index)
-        {
+        if view.purged.is_some_and(|purged| purged.index >= up_to.index) {
             return Ok(());
         }
         let first_index = view.first_index;
         if let Some(first) = first_index
             && up_to.index + 1 < first
         {
-            return Err(view.fail(StorageError::HoleInLog {
-                expected: first,
-                found: up_to.index,
-            }));
+            return Err(view.fail(StorageError::HoleInLog { expected: first, found: up_to.index }));
         }
         view.purged = Some(up_to);
         if view.last_entry.is_some_and(|last| last.index > up_to.index) {
@@ -234,8 +209,7 @@ impl Writer {
                 let tail_first = view.tail.first_index().unwrap_or(reading.end);
                 let rested = reading.next..tail_first.min(reading.end);
                 drop(view);
-                let outcome =
-                    layout::read_entries(self.engine.as_ref(), rested, |entry| reading.take(entry));
+                let outcome = layout::read_entries(self.engine.as_ref(), rested, |entry| reading.take(entry));
                 view = self.view();
                 if view.removals != removals {
                     continue 'anew;
@@ -306,20 +280,14 @@ impl Writer {
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
-        self.view
-            .lock()
-            .expect("no code that holds the view panics")
+        self.view.lock().expect("no code that holds the view panics")
     }
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bounds, counters) = (self.bounds(), self.counters());
-        formatter
-            .debug_struct("Writer")
-            .field("bounds", &bounds)
-            .field("counters", &counters)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Writer").field("bounds", &bounds).field("counters", &counters).finish_non_exhaustive()
     }
 }
 
@@ -378,12 +346,8 @@ impl Group {
                         layout::put_entry(&mut batch, entry);
                     }
                 }
-                Operation::Truncate { removed } => {
-                    layout::delete_backward(&mut batch, removed.clone())
-                }
-                Operation::Purge { up_to, first_index } => {
-                    layout::put_purged(&mut batch, *up_to, *first_index)
-                }
+                Operation::Truncate { removed } => layout::delete_backward(&mut batch, removed.clone()),
+                Operation::Purge { up_to, first_index } => layout::put_purged(&mut batch, *up_to, *first_index),
             }
         }
         if let Some(position) = self.committed {
@@ -403,9 +367,7 @@ impl Group {
     fn tell(self, outcome: &Outcome<()>) {
         for operation in self.operations {
             match operation {
-                Operation::SaveVote { done, .. } | Operation::Append { done, .. } => {
-                    done(outcome.clone())
-                }
+                Operation::SaveVote { done, .. } | Operation::Append { done, .. } => done(outcome.clone()),
                 Operation::Truncate { .. } | Operation::Purge { .. } => {}
             }
         }
@@ -423,13 +385,7 @@ struct Reading {
 
 impl Reading {
     fn new(range: Range<u64>, max_bytes: u64) -> Self {
-        Reading {
-            entries: Vec::new(),
-            next: range.start,
-            end: range.end,
-            bytes_left: max_bytes,
-            full: false,
-        }
+        Reading { entries: Vec::new(), next: range.start, end: range.end, bytes_left: max_bytes, full: false }
     }
 
     fn is_complete(&self) -> bool {

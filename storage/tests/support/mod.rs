@@ -61,10 +61,7 @@ impl ThreadWorker {
     pub fn start() -> Self {
         let (jobs, queue) = channel::<Box<dyn FnOnce() + Send>>();
         let thread = std::thread::spawn(move || queue.into_iter().for_each(|job| job()));
-        ThreadWorker {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        }
+        ThreadWorker { jobs: Some(jobs), thread: Some(thread) }
     }
 }
 
@@ -120,31 +117,18 @@ impl Hook {
         let action = self.0.lock().expect("no hook panicked").take();
         if let Some(mut action) = action {
             action();
-            self.0
-                .lock()
-                .expect("no hook panicked")
-                .get_or_insert(action);
+            self.0.lock().expect("no hook panicked").get_or_insert(action);
         }
     }
 }
 
 impl Observed {
     pub fn over(inner: MemoryEngine) -> Arc<Self> {
-        Arc::new(Observed {
-            inner,
-            sync_lies: false,
-            before_sync: Hook::default(),
-            before_scan: Hook::default(),
-        })
+        Arc::new(Observed { inner, sync_lies: false, before_sync: Hook::default(), before_scan: Hook::default() })
     }
 
     pub fn lying(inner: MemoryEngine) -> Arc<Self> {
-        Arc::new(Observed {
-            inner,
-            sync_lies: true,
-            before_sync: Hook::default(),
-            before_scan: Hook::default(),
-        })
+        Arc::new(Observed { inner, sync_lies: true, before_sync: Hook::default(), before_scan: Hook::default() })
     }
 }
 
@@ -153,13 +137,7 @@ impl Engine for Observed {
         self.inner.get(space, key)
     }
 
-    fn scan(
-        &self,
-        space: Space,
-        range: KeyRange<'_>,
-        direction: Direction,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), StorageError> {
+    fn scan(&self, space: Space, range: KeyRange<'_>, direction: Direction, visit: &mut Visitor<'_>) -> Result<(), StorageError> {
         self.before_scan.run();
         self.inner.scan(space, range, direction, visit)
     }
@@ -170,11 +148,7 @@ impl Engine for Observed {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.before_sync.run();
-        if self.sync_lies {
-            Ok(())
-        } else {
-            self.inner.sync()
-        }
+        if self.sync_lies { Ok(()) } else { self.inner.sync() }
     }
 }
 
@@ -227,10 +201,7 @@ pub mod rocks {
     pub struct RocksLedger(Arc<RocksEngine>, TempDir);
 
     fn open(directory: &TempDir, profile: Profile) -> Arc<RocksEngine> {
-        Arc::new(
-            RocksEngine::open(&directory.path().join("store"), profile)
-                .expect("a directory of its own"),
-        )
+        Arc::new(RocksEngine::open(&directory.path().join("store"), profile).expect("a directory of its own"))
     }
 
     impl Fixture for RocksLog {
@@ -277,60 +248,42 @@ pub mod rocks {
 }
 
 /// The pairs of a range.
-pub fn pairs(
-    engine: &dyn Engine,
-    space: Space,
-    range: KeyRange<'_>,
-    direction: Direction,
-) -> Vec<(String, String)> {
+pub fn pairs(engine: &dyn Engine, space: Space, range: KeyRange<'_>, direction: Direction) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut visit = |key: &[u8], value: &[u8]| {
         pairs.push((text(key), text(value)));
         Ok(ControlFlow::Continue(()))
     };
-    engine
-        .scan(space, range, direction, &mut visit)
-        .expect("a scan");
+    engine.scan(space, range, direction, &mut visit).expect("a scan");
     pairs
 }
 
 pub fn position(term: u64, index: u64) -> LogPosition {
-    LogPosition {
-        term,
-        leader: 1,
-        index,
-    }
+    LogPosition { term, leader: 1, index }
 }
 
 /// An entry whose proposal is `size` bytes that depend on where it stands.
 pub fn entry(term: u64, index: u64, size: usize) -> LogEntry {
-    LogEntry {
-        position: position(term, index),
-        payload: Payload::Proposal(vec![(term * 31 + index) as u8; size].into()),
-    }
+    LogEntry { position: position(term, index), payload: Payload::Proposal(vec![(term * 31 + index) as u8; size].into()) }
 }
 
 /// What was called back, in order, each under the name that the test gave it.
 #[derive(Clone, Default)]
-pub struct Calls(Arc<Mutex<Vec<(String, Outcome<()>)>>>);
+pub struct Calls(Arc<Mutex<Vec<Call>>>);
+
+type Call = (String, Outcome<()>);
 
 impl Calls {
     pub fn done(&self, name: impl ToString) -> Done {
         let (calls, name) = (self.clone(), name.to_string());
-        Box::new(move |outcome| {
-            calls
-                .0
-                .lock()
-                .expect("no call panicked")
-                .push((name, outcome))
-        })
+        Box::new(move |outcome| calls.0.lock().expect("no call panicked").push((name, outcome)))
     }
 
     /// The names of the calls so far; `name!` for a failure.
     pub fn names(&self) -> Vec<String> {
         let calls = self.0.lock().expect("no call panicked");
-        let mark = |(name, outcome): &(String, Outcome<()>)| match outcome {
+        let mark = |(name, outcome): &Call| match outcome {
             Ok(()) => name.clone(),
             Err(_) => format!("{name}!"),
         };

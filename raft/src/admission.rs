@@ -1,0 +1,51 @@
+//! Who may connect to a node, beyond what certificates tell.
+
+use std::sync::Arc;
+
+use bursar_domain::{AuthorityNodeId, authority_node::Intent};
+use bursar_net::{Admission, Hello, Lane, Refusal, RefusalCode, Role, StoreId};
+
+use crate::published::Published;
+
+/// Judges by the state: who was removed, and who belongs on which store.
+///
+/// A node that the state does not know yet, with a number that is still to be given here, is let in. Its certificate says
+/// that the cluster has admitted it, so it is this node that lags; were the newcomer the leader by now, a refusal would keep
+/// this node from ever learning of it.
+pub(crate) struct MemberAdmission {
+    pub(crate) published: Arc<Published>,
+}
+
+impl Admission for MemberAdmission {
+    fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
+        let refuse = |code, reason: String, remedy: &str| Err(Refusal { code, reason, remedy: remedy.to_owned() });
+        if hello.lane == Lane::Join {
+            return Ok(());
+        }
+        let Some(caller) = hello.from.filter(|caller| caller.role == Role::Authority) else {
+            return refuse(
+                RefusalCode::UnknownNode,
+                "the caller is no authority node".to_owned(),
+                "let it join as an authority node, with a join token",
+            );
+        };
+        let (id, state) = (AuthorityNodeId(caller.id), self.published.state());
+        match state.authority_nodes().get(id) {
+            Some(node) if node.intent == Intent::Removed => refuse(
+                RefusalCode::RemovedNode,
+                format!("{id} was removed from the cluster"),
+                "to take the machine in again, start it on a new data directory with a join token",
+            ),
+            Some(node) if StoreId(node.store.0) != hello.from_store => refuse(
+                RefusalCode::ForeignStore,
+                format!("{id} was admitted on store {}, the caller runs on store {}", node.store, hello.from_store),
+                "its data directory was replaced: remove the node, and let the machine join under a new id",
+            ),
+            Some(_) => Ok(()),
+            None if id.0 >= state.next().authority_node => Ok(()),
+            None => {
+                refuse(RefusalCode::UnknownNode, format!("{id} was never admitted"), "let the machine join, with a join token")
+            }
+        }
+    }
+}

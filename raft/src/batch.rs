@@ -1,0 +1,141 @@
+//! Deciding a batch of committed entries, in memory.
+//!
+//! ```text
+//! entry ──> Proposal ──decide──> Decision ──seal──> records ──evolve──> State
+//! ```
+//!
+//! Nothing leaves the batch until its records rest in the journal: the state machine commits it as a whole, publishes the
+//! state, and only then sends the answers.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use bursar_domain::{Decision, Proposal, Rejection, Sealed, State, decide, evolve, seal};
+use bursar_storage::ledger;
+use bytes::Bytes;
+use openraft::{EntryPayload, storage::ApplyResponder};
+
+use crate::{
+    convert,
+    counters::Meter,
+    stop::StopReason,
+    types::{Applied, Entry, TypeConfig},
+};
+
+/// How many entries one batch takes at most; then it is committed and answered, and the others get their turn.
+const ENTRIES_MAX: usize = 512;
+/// How many bytes of records a batch may hold before it takes no further entry. One decision may have a megabyte.
+const RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// A batch in the making.
+pub(crate) struct Batch<'m> {
+    /// The state behind all its entries.
+    pub(crate) state: State,
+    /// Where the state machine stands behind all its entries.
+    pub(crate) applied: ledger::Applied,
+    /// What its entries add to the journal.
+    pub(crate) records: Vec<Sealed>,
+    answers: Vec<(ApplyResponder<TypeConfig>, Option<Applied>)>,
+    entries: usize,
+    record_bytes: usize,
+    meter: &'m Meter,
+}
+
+impl<'m> Batch<'m> {
+    /// An empty batch behind `state`.
+    pub(crate) fn new(state: &State, applied: &ledger::Applied, meter: &'m Meter) -> Self {
+        Self {
+            state: state.clone(),
+            applied: applied.clone(),
+            records: Vec::new(),
+            answers: Vec::new(),
+            entries: 0,
+            record_bytes: 0,
+            meter,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries >= ENTRIES_MAX || self.record_bytes >= RECORD_BYTES_MAX
+    }
+
+    /// Applies one committed entry. An error is final: the other replicas may have applied what this one cannot.
+    pub(crate) fn apply(&mut self, entry: Entry, responder: Option<ApplyResponder<TypeConfig>>) -> Result<(), StopReason> {
+        let position = convert::position(entry.log_id);
+        let answer = match entry.payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Membership(membership) => {
+                self.applied.membership =
+                    ledger::StoredMembership { position: Some(position), membership: convert::membership_to_store(&membership) };
+                None
+            }
+            EntryPayload::Normal(proposal) => Some(self.decide(position.index, &proposal.0)?),
+        };
+        self.applied.position = Some(position);
+        self.applied.revision = self.state.revision();
+        self.applied.head = self.state.head();
+        self.entries += 1;
+        self.answers.extend(responder.map(|responder| (responder, answer)));
+        Ok(())
+    }
+
+    /// Tells those who wait. Their entries rest in the journal by now.
+    pub(crate) fn answer(self) {
+        for (responder, answer) in self.answers {
+            responder.send(answer);
+        }
+    }
+
+    /// Why the node stops where the batch cannot be committed for what it holds.
+    pub(crate) fn broken(&self, detail: &str) -> StopReason {
+        let index = self.applied.position.map_or(0, |position| position.index);
+        StopReason::BrokenState { index, detail: detail.to_owned() }
+    }
+
+    fn decide(&mut self, index: u64, bytes: &Bytes) -> Result<Applied, StopReason> {
+        let proposal =
+            Proposal::decode(bytes).map_err(|error| StopReason::UnreadableProposal { index, detail: error.to_string() })?;
+        let decision = self.decide_guarded(index, &proposal);
+        self.meter.proposals_decided.increment();
+        let folded = catch_unwind(AssertUnwindSafe(|| {
+            let records = seal(&self.state, &proposal, &decision);
+            for record in &records {
+                evolve(&mut self.state, record);
+            }
+            records
+        }));
+        let records = folded.map_err(|panic| StopReason::BrokenState { index, detail: words_of(panic.as_ref()).to_owned() })?;
+        self.record_bytes += records.iter().map(|record| record.bytes.len()).sum::<usize>();
+        self.records.extend(records);
+        let Decision { outcome, revision, repeated, .. } = decision;
+        Ok(Applied { outcome, revision, repeated })
+    }
+
+    /// Decides on a draft. A panic drops the draft, alike on every replica, so no entry can poison the log.
+    fn decide_guarded(&self, index: u64, proposal: &Proposal) -> Decision {
+        catch_unwind(AssertUnwindSafe(|| decide(&self.state, proposal))).unwrap_or_else(|panic| {
+            self.meter.decisions_panicked.increment();
+            let command = &proposal.submission.command;
+            tracing::error!(index, %command, detail = words_of(panic.as_ref()), "deciding panicked, the draft was dropped");
+            Decision {
+                events: Vec::new(),
+                outcome: Err(Rejection::Internal),
+                revision: self.state.revision(),
+                time: self.state.time().max(proposal.time),
+                repeated: false,
+            }
+        })
+    }
+}
+
+/// What a panic said, where it said something.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
+}

@@ -1,0 +1,128 @@
+//! What can go wrong with a node, as its callers see it.
+
+use bursar_domain::{AuthorityNodeId, Revision};
+
+/// Why a node does not start, or does not found a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The configuration contradicts itself.
+    #[error("the timing of the consensus does not work: {0}")]
+    Config(String),
+    /// The storage, or what rests on it.
+    #[error("the consensus core does not start: {0}")]
+    Core(String),
+    /// There is a log already: founding happens once.
+    #[error("this node has a log already; start it without founding a cluster")]
+    NotEmpty,
+}
+
+/// Why a submission has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Nobody could decide it in time.
+    #[error("{reason} for {waited_ms} ms; {fate}")]
+    Unavailable {
+        /// How long it was tried.
+        waited_ms: u64,
+        /// What was in the way last.
+        reason: Unavailability,
+        /// What became of the submission.
+        fate: Fate,
+    },
+    /// Too much is under way. Nothing was done.
+    #[error("too many changes are under way; try again in {retry_after_ms} ms")]
+    Overloaded {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// Larger than a submission may be. Nothing was done.
+    #[error("the change takes {bytes} bytes, at most {bytes_max} are taken")]
+    TooLarge {
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        bytes_max: u64,
+    },
+    /// The node has stopped; the fate is unknown.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// What keeps a cluster from deciding or answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailability {
+    /// Nobody leads.
+    #[error("no node led")]
+    NoLeader,
+    /// There is a leader, but it did not hear from most of the nodes.
+    #[error("the leader had no quorum")]
+    NoQuorum,
+    /// There is a leader, but this node did not reach it.
+    #[error("the leader was not reached")]
+    LeaderUnreachable,
+    /// This node has not caught up since it was started.
+    #[error("this node was still recovering")]
+    Recovering,
+}
+
+/// What became of a submission without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fate {
+    /// It was certainly not done.
+    #[error("nothing was done")]
+    NotDone,
+    /// It may have been done, or still be. The same request, sent again under the same id, tells.
+    #[error("it may have been done")]
+    Unknown,
+}
+
+/// Why a read cannot be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// That the state is the newest could not be confirmed in time.
+    #[error("{reason} for {waited_ms} ms")]
+    Unavailable {
+        /// How long it was tried.
+        waited_ms: u64,
+        /// What was in the way last.
+        reason: Unavailability,
+    },
+    /// This node has not come as far as was asked for.
+    #[error("this node is at revision {at} after {waited_ms} ms, {asked} was asked for")]
+    Behind {
+        /// The revision that was asked for.
+        asked: Revision,
+        /// Where this node is.
+        at: Revision,
+        /// How long it was waited.
+        waited_ms: u64,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// Why the leadership was not handed over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// To whom it was to go does not vote.
+    #[error("{node} does not vote, so it cannot lead")]
+    NotAVoter {
+        /// Who it was.
+        node: AuthorityNodeId,
+    },
+    /// Nobody else votes.
+    #[error("no other node votes")]
+    NobodyElse,
+    /// It was not done in time; it may still be.
+    #[error("{reason} for {waited_ms} ms; the leadership may still go over")]
+    Unavailable {
+        /// How long it was tried.
+        waited_ms: u64,
+        /// What was in the way last.
+        reason: Unavailability,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Stopped,
+}

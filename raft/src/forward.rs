@@ -1,0 +1,139 @@
+//! Passing on to the leader what only the leader can do, and the leader's side of it.
+//!
+//! Submissions travel as they were encoded at the door. Many are in flight on one connection, and those that are sent at the
+//! same time share a write. What was passed on is never passed on again.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bursar_net::Lane;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    counters::Meter,
+    error::Unavailability,
+    peers::{AskError, Peers},
+    proposer::{ProposeError, Proposer},
+    read_index::{ReadIndex, RoundError},
+    transfer::{HandOver, HandOverError},
+    types::Applied,
+    wire::{
+        self,
+        forward::{Answer, Question},
+    },
+};
+
+/// Why the leader did not decide a submission, as the one knows who passed it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ForwardError {
+    /// The leader was not reached. Nothing was done.
+    Unreachable,
+    /// What the leader itself says.
+    Leader(ProposeError),
+}
+
+/// Passes on to the leader.
+pub(crate) struct Forwarder {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Forwarder {
+    /// Has `leader` decide an encoded submission.
+    pub(crate) async fn submit(&self, leader: u64, submission: &Bytes, deadline: Instant) -> Result<Applied, ForwardError> {
+        self.meter.submissions_forwarded.increment();
+        let remaining_ms = wire::remaining_ms(deadline);
+        let question = wire::encode(&Question::Submit { remaining_ms, submission: Cow::Borrowed(submission) });
+        let answer = self.peers.ask(leader, Lane::Forward, question, deadline).await.map_err(|error| match error {
+            AskError::NotAsked(_) => ForwardError::Unreachable,
+            AskError::Unknown(_) => ForwardError::Leader(ProposeError::Unknown),
+        })?;
+        let error = match wire::decode(&answer) {
+            Ok(Answer::Decided { outcome, revision, repeated }) => return Ok(Applied { outcome, revision, repeated }),
+            Ok(Answer::NotLeader | Answer::NotUnderstood) => ProposeError::NotLeader,
+            Ok(Answer::NoQuorum) => ProposeError::NoQuorum,
+            Ok(Answer::Overloaded { retry_after_ms }) => ProposeError::Overloaded { retry_after_ms },
+            Ok(Answer::TooLarge { bytes, bytes_max }) => ProposeError::TooLarge { bytes, bytes_max },
+            Ok(_) => ProposeError::Unknown,
+            Err(error) => {
+                tracing::warn!(leader, %error, "the leader's answer to a submission cannot be understood");
+                ProposeError::Unknown
+            }
+        };
+        Err(ForwardError::Leader(error))
+    }
+
+    /// Has `leader` give the leadership to another.
+    pub(crate) async fn hand_over(&self, leader: u64, to: Option<u64>, deadline: Instant) -> Result<u64, HandOverError> {
+        let question = wire::encode(&Question::TransferLeadership { to, remaining_ms: wire::remaining_ms(deadline) });
+        let unavailable = |reason| Err(HandOverError::Unavailable(reason));
+        let Ok(answer) = self.peers.ask(leader, Lane::Forward, question, deadline).await else {
+            return unavailable(Unavailability::LeaderUnreachable);
+        };
+        match wire::decode(&answer) {
+            Ok(Answer::HandedOver { to }) => Ok(to),
+            Ok(Answer::NotAVoter { node }) => Err(HandOverError::NotAVoter(node)),
+            Ok(Answer::NobodyElse) => Err(HandOverError::NobodyElse),
+            Ok(Answer::NoQuorum) => unavailable(Unavailability::NoQuorum),
+            Ok(_) => unavailable(Unavailability::NoLeader),
+            Err(_) => unavailable(Unavailability::LeaderUnreachable),
+        }
+    }
+}
+
+/// Answers what other nodes pass on.
+pub(crate) struct ForwardServer {
+    pub(crate) proposer: Arc<Proposer>,
+    pub(crate) reads: Arc<ReadIndex>,
+    pub(crate) hand_over: Arc<HandOver>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl ForwardServer {
+    /// Answers one question.
+    pub(crate) async fn answer(&self, question: Bytes) -> Bytes {
+        let answer = match wire::decode::<Question<'_>>(&question) {
+            Ok(Question::Submit { remaining_ms, submission }) => {
+                let submission = question.slice_ref(&submission);
+                self.submit(submission, wire::deadline_in(remaining_ms)).await
+            }
+            Ok(Question::ReadIndex { remaining_ms }) => self.read_index(wire::deadline_in(remaining_ms)).await,
+            Ok(Question::TransferLeadership { to, remaining_ms }) => self.transfer(to, wire::deadline_in(remaining_ms)).await,
+            Err(error) => {
+                tracing::warn!(%error, "a question of another node cannot be understood");
+                Answer::NotUnderstood
+            }
+        };
+        wire::encode(&answer)
+    }
+
+    async fn submit(&self, submission: Bytes, deadline: Instant) -> Answer {
+        self.meter.submissions_received.increment();
+        match self.proposer.propose(submission, deadline).await {
+            Ok(Applied { outcome, revision, repeated }) => Answer::Decided { outcome, revision, repeated },
+            Err(ProposeError::NotLeader) => Answer::NotLeader,
+            Err(ProposeError::NoQuorum) => Answer::NoQuorum,
+            Err(ProposeError::Overloaded { retry_after_ms }) => Answer::Overloaded { retry_after_ms },
+            Err(ProposeError::TooLarge { bytes, bytes_max }) => Answer::TooLarge { bytes, bytes_max },
+            Err(ProposeError::Unknown | ProposeError::Stopped) => Answer::Unknown,
+        }
+    }
+
+    async fn read_index(&self, deadline: Instant) -> Answer {
+        match timeout_at(deadline, self.reads.round_as_leader()).await {
+            Ok(Ok(index)) => Answer::ReadAt { index },
+            Err(_) | Ok(Err(RoundError::Unavailable(Unavailability::NoQuorum))) => Answer::NoQuorum,
+            Ok(Err(_)) => Answer::NotLeader,
+        }
+    }
+
+    async fn transfer(&self, to: Option<u64>, deadline: Instant) -> Answer {
+        match self.hand_over.to(to, deadline).await {
+            Ok(to) => Answer::HandedOver { to },
+            Err(HandOverError::NotAVoter(node)) => Answer::NotAVoter { node },
+            Err(HandOverError::NobodyElse) => Answer::NobodyElse,
+            Err(HandOverError::Unavailable(Unavailability::NoQuorum)) => Answer::NoQuorum,
+            Err(HandOverError::Unavailable(_) | HandOverError::Stopped) => Answer::NotLeader,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The server side of the lanes: what other nodes ask of this one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bursar_net::{FrameError, FrameReader, FrameWriter, Hello, Lane, LaneHandler, answer};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::mpsc;
+
+use crate::{
+    counters::Meter,
+    forward::ForwardServer,
+    snapshot_receiver::SnapshotReceiver,
+    types::Raft,
+    wire::{
+        self, append,
+        vote::{Answer, Question},
+    },
+};
+
+/// How many append requests are taken before the oldest of them is answered.
+const APPENDS_MAX: usize = 64;
+/// How many votes of one node are answered at a time.
+const VOTES_MAX: usize = 16;
+/// How many forwarded questions of one node are answered at a time.
+const FORWARDS_MAX: usize = 4_096;
+
+/// Serves the lanes of a node.
+pub(crate) struct Lanes {
+    pub(crate) raft: Raft,
+    pub(crate) forward: Arc<ForwardServer>,
+    pub(crate) snapshots: SnapshotReceiver,
+    pub(crate) meter: Arc<Meter>,
+}
+
+#[async_trait]
+impl LaneHandler for Lanes {
+    async fn serve(&self, hello: Hello, reader: FrameReader, writer: FrameWriter) {
+        match hello.lane {
+            Lane::Append => self.serve_appends(reader, writer).await,
+            Lane::Vote => self.serve_votes(reader, writer).await,
+            Lane::Snapshot => self.snapshots.serve(reader, writer).await,
+            Lane::Forward => self.serve_forwards(reader, writer).await,
+            lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
+        }
+    }
+}
+
+impl Lanes {
+    /// Takes append requests as they come, while earlier ones are being stored, and answers them in order. The first refusal
+    /// is the last answer: what was sent behind it counted on another log.
+    async fn serve_appends(&self, reader: FrameReader, writer: FrameWriter) {
+        // openraft takes the requests in a task of its own; the channel ends it with this future.
+        let (requests, taken) = mpsc::channel(APPENDS_MAX);
+        let taken = stream::unfold(taken, |mut taken| async { Some((taken.recv().await?, taken)) });
+        let answers = self.raft.stream_append(taken);
+        let receiving = receive_appends(reader, requests, &self.meter);
+        let answering = send_answers(writer, Box::pin(answers));
+        let ended = tokio::select! {
+            ended = receiving => ended,
+            ended = answering => ended,
+        };
+        log_end(Lane::Append, ended);
+    }
+
+    async fn serve_votes(&self, reader: FrameReader, writer: FrameWriter) {
+        let handler = |question: Bytes| {
+            let (raft, meter) = (self.raft.clone(), Arc::clone(&self.meter));
+            async move { wire::encode(&vote(&raft, &meter, &question).await) }
+        };
+        if let Err(error) = answer(reader, writer, VOTES_MAX, handler).await {
+            tracing::debug!(%error, "the vote lane of a node ended");
+        }
+    }
+
+    async fn serve_forwards(&self, reader: FrameReader, writer: FrameWriter) {
+        let handler = |question: Bytes| {
+            let forward = Arc::clone(&self.forward);
+            async move { forward.answer(question).await }
+        };
+        if let Err(error) = answer(reader, writer, FORWARDS_MAX, handler).await {
+            tracing::debug!(%error, "the forward lane of a node ended");
+        }
+    }
+}
+
+type Appends = mpsc::Sender<openraft::raft::AppendEntriesRequest<crate::types::TypeConfig>>;
+
+/// Returns only with an error, or when the answers have ended: then nobody takes requests any more.
+async fn receive_appends(mut reader: FrameReader, requests: Appends, meter: &Meter) -> Result<(), FrameError> {
+    loop {
+        let frame = reader.receive_raw().await?;
+        let request = append::decode_request(&frame).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
+        meter.appends_received.increment();
+        if requests.send(request).await.is_err() {
+            // The last answer is still on its way.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Answers that are ready at the same time share a write.
+async fn send_answers<S, E>(mut writer: FrameWriter, answers: S) -> Result<(), FrameError>
+where
+    S: futures_util::Stream<Item = Result<openraft::raft::StreamAppendResult<crate::types::TypeConfig>, E>> + Unpin,
+{
+    let mut answers = answers.fuse();
+    while let Some(first) = answers.next().await {
+        let mut next = Some(first);
+        while let Some(Ok(answer)) = next {
+            writer.feed_raw(append::encode_answer(&answer))?;
+            next = answers.next().now_or_never().flatten();
+        }
+        writer.flush().await?;
+    }
+    writer.close().await
+}
+
+async fn vote(raft: &Raft, meter: &Meter, question: &[u8]) -> Answer {
+    let stopped = |detail: String| Answer::Stopped { detail };
+    match wire::decode(question) {
+        Ok(Question::Vote(candidacy)) => {
+            meter.votes_received.increment();
+            let response = raft.vote(candidacy.into()).await;
+            response.map_or_else(|error| stopped(error.to_string()), |ballot| Answer::Ballot(ballot.into()))
+        }
+        Ok(Question::PreVote(candidacy)) => {
+            meter.pre_votes_received.increment();
+            let response = raft.pre_vote(candidacy.into()).await;
+            response.map_or_else(|error| stopped(error.to_string()), |ballot| Answer::Ballot(ballot.into()))
+        }
+        Ok(Question::TransferLeader(hand_over)) => {
+            meter.transfers_received.increment();
+            let response = raft.handle_transfer_leader(hand_over.into()).await;
+            response.map_or_else(|error| stopped(error.to_string()), Answer::from)
+        }
+        Err(error) => stopped(error.to_string()),
+    }
+}
+
+fn log_end(lane: Lane, ended: Result<(), FrameError>) {
+    match ended {
+        Ok(()) | Err(FrameError::Closed) => {}
+        Err(error) => tracing::debug!(?lane, %error, "a lane ended"),
+    }
+}

@@ -1,0 +1,446 @@
+//! The handle on a node of the authority: submit, read, watch, and what other nodes may ask of it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bursar_domain::{AuthorityNodeId, Revision, State, Submission, encoding::encode};
+use bursar_net::{Admission, LaneHandler};
+use bursar_storage::{
+    ledger::Ledger,
+    log::{Member, RaftLog, StoreId},
+};
+use bytes::Bytes;
+use openraft::error::{InitializeError, RaftError};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    admission::MemberAdmission,
+    config::{NodeConfig, Parts},
+    counters::{Counters, Meter},
+    duty,
+    error::{Fate, ReadError, StartError, SubmitError, TransferError, Unavailability},
+    forward::{ForwardError, ForwardServer, Forwarder},
+    lanes::Lanes,
+    leadership::{Leader, Leadership},
+    log_store::LogStore,
+    membership::MembershipDuty,
+    network::Network,
+    patience::Patience,
+    peers::Peers,
+    proposer::{ProposeError, Proposer},
+    published::Published,
+    read_index::{ReadIndex, RoundError},
+    snapshot_receiver::SnapshotReceiver,
+    state_machine::StateMachine,
+    status::{NodeStatus, node_status},
+    stop::{StopReason, StopSignal},
+    tasks,
+    transfer::{HandOver, HandOverError},
+    types::{Applied, Raft},
+};
+
+/// A running node. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+/// How fresh what is read has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// Everything that was acknowledged to anybody before the read came.
+    Linearizable,
+    /// Whatever this node has.
+    Stale,
+}
+
+struct Inner {
+    config: NodeConfig,
+    raft: Raft,
+    leadership: Leadership,
+    published: Arc<Published>,
+    log: RaftLog,
+    ledger: Ledger,
+    proposer: Arc<Proposer>,
+    forwarder: Forwarder,
+    reads: Arc<ReadIndex>,
+    hand_over: Arc<HandOver>,
+    lanes: Arc<Lanes>,
+    meter: Arc<Meter>,
+    stop: StopSignal,
+    recovered: watch::Receiver<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Node {
+    /// Starts the consensus core on what rests. Committed entries that were not applied yet are, before this returns.
+    ///
+    /// # Errors
+    /// A configuration that cannot work; storage that fails or is damaged.
+    pub async fn start(config: NodeConfig, parts: Parts) -> Result<Node, StartError> {
+        let Parts { wall_clock, blocking, log, ledger, recovered, dialer } = parts;
+        let (id, stop) = (config.id.0, StopSignal::default());
+        let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string())?);
+        let state_machine = StateMachine::new(ledger.clone(), recovered, Arc::clone(&blocking), stop.clone());
+        let (published, meter) = (state_machine.published(), state_machine.meter());
+        let peers = Peers::new(dialer, Arc::clone(&published), Arc::clone(&meter), stop.clone());
+        let network = Network {
+            peers: Arc::clone(&peers),
+            blocking: Arc::clone(&blocking),
+            meter: Arc::clone(&meter),
+            append_timeout: config.append_timeout(),
+        };
+        let log_store = LogStore::new(log.clone(), stop.clone());
+        let raft = Raft::new(id, core_config, network, log_store, state_machine).await.map_err(|fatal| {
+            let detail = stop.reason().map_or_else(|| fatal.to_string(), |reason| reason.to_string());
+            StartError::Core(detail)
+        })?;
+
+        let leadership = Leadership::new(id, &raft);
+        let proposer =
+            Arc::new(Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits));
+        let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
+        let hand_over = Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone() });
+        let lanes = Arc::new(Lanes {
+            raft: raft.clone(),
+            forward: Arc::new(ForwardServer {
+                proposer: Arc::clone(&proposer),
+                reads: Arc::clone(&reads),
+                hand_over: Arc::clone(&hand_over),
+                meter: Arc::clone(&meter),
+            }),
+            snapshots: SnapshotReceiver {
+                raft: raft.clone(),
+                ledger: ledger.clone(),
+                blocking,
+                meter: Arc::clone(&meter),
+                stop: stop.clone(),
+                turn: tokio::sync::Mutex::default(),
+            },
+            meter: Arc::clone(&meter),
+        });
+        let (caught_up, recovered) = watch::channel(false);
+        let node = Node(Arc::new(Inner {
+            forwarder: Forwarder { peers, meter: Arc::clone(&meter) },
+            config,
+            raft,
+            leadership,
+            published,
+            log,
+            ledger,
+            proposer,
+            reads,
+            hand_over,
+            lanes,
+            meter,
+            stop,
+            recovered,
+            tasks: Mutex::default(),
+        }));
+        node.start_tasks(caught_up);
+        Ok(node)
+    }
+
+    fn start_tasks(&self, caught_up: watch::Sender<bool>) {
+        let inner = &*self.0;
+        let Inner { config, raft, leadership, published, ledger, meter, stop, .. } = inner;
+        let duty = MembershipDuty {
+            raft: raft.clone(),
+            leadership: leadership.clone(),
+            proposer: Arc::clone(&inner.proposer),
+            hand_over: Arc::clone(&inner.hand_over),
+            silence: config.election_timeout.end * 2,
+        };
+        let recovering = raft.clone();
+        let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(async move {
+            if recovering.wait_for_recovery(None).await.is_ok() {
+                caught_up.send_replace(true);
+                // Whoever waits for this asks a receiver, which must not outlive its sender.
+                caught_up.closed().await;
+            }
+        });
+        tasks.spawn(tasks::watch_core(leadership.clone(), stop.clone()));
+        tasks.spawn(tasks::count_elections(leadership.clone(), Arc::clone(meter)));
+        tasks.spawn(tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every));
+        tasks.spawn(tasks::notice_removal(config.id, Arc::clone(published), stop.clone()));
+        tasks.spawn(tasks::announce(self.clone(), config.facts.clone()));
+        tasks.spawn(tasks::ask_whether_member(self.clone()));
+        tasks.spawn(duty::run(duty, leadership.clone(), Arc::clone(published)));
+    }
+
+    /// Makes a cluster of this node alone. Its first entry to follow is for the caller to submit: the one that founds the
+    /// cluster in the ledger.
+    ///
+    /// # Errors
+    /// A log that is not empty: a cluster is founded once.
+    pub async fn found(&self) -> Result<(), StartError> {
+        let Inner { config, raft, .. } = &*self.0;
+        let facts = &config.facts;
+        let member = Member {
+            store_id: StoreId(facts.store.0),
+            peer_address: facts.peer_address.clone(),
+            api_address: facts.api_address.clone(),
+        };
+        let members = std::collections::BTreeMap::from([(config.id.0, member)]);
+        raft.initialize(members).await.map_err(|error| match error {
+            RaftError::APIError(InitializeError::NotAllowed(_)) => StartError::NotEmpty,
+            error => StartError::Core(error.to_string()),
+        })
+    }
+
+    /// Has the leader decide a submission, wherever this node is, and waits until this node has applied the outcome too, so
+    /// that who reads here behind it sees it (or until the deadline, where only the outcome came in time).
+    ///
+    /// Tries again over changes of the leadership until the deadline. That is harmless: the request id makes a repetition
+    /// give the first outcome.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. Refusals are outcomes, not errors.
+    pub async fn submit(&self, submission: Submission, deadline: Instant) -> Result<Applied, SubmitError> {
+        let submission = Bytes::from(encode(&submission));
+        if let Err(error) = self.0.proposer.check_size(submission.len()) {
+            return Err(refused(&error));
+        }
+        let applied = self.unless_stopped(self.decided(&submission, deadline)).await.ok_or(SubmitError::Stopped)??;
+        let _in_time = timeout_at(deadline, self.0.published.reached(applied.revision)).await;
+        Ok(applied)
+    }
+
+    async fn decided(&self, submission: &Bytes, deadline: Instant) -> Result<Applied, SubmitError> {
+        let Inner { leadership, proposer, forwarder, .. } = &*self.0;
+        let mut patience = Patience::new(deadline);
+        let mut fate = Fate::NotDone;
+        loop {
+            let leader = leadership.leader();
+            let tried = match leader {
+                Leader::Own => proposer.propose(submission.clone(), deadline).await.map_err(ForwardError::Leader),
+                Leader::Other(leader) => forwarder.submit(leader, submission, deadline).await,
+                Leader::Unknown => Err(ForwardError::Leader(ProposeError::NotLeader)),
+            };
+            let reason = match tried {
+                Ok(applied) => return Ok(applied),
+                Err(ForwardError::Unreachable) => Unavailability::LeaderUnreachable,
+                Err(ForwardError::Leader(ProposeError::NotLeader)) => Unavailability::NoLeader,
+                Err(ForwardError::Leader(ProposeError::NoQuorum)) => Unavailability::NoQuorum,
+                Err(ForwardError::Leader(ProposeError::Unknown)) => {
+                    fate = Fate::Unknown;
+                    Unavailability::NoQuorum
+                }
+                // What an earlier attempt began may still be under way: then only trying again can tell.
+                Err(ForwardError::Leader(ProposeError::Overloaded { .. })) if fate == Fate::Unknown => Unavailability::NoQuorum,
+                Err(ForwardError::Leader(error)) => return Err(refused(&error)),
+            };
+            if !patience.rest(leadership, leader).await {
+                return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
+            }
+        }
+    }
+
+    /// The state of this node, once it is as fresh as asked for, and at `at_least` that revision.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn read(
+        &self,
+        consistency: Consistency,
+        at_least: Option<Revision>,
+        deadline: Instant,
+    ) -> Result<Arc<State>, ReadError> {
+        self.unless_stopped(self.fresh(consistency, at_least, deadline)).await.ok_or(ReadError::Stopped)?
+    }
+
+    async fn fresh(
+        &self,
+        consistency: Consistency,
+        at_least: Option<Revision>,
+        deadline: Instant,
+    ) -> Result<Arc<State>, ReadError> {
+        let published = &self.0.published;
+        let patience = Patience::new(deadline);
+        let unavailable = |reason| ReadError::Unavailable { waited_ms: patience.waited_ms(), reason };
+        let lags = |_| unavailable(Unavailability::Recovering);
+        timeout_at(deadline, self.recovered()).await.map_err(lags)?;
+        if consistency == Consistency::Linearizable {
+            let index = self.confirmed(deadline).await?;
+            timeout_at(deadline, published.applied(index)).await.map_err(lags)?;
+        }
+        if let Some(asked) = at_least {
+            let reached = timeout_at(deadline, published.reached(asked)).await;
+            let at = published.state().revision();
+            reached.map_err(|_| ReadError::Behind { asked, at, waited_ms: patience.waited_ms() })?;
+        }
+        Ok(published.state())
+    }
+
+    /// Up to which entry must be applied what a linearizable read sees.
+    async fn confirmed(&self, deadline: Instant) -> Result<u64, ReadError> {
+        let Inner { leadership, reads, .. } = &*self.0;
+        let mut patience = Patience::new(deadline);
+        loop {
+            let leader = leadership.leader();
+            let overdue = Err(RoundError::Unavailable(Unavailability::NoQuorum));
+            let reason = match timeout_at(deadline, reads.round()).await.unwrap_or(overdue) {
+                Ok(index) => return Ok(index),
+                Err(RoundError::Stopped) => return Err(ReadError::Stopped),
+                Err(RoundError::Unavailable(reason)) => reason,
+            };
+            if !patience.rest(leadership, leader).await {
+                return Err(ReadError::Unavailable { waited_ms: patience.waited_ms(), reason });
+            }
+        }
+    }
+
+    /// One round that confirms who leads; only a refusal of this node has an effect.
+    pub(crate) async fn confirm_leadership(&self) {
+        // Whatever it found, the next round finds it again.
+        let _round = self.0.reads.round().await;
+    }
+
+    /// The newest state of this node, at once, however old: also while it still recovers.
+    pub fn latest(&self) -> Arc<State> {
+        self.0.published.state()
+    }
+
+    /// Tells of each new revision of this node's state; it never goes back.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.0.published.revisions()
+    }
+
+    /// The journal, to read from.
+    pub fn journal(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// Its number.
+    pub fn id(&self) -> AuthorityNodeId {
+        self.0.config.id
+    }
+
+    /// Returns once this node has applied all that was committed before it was started; until then it answers no reads.
+    pub async fn recovered(&self) {
+        let mut recovered = self.0.recovered.clone();
+        if recovered.wait_for(|recovered| *recovered).await.is_err() {
+            // The core stopped before; whoever waits here also watches for that.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What this node says of itself and, as the leader, of the others.
+    pub fn status(&self) -> NodeStatus {
+        let Inner { leadership, published, recovered, log, .. } = &*self.0;
+        node_status(&leadership.metrics(), published, *recovered.borrow(), log.counters())
+    }
+
+    /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
+    pub async fn status_when(
+        &self,
+        deadline: Instant,
+        mut wanted: impl FnMut(&NodeStatus) -> bool,
+    ) -> Option<NodeStatus> {
+        let Inner { leadership, published, recovered, log, .. } = &*self.0;
+        let taken = leadership.until(deadline, |_, metrics| {
+            let status = node_status(metrics, published, *recovered.borrow(), log.counters());
+            wanted(&status).then_some(status)
+        });
+        taken.await
+    }
+
+    /// What this node has counted since it was started.
+    pub fn counters(&self) -> Counters {
+        self.0.meter.read()
+    }
+
+    /// Gives the leadership to `to`, or to whoever is furthest; works from any node. Returns to whom, once the former leader
+    /// follows it.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub async fn transfer_leadership(
+        &self,
+        to: Option<AuthorityNodeId>,
+        deadline: Instant,
+    ) -> Result<AuthorityNodeId, TransferError> {
+        let transferred = self.unless_stopped(self.transferred(to.map(|to| to.0), deadline)).await;
+        transferred.ok_or(TransferError::Stopped)?.map(AuthorityNodeId)
+    }
+
+    async fn transferred(&self, to: Option<u64>, deadline: Instant) -> Result<u64, TransferError> {
+        let Inner { leadership, hand_over, forwarder, .. } = &*self.0;
+        let mut patience = Patience::new(deadline);
+        loop {
+            let leader = leadership.leader();
+            let tried = match leader {
+                Leader::Own => hand_over.to(to, deadline).await,
+                Leader::Other(leader) => forwarder.hand_over(leader, to, deadline).await,
+                Leader::Unknown => Err(HandOverError::Unavailable(Unavailability::NoLeader)),
+            };
+            let reason = match tried {
+                Ok(to) => return Ok(to),
+                Err(HandOverError::NotAVoter(node)) => {
+                    return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) });
+                }
+                Err(HandOverError::NobodyElse) => return Err(TransferError::NobodyElse),
+                Err(HandOverError::Stopped) => return Err(TransferError::Stopped),
+                Err(HandOverError::Unavailable(reason)) => reason,
+            };
+            if !patience.rest(leadership, leader).await {
+                return Err(TransferError::Unavailable { waited_ms: patience.waited_ms(), reason });
+            }
+        }
+    }
+
+    /// Returns when this node can serve no more, and why. The process must then end: what it holds in memory is no longer
+    /// what it should be.
+    pub async fn stopped(&self) -> StopReason {
+        self.0.stop.stopped().await
+    }
+
+    /// Ends the node. What was acknowledged rests; what is under way has an unknown fate.
+    pub async fn shutdown(&self) {
+        self.0.stop.stop(StopReason::Shutdown);
+        let mut tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(%error, "the consensus core did not end in order");
+        }
+    }
+
+    /// What other nodes may ask, for the peer port.
+    pub fn lanes(&self) -> Arc<dyn LaneHandler> {
+        Arc::clone(&self.0.lanes) as Arc<dyn LaneHandler>
+    }
+
+    /// Who may ask it, for the peer port.
+    pub fn admission(&self) -> Arc<dyn Admission> {
+        Arc::new(MemberAdmission { published: Arc::clone(&self.0.published) })
+    }
+
+    /// What `work` gives; `None` where the node stops first.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            _ = self.0.stop.stopped() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// What a caller is told of a submission that was certainly not done, or of a node that has stopped.
+fn refused(error: &ProposeError) -> SubmitError {
+    match *error {
+        ProposeError::Overloaded { retry_after_ms } => SubmitError::Overloaded { retry_after_ms },
+        ProposeError::TooLarge { bytes, bytes_max } => SubmitError::TooLarge { bytes, bytes_max },
+        _ => SubmitError::Stopped,
+    }
+}

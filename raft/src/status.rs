@@ -1,0 +1,137 @@
+//! What a node says of itself and, as the leader, of the others.
+
+use std::collections::BTreeSet;
+
+use bursar_domain::{AuthorityNodeId, Revision};
+use bursar_storage::log::LogCounters;
+use openraft::{Instant as _, ServerState};
+
+use crate::{published::Published, types::Metrics};
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It decides.
+    Leader,
+    /// It votes, and follows the leader.
+    Follower,
+    /// It follows, and does not vote.
+    Learner,
+    /// It asks for votes.
+    Candidate,
+    /// It has stopped.
+    Stopped,
+}
+
+/// A node as it sees itself. Positions are indexes of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Its number.
+    pub id: AuthorityNodeId,
+    /// What it is.
+    pub role: Role,
+    /// The term that it is in.
+    pub term: u64,
+    /// Who leads, where it knows.
+    pub leader: Option<AuthorityNodeId>,
+    /// Where people reach the leader's API.
+    pub leader_api_address: Option<String>,
+    /// The revision of its state.
+    pub revision: Revision,
+    /// The last entry of its log.
+    pub last_log: Option<u64>,
+    /// The last entry that it knows to be committed.
+    pub committed: Option<u64>,
+    /// The last entry that it has applied.
+    pub applied: Option<u64>,
+    /// The last entry that it has purged.
+    pub purged: Option<u64>,
+    /// The last entry that its checkpoint covers.
+    pub snapshot: Option<u64>,
+    /// Who votes.
+    pub voters: BTreeSet<AuthorityNodeId>,
+    /// Who only receives the log.
+    pub learners: BTreeSet<AuthorityNodeId>,
+    /// How far the others are; on the leader only.
+    pub peers: Vec<PeerStatus>,
+    /// How long ago a quorum last confirmed the leader, in milliseconds; on the leader only.
+    pub quorum_last_ack_ms: Option<u64>,
+    /// Whether it has caught up since it was started.
+    pub recovered: bool,
+    /// What its log has written.
+    pub log: LogCounters,
+}
+
+/// Another node as the leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its number.
+    pub id: AuthorityNodeId,
+    /// The last entry that it is known to have.
+    pub matched: Option<u64>,
+    /// How many entries it lacks.
+    pub lag: Option<u64>,
+    /// How long ago it last answered, in milliseconds; none where it did not in this term.
+    pub last_ack_ms: Option<u64>,
+}
+
+/// What `metrics` and what is published tell together.
+pub(crate) fn node_status(metrics: &Metrics, published: &Published, recovered: bool, log: LogCounters) -> NodeStatus {
+    let membership = metrics.membership_config.membership();
+    let state = published.state();
+    let leader = metrics.current_leader.map(AuthorityNodeId);
+    let leader_api_address = leader.and_then(|leader| {
+        let announced = state.authority_nodes().get(leader).map(|node| node.api_address.as_str().to_owned());
+        announced.or_else(|| membership.get_node(&leader.0).map(|member| member.api_address.clone()))
+    });
+    NodeStatus {
+        id: AuthorityNodeId(metrics.id),
+        role: role(metrics.state),
+        term: metrics.current_term,
+        leader,
+        leader_api_address,
+        revision: state.revision(),
+        last_log: metrics.last_log_index,
+        committed: metrics.local_committed.map(|position| position.index),
+        applied: published.applied_index(),
+        purged: metrics.purged.map(|position| position.index),
+        snapshot: metrics.snapshot.map(|position| position.index),
+        voters: membership.voter_ids().map(AuthorityNodeId).collect(),
+        learners: membership.learner_ids().map(AuthorityNodeId).collect(),
+        peers: peers(metrics),
+        quorum_last_ack_ms: metrics.last_quorum_acked.map(|acked| milliseconds(acked.elapsed())),
+        recovered,
+        log,
+    }
+}
+
+/// How far the others are, as the leader knows.
+pub(crate) fn peers(metrics: &Metrics) -> Vec<PeerStatus> {
+    let Some(replication) = &metrics.replication else { return Vec::new() };
+    let others = replication.iter().filter(|(id, _)| **id != metrics.id);
+    let status = |(id, matched): (&u64, &Option<crate::types::LogId>)| {
+        let matched = matched.map(|position| position.index);
+        let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(id).copied().flatten());
+        PeerStatus {
+            id: AuthorityNodeId(*id),
+            matched,
+            lag: metrics.last_log_index.map(|last| last.saturating_sub(matched.map_or(0, |matched| matched))),
+            last_ack_ms: acked.map(|acked| milliseconds(acked.elapsed())),
+        }
+    };
+    others.map(status).collect()
+}
+
+const fn role(state: ServerState) -> Role {
+    match state {
+        ServerState::Leader => Role::Leader,
+        ServerState::Follower => Role::Follower,
+        ServerState::Learner => Role::Learner,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Shutdown => Role::Stopped,
+    }
+}
+
+fn milliseconds(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,148 @@
+//! What a node does beside answering: it watches its core, counts elections, announces itself, writes checkpoints, and
+//! notices that it was removed.
+
+use std::{sync::Arc, time::Duration};
+
+use bursar_domain::{
+    Actor, AuthorityNodeId, Command, State,
+    authority_node::{self, AuthorityNode, Facts, Intent},
+};
+use bursar_storage::ledger::Ledger;
+use openraft::{ServerState, error::Fatal};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    counters::Meter,
+    duty::submission,
+    leadership::Leadership,
+    node::Node,
+    published::Published,
+    stop::{StopReason, StopSignal},
+    types::Raft,
+};
+
+const A_LONG_TIME: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// How long an announcement is tried at a time.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a node that does not vote asks whether it still belongs.
+const ASK_WHETHER_MEMBER: Duration = Duration::from_secs(5);
+
+/// Tells when the core has died. Storage failures have been told before, by those who saw them.
+pub(crate) async fn watch_core(leadership: Leadership, stop: StopSignal) {
+    let died = |_: &_, metrics: &crate::types::Metrics| metrics.running_state.clone().err();
+    let detail = match leadership.until(Instant::now() + A_LONG_TIME, died).await {
+        Some(Fatal::Stopped) => "it ended".to_owned(),
+        Some(fatal) => fatal.to_string(),
+        None => "it is gone".to_owned(),
+    };
+    stop.stop(StopReason::CoreDied { detail });
+}
+
+/// Counts the elections of this node by what it becomes.
+pub(crate) async fn count_elections(leadership: Leadership, meter: Arc<Meter>) {
+    let mut last = leadership.metrics().state;
+    loop {
+        let changed = |_: &_, metrics: &crate::types::Metrics| (metrics.state != last).then_some(metrics.state);
+        let Some(state) = leadership.until(Instant::now() + A_LONG_TIME, changed).await else { return };
+        match (last, state) {
+            (_, ServerState::Candidate) => meter.elections_started.increment(),
+            (ServerState::Candidate, ServerState::Leader) => meter.elections_won.increment(),
+            // It was a candidate for so short a time that it was not seen.
+            (_, ServerState::Leader) => {
+                meter.elections_started.increment();
+                meter.elections_won.increment();
+            }
+            (ServerState::Candidate, ServerState::Follower | ServerState::Learner) => meter.elections_lost.increment(),
+            _ => {}
+        }
+        last = state;
+    }
+}
+
+/// Has a checkpoint written after so many revisions; openraft itself counts the entries of the log.
+pub(crate) async fn write_checkpoints(raft: Raft, ledger: Ledger, published: Arc<Published>, every: u64) {
+    let mut last = ledger.latest_checkpoint().map_or(0, |latest| latest.manifest().applied.revision.0);
+    let mut revisions = published.revisions();
+    loop {
+        let due = revisions.wait_for(|revision| revision.0 >= last.saturating_add(every)).await;
+        let Ok(revision) = due.map(|revision| revision.0) else { return };
+        if raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+        last = revision;
+    }
+}
+
+/// Tells the ledger how this node runs, where that is not what the ledger says.
+pub(crate) async fn announce(node: Node, facts: Facts) {
+    node.recovered().await;
+    let id = node.id();
+    let mut revisions = node.revisions();
+    loop {
+        let state = node.latest();
+        match state.authority_nodes().get(id).filter(|known| known.intent.is_present()) {
+            Some(known) if says(known, &facts) => return,
+            Some(known) => {
+                if announce_once(&node, &state, known, &facts).await {
+                    return;
+                }
+            }
+            None if revisions.changed().await.is_err() => return,
+            None => {}
+        }
+    }
+}
+
+/// Whether the announcement is over, in whatever way.
+async fn announce_once(node: &Node, state: &State, known: &AuthorityNode, facts: &Facts) -> bool {
+    let command = Command::AuthorityNode(authority_node::Command::Announce { node: known.id, facts: facts.clone() });
+    let announcement = submission(Actor::AuthorityNode(known.id), state.revision(), known.id.into(), command);
+    match node.submit(announcement, Instant::now() + ANNOUNCE_TIMEOUT).await.map(|applied| applied.outcome) {
+        Ok(Ok(_)) => true,
+        Ok(Err(bursar_domain::Rejection::PlanStale { .. })) => false,
+        Ok(Err(rejection)) => {
+            tracing::warn!(%rejection, "the cluster does not take what this node says of itself");
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "this node could not announce itself yet");
+            sleep(ASK_WHETHER_MEMBER).await;
+            false
+        }
+    }
+}
+
+fn says(known: &AuthorityNode, facts: &Facts) -> bool {
+    let Facts { store, peer_address, api_address, version, supported } = facts;
+    known.store == *store
+        && known.peer_address.as_str() == peer_address
+        && known.api_address.as_str() == api_address
+        && known.version.as_str() == version
+        && known.supported == *supported
+}
+
+/// Stops the node when the state says that it was removed.
+pub(crate) async fn notice_removal(id: AuthorityNodeId, published: Arc<Published>, stop: StopSignal) {
+    let mut revisions = published.revisions();
+    loop {
+        let removed = published.state().authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed);
+        if removed {
+            stop.stop(StopReason::Removed);
+            return;
+        }
+        if revisions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Lets a node that does not vote ask the leader something now and then. Were it dropped, nobody would call it any more; but
+/// whom it calls refuses it, and says why.
+pub(crate) async fn ask_whether_member(node: Node) {
+    loop {
+        sleep(ASK_WHETHER_MEMBER).await;
+        if node.status().role == crate::status::Role::Learner {
+            node.confirm_leadership().await;
+        }
+    }
+}

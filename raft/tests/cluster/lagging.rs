@@ -1,0 +1,131 @@
+//! Nodes that were away: they get from the log what is there, and from a snapshot what is not.
+
+use bursar_domain::Revision;
+use bursar_raft::{Consistency, ReadError, Unavailability};
+use tokio::time::Instant;
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_held_back_past_a_purge_receives_the_state_and_only_the_records_that_it_lacks() {
+    let cluster = Cluster::new(|config| {
+        config.checkpoint_every = 50;
+        config.log_kept = 10;
+    });
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    for number in 0..20 {
+        cluster.create_site(&nodes[0].node, &format!("before {number}")).await.unwrap().outcome.unwrap();
+    }
+    // Not the leader, so that the others go on at once.
+    let away = nodes.iter().position(|running| running.node.status().leader != Some(running.node.id())).unwrap();
+    let away = nodes.remove(away);
+    let (id, had) = (away.node.id().0, away.node.read(Consistency::Linearizable, None, soon()).await.unwrap().revision());
+    let last_entry = away.node.status().last_log.unwrap();
+    let disk = away.stop().await;
+
+    for number in 0..200 {
+        cluster.create_site(&nodes[0].node, &format!("meanwhile {number}")).await.unwrap().outcome.unwrap();
+    }
+    for running in &nodes {
+        let purged = running.node.status_when(soon(), |status| status.purged > Some(last_entry)).await;
+        assert!(purged.is_some(), "what the absent one lacks is purged");
+    }
+    let back = cluster.start(id, disk).await;
+    let state = back.node.read(Consistency::Linearizable, None, soon()).await.unwrap();
+    assert_eq!(state.sites().len(), 220);
+
+    let received = back.node.counters();
+    assert_eq!(received.snapshots_installed, 1);
+    let covered = back.node.status().snapshot.unwrap();
+    assert!(covered > last_entry);
+    let snapshot = back.node.journal().latest_checkpoint().unwrap().manifest().applied.revision;
+    assert!(received.snapshot_records_received <= snapshot.0 - had.0, "{received:?}, it had {had}");
+    assert!(received.snapshot_records_received > 0);
+    assert!(received.snapshot_chunks_received > 0);
+    let sent: u64 = nodes.iter().map(|running| running.node.counters().snapshot_records_sent).sum();
+    assert_eq!(sent, received.snapshot_records_received);
+
+    // It serves the whole history.
+    let ours = back.node.journal().records(Revision::ZERO, state.revision(), usize::MAX).unwrap();
+    let theirs = nodes[0].node.journal().records(Revision::ZERO, state.revision(), usize::MAX).unwrap();
+    assert_eq!(ours.len() as u64, state.revision().0);
+    assert_eq!(ours, theirs);
+    for running in nodes.into_iter().chain([back]) {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joins_behind_a_purge_becomes_a_voter() {
+    let cluster = Cluster::new(|config| {
+        config.checkpoint_every = 20;
+        config.log_kept = 0;
+    });
+    let first = cluster.found().await;
+    for number in 0..100 {
+        cluster.create_site(&first.node, &format!("site {number}")).await.unwrap().outcome.unwrap();
+    }
+    let purged = first.node.status_when(soon(), |status| status.purged.is_some()).await;
+    assert!(purged.is_some());
+    let second = cluster.join(&first.node, 2).await;
+    let votes = second.node.status_when(soon(), |status| status.voters.len() == 2 && status.recovered).await;
+    assert!(votes.is_some());
+    let state = second.node.read(Consistency::Linearizable, None, soon()).await.unwrap();
+    assert_eq!(state.sites().len(), 100);
+    assert_eq!(second.node.counters().snapshots_installed, 1);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_reads_nothing_before_it_has_caught_up() {
+    let cluster = Cluster::new(|_| {});
+    let nodes = cluster.three().await;
+    cluster.create_site(&nodes[0].node, "Bern").await.unwrap().outcome.unwrap();
+    let mut disks = Vec::new();
+    for running in nodes {
+        disks.push(running.stop().await);
+    }
+    let [first, second, third] = disks.try_into().ok().unwrap();
+
+    let alone = cluster.start(1, first).await;
+    for consistency in [Consistency::Stale, Consistency::Linearizable] {
+        let a_moment = Instant::now() + std::time::Duration::from_millis(50);
+        let refused = alone.node.read(consistency, None, a_moment).await.unwrap_err();
+        let recovering = matches!(refused, ReadError::Unavailable { reason: Unavailability::Recovering, .. });
+        assert!(recovering, "{refused}");
+    }
+    assert!(!alone.node.status().recovered);
+    let others = [cluster.start(2, second).await, cluster.start(3, third).await];
+    let state = alone.node.read(Consistency::Stale, None, soon()).await.unwrap();
+    assert_eq!(state.sites().len(), 1);
+    for running in others.into_iter().chain([alone]) {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_start_again_with_everything_that_was_acknowledged() {
+    let cluster = Cluster::new(|config| config.checkpoint_every = 30);
+    let nodes = cluster.three().await;
+    for number in 0..100_usize {
+        cluster.create_site(&nodes[number % 3].node, &format!("site {number}")).await.unwrap().outcome.unwrap();
+    }
+    let mut disks = Vec::new();
+    for running in nodes {
+        let disk = running.stop().await;
+        // A power cut: what was not synced is gone.
+        disks.push(Disk { log: disk.log.crash(), ledger: disk.ledger.crash(), store: disk.store });
+    }
+    let mut again = Vec::new();
+    for (id, disk) in (1..).zip(disks) {
+        again.push(cluster.start(id, disk).await);
+    }
+    for running in &again {
+        let state = running.node.read(Consistency::Linearizable, None, soon()).await.unwrap();
+        assert_eq!(state.sites().len(), 100);
+    }
+    for running in again {
+        running.stop().await;
+    }
+}

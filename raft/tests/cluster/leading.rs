@@ -1,0 +1,158 @@
+//! Changes of the leadership: unforeseen, planned, and what callers see of them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bursar_domain::{Actor, AuthorityNodeId, Revision};
+use bursar_raft::{Consistency, Role, TransferError};
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_stops_another_goes_on_and_nothing_is_lost_or_doubled() {
+    let cluster = Arc::new(Cluster::new(|_| {}));
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    let term = leader.node.status().term;
+
+    // A stream of writes at each of the other two, from before the failover until behind it.
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let writers: Vec<_> = nodes
+        .iter()
+        .map(|running| {
+            let (cluster, node, goes_on) = (Arc::clone(&cluster), running.node.clone(), Arc::clone(&goes_on));
+            tokio::spawn(async move {
+                let mut made_here = Vec::new();
+                while goes_on.load(Ordering::Relaxed) {
+                    let name = format!("site {} {}", node.id(), made_here.len());
+                    let applied = cluster.create_site(&node, &name).await.unwrap();
+                    made_here.push((made(&applied.outcome), applied.revision));
+                }
+                made_here
+            })
+        })
+        .collect();
+    let writes_flow = |running: &Running| {
+        let (mut revisions, from) = (running.node.revisions(), running.node.latest().revision());
+        async move { revisions.wait_for(|now| now.0 > from.0 + 20).await.map(|_| ()).unwrap() }
+    };
+    writes_flow(&nodes[0]).await;
+    let leader_disk = leader.stop().await;
+
+    let known = [&nodes[0], &nodes[1]];
+    let next = known[0].node.status_when(soon(), |status| status.term > term && status.leader.is_some()).await.unwrap();
+    assert_ne!(next.leader, None);
+    writes_flow(&nodes[1]).await;
+    goes_on.store(false, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+
+    let last = acknowledged.iter().map(|(_, revision)| *revision).max().unwrap();
+    let state = nodes[0].node.read(Consistency::Linearizable, Some(last), soon()).await.unwrap();
+    let sites: Vec<u64> = state.sites().iter().map(|site| site.id.0).collect();
+    let mut told: Vec<u64> = acknowledged.iter().map(|(site, _)| *site).collect();
+    told.sort_unstable();
+    assert_eq!(sites, told, "each acknowledged write is there once, and nothing else");
+    let asked: u64 = nodes.iter().map(|running| running.node.counters().pre_votes_received).sum();
+    assert!(asked >= 1, "the one that leads now was let by a pre-vote");
+
+    // The former leader follows, and has the whole history.
+    let former = cluster.start(leader_disk_id(&nodes), leader_disk).await;
+    let state = former.node.read(Consistency::Linearizable, Some(last), soon()).await.unwrap();
+    assert_eq!(state.sites().len(), told.len());
+    let journal = former.node.journal().records(Revision::ZERO, last, usize::MAX).unwrap();
+    assert_eq!(journal.len() as u64, last.0);
+    former.stop().await;
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+/// The number that is missing among three.
+fn leader_disk_id(others: &[Running]) -> u64 {
+    6 - others.iter().map(|running| running.node.id().0).sum::<u64>()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leadership_is_handed_over_from_any_node() {
+    let cluster = Cluster::new(|_| {});
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    let (heir, other) = (&nodes[0], &nodes[1]);
+    let before = heir.node.counters();
+
+    let taken = other.node.transfer_leadership(Some(heir.node.id()), soon()).await.unwrap();
+    assert_eq!(taken, heir.node.id());
+    let leads = heir.node.status_when(soon(), |status| status.role == Role::Leader).await;
+    assert!(leads.is_some());
+    let after = heir.node.counters();
+    assert!(after.transfers_received > before.transfers_received, "the hand-over came to the heir over its vote lane");
+    let voted: u64 = [&leader, other].iter().map(|running| running.node.counters().votes_received).sum();
+    assert!(voted >= 1, "the heir was voted for");
+    cluster.create_site(&leader.node, "Bern").await.unwrap().outcome.unwrap();
+
+    let nobody = leader.node.transfer_leadership(Some(AuthorityNodeId(77)), soon()).await;
+    assert_eq!(nobody, Err(TransferError::NotAVoter { node: AuthorityNodeId(77) }));
+    let chosen = heir.node.transfer_leadership(None, soon()).await.unwrap();
+    assert_ne!(chosen, heir.node.id());
+    for running in nodes.into_iter().chain([leader]) {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_node_hands_its_leadership_to_nobody() {
+    let cluster = Cluster::new(|_| {});
+    let first = cluster.found().await;
+    assert_eq!(first.node.transfer_leadership(None, soon()).await, Err(TransferError::NobodyElse));
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linearizable_read_on_any_node_sees_what_was_acknowledged_on_another() {
+    let cluster = Cluster::new(|_| {});
+    let nodes = cluster.three().await;
+    for number in 0..30_usize {
+        let (writer, reader) = (&nodes[number % 3].node, &nodes[(number + 1) % 3].node);
+        cluster.create_site(writer, &format!("site {number}")).await.unwrap().outcome.unwrap();
+        let state = reader.read(Consistency::Linearizable, None, soon()).await.unwrap();
+        assert_eq!(state.sites().len(), number + 1);
+    }
+
+    // Reads that come together share rounds.
+    let rounds = |nodes: &[Running]| -> u64 { nodes.iter().map(|running| running.node.counters().read_rounds).sum() };
+    let before = rounds(&nodes);
+    let mut reads = tokio::task::JoinSet::new();
+    for number in 0..300_usize {
+        let node = nodes[number % 3].node.clone();
+        reads.spawn(async move { node.read(Consistency::Linearizable, None, soon()).await.unwrap().sites().len() });
+    }
+    assert!(reads.join_all().await.into_iter().all(|sites| sites == 30));
+    let took = rounds(&nodes) - before;
+    assert!((1..150).contains(&took), "{took} rounds for 300 reads");
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_sent_again_gets_the_first_outcome_wherever_it_is_sent() {
+    let cluster = Cluster::new(|_| {});
+    let nodes = cluster.three().await;
+    let submission = submission(Actor::Founder, "the-same", create_site("Bern"));
+    let first = nodes[1].node.submit(submission.clone(), soon()).await.unwrap();
+    assert!(!first.repeated);
+    for running in &nodes {
+        let again = running.node.submit(submission.clone(), soon()).await.unwrap();
+        assert!(again.repeated);
+        assert_eq!((again.outcome, again.revision), (first.outcome.clone(), first.revision));
+    }
+    assert_eq!(nodes[2].node.read(Consistency::Linearizable, None, soon()).await.unwrap().sites().len(), 1);
+    for running in nodes {
+        running.stop().await;
+    }
+}

@@ -1,0 +1,10 @@
+//! Nodes over real sockets and TLS, in one process, on engines in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+mod failing;
+mod growing;
+mod leading;
+mod leaving;
+mod lagging;
+mod support;

@@ -1,0 +1,257 @@
+//! A cluster to test with: real loopback sockets and TLS, engines in memory that can be taken over by the next start.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bursar_domain::{
+    Actor, AuthorityNodeId, Command, Hash, Level, Outcome, RequestId, Submission, Timestamp,
+    authority_node::{self, Facts},
+    cluster, join_token, site,
+};
+use bursar_net::{
+    Address, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
+    LeafProfile, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
+    SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, Blocking, serve_peers,
+    shutdown_channel,
+};
+use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, SubmitError};
+use bursar_storage::{engine::MemoryEngine, ledger::Ledger, log::RaftLog};
+use tokio::{task::JoinHandle, time::Instant};
+
+/// Long enough for anything on a busy machine; no test waits for it to pass.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When the patience of a test is over.
+pub fn soon() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// What a node rests on, beyond its process.
+#[derive(Clone)]
+pub struct Disk {
+    pub log: MemoryEngine,
+    pub ledger: MemoryEngine,
+    pub store: [u8; 16],
+}
+
+impl Disk {
+    pub fn new(store: u8) -> Self {
+        Self { log: MemoryEngine::new(), ledger: MemoryEngine::new(), store: [store; 16] }
+    }
+}
+
+/// The certificate authority, and what was used by each node so far.
+pub struct Cluster {
+    pub id: ClusterId,
+    authority: CertificateAuthority,
+    tune: fn(&mut NodeConfig),
+    addresses: Mutex<BTreeMap<u64, Address>>,
+    requests: Mutex<u64>,
+}
+
+/// A node that runs.
+pub struct Running {
+    pub node: Node,
+    pub disk: Disk,
+    pub address: Address,
+    trigger: ShutdownTrigger,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends the node in order, and gives what it leaves.
+    pub async fn stop(self) -> Disk {
+        self.node.shutdown().await;
+        self.trigger.request();
+        self.serving.await.expect("serving does not panic");
+        self.disk
+    }
+}
+
+impl Cluster {
+    pub fn new(tune: fn(&mut NodeConfig)) -> Self {
+        let id = ClusterId::new("test").unwrap();
+        let year = Duration::from_secs(365 * 24 * 3_600);
+        let authority = CertificateAuthority::create(&id, year, &SystemClock, &SystemEntropy::new()).unwrap();
+        Self { id, authority, tune, addresses: Mutex::default(), requests: Mutex::default() }
+    }
+
+    pub fn dialer(&self, id: u64, store: [u8; 16]) -> Dialer {
+        let credentials = self.credentials(id);
+        Dialer {
+            network: Arc::new(TcpNetwork),
+            connector: Arc::new(TlsConnector::new(&credentials, Arc::new(SystemClock)).unwrap()),
+            me: self.local_node(id, store),
+            frame_bytes_max: FRAME_BYTES_MAX,
+        }
+    }
+
+    pub fn local_node(&self, id: u64, store: [u8; 16]) -> LocalNode {
+        LocalNode { cluster: self.id.clone(), member: Member::authority(id), store: StoreId(store) }
+    }
+
+    fn credentials(&self, id: u64) -> Credentials {
+        let key = NodeKey::generate().unwrap();
+        let identity = PeerIdentity { member: Member::authority(id), cluster: self.id.clone() };
+        let profile = LeafProfile { identity, further_names: Vec::new(), lifetime: Duration::from_secs(24 * 3_600) };
+        let request = key.request().unwrap();
+        let certificate = self.authority.issue(&request, &profile, &SystemClock, &SystemEntropy::new()).unwrap();
+        Credentials::new(&certificate.pem, self.authority.certificate_pem(), &key).unwrap()
+    }
+
+    /// Lets the next start of node `id` take another port.
+    pub fn forget_address(&self, id: u64) {
+        self.addresses.lock().unwrap().remove(&id);
+    }
+
+    /// Starts node `id` on `disk`, where it was before if it was anywhere.
+    pub async fn start(&self, id: u64, disk: Disk) -> Running {
+        let known = self.addresses.lock().unwrap().get(&id).cloned();
+        let wanted = known.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
+        let listener = TcpNetwork.bind(&wanted).await.unwrap();
+        let address = Address::from(listener.local_address().unwrap());
+        self.addresses.lock().unwrap().insert(id, address.clone());
+
+        let mut config = NodeConfig::new(AuthorityNodeId(id), facts(&address, disk.store));
+        config.heartbeat = Duration::from_millis(100);
+        config.election_timeout = Duration::from_millis(500)..Duration::from_millis(1_000);
+        (self.tune)(&mut config);
+        let blocking = Arc::new(ThreadBlocking);
+        let log = RaftLog::open(Arc::new(disk.log.clone()), blocking.worker("raft-log"), 1 << 20).unwrap();
+        let (ledger, recovered) = Ledger::open(Arc::new(disk.ledger.clone())).unwrap();
+        let parts = Parts {
+            wall_clock: Arc::new(SystemClock),
+            blocking,
+            log,
+            ledger,
+            recovered,
+            dialer: Arc::new(self.dialer(id, disk.store)),
+        };
+        let node = Node::start(config, parts).await.unwrap();
+
+        let acceptor = Arc::new(TlsAcceptor::for_peers(&self.credentials(id), Arc::new(SystemClock)).unwrap());
+        let limits = ConnectionLimits { handshake_timeout: PATIENCE, ..Default::default() };
+        let port = PeerPort {
+            me: self.local_node(id, disk.store),
+            admission: node.admission(),
+            lanes: node.lanes(),
+            frame_bytes_max: FRAME_BYTES_MAX,
+        };
+        let (trigger, shutdown) = shutdown_channel();
+        let serving = tokio::spawn(serve_peers(listener, acceptor, limits, ConnectionMeter::new(), port, shutdown));
+        Running { node, disk, address, trigger, serving }
+    }
+
+    /// Starts node 1 and founds the cluster with it.
+    pub async fn found(&self) -> Running {
+        let first = self.start(1, Disk::new(1)).await;
+        first.node.found().await.unwrap();
+        let node = facts(&first.address, first.disk.store);
+        let command = cluster::Command::Found {
+            cluster: bursar_domain::ClusterId([9; 16]),
+            license_key: vec![1; 32],
+            ca_certificate: self.authority.certificate_pem().to_owned(),
+            sealed_ca_key: vec![2; 64],
+            setup_secret: Hash::of(b"setup"),
+            node,
+        };
+        self.submit(&first.node, Actor::Founder, Command::Cluster(command)).await.unwrap().outcome.unwrap();
+        first
+    }
+
+    /// Admits a machine and starts it; it becomes a voter by the duty.
+    pub async fn join(&self, through: &Node, store: u8) -> Running {
+        let disk = Disk::new(store);
+        let secret = Hash::of(&[store]);
+        let expires_at = Timestamp(SystemClock.now_unix_ms()).plus_ms(3_600_000);
+        let issue = Command::JoinToken(join_token::Command::Issue { secret, expires_at });
+        self.submit(through, Actor::Founder, issue).await.unwrap().outcome.unwrap();
+        // The number is not known before the admission, the address not before the start: bind first, then tell.
+        let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = Address::from(listener.local_address().unwrap());
+        drop(listener);
+        let admit = Command::AuthorityNode(authority_node::Command::Admit { secret, facts: facts(&address, disk.store) });
+        let admitted = self.submit(through, Actor::Joiner, admit).await.unwrap().outcome.unwrap();
+        let id = admitted.object.number();
+        self.addresses.lock().unwrap().insert(id, address);
+        self.start(id, disk).await
+    }
+
+    /// A cluster of three voters, in the order of their numbers.
+    pub async fn three(&self) -> [Running; 3] {
+        let first = self.found().await;
+        let second = self.join(&first.node, 2).await;
+        let third = self.join(&first.node, 3).await;
+        let nodes = [first, second, third];
+        for running in &nodes {
+            let voting = running.node.status_when(soon(), |status| status.voters.len() == 3 && status.recovered);
+            voting.await.expect("three nodes vote soon");
+        }
+        // The last change of the membership is in the ledger, too.
+        let settled = |state: &bursar_domain::State| {
+            let voting = |node: &Arc<authority_node::AuthorityNode>| node.intent == authority_node::Intent::Voting;
+            state.authority_nodes().iter().filter(|node| voting(node)).count() == 3
+        };
+        for running in &nodes {
+            let mut revisions = running.node.revisions();
+            let seen = tokio::time::timeout(PATIENCE, revisions.wait_for(|_| settled(&running.node.latest())));
+            seen.await.expect("three nodes are settled soon").unwrap();
+        }
+        nodes
+    }
+
+    pub async fn submit(&self, node: &Node, actor: Actor, command: Command) -> Result<Applied, SubmitError> {
+        node.submit(self.submission(actor, command), soon()).await
+    }
+
+    /// A submission with a request id of its own.
+    pub fn submission(&self, actor: Actor, command: Command) -> Submission {
+        let mut requests = self.requests.lock().unwrap();
+        *requests += 1;
+        submission(actor, &format!("request-{requests}"), command)
+    }
+
+    /// Makes a site, and says what came of it.
+    pub async fn create_site(&self, node: &Node, name: &str) -> Result<Applied, SubmitError> {
+        self.submit(node, Actor::Founder, create_site(name)).await
+    }
+}
+
+pub fn submission(actor: Actor, request: &str, command: Command) -> Submission {
+    let fingerprint = Hash::of(format!("{command:?}").as_bytes());
+    let request = RequestId::parse(request).unwrap();
+    Submission { actor, request, fingerprint, expected: None, planned_on: None, command }
+}
+
+pub fn create_site(name: &str) -> Command {
+    Command::Site(site::Command::Create { name: name.to_owned(), expected_latency_ms: 5 })
+}
+
+pub fn facts(address: &Address, store: [u8; 16]) -> Facts {
+    Facts {
+        store: bursar_domain::StoreId(store),
+        peer_address: address.to_string(),
+        api_address: format!("127.0.0.1:{}", address.port().wrapping_add(1).max(1)),
+        version: "0.1.0".to_owned(),
+        supported: Level::SUPPORTED,
+    }
+}
+
+/// Takes the one that leads out of `nodes`.
+pub async fn take_leader(nodes: &mut Vec<Running>) -> Running {
+    let mut leading = None;
+    for (place, running) in nodes.iter().enumerate() {
+        if running.node.status().role == Role::Leader {
+            leading = Some(place);
+        }
+    }
+    nodes.remove(leading.expect("one of them leads"))
+}
+
+/// The number of what an outcome made.
+pub fn made(outcome: &Outcome) -> u64 {
+    outcome.as_ref().expect("it was made").object.number()
+}

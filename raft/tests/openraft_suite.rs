@@ -1,0 +1,36 @@
+//! openraft's own storage suite over our log store and state machine, on every engine.
+
+use std::sync::Arc;
+
+use bursar_net::{Blocking, ThreadBlocking};
+use bursar_raft::{LogStore, StateMachine, StopSignal, TypeConfig};
+use bursar_storage::{
+    engine::{Engine, MemoryEngine},
+    ledger::Ledger,
+    log::RaftLog,
+};
+use openraft::{
+    StorageError,
+    testing::log::{StoreBuilder, Suite},
+};
+
+fn stores(log: Arc<dyn Engine>, ledger: Arc<dyn Engine>) -> (LogStore, StateMachine) {
+    let (blocking, stop) = (Arc::new(ThreadBlocking), StopSignal::default());
+    let log = RaftLog::open(log, blocking.worker("raft-log"), 1 << 20).expect("the log is empty");
+    let (ledger, recovered) = Ledger::open(ledger).expect("the ledger is empty");
+    (LogStore::new(log, stop.clone()), StateMachine::new(ledger, recovered, blocking, stop))
+}
+
+struct InMemory;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine> for InMemory {
+    async fn build(&self) -> Result<((), LogStore, StateMachine), StorageError<TypeConfig>> {
+        let (log, state_machine) = stores(Arc::new(MemoryEngine::new()), Arc::new(MemoryEngine::new()));
+        Ok(((), log, state_machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_holds_in_memory() {
+    Suite::test_all(InMemory).await.expect("the suite holds");
+}

@@ -1,0 +1,140 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use bursar_net::Address;
+use clap::{Args, Parser, Subcommand};
+
+use crate::logging::LogFormat;
+
+/// The replicated authority of a private backup-storage fleet.
+#[derive(Parser, Debug)]
+#[command(name = "bursar", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that the program does.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Found, join and run authority nodes
+    #[command(subcommand)]
+    Authority(Authority),
+    /// Run a whole cluster on this machine, to try it out
+    Demo(Demo),
+    /// Examine a node, running or stopped
+    Doctor(Doctor),
+    /// Whatever operators do over the API
+    #[command(flatten)]
+    Operator(bursar_cli::Command),
+}
+
+/// What can be done with authority nodes.
+#[derive(Subcommand, Debug)]
+pub enum Authority {
+    /// Make the first node of a new cluster
+    Init(Init),
+    /// Make this machine a further node of a cluster
+    Join(Join),
+    /// Run the node of a data directory
+    Run(Run),
+}
+
+/// Where a node listens, and under which addresses others reach it.
+#[derive(Args, Clone, Debug)]
+pub struct Addresses {
+    /// The address under which the other authority nodes reach this one, host:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer_address: Address,
+    /// The address under which people reach its API, host:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub api_address: Address,
+    /// Where to listen for the other nodes [default: all interfaces, the port of --peer-address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_peer: Option<Address>,
+    /// Where to listen for people [default: all interfaces, the port of --api-address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_api: Option<Address>,
+}
+
+/// `bursar authority init`
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The node's data directory: empty, or not there yet
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub addresses: Addresses,
+    /// The file with the master license key; without it one is made
+    #[arg(long, value_name = "FILE")]
+    pub license_key_file: Option<PathBuf>,
+}
+
+/// `bursar authority join`
+#[derive(Args, Debug)]
+pub struct Join {
+    /// The node's data directory: empty, or not there yet
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    /// The file with the join token that `bursar cluster invite` printed
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    #[command(flatten)]
+    pub addresses: Addresses,
+    /// How long to keep trying, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub patience: u64,
+}
+
+/// `bursar authority run`
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The node's data directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value = "text", env = "BURSAR_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Leave the session of whoever started it
+    #[arg(long, hide = true)]
+    pub own_session: bool,
+}
+
+/// `bursar demo`
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Where the demo keeps its data; a second start continues from it
+    #[arg(long, value_name = "DIRECTORY", default_value = "demo-data")]
+    pub dir: PathBuf,
+    /// Print one line of JSON when all is ready, and leave the processes running
+    #[arg(long)]
+    pub json: bool,
+    /// With --json: stay, and end the processes when this one is ended
+    #[arg(long, requires = "json")]
+    pub supervise: bool,
+    /// Which ports to use: the customary ones, or free ones
+    #[arg(long, value_enum, default_value = "customary")]
+    pub ports: Ports,
+}
+
+/// Which ports the demo uses when it starts for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ports {
+    /// 4283 and 4285 for the first node, 5283 and 5285, 6283 and 6285 for the others
+    Customary,
+    /// Whichever are free
+    Auto,
+}
+
+/// `bursar doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// The node's data directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,116 @@
+//! The commands that make authority nodes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_wire::invitation::{Invitation, InvitationError};
+
+use super::{
+    config::{Advertised, Config, Listen, RaftTiming},
+    found::{FoundError, Founding, found},
+    join::{JoinError, Joining, join},
+};
+use crate::{
+    arguments::{Addresses, Init, Join},
+    license::{LicenseKeyError, MasterLicenseKey},
+};
+
+const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
+
+/// Why a node could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A file that was named cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The master license key.
+    #[error("{}: {source}", file.display())]
+    LicenseKey {
+        /// Where it was read.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: LicenseKeyError,
+    },
+    /// The join token.
+    #[error("{}: {source}", file.display())]
+    Invitation {
+        /// Where it was read.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: InvitationError,
+    },
+    /// Founding.
+    #[error(transparent)]
+    Found(#[from] FoundError),
+    /// Joining.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
+
+/// `bursar authority init`
+pub fn init_command(init: Init) -> Result<(), CommandError> {
+    let license_key = init.license_key_file.map(read_license_key).transpose()?;
+    let founded = found(Founding {
+        directory: &init.dir,
+        config: config(&init.addresses),
+        license_key,
+        clock: &SystemClock,
+        entropy: &SystemEntropy::new(),
+    })?;
+    println!("Cluster {} is made; its first node is in {}.", founded.cluster, init.dir.display());
+    println!("  setup secret        {}", founded.setup_secret_file.display());
+    if let Some(file) = founded.license_key_file {
+        println!("  master license key  {}  (keep a copy in a safe place)", file.display());
+    }
+    println!("Next: start it, then make the first administrator with the setup secret:");
+    println!("  bursar authority run --dir {}", init.dir.display());
+    println!("  bursar login --url https://{} --setup-secret-file {}", init.addresses.api_address, founded.setup_secret_file.display());
+    Ok(())
+}
+
+/// `bursar authority join`
+pub async fn join_command(arguments: Join) -> Result<(), CommandError> {
+    let invitation = read_invitation(&arguments.token_file)?;
+    let node = join(Joining {
+        directory: &arguments.dir,
+        config: config(&arguments.addresses),
+        invitation,
+        patience: Duration::from_secs(arguments.patience),
+        clock: Arc::new(SystemClock),
+        entropy: &SystemEntropy::new(),
+        network: Arc::new(TcpNetwork),
+    })
+    .await?;
+    println!("This machine is {node} now.");
+    println!("Next: start it; it votes as soon as it has what the others have:");
+    println!("  bursar authority run --dir {}", arguments.dir.display());
+    Ok(())
+}
+
+fn read_license_key(file: PathBuf) -> Result<MasterLicenseKey, CommandError> {
+    let bytes = DiskFiles.read_private(&file, SMALL_FILE_BYTES_MAX)?;
+    MasterLicenseKey::parse(&String::from_utf8_lossy(&bytes)).map_err(|source| CommandError::LicenseKey { file, source })
+}
+
+fn read_invitation(file: &Path) -> Result<Invitation, CommandError> {
+    let bytes = DiskFiles.read_private(file, SMALL_FILE_BYTES_MAX)?;
+    let invitation = String::from_utf8_lossy(&bytes).parse();
+    invitation.map_err(|source| CommandError::Invitation { file: file.to_owned(), source })
+}
+
+fn config(addresses: &Addresses) -> Config {
+    let everywhere = |advertised: &Address| Address::new("0.0.0.0", advertised.port()).expect("an address of numbers");
+    Config {
+        listen: Listen {
+            peer: addresses.listen_peer.clone().unwrap_or_else(|| everywhere(&addresses.peer_address)),
+            api: addresses.listen_api.clone().unwrap_or_else(|| everywhere(&addresses.api_address)),
+        },
+        advertised: Advertised { peer: addresses.peer_address.clone(), api: addresses.api_address.clone() },
+        plain_http_on_loopback: false,
+        raft: RaftTiming::default(),
+    }
+}

@@ -1,0 +1,159 @@
+//! Joining a cluster: `bursar authority join`.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bursar_domain::{AuthorityNodeId, StoreId};
+use bursar_net::{
+    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, NodeKey, SealError, TlsPinnedConnector,
+    WallClock,
+};
+use bursar_wire::invitation::Invitation;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    FRAME_BYTES_MAX,
+    admission::{JoinAnswer, JoinQuestion, Welcome},
+    config::Config,
+    directory::{DataDirectory, DirectoryError, Identity, NewNode},
+    found::facts,
+};
+
+/// How long one node may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to rest after all nodes were asked in vain.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// What a node joins with.
+pub struct Joining<'j> {
+    /// Where the new node keeps its data.
+    pub directory: &'j Path,
+    /// Its settings.
+    pub config: Config,
+    /// The invitation.
+    pub invitation: Invitation,
+    /// How long to keep trying.
+    pub patience: Duration,
+    /// The time of day.
+    pub clock: Arc<dyn WallClock>,
+    /// Randomness.
+    pub entropy: &'j dyn Entropy,
+    /// Connections.
+    pub network: Arc<dyn Network>,
+}
+
+/// Why a node could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The certificates.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The cluster key that came back.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The authority refused.
+    #[error("{reason} ({code}). {remedy}")]
+    Refused {
+        /// The stable code.
+        code: String,
+        /// Why.
+        reason: String,
+        /// What to do next.
+        remedy: String,
+    },
+    /// Nobody answered in time.
+    #[error("no authority node let this machine in within {} s: {}", waited.as_secs(), attempts.join("; "))]
+    Unreachable {
+        /// How long it was tried.
+        waited: Duration,
+        /// Each address with what went wrong the last time.
+        attempts: Vec<String>,
+    },
+}
+
+/// Makes a machine a member of the authority: asks the nodes that the invitation names, one after the other, until one lets
+/// it in. Interrupted, it can be run again with the same invitation.
+pub async fn join(joining: Joining<'_>) -> Result<AuthorityNodeId, JoinError> {
+    let directory = DataDirectory::create(joining.directory)?;
+    let (store, key) = directory.prepare_joining(joining.entropy)?;
+    let deadline = Instant::now() + joining.patience;
+    loop {
+        let mut attempts = Vec::new();
+        for address in &joining.invitation.addresses {
+            match ask(&joining, address, store, &key).await? {
+                Ok(JoinAnswer::Welcome(welcome)) => {
+                    return settle(&directory, joining.config.clone(), store, &key, *welcome);
+                }
+                Ok(JoinAnswer::Refused { code, reason, remedy, passing: false }) => {
+                    return Err(JoinError::Refused { code, reason, remedy });
+                }
+                Ok(JoinAnswer::Refused { reason, .. }) => attempts.push(format!("{address}: {reason}")),
+                Err(attempt) => attempts.push(attempt.to_string()),
+            }
+        }
+        if Instant::now() + RETRY_DELAY >= deadline {
+            return Err(JoinError::Unreachable { waited: joining.patience, attempts });
+        }
+        sleep(RETRY_DELAY).await;
+    }
+}
+
+/// Why one node did not answer.
+#[derive(Debug, thiserror::Error)]
+enum Attempt {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{0}: {1}")]
+    Lost(Address, FrameError),
+    #[error("{0} did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Slow(Address),
+}
+
+async fn ask(
+    joining: &Joining<'_>,
+    address: &Address,
+    store: StoreId,
+    key: &NodeKey,
+) -> Result<Result<JoinAnswer, Attempt>, CertificateError> {
+    let question = JoinQuestion {
+        secret: joining.invitation.secret.clone(),
+        facts: facts(store, &joining.config),
+        api_host: joining.config.advertised.api.host().to_owned(),
+        certificate_request: key.request()?,
+    };
+    let dialer = JoinDialer {
+        network: Arc::clone(&joining.network),
+        connector: Arc::new(TlsPinnedConnector::new(Arc::clone(&joining.clock))),
+        store: bursar_net::StoreId(store.0),
+        frame_bytes_max: FRAME_BYTES_MAX,
+    };
+    let exchange = async {
+        let mut link = dialer.dial_pinned(address, joining.invitation.certificate_authority, ANSWER_TIMEOUT).await?;
+        let lost = |error| Attempt::Lost(address.clone(), error);
+        link.writer.send(&question).await.map_err(lost)?;
+        link.reader.receive::<JoinAnswer>().await.map_err(lost)
+    };
+    Ok(timeout(ANSWER_TIMEOUT, exchange).await.unwrap_or_else(|_elapsed| Err(Attempt::Slow(address.clone()))))
+}
+
+fn settle(
+    directory: &DataDirectory,
+    config: Config,
+    store: StoreId,
+    key: &NodeKey,
+    welcome: Welcome,
+) -> Result<AuthorityNodeId, JoinError> {
+    let Welcome { cluster, node, certificate, ca_certificate, cluster_key } = welcome;
+    directory.write(&NewNode {
+        identity: Identity::new(cluster, store, node),
+        config,
+        ca_certificate: &ca_certificate,
+        certificate: &certificate,
+        key,
+        cluster_key: &ClusterKey::from_bytes(&cluster_key)?,
+    })?;
+    directory.forget_joining()?;
+    Ok(node)
+}

@@ -1,0 +1,262 @@
+//! Running an authority node: `bursar authority run`.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use bursar_api::Api;
+use bursar_domain::{Rejection, Submission, encoding};
+use bursar_net::{
+    Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener, Network,
+    PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers,
+    shutdown_channel,
+};
+use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason, SubmitError};
+use bursar_storage::{
+    StorageError,
+    engine::{Profile, RocksEngine},
+    ledger::Ledger,
+    log::RaftLog,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    FRAME_BYTES_MAX,
+    admission::{AdmissionDesk, Lanes},
+    config::Config,
+    directory::{DataDirectory, DirectoryError, Identity},
+    found::facts,
+};
+
+/// How much of the Raft log's tail is kept in memory for followers, in bytes.
+const LOG_CACHE_BYTES: u64 = 64 << 20;
+/// How long the node may take to end once it is asked to.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one attempt at committing the founding command may take.
+const FOUNDING_TIMEOUT: Duration = Duration::from_secs(10);
+const FOUNDING_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Why a node does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Its stores.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Its certificates.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Its ports.
+    #[error("cannot listen on {address}: {source}. Stop what uses the port, or choose another one in {config}")]
+    Listen {
+        /// Where.
+        address: Address,
+        /// What the operating system says.
+        source: io::Error,
+        /// Where it is configured.
+        config: String,
+    },
+    /// Raft does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It stopped while it ran.
+    #[error("the node stopped: {0}")]
+    Stopped(StopReason),
+    /// The cluster's founding command was refused.
+    #[error("the cluster could not be founded: {0}")]
+    Founding(Rejection),
+    /// The operating system.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Runs the node of a data directory until it is asked to end, or cannot go on. Every way in which it cannot go on is an
+/// error with a remedy: a node never runs half.
+pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
+    if own_session {
+        rustix::process::setsid().map_err(|error| RunError::System { action: "leave the session", source: error.into() })?;
+    }
+    let mut signals = Signals::new()?;
+    let directory = DataDirectory::open(root)?;
+    let identity = directory.identity()?;
+    let config = directory.config()?;
+    let credentials = directory.credentials()?;
+    let world = World::real();
+
+    // The ports first: a node that cannot serve takes part in nothing.
+    let peer_listener = world.listen(&config.listen.peer, &directory).await?;
+    let api_listener = world.listen(&config.listen.api, &directory).await?;
+
+    info!(node = %identity.node, store = %identity.store, "opening the ledger");
+    let parts = world.open(&directory, &identity, &credentials)?;
+    let node = Node::start(node_config(&identity, &config), parts).await?;
+
+    let (trigger, shutdown) = shutdown_channel();
+    let peers = tokio::spawn(serve_peers(
+        peer_listener,
+        Arc::new(TlsAcceptor::for_peers(&credentials, Arc::clone(&world.clock))?),
+        ConnectionLimits::default(),
+        ConnectionMeter::new(),
+        PeerPort {
+            me: identity.local_node(),
+            admission: node.admission(),
+            lanes: Arc::new(Lanes {
+                raft: node.lanes(),
+                desk: AdmissionDesk {
+                    node: node.clone(),
+                    cluster_key: directory.cluster_key()?,
+                    clock: Arc::clone(&world.clock),
+                    entropy: Arc::clone(&world.entropy),
+                },
+            }),
+            frame_bytes_max: FRAME_BYTES_MAX,
+        },
+        shutdown.clone(),
+    ));
+    let people = tokio::spawn(world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?);
+    info!(node = %identity.node, peer = %config.advertised.peer, api = %config.advertised.api, "the node runs");
+
+    let ended = tokio::select! {
+        signal = signals.received() => {
+            info!(signal, "asked to end");
+            Ok(())
+        }
+        reason = node.stopped() => Err(RunError::Stopped(reason)),
+        Err(refused) = found(&directory, &node) => Err(refused),
+    };
+    trigger.request();
+    if tokio::time::timeout(DRAIN_TIMEOUT, async { tokio::join!(peers, people) }).await.is_err() {
+        warn!("connections were still open at the end");
+    }
+    node.shutdown().await;
+    if let Err(reason) = &ended {
+        error!(%reason, "the node ends");
+    }
+    ended
+}
+
+/// The parts of the real world that a node is made of.
+struct World {
+    clock: Arc<dyn WallClock>,
+    entropy: Arc<dyn Entropy>,
+    network: Arc<dyn Network>,
+    blocking: Arc<dyn Blocking>,
+}
+
+impl World {
+    fn real() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::new()),
+            network: Arc::new(TcpNetwork),
+            blocking: Arc::new(ThreadBlocking),
+        }
+    }
+
+    async fn listen(&self, address: &Address, directory: &DataDirectory) -> Result<Box<dyn Listener>, RunError> {
+        let refused =
+            |source| RunError::Listen { address: address.clone(), source, config: directory.config_path().display().to_string() };
+        self.network.bind(address).await.map_err(refused)
+    }
+
+    /// Opens the stores, which takes as long as what they hold since the last checkpoint is long.
+    fn open(&self, directory: &DataDirectory, identity: &Identity, credentials: &Credentials) -> Result<Parts, RunError> {
+        let log = RocksEngine::open(&directory.log(), Profile::Log)?;
+        let ledger = RocksEngine::open(&directory.ledger(), Profile::Ledger)?;
+        let log = RaftLog::open(Arc::new(log), self.blocking.worker("raft-log"), LOG_CACHE_BYTES)?;
+        let (ledger, recovered) = Ledger::open(Arc::new(ledger))?;
+        Ok(Parts {
+            wall_clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            blocking: Arc::clone(&self.blocking),
+            log,
+            ledger,
+            recovered,
+            dialer: Arc::new(Dialer {
+                network: Arc::clone(&self.network),
+                connector: Arc::new(TlsConnector::new(credentials, Arc::clone(&self.clock))?),
+                me: identity.local_node(),
+                frame_bytes_max: FRAME_BYTES_MAX,
+            }),
+        })
+    }
+
+    fn serve_people(
+        &self,
+        listener: Box<dyn Listener>,
+        config: &Config,
+        credentials: &Credentials,
+        node: Node,
+        shutdown: Shutdown,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
+        let tls: Option<Arc<dyn Acceptor>> = if config.plain_http_on_loopback {
+            None
+        } else {
+            Some(Arc::new(TlsAcceptor::for_https(credentials, Arc::clone(&self.clock))?))
+        };
+        let api = Api { node, clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) };
+        let limits = ConnectionLimits { max_connections: 4_096, max_per_address: 2_048, ..ConnectionLimits::default() };
+        Ok(bursar_api::serve(listener, tls, limits, bursar_api::router(api), shutdown))
+    }
+}
+
+fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
+    let timing = config.raft;
+    NodeConfig {
+        heartbeat: Duration::from_millis(timing.heartbeat_ms),
+        election_timeout: Duration::from_millis(timing.election_ms_min)..Duration::from_millis(timing.election_ms_max),
+        ..NodeConfig::new(identity.node, identity.cluster, identity.store, facts(identity.store, config))
+    }
+}
+
+/// Commits the command that founds the cluster, on the first node's first start; otherwise has nothing to do, for ever.
+async fn found(directory: &DataDirectory, node: &Node) -> Result<std::convert::Infallible, RunError> {
+    if let Some(submission) = directory.founding()? {
+        let submission: Submission = encoding::decode(&submission).map_err(|_| {
+            RunError::Founding(Rejection::NotFounded)
+        })?;
+        node.found().await?;
+        loop {
+            match node.submit(submission.clone(), Instant::now() + FOUNDING_TIMEOUT).await {
+                Ok(decided) => match decided.outcome {
+                    Ok(_) | Err(Rejection::AlreadyFounded) => break,
+                    Err(rejection) => return Err(RunError::Founding(rejection)),
+                },
+                Err(SubmitError::Unavailable { .. } | SubmitError::Overloaded { .. }) => sleep(FOUNDING_RETRY_DELAY).await,
+                Err(fatal) => return Err(RunError::Stopped(StopReason::from(fatal))),
+            }
+        }
+        directory.forget_founding()?;
+        info!("the cluster is founded");
+    }
+    std::future::pending().await
+}
+
+/// What asks the process to end.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(|source| RunError::System { action: "listen for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

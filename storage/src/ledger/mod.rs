@@ -1,0 +1,278 @@
+//! The ledger: the journal, the applied position, and checkpoints of the state, over any engine.
+//!
+//! ```text
+//! apply ──> commit: records + applied position, ONE batch     readable at once, durable with the next sync
+//!                        │
+//!        every so often  └─> write_checkpoint: sync · chunks · sync · flip one pointer · sync
+//!
+//! open   =  the checkpoint in use + the fold of the records behind it, up to the applied position
+//! install:  chunks into a new generation, records beyond the head · sync · flip · sync
+//! ```
+//!
+//! What the applied position does not count and what the pointer does not name is not there: an install that did not finish
+//! leaves nothing but leftovers, and [`Ledger::open`] removes them.
+//!
+//! Everything blocks. One thread commits; any number of readers run beside it, and beside checkpoints and installs.
+
+mod applied;
+mod checkpoint;
+mod chunk;
+mod generations;
+mod install;
+mod journal;
+mod layout;
+mod manifest;
+mod recover;
+mod tail;
+mod verify;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bursar_domain::{Hash, Revision, Sealed, State};
+
+pub use applied::{Applied, StoredMembership};
+pub use checkpoint::Checkpoint;
+pub use install::{InstallError, Installer};
+pub use journal::StoredRecord;
+pub use manifest::{BaseManifest, Manifest};
+pub use recover::Recovered;
+pub use verify::{Progress, Verified};
+
+use crate::StorageError;
+use crate::engine::{Batch, Engine};
+use generations::Generations;
+use tail::Tail;
+
+/// How many bytes of the newest records stay in memory for readers.
+const TAIL_BYTES: usize = 4 << 20;
+
+/// A handle on the ledger of a node. Clones share one ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Arc<dyn Engine>,
+    /// Held by whoever moves the head or the pointer.
+    writer: Mutex<Writer>,
+    head: RwLock<Head>,
+    generations: Generations,
+}
+
+/// What only writers need to agree on.
+#[derive(Debug, Default)]
+struct Writer {
+    /// The number of the newest install; older ones are void.
+    install: u64,
+}
+
+/// What readers see.
+#[derive(Debug)]
+struct Head {
+    applied: Applied,
+    tail: Tail,
+}
+
+impl Ledger {
+    /// Opens the ledger of an engine: the checkpoint in use, then the fold of the journal behind it up to the applied position.
+    /// Removes what an unfinished install or checkpoint left.
+    ///
+    /// # Errors
+    /// Anything that does not fit — a checksum, a hole, the hash chain, a digest — names where; data of a newer program; a
+    /// failing engine.
+    pub fn open(engine: Arc<dyn Engine>) -> Result<(Ledger, Recovered), StorageError> {
+        let (recovered, latest) = recover::recover(&*engine)?;
+        let shared = Shared {
+            engine,
+            writer: Mutex::default(),
+            head: RwLock::new(Head { applied: recovered.applied.clone(), tail: Tail::new(TAIL_BYTES) }),
+            generations: Generations::new(latest),
+        };
+        Ok((Ledger { shared: Arc::new(shared) }, recovered))
+    }
+
+    /// Adds the records of whole decisions, and moves the applied position, in one batch. Readable on return, durable after the
+    /// next [`sync`](Self::sync). Without records only the position moves.
+    ///
+    /// # Errors
+    /// A failing engine.
+    ///
+    /// # Panics
+    /// Where the records do not follow the head or one another, end within a decision, or do not end where `applied` says: then
+    /// what was decided and what rests disagree, and the node must stop.
+    pub fn commit(&self, records: &[Sealed], applied: &Applied) -> Result<(), StorageError> {
+        let _writer = self.shared.writer();
+        assert_follows(&self.shared.head().applied, records, applied);
+        let mut batch = Batch::new();
+        let stored: Vec<StoredRecord> = records
+            .iter()
+            .map(|Sealed { record, bytes, .. }| {
+                let bytes = layout::put_record(&mut batch, record.revision, bytes);
+                StoredRecord { revision: record.revision, bytes }
+            })
+            .collect();
+        layout::put_applied(&mut batch, applied);
+        self.shared.engine.write(&batch)?;
+        let mut head = self.shared.head_mut();
+        head.applied = applied.clone();
+        for record in stored {
+            head.tail.push(record);
+        }
+        Ok(())
+    }
+
+    /// Makes durable whatever was committed before the call.
+    ///
+    /// # Errors
+    /// A failing engine.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.shared.engine.sync()
+    }
+
+    /// The records behind `after` up to `upto` or the head, in order, at most `bytes_max` bytes, but at least one if there is
+    /// any. Decodes nothing; the newest ones come from memory.
+    ///
+    /// # Errors
+    /// A record that is missing or damaged; a failing engine.
+    pub fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
+        self.shared.records(after, upto, bytes_max)
+    }
+
+    /// Where the state machine stands.
+    pub fn applied(&self) -> Applied {
+        self.shared.head().applied.clone()
+    }
+
+    /// The revision of the last record.
+    pub fn head(&self) -> Revision {
+        self.shared.head().applied.revision
+    }
+
+    /// The revision behind which the journal begins.
+    pub fn floor(&self) -> Revision {
+        Revision::ZERO
+    }
+
+    /// The hash of the record of a revision; [`Hash::ZERO`] before the first, none beyond the head.
+    ///
+    /// # Errors
+    /// A record that is missing or damaged; a failing engine.
+    pub fn hash_at(&self, revision: Revision) -> Result<Option<Hash>, StorageError> {
+        self.shared.hash_at(revision)
+    }
+
+    /// Syncs the journal, writes the state as a new generation, flips the pointer to it, syncs, and removes the generations that
+    /// nobody holds but for the one in use. Streams the state, so a version of it is all that is in memory; takes as long as
+    /// writing it takes, beside commits and readers. Where the checkpoint in use is as new already, that one is returned.
+    ///
+    /// # Errors
+    /// A failing engine.
+    ///
+    /// # Panics
+    /// Where `applied` is not where `state` stands, or is beyond the head.
+    pub fn write_checkpoint(&self, state: &State, applied: &Applied) -> Result<Checkpoint, StorageError> {
+        checkpoint::write(&self.shared, state, applied)
+    }
+
+    /// The checkpoint in use, held against removal while the handle lives; none before the first was written.
+    pub fn latest_checkpoint(&self) -> Option<Checkpoint> {
+        checkpoint::latest(&self.shared)
+    }
+
+    /// Begins to install a snapshot of another node. An older install that has not finished is void from now on.
+    ///
+    /// # Errors
+    /// A snapshot that this node has no use for, or that contradicts its history; see [`InstallError`].
+    pub fn installer(&self, manifest: Manifest) -> Result<Installer, InstallError> {
+        Installer::begin(&self.shared, manifest)
+    }
+
+    /// Goes through everything that rests: every record's checksum, contiguity and chain, every chunk, that the fold of the whole
+    /// journal equals the checkpoint and what follows it, and the invariants of the state. Reports after each step of about a
+    /// mebibyte of records.
+    ///
+    /// # Errors
+    /// The first thing that does not fit; a failing engine.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Verified, StorageError> {
+        verify::verify(&self.shared, progress)
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("applied", &self.shared.head().applied).finish_non_exhaustive()
+    }
+}
+
+// A holder of these locks panics only before it changes anything, so what a poisoned lock guards is whole.
+impl Shared {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head(&self) -> RwLockReadGuard<'_, Head> {
+        self.head.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
+        self.head.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Ledger::records`].
+    fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
+        let upto = {
+            let head = self.head();
+            let upto = upto.min(head.applied.revision);
+            if after >= upto {
+                return Ok(Vec::new());
+            }
+            if let Some(records) = head.tail.read(after.next(), upto, bytes_max) {
+                return Ok(records);
+            }
+            upto
+        };
+        journal::read(&*self.engine, after, upto, bytes_max)
+    }
+
+    /// See [`Ledger::hash_at`].
+    fn hash_at(&self, revision: Revision) -> Result<Option<Hash>, StorageError> {
+        {
+            let head = self.head();
+            if revision > head.applied.revision {
+                return Ok(None);
+            }
+            if revision == head.applied.revision {
+                return Ok(Some(head.applied.head));
+            }
+            if let Some(bytes) = head.tail.get(revision) {
+                return Ok(Some(Hash::of(bytes)));
+            }
+        }
+        journal::hash_at(&*self.engine, revision).map(Some)
+    }
+
+    /// Removes the generations that nobody holds but for the one in use.
+    fn sweep(&self) -> Result<(), StorageError> {
+        let mut batch = Batch::new();
+        for generation in self.generations.take_unheld() {
+            layout::delete_generation(&mut batch, generation);
+        }
+        if batch.is_empty() { Ok(()) } else { self.engine.write(&batch) }
+    }
+}
+
+fn assert_follows(own: &Applied, records: &[Sealed], applied: &Applied) {
+    let mut tip = (own.revision, own.head);
+    for Sealed { record, hash, .. } in records {
+        assert_eq!(record.revision, tip.0.next(), "records follow one another without gaps");
+        assert_eq!(record.previous, tip.1, "the hash chain of the journal holds");
+        tip = (record.revision, *hash);
+    }
+    if let Some(Sealed { record, .. }) = records.last() {
+        assert_eq!(record.revision, record.decision.last(), "a commit ends where a decision ends");
+    }
+    assert_eq!(tip, (applied.revision, applied.head), "the applied position counts the records that it is written with");
+    assert!(applied.position >= own.position, "the applied position never goes back");
+}

@@ -1,0 +1,102 @@
+//! What a start finds: the state, rebuilt from the checkpoint in use and the journal behind it.
+
+use std::sync::Arc;
+
+use bursar_domain::{Revision, State};
+
+use super::applied::Applied;
+use super::manifest::Manifest;
+use super::{checkpoint, journal, layout};
+use crate::engine::{Batch, Engine};
+use crate::{Place, StorageError};
+
+/// What a ledger held when it was opened.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The state at the applied position.
+    pub state: State,
+    /// Where the state machine stands.
+    pub applied: Applied,
+}
+
+/// The generation in use, and what it says of itself.
+type Latest = Option<(u64, Arc<Manifest>)>;
+
+/// Reads, checks, and only then removes what was left.
+pub(super) fn recover(engine: &dyn Engine) -> Result<(Recovered, Latest), StorageError> {
+    layout::stamp(engine)?;
+    let applied = read_or_found_applied(engine)?;
+    let (mut state, latest) = match layout::read_pointer(engine)? {
+        None => (State::default(), None),
+        Some(generation) => {
+            let manifest = layout::read_manifest(engine, generation)?;
+            check_reached(engine, generation, &manifest, &applied)?;
+            (checkpoint::read_state(engine, generation, &manifest)?, Some((generation, Arc::new(manifest))))
+        }
+    };
+    journal::replay(engine, state.revision(), applied.revision, |sealed| journal::follow(&mut state, sealed))?;
+    check_head(&state, &applied)?;
+    remove_leftovers(engine, &applied, latest.as_ref().map(|(generation, _)| *generation))?;
+    Ok((Recovered { state, applied }, latest))
+}
+
+/// The applied position. A store that was made but never used gets its first one; a store with contents has one.
+fn read_or_found_applied(engine: &dyn Engine) -> Result<Applied, StorageError> {
+    if let Some(applied) = layout::read_applied(engine)? {
+        return Ok(applied);
+    }
+    let used = layout::journal_bounds(engine)?.is_some() || !layout::generations(engine)?.is_empty();
+    if used || layout::read_pointer(engine)?.is_some() {
+        return Err(StorageError::damaged("the ledger", APPLIED, "it is missing, yet there are records or checkpoints"));
+    }
+    let applied = Applied::default();
+    let mut batch = Batch::new();
+    layout::put_applied(&mut batch, &applied);
+    engine.write(&batch)?;
+    engine.sync()?;
+    Ok(applied)
+}
+
+/// A checkpoint is made of what is applied, and its last record stays in the journal.
+fn check_reached(engine: &dyn Engine, generation: u64, manifest: &Manifest, applied: &Applied) -> Result<(), StorageError> {
+    if manifest.applied.position > applied.position || manifest.applied.revision > applied.revision {
+        let detail =
+            format!("it stands at revision {}, checkpoint {generation} at {}", applied.revision, manifest.applied.revision);
+        return Err(StorageError::damaged("the ledger", APPLIED, detail));
+    }
+    checkpoint::check_against_journal(engine, generation, manifest)
+}
+
+fn check_head(state: &State, applied: &Applied) -> Result<(), StorageError> {
+    if state.head() == applied.head {
+        return Ok(());
+    }
+    let detail = format!("the last record has the hash {}, the applied position says {}", state.head(), applied.head);
+    Err(StorageError::damaged(layout::JOURNAL, Place::Revision(applied.revision.0), detail))
+}
+
+/// Removes the records and generations of an install or a checkpoint that did not finish. A journal that lacks its beginning is
+/// found here too.
+fn remove_leftovers(engine: &dyn Engine, applied: &Applied, in_use: Option<u64>) -> Result<(), StorageError> {
+    let mut batch = Batch::new();
+    let bounds = layout::journal_bounds(engine)?;
+    let first = bounds.map_or(applied.revision.next(), |(first, _)| first);
+    if applied.revision > Revision::ZERO && first > Revision::ZERO.next() {
+        return Err(journal::missing(Revision::ZERO.next()));
+    }
+    if let Some((_, last)) = bounds.filter(|(_, last)| *last > applied.revision) {
+        tracing::info!(after = applied.revision.0, upto = last.0, "removing records that an unfinished install left");
+        layout::delete_records(&mut batch, applied.revision.next()..=last);
+    }
+    for generation in layout::generations(engine)?.into_iter().filter(|generation| Some(*generation) != in_use) {
+        tracing::info!(generation, "removing a checkpoint that is not in use");
+        layout::delete_generation(&mut batch, generation);
+    }
+    if !batch.is_empty() {
+        engine.write(&batch)?;
+        engine.sync()?;
+    }
+    Ok(())
+}
+
+const APPLIED: Place = Place::Key("applied");

@@ -1,0 +1,76 @@
+//! Which crate may name which, and who alone knows what: the picture in docs/architecture.md, held against the manifests.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Each of our crates with those of our crates that it may name.
+const EDGES: [(&str, &[&str]); 8] = [
+    ("bursar-domain", &[]),
+    ("bursar-net", &[]),
+    ("bursar-storage", &["bursar-domain", "bursar-net"]),
+    ("bursar-raft", &["bursar-domain", "bursar-net", "bursar-storage"]),
+    ("bursar-wire", &["bursar-domain", "bursar-net"]),
+    ("bursar-api", &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire"]),
+    ("bursar-cli", &["bursar-domain", "bursar-net", "bursar-wire"]),
+    (
+        "bursar",
+        &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire", "bursar-api", "bursar-cli"],
+    ),
+];
+
+/// Libraries that one crate alone knows.
+const SECRETS: [(&str, &str); 6] = [
+    ("openraft", "bursar-raft"),
+    ("rocksdb", "bursar-storage"),
+    ("axum", "bursar-api"),
+    ("rustls", "bursar-net"),
+    ("imbl", "bursar-domain"),
+    ("comfy-table", "bursar-cli"),
+];
+
+/// Whom each of our packages names, in its library and program; what only its tests name does not count.
+fn named_by_package() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let text = |value: &Value| value.as_str().expect("a name").to_owned();
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
+            let shipped = dependencies.filter(|dependency| dependency["kind"].is_null());
+            (text(&package["name"]), shipped.map(|dependency| text(&dependency["name"])).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn crates_name_only_what_lies_below_them() {
+    let named = named_by_package();
+    let known: BTreeSet<&str> = EDGES.iter().map(|(package, _)| *package).collect();
+    assert_eq!(named.keys().map(String::as_str).collect::<BTreeSet<_>>(), known, "a crate has no place in the picture");
+    for (package, allowed) in EDGES {
+        let ours: BTreeSet<&str> = named[package].iter().map(String::as_str).filter(|name| known.contains(name)).collect();
+        let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+        let forbidden: Vec<_> = ours.difference(&allowed).collect();
+        assert!(forbidden.is_empty(), "{package} names {forbidden:?}");
+    }
+}
+
+#[test]
+fn some_libraries_are_known_to_one_crate_alone() {
+    let named = named_by_package();
+    for (library, owner) in SECRETS {
+        let knowing: Vec<_> = named.iter().filter(|(_, names)| names.contains(library)).map(|(package, _)| package).collect();
+        assert_eq!(knowing, [owner], "{library} is for {owner} alone");
+    }
+}
