@@ -65,6 +65,7 @@ pub struct Init {
     /// The node's data directory: empty, or not there yet
     #[arg(long, value_name = "DIRECTORY")]
     pub dir: PathBuf,
+    /// Where it listens
     #[command(flatten)]
     pub addresses: Addresses,
     /// The file with the master license key; without it one is made
@@ -81,6 +82,7 @@ pub struct Join {
     /// The file with the join token that `bursar cluster invite` printed
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
+    /// Where it listens
     #[command(flatten)]
     pub addresses: Addresses,
     /// How long to keep trying, in seconds

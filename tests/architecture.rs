@@ -16,10 +16,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("bursar-wire", &["bursar-domain", "bursar-net"]),
     ("bursar-api", &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire"]),
     ("bursar-cli", &["bursar-domain", "bursar-net", "bursar-wire"]),
-    (
-        "bursar",
-        &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire", "bursar-api", "bursar-cli"],
-    ),
+    ("bursar", &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire", "bursar-api", "bursar-cli"]),
 ];
 
 /// Libraries that one crate alone knows.

@@ -5,10 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use bursar_domain::{Cursor, State, Timestamp};
 use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
 use bursar_wire::query::{self as wire, ReadQuery};
-use tokio::{
-    sync::Semaphore,
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     authentication::{Caller, TokenRefresh},

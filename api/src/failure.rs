@@ -246,11 +246,9 @@ impl From<ReadError> for Failure {
         match error {
             ReadError::Unavailable { reason, .. } => unavailable(reason, detail)
                 .hint("Try again, ask another node, or read with consistency=stale what this node has."),
-            ReadError::Behind { .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, code::BEHIND, "The node is behind", detail)
-                    .hint("Try again, or read with consistency=linearizable.")
-                    .retry_after_ms(PAUSE_MS)
-            }
+            ReadError::Behind { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, code::BEHIND, "The node is behind", detail)
+                .hint("Try again, or read with consistency=linearizable.")
+                .retry_after_ms(PAUSE_MS),
             ReadError::Stopped => stopped(),
         }
     }

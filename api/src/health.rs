@@ -45,10 +45,7 @@ async fn livez(State(service): State<Service>) -> Response {
 /// Tell whether the node can serve.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", params(ReadinessQuery),
     responses((status = 200, description = "It can.", body = Readiness), (status = 503, description = "It cannot.", body = Readiness)))]
-async fn readyz(
-    State(service): State<Service>,
-    Parameters(query): Parameters<ReadinessQuery>,
-) -> Response {
+async fn readyz(State(service): State<Service>, Parameters(query): Parameters<ReadinessQuery>) -> Response {
     let state = service.authority.latest();
     let status = service.authority.status();
     let check = |code: &str, passed: bool, good: String, bad: &str| ReadinessCheck {
@@ -59,8 +56,18 @@ async fn readyz(
     let leader = status.leader.map(|leader| leader.to_string()).unwrap_or_default();
     let checks = vec![
         check("running", status.role != Role::Stopped, "The node takes part.".into(), "The node has stopped."),
-        check("recovered", status.recovered, format!("All data is read, up to {}.", state.cursor()), "The node is reading its own data."),
-        check("founded", state.cluster().is_some(), "The node belongs to a cluster.".into(), "The node belongs to no cluster yet."),
+        check(
+            "recovered",
+            status.recovered,
+            format!("All data is read, up to {}.", state.cursor()),
+            "The node is reading its own data.",
+        ),
+        check(
+            "founded",
+            state.cluster().is_some(),
+            "The node belongs to a cluster.".into(),
+            "The node belongs to no cluster yet.",
+        ),
         check("leader_known", status.leader.is_some(), format!("The leader is {leader}."), "The node knows no leader."),
     ];
     let ready = checks.iter().all(|check| check.passed);
@@ -103,7 +110,12 @@ impl Service {
         page.single("bursar_revision", "gauge", "The last revision that is applied here.", state.revision());
         page.single("bursar_epoch", "gauge", "Counts the restores.", state.epoch());
         page.single("bursar_raft_term", "gauge", "The term that the node is in.", status.term);
-        page.single("bursar_raft_leader", "gauge", "The number of the leader; 0 where none is known.", status.leader.map_or(0, |node| node.0));
+        page.single(
+            "bursar_raft_leader",
+            "gauge",
+            "The number of the leader; 0 where none is known.",
+            status.leader.map_or(0, |node| node.0),
+        );
         page.single("bursar_raft_is_leader", "gauge", "1 where this node leads.", u8::from(status.role == Role::Leader));
         for (name, help, index) in [
             ("bursar_raft_last_log_index", "The index of the last entry in the log.", status.last_log),

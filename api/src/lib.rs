@@ -29,8 +29,8 @@ mod serve;
 
 pub use api::Api;
 pub use authority::{
-    Applied, Authority, Consistency, Fate, JournalError, NodeStatus, PeerStatus, ReadError, Role, SubmitError,
-    TransferError, Unavailability,
+    Applied, Authority, Consistency, Fate, JournalError, NodeStatus, PeerStatus, ReadError, Role, SubmitError, TransferError,
+    Unavailability,
 };
 pub use config::{Config, ServeLimits};
 pub use health::RemoteAddress;

@@ -58,7 +58,8 @@ impl Metrics {
         page.family("bursar_http_request_seconds", "histogram", "Time from a request's head to its answer's.");
         self.reads.write(page, "read");
         self.writes.write(page, "write");
-        let counter = |page: &mut Page, name, help, counter: &AtomicU64| page.single(name, "counter", help, counter.load(Relaxed));
+        let counter =
+            |page: &mut Page, name, help, counter: &AtomicU64| page.single(name, "counter", help, counter.load(Relaxed));
         counter(page, "bursar_streams_opened_total", "Event streams opened.", &self.streams_opened);
         counter(page, "bursar_stream_records_total", "Records sent on event streams.", &self.stream_records);
         counter(

@@ -11,7 +11,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-use crate::{api::Service, authentication::Caller, etag, failure::Failure, parameters::{Parameters, abridged}};
+use crate::{
+    api::Service,
+    authentication::Caller,
+    etag,
+    failure::Failure,
+    parameters::{Parameters, abridged},
+};
 
 /// Who asks, under which request id, on which reading, until when.
 #[derive(Clone, Debug)]

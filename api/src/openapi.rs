@@ -31,7 +31,7 @@ const BEARER: &str = "bearer";
             `dry_run=true`; whatever is refused says why and what to do next.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem, DryRun)),
+    components(schemas(Problem, DryRun))
 )]
 struct Base;
 

@@ -8,7 +8,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::{Actor, Duty},
     cluster::founded,
     decision::{Outcome, Reply},
     draft::Draft,
@@ -251,9 +250,6 @@ fn admit(draft: &mut Draft<'_>, secret: crate::Hash, facts: &Facts) -> Outcome {
     }
     let token = token.id;
     let facts = checked(state, facts)?;
-    if facts.supported < state.level() {
-        return Err(Rejection::LevelTooLow { needed: state.level(), supported: facts.supported });
-    }
     let node = next_id(state);
     draft.emit(join_token::Event::Used { token, by: node }.into());
     let operation = operation::start(draft, operation::Task::AddAuthorityNode { node });
@@ -262,14 +258,12 @@ fn admit(draft: &mut Draft<'_>, secret: crate::Hash, facts: &Facts) -> Outcome {
 }
 
 fn announce(draft: &mut Draft<'_>, node: AuthorityNodeId, facts: &Facts) -> Outcome {
-    if draft.actor() != Actor::AuthorityNode(node) {
-        return Err(Rejection::NotPermitted { actor: draft.actor() });
-    }
-    let current = present(draft.state(), node)?;
+    let state = draft.state();
+    let current = present(state, node)?;
     if current.store != facts.store {
         return Err(Rejection::StoreKnown { store: current.store, node });
     }
-    let facts = well_formed(facts)?;
+    let facts = acceptable(state, facts)?;
     if current.facts() == facts {
         return Ok(Reply::unchanged(node));
     }
@@ -297,9 +291,6 @@ fn remove(draft: &mut Draft<'_>, node: AuthorityNodeId) -> Outcome {
 }
 
 fn settle(draft: &mut Draft<'_>, node: AuthorityNodeId) -> Outcome {
-    if draft.actor() != Actor::Duty(Duty::Membership) {
-        return Err(Rejection::NotPermitted { actor: draft.actor() });
-    }
     let (event, operation) = match present(draft.state(), node)?.intent {
         Intent::Joining { operation } => (Event::Joined { node }, operation),
         Intent::Leaving { operation } => (Event::Removed { node }, operation),
@@ -325,15 +316,19 @@ pub(crate) const fn next_id(state: &State) -> AuthorityNodeId {
     AuthorityNodeId(state.next().authority_node)
 }
 
-/// Checks what a new machine says of itself: its shape, and that its data directory is new here.
+/// Checks what a new machine says of itself: that it is acceptable, and that its data directory is new here.
 pub(crate) fn checked(state: &State, facts: &Facts) -> Result<CheckedFacts, Rejection> {
     if let Some(node) = state.authority_nodes().find(&facts.store) {
         return Err(Rejection::StoreKnown { store: facts.store, node: node.id });
     }
-    well_formed(facts)
+    acceptable(state, facts)
 }
 
-fn well_formed(facts: &Facts) -> Result<CheckedFacts, Rejection> {
+/// Checks the shape of what a machine says of itself, and that it can carry out what the cluster has agreed on.
+fn acceptable(state: &State, facts: &Facts) -> Result<CheckedFacts, Rejection> {
+    if facts.supported < state.level() {
+        return Err(Rejection::LevelTooLow { needed: state.level(), supported: facts.supported });
+    }
     if facts.store == StoreId([0; 16]) {
         return Err(Rejection::InvalidField { field: "store".into(), fault: FieldFault::Empty });
     }

@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::Actor,
     authority_node::{self, Facts},
     decision::{Outcome, Reply},
     draft::Draft,
@@ -46,6 +45,7 @@ impl Encoded for Cluster {
 /// What can be asked of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[allow(clippy::large_enum_variant, reason = "a command lives in one place at a time, and is never kept in numbers")]
 pub enum Command {
     /// Found it, with its first node.
     Found {
@@ -103,9 +103,6 @@ pub enum Event {
 pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     match command {
         Command::Found { cluster, license_key, ca_certificate, sealed_ca_key, setup_secret, node } => {
-            if draft.actor() != Actor::Founder {
-                return Err(Rejection::NotPermitted { actor: draft.actor() });
-            }
             if draft.state().cluster().is_some() {
                 return Err(Rejection::AlreadyFounded);
             }

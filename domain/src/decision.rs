@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::Actor,
+    actor::{Actor, Duty},
     authority_node, cluster,
     command::Command,
     cursor::{Cursor, Revision},
@@ -110,8 +110,8 @@ impl fmt::Display for Reply {
 
 /// Decides a proposal. Pure: the same state and proposal give the same decision on every replica.
 ///
-/// The order of the checks: does the credential still stand; is it a repetition; is the caller's reading up to date; then the
-/// rules of the noun.
+/// The order of the checks: does the credential still stand; may the actor ask for this at all; is it a repetition; is the
+/// caller's reading up to date; then the rules of the noun.
 pub fn decide(state: &State, proposal: &Proposal) -> Decision {
     let Proposal { time, submission } = proposal;
     let now = state.time().max(*time);
@@ -123,7 +123,8 @@ pub fn decide(state: &State, proposal: &Proposal) -> Decision {
         repeated: false,
     };
 
-    if let Err(rejection) = credential_stands(state, submission.actor, now) {
+    let stands = credential_stands(state, submission.actor, now);
+    if let Err(rejection) = stands.and_then(|()| permitted(submission.actor, &submission.command)) {
         return refused(rejection);
     }
     match requests::recall(state, submission, now) {
@@ -175,7 +176,28 @@ fn credential_stands(state: &State, actor: Actor, now: Timestamp) -> Result<(), 
     }
 }
 
-/// If-Match for callers, the planned revision for duties.
+/// Whether this sort of actor may ask for this at all. Administrators run the fleet; founding, joining and what a machine or
+/// a duty says of its own work are for whoever does it.
+fn permitted(actor: Actor, command: &Command) -> Result<(), Rejection> {
+    let permitted = match command {
+        Command::Cluster(cluster::Command::Found { .. }) => actor == Actor::Founder,
+        Command::AuthorityNode(authority_node::Command::Admit { .. }) => actor == Actor::Joiner,
+        Command::AuthorityNode(authority_node::Command::Announce { node, .. }) => actor == Actor::AuthorityNode(*node),
+        Command::AuthorityNode(authority_node::Command::Settle { .. }) => actor == Actor::Duty(Duty::Membership),
+        Command::Operation(operation::Command::Report { .. }) => matches!(actor, Actor::Duty(_)),
+        Command::Token(token::Command::Issue { .. }) => matches!(actor, Actor::Founder | Actor::Token(_)),
+        Command::Cluster(cluster::Command::RaiseLevel { .. })
+        | Command::AuthorityNode(authority_node::Command::Edit { .. } | authority_node::Command::Remove { .. })
+        | Command::JoinToken(_)
+        | Command::Site(_)
+        | Command::Destination(_)
+        | Command::Operation(operation::Command::Cancel { .. })
+        | Command::Token(token::Command::Revoke { .. }) => matches!(actor, Actor::Token(_)),
+    };
+    if permitted { Ok(()) } else { Err(Rejection::NotPermitted { actor }) }
+}
+
+/// If-Match for callers, the planned revision for duties. A duty that does not say what it planned on has planned on nothing.
 fn reading_is_current(state: &State, submission: &Submission) -> Result<(), Rejection> {
     if let Some(expected) = submission.expected {
         let revision = state.changed_at(expected.object).ok_or(Rejection::NotFound { object: expected.object })?;
@@ -184,7 +206,11 @@ fn reading_is_current(state: &State, submission: &Submission) -> Result<(), Reje
             return Err(Rejection::RevisionMismatch { object: expected.object, expected: expected.at, actual });
         }
     }
-    if let (Some(planned_on), Some(object)) = (submission.planned_on, submission.command.subject())
+    let planned_on = match submission.actor {
+        Actor::Duty(_) => Some(submission.planned_on.unwrap_or(Revision::ZERO)),
+        _ => submission.planned_on,
+    };
+    if let (Some(planned_on), Some(object)) = (planned_on, submission.command.subject())
         && state.changed_at(object).is_some_and(|changed| changed > planned_on)
     {
         return Err(Rejection::PlanStale { object, planned_on });
@@ -193,7 +219,7 @@ fn reading_is_current(state: &State, submission: &Submission) -> Result<(), Reje
 }
 
 fn too_large(events: &[Event]) -> Option<Rejection> {
-    let bytes: usize = if events.len() > 1 { events.iter().map(encoded_len).sum() } else { 0 };
+    let bytes: usize = events.iter().map(encoded_len).sum();
     let too_large = events.len() > EVENTS_MAX || bytes > EVENT_BYTES_MAX;
     too_large.then_some(Rejection::DecisionTooLarge { events: events.len() as u64, bytes: bytes as u64 })
 }

@@ -47,10 +47,11 @@ impl State {
     }
 
     /// The state that [`State::export`] took apart.
-    pub fn import<'i>(items: impl IntoIterator<Item = &'i [u8]>) -> Result<Self, ImportError> {
+    pub fn import(items: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Self, ImportError> {
         let mut state = Self::default();
         let mut header = None;
         for item in items {
+            let item = item.as_ref();
             match item.first().copied().unwrap_or_default() {
                 kind if kind == Kind::Header as u8 => header = Some(decode::<Header>(item)?),
                 kind if kind == Kind::Cluster as u8 => state.cluster = Some(decode::<Cluster>(item)?.into()),

@@ -6,6 +6,7 @@ use crate::{
     authority_node::Intent,
     digest::Digest,
     ids::ObjectRef,
+    level::Level,
     operation::{Status, Task},
     state::State,
     table::{Row, Table},
@@ -52,6 +53,16 @@ pub enum Violation {
         /// The operation.
         operation: ObjectRef,
     },
+    /// A node cannot carry out what the cluster has agreed on.
+    #[error("{node} supports up to {supported}, the cluster is at {agreed}")]
+    Level {
+        /// The node.
+        node: ObjectRef,
+        /// What it supports.
+        supported: Level,
+        /// What was agreed on.
+        agreed: Level,
+    },
     /// There is a cluster, but nobody votes.
     #[error("no authority node votes")]
     NoVoter,
@@ -64,10 +75,7 @@ pub fn violations(state: &State) -> Vec<Violation> {
     counters(state, &mut found);
     references(state, &mut found);
     operations(state, &mut found);
-    let votes = |intent| matches!(intent, Intent::Voting);
-    if state.cluster().is_some() && !state.authority_nodes().iter().any(|node| votes(node.intent)) {
-        found.push(Violation::NoVoter);
-    }
+    members(state, &mut found);
     found
 }
 
@@ -94,6 +102,9 @@ fn recompute(state: &State, found: &mut Vec<Violation>) {
     ]
     .into_iter()
     .fold(state.digest_of_scalars(), Digest::plus);
+    if !state.requests().index_holds() {
+        found.push(Violation::Index { table: "requests by actor" });
+    }
     if recomputed != state.digest() {
         found.push(Violation::Digest { carried: state.digest(), recomputed });
     }
@@ -139,6 +150,17 @@ fn references(state: &State, found: &mut Vec<Violation>) {
 
 /// A node joins or leaves exactly while an operation for it runs.
 fn operations(state: &State, found: &mut Vec<Violation>) {
+    for operation in state.operations().iter().filter(|operation| operation.status == Status::Running) {
+        let (Task::AddAuthorityNode { node } | Task::RemoveAuthorityNode { node }) = operation.task;
+        let intent = state.authority_nodes().get(node).map(|node| node.intent);
+        let wanted = match operation.task {
+            Task::AddAuthorityNode { .. } => Intent::Joining { operation: operation.id },
+            Task::RemoveAuthorityNode { .. } => Intent::Leaving { operation: operation.id },
+        };
+        if intent != Some(wanted) {
+            found.push(Violation::Operation { node: node.into(), operation: operation.id.into() });
+        }
+    }
     for node in state.authority_nodes().iter() {
         let (operation, task) = match node.intent {
             Intent::Joining { operation } => (operation, Task::AddAuthorityNode { node: node.id }),
@@ -151,4 +173,18 @@ fn operations(state: &State, found: &mut Vec<Violation>) {
             found.push(Violation::Operation { node: node.id.into(), operation: operation.into() });
         }
     }
+}
+
+/// Somebody votes, and every member can carry out what was agreed on.
+fn members(state: &State, found: &mut Vec<Violation>) {
+    let present = || state.authority_nodes().iter().filter(|node| node.intent.is_present());
+    if state.cluster().is_some() && !present().any(|node| node.intent == Intent::Voting) {
+        found.push(Violation::NoVoter);
+    }
+    let agreed = state.level();
+    found.extend(present().filter(|node| node.supported < agreed).map(|node| Violation::Level {
+        node: node.id.into(),
+        supported: node.supported,
+        agreed,
+    }));
 }

@@ -107,6 +107,9 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     founded(draft.state())?;
     match command {
         Command::Issue { secret, expires_at } => {
+            if let Some(known) = draft.state().join_tokens().find(secret) {
+                return Err(Rejection::AlreadyIssued { object: known.id.into() });
+            }
             if *expires_at <= draft.now() {
                 return Err(Rejection::InvalidField { field: "expires_at".into(), fault: FieldFault::InThePast });
             }

@@ -7,7 +7,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::Actor,
     authority_node,
     cursor::Revision,
     decision::{Outcome, Reply},
@@ -222,9 +221,6 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
 }
 
 fn report(draft: &mut Draft<'_>, id: OperationId, step: Option<Step>, waiting_on: &[(WaitCode, ObjectRef)]) -> Outcome {
-    if !matches!(draft.actor(), Actor::Duty(_)) {
-        return Err(Rejection::NotPermitted { actor: draft.actor() });
-    }
     let state = draft.state();
     let operation = running(state, id)?;
     let since_now = state.revision().next();

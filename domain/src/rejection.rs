@@ -130,8 +130,13 @@ pub enum Rejection {
         /// The node.
         node: AuthorityNodeId,
     },
-    /// The last valid token cannot be revoked: nobody could sign in again.
+    /// The last token that never expires cannot be revoked: in the end nobody could sign in.
     LastCredential,
+    /// The secret was issued before. It was shown then, and is never shown again.
+    AlreadyIssued {
+        /// The token that has it.
+        object: ObjectRef,
+    },
     /// The operation has ended.
     OperationEnded {
         /// The operation.
@@ -265,6 +270,7 @@ impl Rejection {
             Self::LevelUnsupported { .. } => "level_unsupported",
             Self::LastAuthorityNode { .. } => "last_authority_node",
             Self::LastCredential => "last_credential",
+            Self::AlreadyIssued { .. } => "already_issued",
             Self::OperationEnded { .. } => "operation_ended",
             Self::NotCancellable { .. } => "not_cancellable",
             Self::DecisionTooLarge { .. } => "decision_too_large",
@@ -294,6 +300,7 @@ impl Rejection {
             | Self::LevelUnsupported { .. }
             | Self::LastAuthorityNode { .. }
             | Self::LastCredential
+            | Self::AlreadyIssued { .. }
             | Self::OperationEnded { .. }
             | Self::NotCancellable { .. } => Class::Conflict,
             Self::Internal => Class::Internal,
@@ -306,6 +313,7 @@ impl Rejection {
             Self::NameTaken { holder, .. } => Some(*holder),
             Self::NotFound { object }
             | Self::InUse { object, .. }
+            | Self::AlreadyIssued { object }
             | Self::RevisionMismatch { object, .. }
             | Self::PlanStale { object, .. } => Some(*object),
             Self::CredentialRevoked { actor: Actor::Token(token) } | Self::CredentialExpired { actor: Actor::Token(token) } => {
@@ -363,10 +371,10 @@ impl Rejection {
             Self::LevelNotNext { .. } => "Raise the level one step at a time.",
             Self::LevelUnsupported { .. } => "Upgrade the authority nodes that are listed, then raise the level.",
             Self::LastAuthorityNode { .. } => "Add another authority node first.",
-            Self::LastCredential => "Issue another token first.",
-            Self::OperationEnded { .. } | Self::NotCancellable { .. } => {
-                "Nothing is left to do: look at the operation's outcome."
-            }
+            Self::LastCredential => "Issue a token that never expires first.",
+            Self::AlreadyIssued { .. } => "Issue another one, and revoke this one if its secret was lost.",
+            Self::OperationEnded { .. } => "Nothing is left to do: look at the operation's outcome.",
+            Self::NotCancellable { .. } => "Let it end, then undo what it did.",
             Self::DecisionTooLarge { .. } => "Split the request into smaller ones.",
             Self::Internal => "Report this with a support bundle: nothing was changed.",
         }
@@ -409,7 +417,8 @@ impl fmt::Display for Rejection {
                 list(f, by)
             }
             Self::LastAuthorityNode { node } => write!(f, "{node} is the last one"),
-            Self::LastCredential => f.write_str("it is the last valid token"),
+            Self::LastCredential => f.write_str("no token would be left that never expires"),
+            Self::AlreadyIssued { object } => write!(f, "this secret was issued before, as {object}"),
             Self::OperationEnded { operation } => write!(f, "{operation} has ended"),
             Self::NotCancellable { operation } => write!(f, "{operation} can no longer be cancelled"),
             Self::DecisionTooLarge { events, bytes } => {

@@ -94,6 +94,17 @@ impl Requests {
         &self.table
     }
 
+    /// Whether the index and the counts by actor are the ones that the table gives.
+    pub(crate) fn index_holds(&self) -> bool {
+        let mut by_actor = OrdMap::new();
+        let mut counts = OrdMap::new();
+        for remembered in self.table.iter() {
+            by_actor.insert((remembered.actor, remembered.revision), ());
+            *counts.entry(remembered.actor).or_insert(0) += 1;
+        }
+        self.by_actor == by_actor && self.counts == counts
+    }
+
     /// Remembers a decision's end, and forgets what is too old or too much.
     pub(crate) fn close(&mut self, record: &Record) {
         self.forget_older(record.time);

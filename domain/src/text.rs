@@ -28,7 +28,7 @@ impl Name {
             FieldFault::TooLong { characters_max: NAME_CHARACTERS_MAX }
         } else if text.chars().any(char::is_control) {
             FieldFault::ControlCharacter
-        } else if text.trim() != text {
+        } else if text.starts_with(is_blank) || text.ends_with(is_blank) {
             FieldFault::SurroundingBlank
         } else {
             return Ok(Self(text.to_owned()));
@@ -91,14 +91,8 @@ pub struct Address(String);
 impl Address {
     /// Checks an address given for `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Rejection> {
-        let well_formed = text.len() <= ADDRESS_BYTES_MAX
-            && text.rsplit_once(':').is_some_and(|(host, port)| {
-                let bracketed = host.starts_with('[') && host.ends_with(']');
-                !host.is_empty()
-                    && host.chars().all(|character| character.is_ascii_graphic())
-                    && (bracketed || !host.contains(':'))
-                    && port.parse::<u16>().is_ok_and(|port| port != 0)
-            });
+        let well_formed =
+            text.len() <= ADDRESS_BYTES_MAX && text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port));
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
@@ -116,6 +110,25 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Letters, digits and the marks that occur in host names and, within brackets, in IPv6 addresses and their zones.
+fn is_host(text: &str) -> bool {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let (host, marks) = bracketed.map_or((text, "-._"), |host| (host, "-._:%"));
+    !host.is_empty() && host.chars().all(|character| character.is_ascii_alphanumeric() || marks.contains(character))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// The blanks that are no control characters, written out: Unicode's list of white space may change, and a replica must not.
+const fn is_blank(character: char) -> bool {
+    matches!(
+        character,
+        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+    )
 }
 
 /// Counts no further than the limit: a text of many megabytes is refused without reading all of it.

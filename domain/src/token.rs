@@ -112,6 +112,9 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
             if claims_setup && (shown.is_none() || *shown != setup_secret) {
                 return Err(Rejection::SetupRefused);
             }
+            if let Some(known) = draft.state().tokens().find(secret) {
+                return Err(Rejection::AlreadyIssued { object: known.id.into() });
+            }
             let name = Name::parse("name", name)?;
             if expires_at.is_some_and(|expires_at| expires_at <= draft.now()) {
                 return Err(Rejection::InvalidField { field: "expires_at".into(), fault: FieldFault::InThePast });

@@ -6,9 +6,10 @@ use std::{
 };
 
 use bursar_domain::{AuthorityNodeId, Revision, State, Submission, encoding::encode};
-use bursar_net::{Admission, LaneHandler};
+use bursar_net::{Admission, Blocking, LaneHandler};
 use bursar_storage::{
-    ledger::Ledger,
+    StorageError,
+    ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog, StoreId},
 };
 use bytes::Bytes;
@@ -65,6 +66,7 @@ struct Inner {
     published: Arc<Published>,
     log: RaftLog,
     ledger: Ledger,
+    blocking: Arc<dyn Blocking>,
     proposer: Arc<Proposer>,
     forwarder: Forwarder,
     reads: Arc<ReadIndex>,
@@ -116,7 +118,7 @@ impl Node {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
                 ledger: ledger.clone(),
-                blocking,
+                blocking: Arc::clone(&blocking),
                 meter: Arc::clone(&meter),
                 stop: stop.clone(),
                 turn: tokio::sync::Mutex::default(),
@@ -132,6 +134,7 @@ impl Node {
             published,
             log,
             ledger,
+            blocking,
             proposer,
             reads,
             hand_over,
@@ -311,6 +314,27 @@ impl Node {
         self.0.published.revisions()
     }
 
+    /// Records of the journal behind `after` up to `upto`, in order, about `bytes_max` bytes of them and at least one where
+    /// there is one. Read where blocking is allowed.
+    ///
+    /// # Errors
+    /// Storage that fails or is damaged.
+    pub async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
+        let Inner { blocking, ledger, .. } = &*self.0;
+        let ledger = ledger.clone();
+        let read = blocking.run(move || ledger.records(after, upto, bytes_max)).await;
+        read.unwrap_or_else(|lost| Err(StorageError::io("read the journal", lost)))
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<AuthorityNodeId> {
+        match self.0.leadership.leader() {
+            Leader::Own => Some(self.id()),
+            Leader::Other(leader) => Some(AuthorityNodeId(leader)),
+            Leader::Unknown => None,
+        }
+    }
+
     /// The journal, to read from.
     pub fn journal(&self) -> &Ledger {
         &self.0.ledger
@@ -337,11 +361,7 @@ impl Node {
     }
 
     /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
-    pub async fn status_when(
-        &self,
-        deadline: Instant,
-        mut wanted: impl FnMut(&NodeStatus) -> bool,
-    ) -> Option<NodeStatus> {
+    pub async fn status_when(&self, deadline: Instant, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Option<NodeStatus> {
         let Inner { leadership, published, recovered, log, .. } = &*self.0;
         let taken = leadership.until(deadline, |_, metrics| {
             let status = node_status(metrics, published, *recovered.borrow(), log.counters());

@@ -7,8 +7,8 @@ use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Hash, ObjectRef, Rejection, RequestId, State, Submission, authority_node,
 };
 use bursar_net::{
-    CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, FrameReader, FrameWriter, Hello, Lane, LaneHandler,
-    SealError, WallClock,
+    CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, FrameReader, FrameWriter, Hello, Lane,
+    LaneHandler, SealError, WallClock,
 };
 use bursar_raft::{Node, SubmitError};
 use serde::{Deserialize, Serialize};
@@ -98,8 +98,8 @@ pub(super) struct AdmissionDesk {
 enum Refusal {
     #[error("the question names another data directory than the greeting")]
     OtherStore,
-    #[error(transparent)]
-    Decided(#[from] Rejection),
+    #[error("{0}")]
+    Decided(Rejection),
     #[error(transparent)]
     Undecided(#[from] SubmitError),
     #[error("the certificate authority's key does not open: {0}")]
@@ -147,7 +147,9 @@ impl AdmissionDesk {
             command: Command::AuthorityNode(authority_node::Command::Admit { secret, facts }),
         };
         let decided = self.node.submit(submission, Instant::now() + DECISION_TIMEOUT).await?;
-        let ObjectRef::AuthorityNode(node) = decided.outcome?.object else { unreachable!("an admission answers with a node") };
+        let ObjectRef::AuthorityNode(node) = decided.outcome.map_err(Refusal::Decided)?.object else {
+            unreachable!("an admission answers with a node")
+        };
         self.welcome(&self.node.latest(), node, &api_host, &certificate_request)
     }
 
@@ -158,7 +160,7 @@ impl AdmissionDesk {
         api_host: &str,
         request: &CertificateRequest,
     ) -> Result<Welcome, Refusal> {
-        let cluster = state.cluster().ok_or(Rejection::NotFounded)?;
+        let cluster = state.cluster().ok_or(Refusal::Decided(Rejection::NotFounded))?;
         let key = self.cluster_key.open(SEALED_CA_KEY, &cluster.sealed_ca_key)?;
         let authority = CertificateAuthority::from_pem(&cluster.ca_certificate, &String::from_utf8_lossy(&key))?;
         let profile = profile(cluster.id, node, api_host);
@@ -180,8 +182,12 @@ impl Refusal {
             Self::Decided(rejection) => (rejection.code(), rejection.remedy(), false),
             Self::Undecided(_) => ("unavailable", "Try again once the authority has a quorum.", true),
             Self::OtherStore => ("store_mismatch", "Report this: the joining program contradicts itself.", false),
-            Self::Sealed(_) => ("cluster_key_wrong", "Compare cluster.key with the other nodes', and restore the right one.", true),
-            Self::Certificate(_) => ("certificate_refused", "Check the advertised API address, then join with a new token.", false),
+            Self::Sealed(_) => {
+                ("cluster_key_wrong", "Compare cluster.key with the other nodes', and restore the right one.", true)
+            }
+            Self::Certificate(_) => {
+                ("certificate_refused", "Check the advertised API address, then join with a new token.", false)
+            }
         };
         JoinAnswer::Refused { code: code.into(), reason, remedy: remedy.into(), passing }
     }

@@ -68,7 +68,11 @@ pub fn init_command(init: Init) -> Result<(), CommandError> {
     }
     println!("Next: start it, then make the first administrator with the setup secret:");
     println!("  bursar authority run --dir {}", init.dir.display());
-    println!("  bursar login --url https://{} --setup-secret-file {}", init.addresses.api_address, founded.setup_secret_file.display());
+    println!(
+        "  bursar login --url https://{} --setup-secret-file {}",
+        init.addresses.api_address,
+        founded.setup_secret_file.display()
+    );
     Ok(())
 }
 

@@ -28,7 +28,8 @@ use zeroize::Zeroizing;
 use super::config::{CONFIG_FILE, Config, ConfigError};
 
 const IDENTITY_FILE: &str = "identity.toml";
-const CA_FILE: &str = "ca.crt";
+/// The cluster's certificate authority within the data directory, PEM.
+pub const CA_FILE: &str = "ca.crt";
 const CERTIFICATE_FILE: &str = "node.crt";
 const KEY_FILE: &str = "node.key";
 const CLUSTER_KEY_FILE: &str = "cluster.key";
@@ -94,7 +95,7 @@ pub enum DirectoryError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is something in it already.
-    #[error("{} holds a node already: start it with `bursar authority run --dir {0}`, or choose an empty directory", .0.display())]
+    #[error("{} holds a node already: start it with `bursar authority run`, or choose an empty directory", .0.display())]
     NotEmpty(PathBuf),
     /// There is nothing in it.
     #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]
@@ -172,10 +173,15 @@ impl DataDirectory {
         Ok(Self { root: root.to_owned(), files, _lock: lock })
     }
 
+    /// Whether a directory holds a node.
+    pub fn exists(root: &Path) -> Result<bool, FileError> {
+        DiskFiles.exists(&root.join(IDENTITY_FILE))
+    }
+
     /// Takes hold of the directory of an existing node.
     pub fn open(root: &Path) -> Result<Self, DirectoryError> {
         let files = DiskFiles;
-        if !files.exists(&root.join(IDENTITY_FILE))? {
+        if !Self::exists(root)? {
             return Err(DirectoryError::Empty(root.to_owned()));
         }
         let lock = files.lock(&root.join(LOCK_FILE))?;

@@ -6,7 +6,8 @@ use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, StoreId, Submission, authority_node, cluster, encoding,
 };
 use bursar_net::{
-    CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, Member, NodeKey, PeerIdentity, SubjectName, WallClock,
+    CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, Member, NodeKey, PeerIdentity, SubjectName,
+    WallClock,
 };
 
 use super::{

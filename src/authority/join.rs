@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bursar_domain::{AuthorityNodeId, StoreId};
 use bursar_net::{
-    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, NodeKey, SealError, TlsPinnedConnector,
-    WallClock,
+    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, NodeKey, SealError,
+    TlsPinnedConnector, WallClock,
 };
 use bursar_wire::invitation::Invitation;
 use tokio::time::{Instant, sleep, timeout};
@@ -107,7 +107,7 @@ enum Attempt {
     Dial(#[from] DialError),
     #[error("{0}: {1}")]
     Lost(Address, FrameError),
-    #[error("{0} did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    #[error("{0} took too long to answer")]
     Slow(Address),
 }
 

@@ -10,7 +10,7 @@ mod run;
 
 pub use commands::{CommandError, init_command, join_command};
 pub use config::{Advertised, Config, Listen, RaftTiming};
-pub use directory::{DataDirectory, DirectoryError, Identity};
+pub use directory::{CA_FILE, DataDirectory, DirectoryError, Identity};
 pub use found::{FoundError, Founded, Founding, found};
 pub use join::{JoinError, Joining, join};
 pub use run::{RunError, run};

@@ -2,14 +2,17 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use bursar_api::Api;
-use bursar_domain::{Rejection, Submission, encoding};
-use bursar_net::{
-    Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener, Network,
-    PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers,
-    shutdown_channel,
+use bursar_api::{Api, ServeLimits};
+use bursar_domain::{
+    Rejection, Submission,
+    encoding::{self, DecodeError},
 };
-use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason, SubmitError};
+use bursar_net::{
+    Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener,
+    Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock,
+    serve_peers, shutdown_channel,
+};
+use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason};
 use bursar_storage::{
     StorageError,
     engine::{Profile, RocksEngine},
@@ -20,7 +23,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     FRAME_BYTES_MAX,
@@ -69,6 +72,9 @@ pub enum RunError {
     /// The cluster's founding command was refused.
     #[error("the cluster could not be founded: {0}")]
     Founding(Rejection),
+    /// The command that founds the cluster does not read.
+    #[error("the file `founding` is damaged: {0}. Remove the data directory and run `bursar authority init` again")]
+    FoundingFile(DecodeError),
     /// The operating system.
     #[error("cannot {action}: {source}")]
     System {
@@ -176,7 +182,6 @@ impl World {
         let (ledger, recovered) = Ledger::open(Arc::new(ledger))?;
         Ok(Parts {
             wall_clock: Arc::clone(&self.clock),
-            entropy: Arc::clone(&self.entropy),
             blocking: Arc::clone(&self.blocking),
             log,
             ledger,
@@ -203,9 +208,16 @@ impl World {
         } else {
             Some(Arc::new(TlsAcceptor::for_https(credentials, Arc::clone(&self.clock))?))
         };
-        let api = Api { node, clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) };
-        let limits = ConnectionLimits { max_connections: 4_096, max_per_address: 2_048, ..ConnectionLimits::default() };
-        Ok(bursar_api::serve(listener, tls, limits, bursar_api::router(api), shutdown))
+        let api = Api {
+            authority: Arc::new(node),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            authority_fingerprint: credentials.authority_fingerprint(),
+            shutdown: shutdown.clone(),
+            config: bursar_api::Config::default(),
+        };
+        let router = bursar_api::router(api);
+        Ok(bursar_api::serve(listener, tls, ServeLimits::default(), ConnectionMeter::new(), router, shutdown))
     }
 }
 
@@ -214,25 +226,30 @@ fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
     NodeConfig {
         heartbeat: Duration::from_millis(timing.heartbeat_ms),
         election_timeout: Duration::from_millis(timing.election_ms_min)..Duration::from_millis(timing.election_ms_max),
-        ..NodeConfig::new(identity.node, identity.cluster, identity.store, facts(identity.store, config))
+        ..NodeConfig::new(identity.node, facts(identity.store, config))
     }
 }
 
 /// Commits the command that founds the cluster, on the first node's first start; otherwise has nothing to do, for ever.
 async fn found(directory: &DataDirectory, node: &Node) -> Result<std::convert::Infallible, RunError> {
     if let Some(submission) = directory.founding()? {
-        let submission: Submission = encoding::decode(&submission).map_err(|_| {
-            RunError::Founding(Rejection::NotFounded)
-        })?;
-        node.found().await?;
+        let submission: Submission = encoding::decode(&submission).map_err(RunError::FoundingFile)?;
+        match node.found().await {
+            // An earlier start came so far, and no further.
+            Ok(()) | Err(StartError::NotEmpty) => {}
+            Err(error) => return Err(error.into()),
+        }
         loop {
             match node.submit(submission.clone(), Instant::now() + FOUNDING_TIMEOUT).await {
                 Ok(decided) => match decided.outcome {
                     Ok(_) | Err(Rejection::AlreadyFounded) => break,
                     Err(rejection) => return Err(RunError::Founding(rejection)),
                 },
-                Err(SubmitError::Unavailable { .. } | SubmitError::Overloaded { .. }) => sleep(FOUNDING_RETRY_DELAY).await,
-                Err(fatal) => return Err(RunError::Stopped(StopReason::from(fatal))),
+                // Whatever it is, it passes, or the node stops and says why.
+                Err(error) => {
+                    debug!(%error, "the cluster is not founded yet");
+                    sleep(FOUNDING_RETRY_DELAY).await;
+                }
             }
         }
         directory.forget_founding()?;

@@ -17,7 +17,10 @@ pub(super) struct EventFilter {
 
 impl EventFilter {
     pub(super) fn of(query: &EventsQuery) -> Result<Self, Failure> {
-        Ok(Self { kind: query.kind.as_deref().map(kind).transpose()?, subject: query.subject.as_deref().map(subject).transpose()? })
+        Ok(Self {
+            kind: query.kind.as_deref().map(kind).transpose()?,
+            subject: query.subject.as_deref().map(subject).transpose()?,
+        })
     }
 
     pub(super) fn admits(&self, record: &Record) -> bool {

@@ -160,7 +160,8 @@ impl Stream {
         let mut page = Vec::new();
         let latest = self.service.authority.latest();
         let admitted = records.iter().filter(|record| self.filter.admits(record));
-        let count = admitted.map(|record| self.format.write(&mut page, &StreamItem::Event(EventLine::of(&latest, record)))).count();
+        let count =
+            admitted.map(|record| self.format.write(&mut page, &StreamItem::Event(EventLine::of(&latest, record)))).count();
         if count > 0 {
             self.hand_over(page).await?;
             self.service.metrics.stream_records.fetch_add(count as u64, Relaxed);

@@ -3,10 +3,12 @@
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bursar_domain::{AuthorityNodeId, JoinTokenId, ObjectRef, authority_node::AuthorityNode, join_token::JoinToken};
 use bursar_wire::{
+    Secret,
     cluster::{
         self, AgreedLevel, EditMember, InviteMember, IssuedInvitation, Leadership, Member, MemberRole, RaiseLevel,
         TransferLeadership,
     },
+    invitation::Invitation,
     operations::Operation,
     page::{DryRun, Page},
     query::{ListQuery, ReadQuery},
@@ -23,15 +25,15 @@ use crate::{
     listing::{Field, Listed, Selection},
     mutation::{Bodiless, Mutation},
     parameters::{Id, Parameters},
-    secrets::Invitation,
+    secrets,
 };
 
 /// The routes.
 pub(crate) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
-        .routes(routes!(list_members))
+        .routes(routes!(list_members, invite))
         .routes(routes!(read_member, edit_member, remove_member))
-        .routes(routes!(list_invitations, invite))
+        .routes(routes!(list_invitations))
         .routes(routes!(read_invitation, revoke_invitation))
         .routes(routes!(transfer_leadership))
         .routes(routes!(read_level, raise_level))
@@ -96,11 +98,7 @@ async fn read_member(
 #[utoipa::path(patch, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "edit_member",
     params(("id" = u64, Path)), request_body = EditMember,
     responses((status = 200, description = "The member as it stands now.", body = Member)))]
-async fn edit_member(
-    State(service): State<Service>,
-    Id(id): Id,
-    mutation: Mutation<EditMember>,
-) -> Result<Response, Failure> {
+async fn edit_member(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditMember>) -> Result<Response, Failure> {
     let object = ObjectRef::AuthorityNode(AuthorityNodeId(id));
     let edit = |state: &bursar_domain::State| {
         let current = state.authority_nodes().get(AuthorityNodeId(id)).ok_or_else(|| Failure::not_found(object, state))?;
@@ -138,22 +136,24 @@ async fn list_invitations(
 /// Invite a new member.
 ///
 /// The answer is the only one that ever shows the join token; a repetition is refused with `already_issued`.
-#[utoipa::path(post, path = "/api/v1/cluster/invitations", tag = "cluster", operation_id = "invite_member",
+#[utoipa::path(post, path = "/api/v1/cluster/members", tag = "cluster", operation_id = "invite_member",
     request_body = InviteMember,
     responses((status = 201, description = "The invitation, with its join token.", body = IssuedInvitation)))]
 async fn invite(State(service): State<Service>, mutation: Mutation<InviteMember>) -> Result<Response, Failure> {
     let latest = service.authority.latest();
     let present = latest.authority_nodes().iter().filter(|node| node.intent.is_present());
-    let peer_addresses = present.map(|node| node.peer_address.to_string()).collect();
-    let text = Invitation::mint(&*service.entropy, service.authority_fingerprint, peer_addresses).text();
-    let command = mutation.body.command(text.hash(), service.now().max(latest.time()))?;
+    let addresses = present.filter_map(|node| node.peer_address.as_str().parse().ok()).collect();
+    let secret = secrets::mint_invitation_secret(&*service.entropy);
+    let command = mutation.body.command(secret.hash(), service.now().max(latest.time()))?;
+    let certificate_authority = service.authority_fingerprint;
+    let invitation = Invitation { certificate_authority, addresses, secret: secret.expose().to_owned() };
     let Verdict { outcome, manner, state } = service.judge(mutation.call, command).await?;
     match (outcome, manner) {
         (Ok(reply), Manner::Repeated) => Err(Failure::already_issued(reply.object, &state)),
         (Ok(reply), Manner::Decided) => {
             let token = state.join_tokens().get(JoinTokenId(reply.object.number()));
             let token = token.ok_or_else(|| Failure::removed_since(reply.object, &state))?;
-            Ok(answer::issued(&state, reply.object, &IssuedInvitation::of(token, text)))
+            Ok(answer::issued(&state, reply.object, &IssuedInvitation::of(token, Secret::new(invitation.to_string()))))
         }
         (outcome, manner) => service.answer(Verdict { outcome, manner, state }),
     }
@@ -178,11 +178,7 @@ async fn read_invitation(
 #[utoipa::path(delete, path = "/api/v1/cluster/invitations/{id}", tag = "cluster", operation_id = "revoke_invitation",
     params(("id" = u64, Path)),
     responses((status = 204, description = "The invitation was taken back.")))]
-async fn revoke_invitation(
-    State(service): State<Service>,
-    Id(id): Id,
-    Bodiless(call): Bodiless,
-) -> Result<Response, Failure> {
+async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
     service.change(call, cluster::revoke(JoinTokenId(id))).await
 }
 

@@ -79,11 +79,7 @@ async fn read(
 #[utoipa::path(patch, path = "/api/v1/destinations/{id}", tag = "destinations", operation_id = "edit_destination",
     params(("id" = u64, Path)), request_body = EditDestination,
     responses((status = 200, description = "The destination as it stands now.", body = destinations::Destination)))]
-async fn edit(
-    State(service): State<Service>,
-    Id(id): Id,
-    mutation: Mutation<EditDestination>,
-) -> Result<Response, Failure> {
+async fn edit(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditDestination>) -> Result<Response, Failure> {
     let object = ObjectRef::Destination(DestinationId(id));
     let edit = |state: &bursar_domain::State| {
         let current = state.destinations().get(DestinationId(id)).ok_or_else(|| Failure::not_found(object, state))?;

@@ -1,13 +1,14 @@
 //! How the cluster fares, and what program answers.
 
+use std::collections::BTreeSet;
+
 use axum::{extract::State, response::Response};
+
 use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
 use bursar_wire::{
     cluster::MemberRole,
     query::ReadQuery,
-    status::{
-        Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version,
-    },
+    status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
     times::rfc3339,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -111,9 +112,8 @@ fn unobserved_reason(node: &NodeStatus) -> String {
 }
 
 fn fault_tolerance(node: &NodeStatus) -> FaultTolerance {
-    let reachable = |voter: &&AuthorityNodeId| {
-        **voter == node.id || node.peers.iter().any(|peer| peer.id == **voter && answers(peer))
-    };
+    let reachable =
+        |voter: &&AuthorityNodeId| **voter == node.id || node.peers.iter().any(|peer| peer.id == **voter && answers(peer));
     let voters_reachable = (node.role == Role::Leader).then(|| count(node.voters.iter().filter(reachable)));
     FaultTolerance::of(count(node.voters.iter()), voters_reachable)
 }
@@ -133,7 +133,12 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
     let mut checks = Vec::new();
     if node.leader.is_none() {
         let summary = "This node knows no leader: nothing can be changed through it.".to_owned();
-        checks.push(check("no_leader", Grade::Err, summary, "Start the members that are down, and check that they reach each other."));
+        checks.push(check(
+            "no_leader",
+            Grade::Err,
+            summary,
+            "Start the members that are down, and check that they reach each other.",
+        ));
     }
     if !node.recovered {
         let summary = "This node is still reading its own data.".to_owned();
@@ -155,7 +160,7 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
 }
 
 fn figures(node: &NodeStatus) -> NodeFigures {
-    let numbers = |nodes: &[AuthorityNodeId]| nodes.iter().map(|node| node.0).collect();
+    let numbers = |nodes: &BTreeSet<AuthorityNodeId>| nodes.iter().map(|node| node.0).collect();
     NodeFigures {
         id: node.id.0,
         role: match node.role {

@@ -36,8 +36,7 @@ pub(crate) fn open_routes() -> OpenApiRouter<Service> {
 }
 
 impl Listed for Token {
-    const FIELDS: &'static [Field<Self>] =
-        &[("id", |token| token.id.0.to_string()), ("name", |token| token.name.to_string())];
+    const FIELDS: &'static [Field<Self>] = &[("id", |token| token.id.0.to_string()), ("name", |token| token.name.to_string())];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|token| token.name.folded());
 }
@@ -132,8 +131,7 @@ impl Service {
     /// Refuses a wrong setup secret without proposing anything: whoever has no credential must not be able to fill the log.
     async fn try_setup_secret(&self, call: &Call, command: &Command) -> Result<(), Failure> {
         let Call { actor, request, fingerprint, .. } = call.clone();
-        let submission =
-            Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
+        let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
         let Verdict { outcome, state, .. } = self.rehearse(submission).await?;
         match outcome {
             Err(rejection @ Rejection::SetupRefused) => Err(Failure::refused(&rejection, &state)),

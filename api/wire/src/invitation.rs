@@ -11,6 +11,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bursar_domain::Hash;
 use bursar_net::{Address, Fingerprint};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ impl FromStr for Invitation {
 }
 
 fn check(payload: &str) -> String {
-    let hash = blake3::hash(payload.as_bytes()).to_hex();
+    let hash = Hash::of(payload.as_bytes()).to_string();
     hash[..CHECK_DIGITS].to_owned()
 }
 

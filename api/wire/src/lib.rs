@@ -11,6 +11,7 @@ pub mod client;
 pub mod cluster;
 pub mod destinations;
 pub mod events;
+pub mod invitation;
 pub mod objects;
 pub mod operations;
 pub mod page;

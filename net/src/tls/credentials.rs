@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 
 use rcgen::PublicKeyData;
 
-use super::{CertificateError, NodeKey};
+use super::{CertificateError, Fingerprint, NodeKey};
 use crate::PeerIdentity;
 use crate::identity::IDENTITY_SUFFIX;
 
@@ -36,6 +36,11 @@ impl Credentials {
     /// What the node's certificate says.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
+    }
+
+    /// What new nodes pin: the fingerprint of the authority that it trusts.
+    pub fn authority_fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.authority)
     }
 
     /// The chain as it is shown to others: the authority is part of it, for those who pin it.

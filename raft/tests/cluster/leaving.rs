@@ -28,9 +28,8 @@ async fn a_removed_node_is_dropped_refused_and_stops() {
     assert!(!two.voters.contains(&id) && !two.learners.contains(&id));
 
     let mut revisions = leader.node.revisions();
-    let gone = |node: &bursar_raft::Node| {
-        node.latest().authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed)
-    };
+    let gone =
+        |node: &bursar_raft::Node| node.latest().authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed);
     revisions.wait_for(|_| gone(&leader.node)).await.unwrap();
     let store = leaving.disk.store;
     let refused = dial(&cluster, id.0, store, &leader).await;

@@ -4,7 +4,7 @@
 
 mod failing;
 mod growing;
+mod lagging;
 mod leading;
 mod leaving;
-mod lagging;
 mod support;

@@ -12,10 +12,9 @@ use bursar_domain::{
     cluster, join_token, site,
 };
 use bursar_net::{
-    Address, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
+    Address, Blocking, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
     LeafProfile, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
-    SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, Blocking, serve_peers,
-    shutdown_channel,
+    SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
 use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, SubmitError};
 use bursar_storage::{engine::MemoryEngine, ledger::Ledger, log::RaftLog};

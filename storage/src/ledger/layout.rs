@@ -33,7 +33,7 @@ const POINTER_VERSION: u8 = 1;
 /// The name of the journal in errors.
 pub(super) const JOURNAL: &str = "the journal";
 /// The name of the whole store in errors.
-const LEDGER: &str = "the ledger";
+pub(super) const LEDGER: &str = "the ledger";
 
 const APPLIED: &[u8] = b"applied";
 const CHECKPOINT: &[u8] = b"checkpoint";

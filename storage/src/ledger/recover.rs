@@ -5,10 +5,14 @@ use std::sync::Arc;
 use bursar_domain::{Revision, State};
 
 use super::applied::Applied;
+use super::layout::LEDGER;
 use super::manifest::Manifest;
 use super::{checkpoint, journal, layout};
 use crate::engine::{Batch, Engine};
 use crate::{Place, StorageError};
+
+/// Where the applied position rests.
+const APPLIED: Place = Place::Key("applied");
 
 /// What a ledger held when it was opened.
 #[derive(Debug, Clone)]
@@ -36,6 +40,7 @@ pub(super) fn recover(engine: &dyn Engine) -> Result<(Recovered, Latest), Storag
     };
     journal::replay(engine, state.revision(), applied.revision, |sealed| journal::follow(&mut state, sealed))?;
     check_head(&state, &applied)?;
+    check_beginning(engine, &applied)?;
     remove_leftovers(engine, &applied, latest.as_ref().map(|(generation, _)| *generation))?;
     Ok((Recovered { state, applied }, latest))
 }
@@ -47,7 +52,7 @@ fn read_or_found_applied(engine: &dyn Engine) -> Result<Applied, StorageError> {
     }
     let used = layout::journal_bounds(engine)?.is_some() || !layout::generations(engine)?.is_empty();
     if used || layout::read_pointer(engine)?.is_some() {
-        return Err(StorageError::damaged("the ledger", APPLIED, "it is missing, yet there are records or checkpoints"));
+        return Err(StorageError::damaged(LEDGER, APPLIED, "it is missing, yet there are records or checkpoints"));
     }
     let applied = Applied::default();
     let mut batch = Batch::new();
@@ -62,7 +67,7 @@ fn check_reached(engine: &dyn Engine, generation: u64, manifest: &Manifest, appl
     if manifest.applied.position > applied.position || manifest.applied.revision > applied.revision {
         let detail =
             format!("it stands at revision {}, checkpoint {generation} at {}", applied.revision, manifest.applied.revision);
-        return Err(StorageError::damaged("the ledger", APPLIED, detail));
+        return Err(StorageError::damaged(LEDGER, APPLIED, detail));
     }
     checkpoint::check_against_journal(engine, generation, manifest)
 }
@@ -75,16 +80,17 @@ fn check_head(state: &State, applied: &Applied) -> Result<(), StorageError> {
     Err(StorageError::damaged(layout::JOURNAL, Place::Revision(applied.revision.0), detail))
 }
 
-/// Removes the records and generations of an install or a checkpoint that did not finish. A journal that lacks its beginning is
-/// found here too.
+/// Every journal begins at its first record. What a start folds begins at the checkpoint, so a lost beginning shows only here.
+fn check_beginning(engine: &dyn Engine, applied: &Applied) -> Result<(), StorageError> {
+    let beginning = Revision::ZERO.next();
+    let first = layout::journal_bounds(engine)?.map(|(first, _)| first);
+    if applied.revision >= beginning && first != Some(beginning) { Err(journal::missing(beginning)) } else { Ok(()) }
+}
+
+/// Removes the records and generations of an install or a checkpoint that did not finish.
 fn remove_leftovers(engine: &dyn Engine, applied: &Applied, in_use: Option<u64>) -> Result<(), StorageError> {
     let mut batch = Batch::new();
-    let bounds = layout::journal_bounds(engine)?;
-    let first = bounds.map_or(applied.revision.next(), |(first, _)| first);
-    if applied.revision > Revision::ZERO && first > Revision::ZERO.next() {
-        return Err(journal::missing(Revision::ZERO.next()));
-    }
-    if let Some((_, last)) = bounds.filter(|(_, last)| *last > applied.revision) {
+    if let Some((_, last)) = layout::journal_bounds(engine)?.filter(|(_, last)| *last > applied.revision) {
         tracing::info!(after = applied.revision.0, upto = last.0, "removing records that an unfinished install left");
         layout::delete_records(&mut batch, applied.revision.next()..=last);
     }
@@ -98,5 +104,3 @@ fn remove_leftovers(engine: &dyn Engine, applied: &Applied, in_use: Option<u64>)
     }
     Ok(())
 }
-
-const APPLIED: Place = Place::Key("applied");

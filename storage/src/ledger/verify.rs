@@ -1,10 +1,12 @@
 //! Going through everything that rests, for an operator who wants to know.
 
-use bursar_domain::{Digest, Hash, Revision, State, invariants};
+use std::sync::Arc;
 
+use bursar_domain::{Digest, Hash, Revision, Sealed, State, invariants};
+
+use super::layout::JOURNAL;
 use super::{Shared, checkpoint, journal};
 use crate::{Place, StorageError};
-use std::sync::Arc;
 
 /// How many bytes of records are between two reports.
 const STEP_BYTES: usize = 1 << 20;
@@ -63,7 +65,7 @@ pub(super) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(Progress)) -
     let state = sides.folded;
     if state.head() != applied.head {
         let detail = format!("the last record has the hash {}, the applied position says {}", state.head(), applied.head);
-        return Err(StorageError::damaged("the journal", Place::Revision(total), detail));
+        return Err(StorageError::damaged(JOURNAL, Place::Revision(total), detail));
     }
     check_invariants(&state)?;
     let manifest = held.as_ref().map(|held| held.manifest());
@@ -86,7 +88,7 @@ struct Sides {
 }
 
 impl Sides {
-    fn follow(&mut self, sealed: &bursar_domain::Sealed) -> Result<(), StorageError> {
+    fn follow(&mut self, sealed: &Sealed) -> Result<(), StorageError> {
         journal::follow(&mut self.folded, sealed)?;
         match &mut self.restored {
             Some(restored) if restored.revision() < sealed.record.revision => journal::follow(restored, sealed),

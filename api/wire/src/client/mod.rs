@@ -179,6 +179,11 @@ impl Client {
         self.carry_out(&Call { method: Method::GET, target: target(path, query), headers: Vec::new(), body: Bytes::new() }).await
     }
 
+    /// Asks one of the health probes, which lie outside the API's folder: `/livez`, `/readyz`.
+    pub async fn probe(&self, path: &str) -> Result<Answer, ClientError> {
+        self.carry_out(&Call { method: Method::GET, target: path.to_owned(), headers: Vec::new(), body: Bytes::new() }).await
+    }
+
     /// One page of a list.
     pub async fn page<T: DeserializeOwned>(&self, path: &str, query: &ListQuery) -> Result<Page<T>, ClientError> {
         self.get(path, query).await?.json()

@@ -1,0 +1,34 @@
+//! The doctor: examines a node, running or stopped.
+//!
+//! A stopped node is examined from its files: identity and modes, the write-ahead logs, every entry of the Raft log, every
+//! record of the journal with its checksum and its place in the hash chain, the fold of the journal against the checkpoint, and
+//! the invariants of the state. A running node holds its files, so it is asked what it says of itself.
+
+mod report;
+mod running;
+mod stopped;
+
+use std::process::ExitCode;
+
+use bursar_net::FileError;
+
+use crate::{
+    arguments,
+    authority::{DataDirectory, DirectoryError},
+};
+use report::{Finding, Report};
+
+/// The exit code where something is not as it should be.
+const UNHEALTHY: u8 = 10;
+
+/// `bursar doctor`
+pub async fn run(options: arguments::Doctor) -> ExitCode {
+    let mut report = Report::new(options.dir.clone(), !options.json);
+    match DataDirectory::open(&options.dir) {
+        Ok(directory) => stopped::examine(&directory, &mut report),
+        Err(DirectoryError::File(FileError::Locked { .. })) => running::examine(&options.dir, &mut report).await,
+        Err(error) => report.add(Finding::bad("data directory", error.to_string())),
+    }
+    report.print();
+    if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::from(UNHEALTHY) }
+}

@@ -1,0 +1,75 @@
+//! What the doctor found.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// The findings on a node, printed as they come where a person reads along.
+#[derive(Serialize)]
+pub struct Report {
+    directory: PathBuf,
+    healthy: bool,
+    findings: Vec<Finding>,
+    #[serde(skip)]
+    talkative: bool,
+}
+
+/// One thing that was examined.
+#[derive(Serialize)]
+pub struct Finding {
+    what: &'static str,
+    sound: bool,
+    detail: String,
+}
+
+impl Finding {
+    /// It is as it should be.
+    pub fn sound(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, sound: true, detail: detail.into() }
+    }
+
+    /// It is not; `detail` says what to do.
+    pub fn bad(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, sound: false, detail: detail.into() }
+    }
+
+    /// What an examination gave.
+    pub fn of<E: std::fmt::Display>(what: &'static str, examined: Result<String, E>) -> Self {
+        match examined {
+            Ok(detail) => Self::sound(what, detail),
+            Err(error) => Self::bad(what, error.to_string()),
+        }
+    }
+}
+
+impl Report {
+    /// An empty report on a data directory.
+    pub fn new(directory: PathBuf, talkative: bool) -> Self {
+        Self { directory, healthy: true, findings: Vec::new(), talkative }
+    }
+
+    /// Adds a finding.
+    pub fn add(&mut self, finding: Finding) {
+        self.healthy &= finding.sound;
+        if self.talkative {
+            println!("{:4}  {:20} {}", if finding.sound { "ok" } else { "BAD" }, finding.what, finding.detail);
+        }
+        self.findings.push(finding);
+    }
+
+    /// Whether everything is as it should be.
+    pub const fn is_healthy(&self) -> bool {
+        self.healthy
+    }
+
+    /// Prints the end of it, or all of it as one JSON document.
+    pub fn print(&self) {
+        if !self.talkative {
+            println!("{}", serde_json::to_string_pretty(self).expect("a report can be written as JSON"));
+        } else if self.healthy {
+            println!("{} is healthy.", self.directory.display());
+        } else {
+            println!("{} is NOT healthy: see the lines marked BAD for what to do.", self.directory.display());
+        }
+    }
+}
