@@ -69,7 +69,7 @@ async fn a_token_that_was_revoked_elsewhere_does_not_read_what_came_behind() {
     // Given a node that has not heard of the revocation,
     world.authority.lag();
     let revoke = bursar_domain::Command::Token(bursar_domain::token::Command::Revoke { token: bursar_domain::TokenId(id) });
-    world.authority.take(support::authority::submission(bursar_domain::Actor::Founder, "revoke", revoke)).outcome.unwrap();
+    world.authority.take(support::authority::submission(support::authority::ADMINISTRATOR, "revoke", revoke)).outcome.unwrap();
     // then neither a reading nor a change gets past it.
     let read = world.request(Method::GET, "/api/v1/sites").bearer(&token).send().await;
     read.refuses(401, "credential_revoked");
@@ -88,7 +88,7 @@ async fn a_token_that_was_issued_elsewhere_a_moment_ago_is_known() {
         expires_at: None,
         setup_secret: None,
     };
-    let actor = bursar_domain::Actor::Token(bursar_domain::TokenId(1));
+    let actor = support::authority::ADMINISTRATOR;
     world.authority.take(support::authority::submission(actor, "issue", bursar_domain::Command::Token(issue))).outcome.unwrap();
     let read = world.request(Method::GET, "/api/v1/sites?consistency=stale").bearer("issued elsewhere").send().await;
     assert_eq!(read.status, StatusCode::OK, "{read:?}");
@@ -166,20 +166,20 @@ async fn a_secret_is_shown_once_and_rests_nowhere() {
 #[tokio::test]
 async fn an_invitation_says_whom_to_trust_and_where_to_ask_and_is_shown_once() {
     let world = World::new().await;
-    let invite = |body| world.post("/api/v1/cluster/invitations", &body).header("idempotency-key", "k1");
+    let invite = |body| world.post("/api/v1/cluster/members", &body).header("idempotency-key", "k1");
     let issued = invite(json!({ "expires_in_seconds": 60 })).send().await;
     assert_eq!(issued.status, StatusCode::CREATED, "{issued:?}");
     let text = issued.json()["join_token"].as_str().unwrap().to_owned();
-    let invitation: bursar_api::secrets::Invitation = text.parse().unwrap();
-    assert_eq!(invitation.authority, bursar_net::Fingerprint::from([7; 32]));
-    assert_eq!(invitation.peer_addresses, ["10.0.0.1:4283"]);
+    let invitation: bursar_wire::invitation::Invitation = text.parse().unwrap();
+    assert_eq!(invitation.certificate_authority, bursar_net::Fingerprint::from([7; 32]));
+    assert_eq!(invitation.addresses, ["10.0.0.1:4283".parse().unwrap()]);
     let state = world.authority.state();
-    let token = state.join_tokens().find(&bursar_domain::Hash::of(text.as_bytes())).expect("the ledger keeps its hash");
+    let token = state.join_tokens().find(&bursar_domain::Hash::of(invitation.secret.as_bytes())).expect("the ledger keeps its hash");
     assert_eq!(token.expires_at.0, START_MS + 60_000);
     invite(json!({ "expires_in_seconds": 60 })).send().await.refuses(409, "already_issued");
     let shown = world.get("/api/v1/cluster/invitations/1").send().await;
     assert!(!String::from_utf8_lossy(&shown.body).contains("join_token\""), "{shown:?}");
-    let short = world.post("/api/v1/cluster/invitations", &json!({ "expires_in_seconds": 1 })).send().await;
+    let short = world.post("/api/v1/cluster/members", &json!({ "expires_in_seconds": 1 })).send().await;
     short.refuses(422, "invalid_field").pointing_at("/expires_in_seconds");
     assert_eq!(world.delete("/api/v1/cluster/invitations/1").send().await.status, StatusCode::NO_CONTENT);
 }

@@ -62,7 +62,7 @@ async fn an_edit_made_of_an_old_reading_is_made_anew() {
         },
     };
     let elsewhere = support::authority::submission(
-        bursar_domain::Actor::Founder,
+        support::authority::ADMINISTRATOR,
         "elsewhere",
         bursar_domain::Command::Destination(command),
     );
@@ -171,7 +171,7 @@ async fn every_kind_of_change_can_be_rehearsed() {
     let token = world.post("/api/v1/tokens?dry_run=true", &json!({ "name": "ci" })).send().await;
     assert_eq!(token.json()["events"][0]["kind"], "token.issued");
     assert!(!String::from_utf8_lossy(&token.body).contains("secret"), "{token:?}");
-    let invite = world.post("/api/v1/cluster/invitations?dry_run=true", &json!({})).send().await;
+    let invite = world.post("/api/v1/cluster/members?dry_run=true", &json!({})).send().await;
     assert_eq!(invite.json()["events"][0]["kind"], "join_token.issued");
     let transfer = world.post("/api/v1/cluster/transfer-leadership?dry_run=true", &json!({})).send().await;
     assert_eq!(transfer.json()["events"], json!([]));

@@ -6,14 +6,16 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use bursar_api::{
-    Applied, Authority, Consistency, Fate, JournalError, NodeStatus, ReadError, Role, SubmitError, TransferError, Unavailability,
-};
+use bursar_api::{Authority, JournalError};
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission, Timestamp,
+    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission, Timestamp, TokenId,
     authority_node, cluster, decide, evolve, seal, site,
 };
 use bursar_net::WallClock;
+use bursar_raft::{
+    Applied, Consistency, Counters, Fate, NodeStatus, ReadError, Role, SubmitError, TransferError, Unavailability,
+};
+use bursar_storage::log::LogCounters;
 use bytes::Bytes;
 use tokio::{
     sync::watch,
@@ -21,6 +23,8 @@ use tokio::{
 };
 
 pub const SETUP_SECRET: &str = "setup-secret-of-the-tests";
+/// Who acts elsewhere: the bearer of the first token.
+pub const ADMINISTRATOR: Actor = Actor::Token(TokenId(1));
 pub const THIS_NODE: AuthorityNodeId = AuthorityNodeId(1);
 
 pub struct MemoryAuthority {
@@ -99,7 +103,7 @@ impl MemoryAuthority {
     pub fn append_sites(&self, names: impl Iterator<Item = String>) {
         for name in names {
             let command = Command::Site(site::Command::Create { name: name.clone(), expected_latency_ms: 1 });
-            self.take(submission(Actor::Founder, &name, command)).outcome.unwrap();
+            self.take(submission(ADMINISTRATOR, &name, command)).outcome.unwrap();
         }
     }
 
@@ -223,18 +227,24 @@ impl Authority for MemoryAuthority {
             role: if leader.is_some() { Role::Leader } else { Role::Candidate },
             term: 1,
             leader,
+            revision: self.latest().revision(),
             leader_api_address: leader.map(|_| "10.0.0.1:4285".to_owned()),
             last_log: Some(self.journal.lock().unwrap().len() as u64),
             committed: None,
             applied: None,
             purged: None,
             snapshot: None,
-            voters: vec![THIS_NODE],
-            learners: Vec::new(),
+            voters: [THIS_NODE].into(),
+            learners: [].into(),
             peers: Vec::new(),
             quorum_last_ack_ms: Some(0),
             recovered: true,
+            log: LogCounters::default(),
         }
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
     }
 
     async fn transfer_leadership(&self, to: Option<AuthorityNodeId>, _: Instant) -> Result<AuthorityNodeId, TransferError> {
