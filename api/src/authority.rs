@@ -47,11 +47,8 @@ pub trait Authority: Send + Sync + 'static {
     fn counters(&self) -> Counters;
 
     /// Has the leadership given to `to`, or to whoever is best suited, and tells who has it.
-    async fn transfer_leadership(
-        &self,
-        to: Option<AuthorityNodeId>,
-        deadline: Instant,
-    ) -> Result<AuthorityNodeId, TransferError>;
+    async fn transfer_leadership(&self, to: Option<AuthorityNodeId>, deadline: Instant)
+    -> Result<AuthorityNodeId, TransferError>;
 }
 
 /// Why the journal could not be read.

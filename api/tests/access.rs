@@ -99,8 +99,9 @@ async fn guessing_tokens_costs_the_cluster_next_to_nothing() {
     let world = World::new().await;
     let before = world.authority.linearizable_readings.load(Ordering::SeqCst);
     let started = tokio::time::Instant::now();
-    let guesses: Vec<_> =
-        (0..500).map(|guess| tokio::spawn(world.request(Method::GET, "/api/v1/sites").bearer(&guess.to_string()).send())).collect();
+    let guesses: Vec<_> = (0..500)
+        .map(|guess| tokio::spawn(world.request(Method::GET, "/api/v1/sites").bearer(&guess.to_string()).send()))
+        .collect();
     for guess in guesses {
         guess.await.unwrap().refuses(401, "unauthenticated");
     }
@@ -174,7 +175,8 @@ async fn an_invitation_says_whom_to_trust_and_where_to_ask_and_is_shown_once() {
     assert_eq!(invitation.certificate_authority, bursar_net::Fingerprint::from([7; 32]));
     assert_eq!(invitation.addresses, ["10.0.0.1:4283".parse().unwrap()]);
     let state = world.authority.state();
-    let token = state.join_tokens().find(&bursar_domain::Hash::of(invitation.secret.as_bytes())).expect("the ledger keeps its hash");
+    let token =
+        state.join_tokens().find(&bursar_domain::Hash::of(invitation.secret.as_bytes())).expect("the ledger keeps its hash");
     assert_eq!(token.expires_at.0, START_MS + 60_000);
     invite(json!({ "expires_in_seconds": 60 })).send().await.refuses(409, "already_issued");
     let shown = world.get("/api/v1/cluster/invitations/1").send().await;

@@ -149,7 +149,11 @@ async fn a_dry_run_tells_the_events_and_changes_nothing() {
     assert_eq!(rehearsed.json()["events"][0]["data"]["name"], "Lyon");
     assert_eq!(world.digest(), digest);
     // A refusal is told as the change itself would tell it,
-    world.post("/api/v1/sites?dry_run=true", &json!({ "name": "", "expected_latency_ms": 5 })).send().await.refuses(422, "invalid_field");
+    world
+        .post("/api/v1/sites?dry_run=true", &json!({ "name": "", "expected_latency_ms": 5 }))
+        .send()
+        .await
+        .refuses(422, "invalid_field");
     world.delete("/api/v1/sites/9?dry_run=true").send().await.refuses(404, "not_found");
     // nothing of all that was proposed, and a key is not used up.
     let keyed = |path: &str| world.post(path, &body).header("idempotency-key", "k1");
@@ -164,7 +168,8 @@ async fn every_kind_of_change_can_be_rehearsed() {
     let site = world.site("Lyon").await;
     let destination = world.destination("archive", site).await;
     let digest = world.digest();
-    let patch = world.patch(&format!("/api/v1/destinations/{destination}?dry_run=true"), &json!({ "balancing": { "concurrency": 3 } }));
+    let patch =
+        world.patch(&format!("/api/v1/destinations/{destination}?dry_run=true"), &json!({ "balancing": { "concurrency": 3 } }));
     assert_eq!(patch.send().await.json()["events"][0]["kind"], "destination.edited");
     let delete = world.delete(&format!("/api/v1/destinations/{destination}?dry_run=true"));
     assert_eq!(delete.send().await.json()["events"][0]["kind"], "destination.removed");
@@ -278,7 +283,10 @@ async fn unknown_fields_and_wrong_types_are_pointed_at() {
     for (body, pointer) in [
         (json!({ "name": "a", "site": 9 }), "/site"),
         (json!({ "name": "a", "site": 1, "balancing": { "window": { "from": "7h", "to": "08:00" } } }), "/balancing/window/from"),
-        (json!({ "name": "a", "site": 1, "free_space": { "warning_percent": 5, "critical_percent": 9 } }), "/free_space/critical_percent"),
+        (
+            json!({ "name": "a", "site": 1, "free_space": { "warning_percent": 5, "critical_percent": 9 } }),
+            "/free_space/critical_percent",
+        ),
         (json!({ "name": "a", "site": 1, "balancing": { "concurrency": 65 } }), "/balancing/concurrency"),
     ] {
         world.post("/api/v1/destinations", &body).send().await.refuses(422, "invalid_field").pointing_at(pointer);
@@ -333,7 +341,11 @@ async fn without_a_quorum_changes_and_linearizable_reads_are_refused_in_bounded_
     assert!(refused.json()["hint"].as_str().unwrap().contains("Idempotency-Key"), "{refused:?}");
     assert!(!refused.headers.contains_key("x-bursar-leader"));
     world.get("/api/v1/sites").send().await.refuses(503, "no_quorum");
-    world.post("/api/v1/sites?dry_run=true", &json!({ "name": "x", "expected_latency_ms": 1 })).send().await.refuses(503, "no_quorum");
+    world
+        .post("/api/v1/sites?dry_run=true", &json!({ "name": "x", "expected_latency_ms": 1 }))
+        .send()
+        .await
+        .refuses(503, "no_quorum");
     assert!(started.elapsed().as_secs() <= 31, "three requests of ten seconds each");
     // What the node has can still be read.
     assert_eq!(world.get("/api/v1/sites?consistency=stale").send().await.status, StatusCode::OK);

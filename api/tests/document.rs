@@ -7,7 +7,10 @@ fn the_document_in_the_repository_is_the_one_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
     let committed = fs::read_to_string(&path).unwrap();
     let current = bursar_api::openapi().to_pretty_json().unwrap() + "\n";
-    assert!(committed == current, "docs/openapi.json is out of date: cargo run -p bursar-api --example openapi > docs/openapi.json");
+    assert!(
+        committed == current,
+        "docs/openapi.json is out of date: cargo run -p bursar-api --example openapi > docs/openapi.json"
+    );
 }
 
 #[test]

@@ -141,8 +141,7 @@ async fn http_2_is_spoken_too() {
     let world = World::new().await;
     let port = Port::open(&world, ServeLimits::default()).await;
     let io = hyper_util::rt::TokioIo::new(port.connect().await);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     let request = hyper::Request::get(format!("http://{}/livez", port.address)).body(Empty::<bytes::Bytes>::new()).unwrap();
     let answer = sender.send_request(request).await.unwrap();

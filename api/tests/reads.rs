@@ -238,7 +238,10 @@ async fn one_event_is_read_by_its_number_or_its_cursor() {
     world.site("Lyon").await;
     let last = world.authority.state().revision();
     let event = world.get(&format!("/api/v1/events/{last}")).send().await.json();
-    assert_eq!((&event["kind"], &event["summary"]), (&json!("site.created"), &json!("site 1 “Lyon” created, expected latency 5 ms")));
+    assert_eq!(
+        (&event["kind"], &event["summary"]),
+        (&json!("site.created"), &json!("site 1 “Lyon” created, expected latency 5 ms"))
+    );
     assert_eq!(world.get(&format!("/api/v1/events/1-{last}")).send().await.json(), event);
     world.get("/api/v1/events/0").send().await.refuses(400, "malformed_request");
     world.authority.raise_floor(2);

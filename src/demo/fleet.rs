@@ -297,7 +297,7 @@ async fn make(
 fn free_port() -> Result<u16, DemoError> {
     const PORTS: std::ops::Range<u16> = 10_000..32_000;
     const ATTEMPTS: usize = 100;
-    let entropy = SystemEntropy::new();
+    let entropy: &dyn Entropy = &SystemEntropy::new();
     let mut refused = std::io::Error::from(std::io::ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
         let port = PORTS.start + u16::from_be_bytes(entropy.array()) % (PORTS.end - PORTS.start);

@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use bursar_api::{Authority, JournalError};
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission, Timestamp, TokenId,
-    authority_node, cluster, decide, evolve, seal, site,
+    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission,
+    Timestamp, TokenId, authority_node, cluster, decide, evolve, seal, site,
 };
 use bursar_net::WallClock;
 use bursar_raft::{
@@ -167,7 +167,12 @@ impl Authority for MemoryAuthority {
         Ok(applied)
     }
 
-    async fn read(&self, consistency: Consistency, at_least: Option<Revision>, deadline: Instant) -> Result<Arc<State>, ReadError> {
+    async fn read(
+        &self,
+        consistency: Consistency,
+        at_least: Option<Revision>,
+        deadline: Instant,
+    ) -> Result<Arc<State>, ReadError> {
         if consistency == Consistency::Linearizable {
             self.linearizable_readings.fetch_add(1, Ordering::SeqCst);
             let lost = |waited_ms| ReadError::Unavailable { waited_ms, reason: Unavailability::NoQuorum };

@@ -46,7 +46,13 @@ impl Reader {
         assert!(self.buffer.is_empty(), "pages and items are not read by turns");
         let chunk = self.body.next().await?.unwrap();
         assert_eq!(chunk.last(), Some(&b'\n'), "a page holds whole items");
-        Some(chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect())
+        Some(
+            chunk
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .map(|line| serde_json::from_slice(line).unwrap())
+                .collect(),
+        )
     }
 
     /// Everything up to the end.
