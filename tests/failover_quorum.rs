@@ -11,6 +11,7 @@ use bursar_wire::{
     problem::code,
     query::EventsQuery,
     sites::CreateSite,
+    status::Grade,
 };
 use rustix::process::Signal;
 use support::{
@@ -21,6 +22,8 @@ use tokio::task::JoinSet;
 
 /// How long a node may take to say that it has no quorum.
 const BOUND: Duration = Duration::from_secs(15);
+/// How much a node may log meanwhile.
+const LOG_BYTES_MAX: u64 = 200_000;
 /// How many writes, and how many reads, ask in vain at the same time.
 const ASKERS: usize = 8;
 
@@ -98,8 +101,17 @@ async fn ask_in_vain(fleet: &Fleet, id: u64, name: &str) -> Vec<String> {
         let client = client.clone();
         refused.spawn(async move { no_quorum(async { client.get("sites", &()).await }).await });
     }
+    let (log, processor) = (fleet.node(id).log_bytes(), fleet.node(id).processor_time());
     let waited = soon("everybody is refused", refused.join_all()).await;
     println!("{name}: refused after {:.1?} to {:.1?}", waited.iter().min().expect("some"), waited.iter().max().expect("some"));
+
+    // Who misses the others does not work itself to death over it.
+    let (logged, worked) = (fleet.node(id).log_bytes() - log, fleet.node(id).processor_time() - processor);
+    println!("{name}: {logged} bytes logged, {worked:.1?} of processor time");
+    assert!(logged < LOG_BYTES_MAX, "it logged {logged} bytes");
+    assert!(worked < *waited.iter().max().expect("some") / 2, "it took {worked:.1?} of processor time");
+    let status = fleet.status_of(id).await.expect("it says how it fares");
+    assert_eq!(status.health, Grade::Err, "it does not pass for healthy: {:?}", status.checks);
 
     let read = client.get("sites", &stale()).await.expect("a stale read needs nobody else");
     assert_eq!(read.revision, known, "nothing has happened");

@@ -10,7 +10,11 @@ mod report;
 mod system;
 mod values;
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
@@ -72,8 +76,18 @@ fn seconds(text: &str) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|error| anyhow!("{error}"))
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            error.chain().skip(1).for_each(|cause| eprintln!("bench: because: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
     // The main task alone waits for processes and reads /proc; the clients have their own threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(arguments.client_threads.max(1))
@@ -83,8 +97,10 @@ fn main() -> Result<()> {
     let report = runtime.block_on(async {
         // Whichever way this ends, the systems are dropped, and their processes with them.
         tokio::select! {
-            report = run(&arguments) => report,
+            // Signals are listened for before anything is started.
+            biased;
             signal = interrupted() => bail!("ended by {}", signal?),
+            report = run(arguments) => report,
         }
     })?;
     let figures = report.to_markdown();

@@ -83,7 +83,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Err(error) = self.kill() {
-            eprintln!("bursar-bench: {error:#}");
+            eprintln!("bench: {error:#}");
         }
     }
 }
@@ -182,7 +182,7 @@ impl RunDirectory {
 impl Drop for RunDirectory {
     fn drop(&mut self) {
         if let Err(error) = self.end_processes() {
-            eprintln!("bursar-bench: {error:#}");
+            eprintln!("bench: {error:#}");
         }
     }
 }

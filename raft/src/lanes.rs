@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bursar_domain::{AuthorityNodeId, authority_node::Intent};
 use bursar_net::{FrameError, FrameReader, FrameWriter, Hello, Lane, LaneHandler, answer};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -11,6 +12,8 @@ use tokio::sync::mpsc;
 use crate::{
     counters::Meter,
     forward::ForwardServer,
+    leadership::Leadership,
+    published::Published,
     snapshot_receiver::SnapshotReceiver,
     types::Raft,
     wire::{
@@ -31,23 +34,45 @@ pub(crate) struct Lanes {
     pub(crate) raft: Raft,
     pub(crate) forward: Arc<ForwardServer>,
     pub(crate) snapshots: SnapshotReceiver,
+    pub(crate) published: Arc<Published>,
+    pub(crate) leadership: Leadership,
     pub(crate) meter: Arc<Meter>,
 }
 
 #[async_trait]
 impl LaneHandler for Lanes {
     async fn serve(&self, hello: Hello, reader: FrameReader, writer: FrameWriter) {
-        match hello.lane {
-            Lane::Append => self.serve_appends(reader, writer).await,
-            Lane::Vote => self.serve_votes(reader, writer).await,
-            Lane::Snapshot => self.snapshots.serve(reader, writer).await,
-            Lane::Forward => self.serve_forwards(reader, writer).await,
-            lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
+        let serving = async {
+            match hello.lane {
+                Lane::Append => self.serve_appends(reader, writer).await,
+                Lane::Vote => self.serve_votes(reader, writer).await,
+                Lane::Snapshot => self.snapshots.serve(reader, writer).await,
+                Lane::Forward => self.serve_forwards(reader, writer).await,
+                lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            // Its next call is refused, and told why.
+            () = self.removed(&hello) => tracing::info!(caller = ?hello.from, "the caller was removed"),
         }
     }
 }
 
 impl Lanes {
+    /// Returns when the caller was removed from the cluster: it was let in when it still belonged.
+    async fn removed(&self, hello: &Hello) {
+        let id = AuthorityNodeId(hello.from.map_or(0, |caller| caller.id));
+        let mut changes = self.published.nodes_changed();
+        let is_removed = || {
+            let state = self.published.state();
+            state.authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed)
+        };
+        if changes.wait_for(|_| is_removed()).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Takes append requests as they come, while earlier ones are being stored, and answers them in order. The first refusal
     /// is the last answer: what was sent behind it counted on another log.
     async fn serve_appends(&self, reader: FrameReader, writer: FrameWriter) {
@@ -55,13 +80,27 @@ impl Lanes {
         let (requests, taken) = mpsc::channel(APPENDS_MAX);
         let taken = stream::unfold(taken, |mut taken| async { Some((taken.recv().await?, taken)) });
         let answers = self.raft.stream_append(taken);
-        let receiving = receive_appends(reader, requests, &self.meter);
+        let receiving = self.receive_appends(reader, requests);
         let answering = send_answers(writer, Box::pin(answers));
         let ended = tokio::select! {
             ended = receiving => ended,
             ended = answering => ended,
         };
         log_end(Lane::Append, ended);
+    }
+
+    /// Returns only with an error, or when the answers have ended: then nobody takes requests any more.
+    async fn receive_appends(&self, mut reader: FrameReader, requests: Appends) -> Result<(), FrameError> {
+        loop {
+            let frame = reader.receive_raw().await?;
+            let request = append::decode_request(&frame).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
+            self.meter.appends_received.increment();
+            self.leadership.heard();
+            if requests.send(request).await.is_err() {
+                // The last answer is still on its way.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     async fn serve_votes(&self, reader: FrameReader, writer: FrameWriter) {
@@ -86,19 +125,6 @@ impl Lanes {
 }
 
 type Appends = mpsc::Sender<openraft::raft::AppendEntriesRequest<crate::types::TypeConfig>>;
-
-/// Returns only with an error, or when the answers have ended: then nobody takes requests any more.
-async fn receive_appends(mut reader: FrameReader, requests: Appends, meter: &Meter) -> Result<(), FrameError> {
-    loop {
-        let frame = reader.receive_raw().await?;
-        let request = append::decode_request(&frame).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
-        meter.appends_received.increment();
-        if requests.send(request).await.is_err() {
-            // The last answer is still on its way.
-            std::future::pending::<()>().await;
-        }
-    }
-}
 
 /// Answers that are ready at the same time share a write.
 async fn send_answers<S, E>(mut writer: FrameWriter, answers: S) -> Result<(), FrameError>

@@ -375,6 +375,20 @@ impl Node {
         ended
     }
 
+    /// How much it has logged.
+    pub fn log_bytes(&self) -> u64 {
+        std::fs::metadata(&self.log).expect("the log file").len()
+    }
+
+    /// How much processor time its process has taken.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a running process has figures");
+        let behind_name = stat.rsplit(')').next().expect("something follows the name");
+        // Fields 14 and 15 of proc_pid_stat(5): user and system time in ticks, of which Linux shows a hundred a second.
+        let ticks: u64 = behind_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+        Duration::from_secs(ticks) / 100
+    }
+
     /// The last lines that it has logged.
     pub fn end_of_log(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
