@@ -1,5 +1,7 @@
 //! Changes: what they answer, what repeats and rehearses them, and what is refused with nothing changed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod support;
 
 use axum::http::StatusCode;

@@ -1,5 +1,7 @@
 //! The port, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod support;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -1,5 +1,7 @@
 //! The event stream: nothing missed, nothing twice, no decision in part, and no reader that costs more than its page.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod support;
 
 use std::{sync::atomic::Ordering, time::Duration};

@@ -111,7 +111,7 @@ impl ClusterCommand {
 
 async fn invite(session: &mut Session<'_>, expires_in: Option<u64>, options: &ChangeOptions) -> Result<(), Failure> {
     let request = InviteMember { expires_in_seconds: expires_in };
-    let answer = session.client.post(Invitation::PATH, &request, options.change()).await?;
+    let answer = session.client.post(Member::PATH, &request, options.change()).await?;
     if options.dry_run {
         return session.show_dry_run(&answer);
     }
