@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use support::{
     Fleet, soon, stale,
     traffic::{Traffic, journal_of, settled},
+    until,
 };
 use tokio::task::JoinSet;
 
@@ -41,6 +42,15 @@ async fn a_node_without_the_others_acknowledges_nothing_and_says_so() {
     let follower = fleet.others(fleet.leader().await)[0];
     let asked_too = without(&mut fleet, follower, "a follower alone").await;
 
+    // This one was away itself, and comes back first.
+    fleet.kill_all();
+    fleet.restart(follower);
+    let asked_later = ask_in_vain(&fleet, follower, "a follower back alone").await;
+    for other in fleet.others(follower) {
+        fleet.restart(other);
+    }
+    fleet.client().post("sites", &site("after a follower back alone"), Change::default()).await.expect("a quorum is there again");
+
     // The others live, and are not heard: the leader is cut off.
     let leader = fleet.leader().await;
     for other in fleet.others(leader) {
@@ -55,7 +65,7 @@ async fn a_node_without_the_others_acknowledges_nothing_and_says_so() {
     // What was asked for in vain happened once or not at all, and all nodes agree.
     settled(&fleet).await;
     let journal = journal_of(&fleet, leader).await;
-    for request in asked.into_iter().chain(asked_too).chain(asked_again) {
+    for request in [asked, asked_too, asked_later, asked_again].concat() {
         let times = journal.iter().filter(|line| line.request == request).count();
         assert!(times <= 1, "{request} was never acknowledged, and was carried out {times} times");
     }
@@ -87,7 +97,7 @@ async fn ask_in_vain(fleet: &Fleet, id: u64, name: &str) -> Vec<String> {
         attempt_timeout: BOUND * 2,
         ..config
     });
-    let known = client.get("sites", &stale()).await.expect("a stale read needs nobody else").revision;
+    let known = until("the node listens", async || client.get("sites", &stale()).await.ok()).await.revision;
     let mut refused = JoinSet::new();
     let requests: Vec<String> = (0..ASKERS).map(|number| format!("{}-{number}", name.replace(' ', "-"))).collect();
     for request in &requests {
