@@ -75,6 +75,16 @@ pub enum Fault {
     DiskFull,
 }
 
+impl Fault {
+    /// What the operating system calls it.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::SyncFails => "Input/output error",
+            Self::DiskFull => "No space left on device",
+        }
+    }
+}
+
 impl Watched {
     /// Syncs do nothing, and say that they did.
     pub fn lying(self) -> Self {

@@ -1,11 +1,16 @@
 //! Whether what was promised had been made durable before: the check, apart from what it is run on.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use bursar_storage::log::{LogEntry, Payload, Vote};
 use bursar_wire::{
-    client::{Change, Client},
-    sites::CreateSite,
+    client::{Change, Client, ClientError},
+    page::Page,
+    query::ListQuery,
+    sites::{CreateSite, Site},
 };
 
 use super::{
@@ -58,10 +63,15 @@ impl fmt::Display for Violation {
 
 /// Makes a site with a name of its own.
 pub async fn write(client: &Client, marker: String) -> Acknowledged {
+    try_write(client, marker).await.unwrap_or_else(|error| panic!("a write failed: {error}"))
+}
+
+/// Makes a site with a name of its own, if somebody answers.
+pub async fn try_write(client: &Client, marker: String) -> Result<Acknowledged, ClientError> {
     let request = CreateSite { name: marker.clone(), expected_latency_ms: 1 };
     let sent = now_ns();
-    client.post("sites", &request, Change::default()).await.unwrap_or_else(|error| panic!("{marker}: {error}"));
-    Acknowledged { marker, sent, told: now_ns() }
+    client.post("sites", &request, Change::default()).await?;
+    Ok(Acknowledged { marker, sent, told: now_ns() })
 }
 
 impl Log {
@@ -163,4 +173,18 @@ pub fn led_too_early(logs: &[Log], voters: usize, after: u64) -> (usize, Vec<Vio
         (durable_on.len() < majority).then_some(Violation::Led { term, durable_on, majority })
     };
     (led.len(), led.iter().filter_map(check).collect())
+}
+
+/// The names of all sites.
+pub async fn site_names(client: &Client) -> BTreeSet<String> {
+    let (mut names, mut page_token) = (BTreeSet::new(), None);
+    loop {
+        let query = ListQuery { limit: Some(1_000), page_token, ..ListQuery::default() };
+        let page: Page<Site> = client.page("sites", &query).await.expect("a list of sites");
+        names.extend(page.items.into_iter().map(|site| site.name));
+        page_token = page.next_page_token;
+        if page_token.is_none() {
+            return names;
+        }
+    }
 }

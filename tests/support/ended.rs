@@ -3,12 +3,13 @@
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
+    sync::mpsc,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use super::{BURSAR, Fleet, Node, until};
+use super::{BURSAR, Fleet, Node, PATIENCE, until};
 
 /// How a process ended, and everything that it had said.
 #[derive(Debug)]
@@ -72,9 +73,26 @@ pub fn doctor(dir: &Path) -> Diagnosis {
     diagnosis
 }
 
-/// Runs the program to its end.
+/// Runs the program to its end, which must come soon.
 pub fn bursar(arguments: &[&str], dir: &Path) -> Output {
-    Command::new(BURSAR).args(arguments).arg(dir).stdin(Stdio::null()).output().expect("the program starts")
+    let mut command = Command::new(BURSAR);
+    command.args(arguments).arg(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let pid = Pid::from_raw(child.id().try_into().expect("a pid")).expect("a running process has a pid");
+    let (over, ended) = mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        let output = child.wait_with_output().expect("a child can be waited for");
+        // Nobody listens any more where it came too late.
+        let _ = over.send(());
+        output
+    });
+    let in_time = ended.recv_timeout(PATIENCE).is_ok();
+    if !in_time {
+        kill_process(pid, Signal::KILL).expect("a child that was not waited for is there");
+    }
+    let output = waiting.join().expect("waiting does not panic");
+    assert!(in_time, "it did not end: {}", String::from_utf8_lossy(&output.stderr));
+    output
 }
 
 impl Diagnosis {
