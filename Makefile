@@ -22,9 +22,9 @@ check: setup ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-unit: setup ## tests of the crates
-	cargo test --locked -p bursar-domain -p bursar-net -p bursar-raft -p bursar-wire -p bursar-api -p bursar-cli
-	cargo test --locked -p bursar-storage --features rocksdb
+unit: setup ## tests of the crates, storage and consensus on both engines
+	cargo test --locked --features bursar-storage/rocksdb,bursar-raft/rocksdb \
+	    -p bursar-domain -p bursar-net -p bursar-storage -p bursar-raft -p bursar-wire -p bursar-api -p bursar-cli
 
 process: setup ## tests of the program with real processes
 	cargo test --locked -p bursar

@@ -6,7 +6,7 @@ use bursar::{
     arguments::{Arguments, Authority, Command},
     authority, demo, doctor, logging,
 };
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
         }
         Command::Demo(options) => ended(demo::run(options).await),
         Command::Doctor(options) => doctor::run(options).await,
-        Command::Operator(command) => bursar_cli::run(command).await,
+        Command::Operator(command) => bursar_cli::run(command, Arguments::command()).await,
     }
 }
 

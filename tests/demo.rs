@@ -13,8 +13,11 @@ async fn a_second_demo_in_the_same_folder_is_refused_and_a_later_one_continues()
     let page: Page<Destination> = fleet.client().page("destinations", &ListQuery::default()).await.expect("a list");
     assert_eq!(page.items.iter().map(|destination| destination.name.as_str()).collect::<Vec<_>>(), ["Main"]);
 
-    let second =
-        Command::new(BURSAR).args(["demo", "--json", "--dir"]).arg(fleet.folder().join("demo")).output().expect("the program starts");
+    let second = Command::new(BURSAR)
+        .args(["demo", "--json", "--dir"])
+        .arg(fleet.folder().join("demo"))
+        .output()
+        .expect("the program starts");
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(!second.status.success());
     assert!(message.contains("runs already"), "{message}");

@@ -1,5 +1,7 @@
 //! Who asks: bearer tokens, which rest in the ledger as hashes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::{
     extract::{FromRequestParts, Request, State as Shared},
     http::{HeaderMap, header, request::Parts},
@@ -14,7 +16,7 @@ use tokio::{
 
 use crate::{
     api::Service,
-    authority::{Consistency, ReadError, Unavailability},
+    authority::{Consistency, ReadError},
     failure::Failure,
 };
 
@@ -92,26 +94,35 @@ fn missing() -> Failure {
 /// keep a distance, so that guessing tokens costs the cluster next to nothing.
 #[derive(Default)]
 pub(crate) struct TokenRefresh {
-    last: Mutex<Option<(Instant, Result<(), ReadError>)>>,
+    /// How many readings have begun.
+    begun: AtomicU64,
+    last: Mutex<Option<Refreshed>>,
+}
+
+struct Refreshed {
+    /// Which reading it was: the first is number 1.
+    number: u64,
+    started: Instant,
+    outcome: Result<(), ReadError>,
 }
 
 impl TokenRefresh {
     async fn refresh(&self, service: &Service) -> Result<(), Failure> {
-        let asked = Instant::now();
-        let deadline = asked + service.config.deadline;
-        let waited = |_| ReadError::Unavailable {
-            waited_ms: u64::try_from(service.config.deadline.as_millis()).unwrap_or(u64::MAX),
-            reason: Unavailability::NoLeader,
-        };
-        let mut last = timeout_at(deadline, self.last.lock()).await.map_err(waited).map_err(Failure::from)?;
+        let begun_before = self.begun.load(Ordering::SeqCst);
+        let deadline = service.deadline();
+        let mut last = timeout_at(deadline, self.last.lock()).await.map_err(|_| Failure::overloaded(CROWD))?;
         match &*last {
-            Some((started, outcome)) if *started >= asked => return outcome.clone().map_err(Failure::from),
-            Some((started, _)) => sleep_until(*started + service.config.token_refresh_interval).await,
+            // It began behind this request, so it has seen everything that the request can rely on.
+            Some(refreshed) if refreshed.number > begun_before => return refreshed.outcome.clone().map_err(Failure::from),
+            Some(refreshed) => sleep_until(refreshed.started + service.config.token_refresh_interval).await,
             None => {}
         }
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let started = Instant::now();
         let outcome = service.authority.read(Consistency::Linearizable, None, deadline).await.map(drop);
-        *last = Some((started, outcome.clone()));
+        *last = Some(Refreshed { number, started, outcome: outcome.clone() });
         outcome.map_err(Failure::from)
     }
 }
+
+const CROWD: &str = "Too many unknown tokens are being looked up by this node.";

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bursar_domain::{AuthorityNodeId, Revision, State, Submission};
-use bursar_raft::Node;
 pub use bursar_raft::{
-    Applied, Consistency, Fate, NodeStatus, PeerStatus, ReadError, Role, SubmitError, TransferError, Unavailability,
+    Applied, Consistency, Counters, Fate, NodeStatus, PeerStatus, ReadError, Role, SubmitError, TransferError, Unavailability,
 };
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
@@ -44,6 +43,9 @@ pub trait Authority: Send + Sync + 'static {
     /// How this node stands among the others.
     fn status(&self) -> NodeStatus;
 
+    /// What this node has counted since it was started.
+    fn counters(&self) -> Counters;
+
     /// Has the leadership given to `to`, or to whoever is best suited, and tells who has it.
     async fn transfer_leadership(&self, to: Option<AuthorityNodeId>, deadline: Instant)
     -> Result<AuthorityNodeId, TransferError>;
@@ -53,52 +55,3 @@ pub trait Authority: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal cannot be read: {0}")]
 pub struct JournalError(pub String);
-
-#[async_trait]
-impl Authority for Node {
-    async fn submit(&self, submission: Submission, deadline: Instant) -> Result<Applied, SubmitError> {
-        Self::submit(self, submission, deadline).await
-    }
-
-    async fn read(
-        &self,
-        consistency: Consistency,
-        at_least: Option<Revision>,
-        deadline: Instant,
-    ) -> Result<Arc<State>, ReadError> {
-        Self::read(self, consistency, at_least, deadline).await
-    }
-
-    fn latest(&self) -> Arc<State> {
-        Self::latest(self)
-    }
-
-    fn revisions(&self) -> watch::Receiver<Revision> {
-        Self::revisions(self)
-    }
-
-    fn floor(&self) -> Revision {
-        self.journal().floor()
-    }
-
-    async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<Bytes>, JournalError> {
-        let records = Self::records(self, after, upto, bytes_max).await.map_err(|error| JournalError(error.to_string()))?;
-        Ok(records.into_iter().map(|record| record.bytes).collect())
-    }
-
-    fn leader(&self) -> Option<AuthorityNodeId> {
-        Self::leader(self)
-    }
-
-    fn status(&self) -> NodeStatus {
-        Self::status(self)
-    }
-
-    async fn transfer_leadership(
-        &self,
-        to: Option<AuthorityNodeId>,
-        deadline: Instant,
-    ) -> Result<AuthorityNodeId, TransferError> {
-        Self::transfer_leadership(self, to, deadline).await
-    }
-}

@@ -35,7 +35,7 @@ impl Default for Config {
             body_bytes_max: 1 << 20,
             body_timeout: Duration::from_secs(10),
             streams_max: 1_024,
-            stream_page_bytes: 256 << 10,
+            stream_page_bytes: 64 << 10,
             stream_write_timeout: Duration::from_secs(30),
             bookmark_interval: Duration::from_secs(5),
             token_refresh_interval: Duration::from_millis(50),

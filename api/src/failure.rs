@@ -152,6 +152,14 @@ impl Failure {
             .retry_after_ms(PAUSE_MS)
     }
 
+    /// This node is going down.
+    pub(crate) fn stopping() -> Self {
+        let title = "The node is going down";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::STOPPING, title, "This node takes no more requests.")
+            .hint("Ask another node.")
+            .retry_after_ms(PAUSE_MS)
+    }
+
     /// The cluster does not exist yet.
     pub(crate) fn not_founded(state: &State) -> Self {
         Self::refused(&Rejection::NotFounded, state)
@@ -233,7 +241,7 @@ impl From<SubmitError> for Failure {
                     .retry_after_ms(retry_after_ms)
             }
             SubmitError::TooLarge { bytes_max, .. } => Self::too_large(bytes_max),
-            SubmitError::Stopped => stopped(),
+            SubmitError::Stopped => Self::stopping(),
         }
     }
 }
@@ -249,7 +257,7 @@ impl From<ReadError> for Failure {
             ReadError::Behind { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, code::BEHIND, "The node is behind", detail)
                 .hint("Try again, or read with consistency=linearizable.")
                 .retry_after_ms(PAUSE_MS),
-            ReadError::Stopped => stopped(),
+            ReadError::Stopped => Self::stopping(),
         }
     }
 }
@@ -266,7 +274,7 @@ impl From<TransferError> for Failure {
             TransferError::Unavailable { reason, .. } => {
                 unavailable(reason, detail).hint("Look at /api/v1/status who leads now, then try again.")
             }
-            TransferError::Stopped => stopped(),
+            TransferError::Stopped => Self::stopping(),
         }
     }
 }
@@ -288,12 +296,6 @@ fn unavailable(reason: Unavailability, detail: String) -> Failure {
         Unavailability::Recovering => (code::RECOVERING, "The node is starting"),
     };
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).retry_after_ms(PAUSE_MS)
-}
-
-fn stopped() -> Failure {
-    Failure::new(StatusCode::SERVICE_UNAVAILABLE, code::STOPPING, "The node is going down", "This node takes no more requests.")
-        .hint("Ask another node.")
-        .retry_after_ms(PAUSE_MS)
 }
 
 impl IntoResponse for Failure {

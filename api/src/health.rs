@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     answer,
     api::Service,
-    authority::Role,
+    authority::{Counters, Role},
     failure::Failure,
     metrics::{self, Page},
     parameters::Parameters,
@@ -131,11 +131,48 @@ impl Service {
         if let Some(silence_ms) = status.quorum_last_ack_ms {
             page.single("bursar_raft_quorum_silence_ms", "gauge", "How long ago a majority answered the leader.", silence_ms);
         }
+        for (name, help, count) in [
+            ("bursar_log_syncs_total", "Syncs of the log.", status.log.syncs),
+            ("bursar_log_groups_total", "Groups of entries that were written to the log at once.", status.log.groups),
+            ("bursar_log_entries_total", "Entries that were written to the log.", status.log.entries),
+        ] {
+            page.single(name, "counter", help, count);
+        }
+        write_counters(page, &self.authority.counters());
         page.family("bursar_raft_peer_lag_entries", "gauge", "How many entries a peer lacks, as the leader knows.");
         for peer in &status.peers {
             if let Some(lag) = peer.lag {
                 page.sample("bursar_raft_peer_lag_entries", &[("node", &peer.id.0.to_string())], lag);
             }
         }
+    }
+}
+
+fn write_counters(page: &mut Page, counters: &Counters) {
+    for (name, help, count) in [
+        ("elections_started", "Elections that the node started.", counters.elections_started),
+        ("elections_won", "Elections that it won.", counters.elections_won),
+        ("elections_lost", "Elections that it started and did not win.", counters.elections_lost),
+        ("votes_received", "Questions for its vote.", counters.votes_received),
+        ("pre_votes_received", "Questions whether it would vote.", counters.pre_votes_received),
+        ("transfers_received", "Hand-overs of the leadership to it.", counters.transfers_received),
+        ("appends_received", "Requests to append entries, heartbeats included.", counters.appends_received),
+        ("snapshots_sent", "Snapshots that it sent to the end.", counters.snapshots_sent),
+        ("snapshot_chunks_sent", "Chunks of state that it sent.", counters.snapshot_chunks_sent),
+        ("snapshot_records_sent", "Records that it sent with snapshots.", counters.snapshot_records_sent),
+        ("snapshots_installed", "Snapshots that it installed.", counters.snapshots_installed),
+        ("snapshot_chunks_received", "Chunks of state that it received.", counters.snapshot_chunks_received),
+        ("snapshot_records_received", "Records that it received with snapshots.", counters.snapshot_records_received),
+        ("checkpoints_written", "Checkpoints of the state that it wrote.", counters.checkpoints_written),
+        ("submissions_forwarded", "Submissions that it passed on to the leader.", counters.submissions_forwarded),
+        ("submissions_received", "Submissions that others passed on to it.", counters.submissions_received),
+        ("submissions_overloaded", "Submissions refused because too many were under way.", counters.submissions_overloaded),
+        ("read_rounds", "Rounds that confirmed who leads.", counters.read_rounds),
+        ("linearizable_reads", "Linearizable reads that these rounds served.", counters.linearizable_reads),
+        ("proposals_decided", "Proposals that were decided.", counters.proposals_decided),
+        ("decisions_panicked", "Proposals whose decision panicked: defects.", counters.decisions_panicked),
+        ("connections_made", "Connections to other nodes that it made.", counters.connections_made),
+    ] {
+        page.single(&format!("bursar_raft_{name}_total"), "counter", help, count);
     }
 }

@@ -20,11 +20,12 @@ mod health;
 mod listing;
 mod metrics;
 mod mutation;
+mod node;
 mod nouns;
 mod openapi;
 mod parameters;
 mod router;
-pub mod secrets;
+mod secrets;
 mod serve;
 
 pub use api::Api;

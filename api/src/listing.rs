@@ -26,10 +26,8 @@ pub(crate) trait Listed: Row<Id: Into<ObjectRef> + From<u64>> + 'static {
     /// The fields that `filter` knows.
     const FIELDS: &'static [Field<Self>];
 
-    /// What `sort=name` goes by; absent where objects of the kind have no name.
-    fn folded_name(&self) -> Option<String> {
-        None
-    }
+    /// What `sort=name` goes by; none where objects of the kind have no names.
+    const FOLDED_NAME: Option<fn(&Self) -> String> = None;
 }
 
 /// What is asked of a list.
@@ -49,11 +47,12 @@ struct Sort {
 }
 
 impl Sort {
-    fn parse(sort: query::Sort) -> Result<Self, Failure> {
-        let by_name = match sort.field.as_str() {
-            "id" => false,
-            "name" => true,
-            _ => return Err(Failure::malformed_part(FieldError::new("?sort", "must be id, -id, name or -name"))),
+    fn parse<R: Listed>(sort: query::Sort) -> Result<Self, Failure> {
+        let by_name = match (sort.field.as_str(), R::FOLDED_NAME) {
+            ("id", _) => false,
+            ("name", Some(_)) => true,
+            (_, Some(_)) => return Err(Failure::malformed_part(FieldError::new("?sort", "must be id, -id, name or -name"))),
+            (_, None) => return Err(Failure::malformed_part(FieldError::new("?sort", "must be id or -id"))),
         };
         Ok(Self { by_name, descending: sort.descending })
     }
@@ -76,7 +75,7 @@ struct Place {
 impl<R: Listed> Selection<R> {
     /// Understands a query.
     pub(crate) fn of(query: ListQuery) -> Result<Self, Failure> {
-        let sort = query.sort().map(Sort::parse).transpose()?.unwrap_or_default();
+        let sort = query.sort().map(Sort::parse::<R>).transpose()?.unwrap_or_default();
         let filter = query.filter().map_err(Failure::malformed_part)?.map(known_field).transpose()?;
         let limit = query.limit().map_err(Failure::malformed_part)?;
         let binding = format!("{sort} {}", query.filter.unwrap_or_default());
@@ -86,7 +85,7 @@ impl<R: Listed> Selection<R> {
     /// The page of `table` that is asked for, its rows as `show` shows them.
     pub(crate) fn page<T>(&self, state: &State, table: &Table<R>, show: impl Fn(&R) -> T) -> Result<Page<T>, Failure> {
         let behind = self.page_token.as_deref().map(|token| self.place_of(token, state)).transpose()?;
-        let mut matching = self.ordered(table, behind)?.filter(|row| self.admits(row));
+        let mut matching = self.ordered(table, behind).filter(|row| self.admits(row));
         let rows: Vec<_> = matching.by_ref().take(self.limit).collect();
         let goes_on = matching.next().is_some();
         let next_page_token = rows.last().filter(|_| goes_on).map(|last| self.token(state.epoch(), &self.place(last)));
@@ -98,45 +97,35 @@ impl<R: Listed> Selection<R> {
         self.filter.as_ref().is_none_or(|((_, value), filter)| filter.admits(&value(row)))
     }
 
-    fn ordered<'t>(
-        &self,
-        table: &'t Table<R>,
-        behind: Option<Place>,
-    ) -> Result<Box<dyn Iterator<Item = &'t Arc<R>> + 't>, Failure> {
+    fn ordered<'t>(&self, table: &'t Table<R>, behind: Option<Place>) -> Box<dyn Iterator<Item = &'t Arc<R>> + 't> {
         if self.sort.by_name {
             return self.ordered_by_name(table, behind);
         }
-        Ok(match (self.sort.descending, behind.map(|place| place.id)) {
+        match (self.sort.descending, behind) {
             (false, None) => Box::new(table.iter()),
-            (false, Some(id)) => Box::new(table.after(R::Id::from(id))),
+            (false, Some(place)) => Box::new(table.after(R::Id::from(place.id))),
             (true, None) => Box::new(table.iter().rev()),
-            (true, Some(id)) => Box::new(table.iter().rev().skip_while(move |row| number(row.as_ref()) >= id)),
-        })
+            (true, Some(place)) => Box::new(table.iter().rev().skip_while(move |row| number(row.as_ref()) >= place.id)),
+        }
     }
 
-    fn ordered_by_name<'t>(
-        &self,
-        table: &'t Table<R>,
-        behind: Option<Place>,
-    ) -> Result<Box<dyn Iterator<Item = &'t Arc<R>> + 't>, Failure> {
-        let place = |row: &'t Arc<R>| Some((Place { name: row.folded_name()?, id: number(row.as_ref()) }, row));
-        let nameless = || Failure::malformed_part(FieldError::new("?sort", "must be id or -id: these objects have no names"));
-        let mut places = table.iter().map(place).collect::<Option<Vec<_>>>().ok_or_else(nameless)?;
+    fn ordered_by_name<'t>(&self, table: &'t Table<R>, behind: Option<Place>) -> Box<dyn Iterator<Item = &'t Arc<R>> + 't> {
         let descending = self.sort.descending;
         let compare = move |one: &Place, other: &Place| {
             let ascending = (&one.name, one.id).cmp(&(&other.name, other.id));
             if descending { ascending.reverse() } else { ascending }
         };
+        let mut places: Vec<_> = table.iter().map(|row| (self.place(row), row)).collect();
         if let Some(behind) = behind {
             places.retain(|(place, _)| compare(place, &behind) == Ordering::Greater);
         }
         places.sort_unstable_by(|(one, _), (other, _)| compare(one, other));
-        Ok(Box::new(places.into_iter().map(|(_, row)| row)))
+        Box::new(places.into_iter().map(|(_, row)| row))
     }
 
     fn place(&self, row: &R) -> Place {
-        let name = if self.sort.by_name { row.folded_name().unwrap_or_default() } else { String::new() };
-        Place { name, id: number(row) }
+        let name = R::FOLDED_NAME.filter(|_| self.sort.by_name).map(|name| name(row));
+        Place { name: name.unwrap_or_default(), id: number(row) }
     }
 
     /// `<epoch>-<seal, id and name in base64url>`.

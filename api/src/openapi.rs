@@ -45,7 +45,7 @@ pub fn openapi() -> OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.merge(guarded);
     document.merge(open);
-    for (_, item) in &mut document.paths.paths {
+    for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
             describe_problems(operation);
             if changes {

@@ -1,11 +1,99 @@
 //! Operators' commands over the HTTP API.
-/// c
-#[derive(clap::Subcommand, Debug)]
+//!
+//! A command is carried out in four steps: its settings are gathered (flags, then the environment, then the context file, then
+//! defaults), a client is made of them, the request is made and its answer shown. Data goes to standard output, everything else
+//! to standard error, and a failure ends with the command to try next.
+
+mod config;
+mod console;
+mod failure;
+mod login;
+mod noun;
+mod nouns;
+mod options;
+mod output;
+mod session;
+mod settings;
+mod status;
+mod surroundings;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use clap_complete::Shell;
+
+pub use console::Console;
+use failure::Failure;
+use login::{ContextCommand, Login};
+use nouns::{
+    cluster::ClusterCommand, destinations::DestinationCommand, events::EventCommand, operations::OperationCommand,
+    sites::SiteCommand, tokens::TokenCommand,
+};
+use options::{Nested, Options};
+use session::Session;
+pub use surroundings::Surroundings;
+
+/// What operators do over the API.
+#[derive(Subcommand, Clone, Debug)]
 pub enum Command {
-    /// s
-    Status,
+    /// Show how the cluster fares, on one screen
+    Status(Options),
+    /// Tell whether the cluster is healthy: exit code 10 where it is not
+    Health(Options),
+    /// Name a cluster and keep a token for it
+    Login(Login),
+    /// Choose between the clusters that are known here
+    Context(Nested<ContextCommand>),
+    /// Places with a failure domain of their own
+    Site(Nested<SiteCommand>),
+    /// What users choose for their backups
+    Destination(Nested<DestinationCommand>),
+    /// Long pieces of work
+    Operation(Nested<OperationCommand>),
+    /// What has happened
+    Event(Nested<EventCommand>),
+    /// The authority's nodes
+    Cluster(Nested<ClusterCommand>),
+    /// The administrators' credentials
+    Token(Nested<TokenCommand>),
+    /// Print the completion script for a shell
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
 }
-/// r
-pub async fn run(_c: Command) -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+
+/// Carries a command out and tells how it ended: 0 ok, 1 failed, 2 usage, 3 not authenticated or not permitted, 4 not found,
+/// 5 conflict, 6 no quorum, 10 unhealthy. `program` is the whole command line, which completion scripts are made of.
+pub async fn run(command: Command, program: clap::Command) -> ExitCode {
+    ExitCode::from(run_in(command, program, &mut Surroundings::real()).await)
+}
+
+/// The same in any surroundings.
+pub async fn run_in(command: Command, program: clap::Command, surroundings: &mut Surroundings) -> u8 {
+    let Err(failure) = carry_out(command, program, surroundings).await else { return 0 };
+    // Nobody is left to be told when standard error itself is gone.
+    let _ = failure.show(&mut surroundings.console);
+    failure.exit as u8
+}
+
+async fn carry_out(command: Command, mut program: clap::Command, surroundings: &mut Surroundings) -> Result<(), Failure> {
+    match command {
+        Command::Status(options) => status::status(&mut Session::open(&options, surroundings)?).await,
+        Command::Health(options) => status::health(&mut Session::open(&options, surroundings)?).await,
+        Command::Login(login) => login::login(login, surroundings).await,
+        Command::Context(Nested { options, command }) => login::contexts(&options, command, surroundings),
+        Command::Site(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Destination(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Operation(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Event(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Cluster(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Token(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            let name = program.get_name().to_owned();
+            clap_complete::generate(shell, &mut program, name, &mut script);
+            surroundings.console.write(&script)
+        }
+    }
 }

@@ -57,3 +57,27 @@ impl<'s> Draft<'s> {
         self.events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Name, Revision, SiteId, site};
+
+    #[test]
+    fn later_rules_see_the_earlier_events() {
+        let base = State::default();
+        let mut draft = Draft::new(&base, Actor::Founder, Timestamp(7));
+        let name = Name::parse("name", "Dublin").expect("a proper name");
+        for number in [1, 2] {
+            assert_eq!(draft.state().next().site, number);
+            let created = site::Event::Created { site: SiteId(number), name: name.clone(), expected_latency_ms: 0 };
+            draft.emit(created.into());
+            let stamp = Stamp { at: Timestamp(7), by: Actor::Founder, revision: Revision(2 * number - 1) };
+            assert_eq!(draft.state().sites().get(SiteId(number)).map(|site| site.created), Some(stamp));
+            draft.emit(site::Event::Removed { site: SiteId(number) }.into());
+            assert!(draft.state().sites().is_empty());
+        }
+        assert_eq!(base.next().site, 1, "the state itself stays as it was");
+        assert_eq!(draft.into_events().len(), 4);
+    }
+}

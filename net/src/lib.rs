@@ -57,5 +57,5 @@ pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
 pub use tls::{
     Acceptor, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector, Credentials,
     Fingerprint, IssuedCertificate, LeafProfile, NodeKey, PinnedConnector, SealError, Secured, SubjectName, TlsAcceptor,
-    TlsConnector, TlsPinnedConnector,
+    TlsConnector, TlsPinnedConnector, Trust, TrustError,
 };

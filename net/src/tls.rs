@@ -12,6 +12,7 @@ mod credentials;
 mod key;
 mod pin;
 mod seal;
+mod trust;
 
 pub use authority::{CertificateAuthority, IssuedCertificate, LeafProfile, SubjectName};
 pub use channel::{Acceptor, Connector, PinnedConnector, Secured, TlsAcceptor, TlsConnector, TlsPinnedConnector};
@@ -19,6 +20,7 @@ pub use credentials::{CertificateFacts, Credentials};
 pub use key::{CertificateRequest, NodeKey};
 pub use pin::Fingerprint;
 pub use seal::{ClusterKey, SealError};
+pub use trust::{Trust, TrustError};
 
 use crate::IdentityError;
 

@@ -67,21 +67,35 @@ impl AppendClient {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
-        let Connection { reader, writer, flow } = match self.connection.take() {
+        let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
                 let link = self.redial.link(deadline).await.map_err(|error| Unreachable::new(&error))?;
-                Connection { reader: link.reader, writer: link.writer, flow: Arc::default() }
+                Connection::new(link.reader, link.writer)
             }
         };
+        Ok(connection.exchange(requests, self.timeout, &mut self.connection))
+    }
+}
+
+impl Connection {
+    fn new(reader: FrameReader, writer: FrameWriter) -> Self {
+        Self { reader, writer, flow: Arc::default() }
+    }
+
+    /// Sends `requests` and gives their answers. The connection is put into `kept` if it is still good in the end.
+    fn exchange<'s, S>(self, requests: S, timeout: Duration, kept: &'s mut Option<Self>) -> BoxStream<'s, Answered>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        let Self { reader, writer, flow } = self;
         let stale = flow.len();
         let sending = Sending::UnderWay(Box::pin(send_all(writer, requests, Arc::clone(&flow))));
-        let parts = Some(Parts { reader, sending, flow });
-        let exchange = Exchange { parts, stale, timeout: self.timeout, kept: &mut self.connection };
-        Ok(Box::pin(stream::unfold(exchange, |mut exchange| async {
+        let exchange = Exchange { parts: Some(Parts { reader, sending, flow }), stale, timeout, kept };
+        Box::pin(stream::unfold(exchange, |mut exchange| async {
             let answered = exchange.next().await?;
             Some((answered, exchange))
-        })))
+        }))
     }
 }
 
@@ -249,5 +263,133 @@ impl Flow {
     fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
         // Nothing panics between two changes of it that belong together.
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_net::frame::frames;
+    use bursar_storage::log::{LogPosition, Vote};
+    use openraft::raft::StreamAppendError;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{convert, types::LogId};
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// A connection, and the other end of it.
+    fn connection() -> (Connection, FrameReader, FrameWriter) {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (reader, writer) = frames(Box::new(ours), 1 << 20);
+        let (their_reader, their_writer) = frames(Box::new(theirs), 1 << 20);
+        (Connection::new(reader, writer), their_reader, their_writer)
+    }
+
+    fn position(index: u64) -> LogId {
+        convert::log_id(LogPosition { term: 1, leader: 0, index })
+    }
+
+    /// A request that can be told from others by its index.
+    fn request(index: u64) -> AppendEntriesRequest<TypeConfig> {
+        AppendEntriesRequest {
+            vote: convert::vote(Vote { term: 1, leader: Some(1), committed: true }),
+            prev_log_id: Some(position(index)),
+            entries: Vec::new(),
+            leader_commit: None,
+        }
+    }
+
+    async fn receive(reader: &mut FrameReader) -> u64 {
+        let frame = reader.receive_raw().await.expect("a request comes");
+        append::decode_request(&frame).expect("it is one").prev_log_id.expect("it has an index").index
+    }
+
+    async fn answer(writer: &mut FrameWriter, index: u64) {
+        writer.send_raw(append::encode_answer(&Ok(Some(position(index))))).await.expect("it is awaited");
+    }
+
+    fn matched(answered: Option<Answered>) -> u64 {
+        answered.expect("there is an answer").expect("it came").expect("it matches").expect("an entry").index
+    }
+
+    #[tokio::test]
+    async fn requests_leave_before_earlier_ones_are_answered_and_answers_come_in_order() {
+        let (connection, mut reader, mut writer) = connection();
+        let (requests, taken) = mpsc::unbounded_channel();
+        let taken = Box::pin(stream::unfold(taken, |mut taken| async { Some((taken.recv().await?, taken)) }));
+        let mut kept = None;
+        let mut answers = connection.exchange(taken, TIMEOUT, &mut kept);
+        for index in [1, 2, 3] {
+            requests.send(request(index)).expect("it is taken");
+        }
+        let other_side = async {
+            for index in [1, 2, 3] {
+                assert_eq!(receive(&mut reader).await, index);
+            }
+            answer(&mut writer, 1).await;
+        };
+        let (first, ()) = tokio::join!(answers.next(), other_side);
+        assert_eq!(matched(first), 1);
+        answer(&mut writer, 2).await;
+        answer(&mut writer, 3).await;
+        assert_eq!([matched(answers.next().await), matched(answers.next().await)], [2, 3]);
+        drop(requests);
+        assert!(answers.next().await.is_none(), "the stream ends with its requests");
+        drop(answers);
+        assert!(kept.is_some(), "the connection is good for another stream");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_given_up_is_not_taken_for_the_next_one() {
+        let (connection, mut reader, mut writer) = connection();
+        let mut kept = None;
+        let mut answers = connection.exchange(stream::iter([request(1)]), TIMEOUT, &mut kept);
+        tokio::select! {
+            _ = answers.next() => panic!("nobody has answered"),
+            index = receive(&mut reader) => assert_eq!(index, 1),
+        }
+        // What was asked has left; now it is known to have.
+        assert!(answers.next().now_or_never().is_none());
+        drop(answers);
+        let connection = kept.take().expect("one answer that is owed does not cost the connection");
+
+        let mut answers = connection.exchange(stream::iter([request(2)]), TIMEOUT, &mut kept);
+        let other_side = async {
+            assert_eq!(receive(&mut reader).await, 2);
+            answer(&mut writer, 1).await;
+            answer(&mut writer, 2).await;
+        };
+        let (second, ()) = tokio::join!(answers.next(), other_side);
+        assert_eq!(matched(second), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_the_stream_and_the_connection() {
+        let (connection, mut reader, mut writer) = connection();
+        let mut kept = None;
+        let mut answers = connection.exchange(stream::iter([request(1), request(2)]), TIMEOUT, &mut kept);
+        let other_side = async {
+            assert_eq!(receive(&mut reader).await, 1);
+            let conflict = append::encode_answer(&Err(StreamAppendError::Conflict(position(1))));
+            writer.send_raw(conflict).await.expect("it is awaited");
+        };
+        let (refused, ()) = tokio::join!(answers.next(), other_side);
+        assert!(matches!(refused, Some(Ok(Err(StreamAppendError::Conflict(at)))) if at == position(1)));
+        assert!(answers.next().await.is_none());
+        drop(answers);
+        assert!(kept.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_stays_unanswered_ends_the_connection() {
+        let (connection, _reader, _writer) = connection();
+        let mut kept = None;
+        let mut answers = connection.exchange(stream::iter([request(1)]), TIMEOUT, &mut kept);
+        let began = Instant::now();
+        assert!(matches!(answers.next().await, Some(Err(RPCError::Network(_)))));
+        assert_eq!(began.elapsed(), TIMEOUT);
+        drop(answers);
+        assert!(kept.is_none());
     }
 }

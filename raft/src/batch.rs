@@ -139,3 +139,90 @@ pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
 }
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::{
+        Actor, Command, Hash, Level, RequestId, Revision, StoreId, Submission, Timestamp, authority_node::Facts, cluster,
+    };
+    use bursar_storage::log::LogPosition;
+    use openraft::entry::RaftEntry;
+
+    use super::*;
+    use crate::types::ProposalBytes;
+
+    fn entry(index: u64, payload: EntryPayload<ProposalBytes, u64, bursar_storage::log::Member>) -> Entry {
+        Entry::new(convert::log_id(LogPosition { term: 1, leader: 0, index }), payload)
+    }
+
+    fn founding() -> Submission {
+        let node = Facts {
+            store: StoreId([1; 16]),
+            peer_address: "127.0.0.1:4283".into(),
+            api_address: "127.0.0.1:4285".into(),
+            version: "0.1.0".into(),
+            supported: Level::SUPPORTED,
+        };
+        let command = Command::Cluster(cluster::Command::Found {
+            cluster: bursar_domain::ClusterId([2; 16]),
+            license_key: vec![3; 32],
+            ca_certificate: "certificate".into(),
+            sealed_ca_key: vec![4; 32],
+            setup_secret: Hash::ZERO,
+            node,
+        });
+        let request = RequestId::parse("found").expect("a request id");
+        Submission { actor: Actor::Founder, request, fingerprint: Hash::ZERO, expected: None, planned_on: None, command }
+    }
+
+    fn proposal(submission: &Submission) -> Vec<u8> {
+        Proposal { time: Timestamp(1), submission: submission.clone() }.encode()
+    }
+
+    #[test]
+    fn entries_move_the_position_and_their_events_the_head() {
+        let meter = Meter::default();
+        let mut batch = Batch::new(&State::default(), &ledger::Applied::default(), &meter);
+        batch.apply(entry(1, EntryPayload::Blank), None).expect("a blank entry changes nothing");
+        assert_eq!((batch.applied.revision, batch.records.len()), (Revision::ZERO, 0));
+        let bytes = proposal(&founding());
+        batch.apply(entry(2, EntryPayload::Normal(ProposalBytes(bytes.clone().into()))), None).expect("it is decided");
+        let records = batch.records.len();
+        assert!(records > 0);
+        assert_eq!(batch.applied.revision, Revision(records as u64));
+        assert_eq!(batch.applied.head, batch.records[records - 1].hash);
+        assert_eq!(batch.applied.position.map(|position| position.index), Some(2));
+        // The same request once more is remembered.
+        batch.apply(entry(3, EntryPayload::Normal(ProposalBytes(bytes.into()))), None).expect("it is decided");
+        assert_eq!(batch.records.len(), records);
+        assert_eq!(batch.applied.position.map(|position| position.index), Some(3));
+    }
+
+    #[test]
+    fn what_cannot_be_read_stops_the_node_and_says_what_to_run() {
+        let meter = Meter::default();
+        let mut newer = proposal(&founding());
+        let version = newer.get_mut(9).expect("time, kind, version");
+        *version += 1;
+        for bytes in [newer, b"no proposal".to_vec(), Vec::new()] {
+            let mut batch = Batch::new(&State::default(), &ledger::Applied::default(), &meter);
+            let reason = batch.apply(entry(7, EntryPayload::Normal(ProposalBytes(bytes.into()))), None);
+            let reason = reason.expect_err("it is no proposal of this version");
+            assert!(matches!(reason, StopReason::UnreadableProposal { index: 7, .. }), "{reason}");
+            assert!(reason.to_string().contains("run the program that the other nodes run"), "{reason}");
+            assert!(batch.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_follow_breaks_the_state_and_not_the_process() {
+        let meter = Meter::default();
+        let mut ahead = State::default();
+        let mut batch = Batch::new(&ahead, &ledger::Applied::default(), &meter);
+        batch.apply(entry(1, EntryPayload::Normal(ProposalBytes(proposal(&founding()).into()))), None).expect("decided");
+        std::mem::swap(&mut ahead, &mut batch.state);
+        let folded = catch_unwind(AssertUnwindSafe(|| evolve(&mut ahead, &batch.records[0])));
+        let panic = folded.expect_err("the record is in the state already");
+        assert!(words_of(panic.as_ref()).contains("records follow one another"));
+    }
+}

@@ -73,7 +73,14 @@ impl NodeConfig {
         self.election_timeout.end
     }
 
-    pub(crate) fn openraft(&self, cluster_name: String) -> Result<openraft::Config, StartError> {
+    /// openraft's configuration, if this one can work over frames of `frame_bytes_max`.
+    pub(crate) fn openraft(&self, cluster_name: String, frame_bytes_max: usize) -> Result<openraft::Config, StartError> {
+        let Limits { one_proposal_bytes, proposal_bytes, .. } = self.limits;
+        if one_proposal_bytes > proposal_bytes || one_proposal_bytes > frame_bytes_max / 2 {
+            let most = proposal_bytes.min(frame_bytes_max / 2);
+            let detail = format!("a change may take {one_proposal_bytes} bytes, where at most {most} can be passed on");
+            return Err(StartError::Config(detail));
+        }
         let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let config = openraft::Config {
             cluster_name,
@@ -93,7 +100,7 @@ impl NodeConfig {
             backoff: "20ms 50ms 100ms 200ms ...500ms".to_owned(),
             ..openraft::Config::default()
         };
-        config.validate().map_err(|error| StartError::Config(error.to_string()))
+        config.validate().map_err(|error| StartError::Config(format!("the timing does not work: {error}")))
     }
 }
 

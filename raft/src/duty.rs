@@ -28,16 +28,16 @@ pub(crate) async fn run(duty: MembershipDuty, leadership: Leadership, published:
     }
 }
 
-/// Every second, and on each new revision.
+/// Every second, and on each change of an authority node.
 async fn look_again_and_again(duty: &MembershipDuty, published: &Published) {
-    let mut revisions = published.revisions();
+    let mut changes = published.nodes_changed();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             // The sender lives as long as what is published.
-            _ = revisions.changed() => {}
+            _ = changes.changed() => {}
         }
         duty.carry_out(&published.state()).await;
         tokio::time::sleep(REST).await;

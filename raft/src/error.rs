@@ -6,7 +6,7 @@ use bursar_domain::{AuthorityNodeId, Revision};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     /// The configuration contradicts itself.
-    #[error("the timing of the consensus does not work: {0}")]
+    #[error("the configuration of the consensus cannot work: {0}")]
     Config(String),
     /// The storage, or what rests on it.
     #[error("the consensus core does not start: {0}")]

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     counters::Meter,
     error::Unavailability,
+    leadership::{Leader, Leadership},
     peers::{AskError, Peers},
     proposer::{ProposeError, Proposer},
     read_index::{ReadIndex, RoundError},
@@ -28,6 +29,11 @@ use crate::{
 pub(crate) enum ForwardError {
     /// The leader was not reached. Nothing was done.
     Unreachable,
+    /// The node that was asked does not lead. Nothing was done.
+    NotLeader {
+        /// Who does, by what it knows.
+        leader: Option<u64>,
+    },
     /// What the leader itself says.
     Leader(ProposeError),
 }
@@ -50,7 +56,8 @@ impl Forwarder {
         })?;
         let error = match wire::decode(&answer) {
             Ok(Answer::Decided { outcome, revision, repeated }) => return Ok(Applied { outcome, revision, repeated }),
-            Ok(Answer::NotLeader | Answer::NotUnderstood) => ProposeError::NotLeader,
+            Ok(Answer::NotLeader { leader }) => return Err(ForwardError::NotLeader { leader }),
+            Ok(Answer::NotUnderstood) => return Err(ForwardError::NotLeader { leader: None }),
             Ok(Answer::NoQuorum) => ProposeError::NoQuorum,
             Ok(Answer::Overloaded { retry_after_ms }) => ProposeError::Overloaded { retry_after_ms },
             Ok(Answer::TooLarge { bytes, bytes_max }) => ProposeError::TooLarge { bytes, bytes_max },
@@ -61,6 +68,14 @@ impl Forwarder {
             }
         };
         Err(ForwardError::Leader(error))
+    }
+
+    /// Asks another node something of no consequence. Where it refuses this node for good, the node stops.
+    pub(crate) async fn greet(&self, id: u64, deadline: Instant) {
+        let question = wire::encode(&Question::ReadIndex { remaining_ms: wire::remaining_ms(deadline) });
+        if let Err(error) = self.peers.ask(id, Lane::Forward, question, deadline).await {
+            tracing::debug!(node = id, %error, "another node was not reached");
+        }
     }
 
     /// Has `leader` give the leadership to another.
@@ -86,6 +101,7 @@ pub(crate) struct ForwardServer {
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) reads: Arc<ReadIndex>,
     pub(crate) hand_over: Arc<HandOver>,
+    pub(crate) leadership: Leadership,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -107,11 +123,19 @@ impl ForwardServer {
         wire::encode(&answer)
     }
 
+    fn not_leader(&self) -> Answer {
+        let leader = match self.leadership.leader() {
+            Leader::Other(leader) => Some(leader),
+            Leader::Own | Leader::Unknown => None,
+        };
+        Answer::NotLeader { leader }
+    }
+
     async fn submit(&self, submission: Bytes, deadline: Instant) -> Answer {
         self.meter.submissions_received.increment();
         match self.proposer.propose(submission, deadline).await {
             Ok(Applied { outcome, revision, repeated }) => Answer::Decided { outcome, revision, repeated },
-            Err(ProposeError::NotLeader) => Answer::NotLeader,
+            Err(ProposeError::NotLeader) => self.not_leader(),
             Err(ProposeError::NoQuorum) => Answer::NoQuorum,
             Err(ProposeError::Overloaded { retry_after_ms }) => Answer::Overloaded { retry_after_ms },
             Err(ProposeError::TooLarge { bytes, bytes_max }) => Answer::TooLarge { bytes, bytes_max },
@@ -123,7 +147,7 @@ impl ForwardServer {
         match timeout_at(deadline, self.reads.round_as_leader()).await {
             Ok(Ok(index)) => Answer::ReadAt { index },
             Err(_) | Ok(Err(RoundError::Unavailable(Unavailability::NoQuorum))) => Answer::NoQuorum,
-            Ok(Err(_)) => Answer::NotLeader,
+            Ok(Err(_)) => self.not_leader(),
         }
     }
 
@@ -133,7 +157,7 @@ impl ForwardServer {
             Err(HandOverError::NotAVoter(node)) => Answer::NotAVoter { node },
             Err(HandOverError::NobodyElse) => Answer::NobodyElse,
             Err(HandOverError::Unavailable(Unavailability::NoQuorum)) => Answer::NoQuorum,
-            Err(HandOverError::Unavailable(_) | HandOverError::Stopped) => Answer::NotLeader,
+            Err(HandOverError::Unavailable(_) | HandOverError::Stopped) => self.not_leader(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bursar_domain::{AuthorityNodeId, authority_node::Intent};
 use bursar_net::{FrameError, FrameReader, FrameWriter, Hello, Lane, LaneHandler, answer};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::{
     counters::Meter,
     forward::ForwardServer,
+    published::Published,
     snapshot_receiver::SnapshotReceiver,
     types::Raft,
     wire::{
@@ -31,23 +33,44 @@ pub(crate) struct Lanes {
     pub(crate) raft: Raft,
     pub(crate) forward: Arc<ForwardServer>,
     pub(crate) snapshots: SnapshotReceiver,
+    pub(crate) published: Arc<Published>,
     pub(crate) meter: Arc<Meter>,
 }
 
 #[async_trait]
 impl LaneHandler for Lanes {
     async fn serve(&self, hello: Hello, reader: FrameReader, writer: FrameWriter) {
-        match hello.lane {
-            Lane::Append => self.serve_appends(reader, writer).await,
-            Lane::Vote => self.serve_votes(reader, writer).await,
-            Lane::Snapshot => self.snapshots.serve(reader, writer).await,
-            Lane::Forward => self.serve_forwards(reader, writer).await,
-            lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
+        let serving = async {
+            match hello.lane {
+                Lane::Append => self.serve_appends(reader, writer).await,
+                Lane::Vote => self.serve_votes(reader, writer).await,
+                Lane::Snapshot => self.snapshots.serve(reader, writer).await,
+                Lane::Forward => self.serve_forwards(reader, writer).await,
+                lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            // Its next call is refused, and told why.
+            () = self.removed(&hello) => tracing::info!(caller = ?hello.from, "the caller was removed"),
         }
     }
 }
 
 impl Lanes {
+    /// Returns when the caller was removed from the cluster: it was let in when it still belonged.
+    async fn removed(&self, hello: &Hello) {
+        let id = AuthorityNodeId(hello.from.map_or(0, |caller| caller.id));
+        let mut changes = self.published.nodes_changed();
+        let is_removed = || {
+            let state = self.published.state();
+            state.authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed)
+        };
+        if changes.wait_for(|_| is_removed()).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Takes append requests as they come, while earlier ones are being stored, and answers them in order. The first refusal
     /// is the last answer: what was sent behind it counted on another log.
     async fn serve_appends(&self, reader: FrameReader, writer: FrameWriter) {

@@ -16,15 +16,17 @@
 //! |---|---|
 //! | [`Node`] | the handle; everything below serves it |
 //! | `types`, `convert`, `wire` | openraft's types, and ours, which are what rests and travels |
-//! | `log_store`, `state_machine`, `batch`, `snapshot` | what openraft stores on, and applies to |
+//! | `log_store`, `state_machine`, `batch`, `published`, `snapshot` | what openraft stores on and applies to, and what readers see |
 //! | `network`, `append_client`, `snapshot_sender`, `peers` | the calling side of the lanes between nodes |
 //! | `lanes`, `snapshot_receiver`, `forward`, `admission` | the answering side |
-//! | `proposer`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
+//! | `proposer`, `bounds`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
+//! | `leadership`, `search`, `patience` | who leads, looking for it, and waiting between attempts |
 //! | `duty`, `membership`, `tasks` | what nodes do by themselves |
 
 mod admission;
 mod append_client;
 mod batch;
+mod bounds;
 mod config;
 mod convert;
 mod counters;
@@ -43,6 +45,7 @@ mod proposer;
 mod published;
 mod read_index;
 mod rounds;
+mod search;
 mod snapshot;
 mod snapshot_receiver;
 mod snapshot_sender;

@@ -152,3 +152,49 @@ fn member_of(node: &AuthorityNode) -> Member {
         api_address: node.api_address.as_str().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use bursar_storage::{
+        ledger,
+        log::{LogPosition, Membership},
+    };
+
+    use super::*;
+    use crate::convert;
+
+    fn metrics(effective: (u64, &[&[u64]]), committed: (u64, &[&[u64]])) -> Metrics {
+        let stored = |(index, configs): (u64, &[&[u64]])| {
+            let configs: Vec<BTreeSet<u64>> = configs.iter().map(|voters| voters.iter().copied().collect()).collect();
+            let members = configs.iter().flatten().map(|id| (*id, Member::default())).collect();
+            let position = Some(LogPosition { term: 1, leader: 0, index });
+            Arc::new(convert::stored_membership(ledger::StoredMembership {
+                position,
+                membership: Membership { configs, members },
+            }))
+        };
+        Metrics {
+            membership_config: stored(effective),
+            committed_membership_config: stored(committed),
+            ..Metrics::new_initial(1)
+        }
+    }
+
+    #[test]
+    fn half_a_change_that_is_stored_is_completed() {
+        let halfway: (u64, &[&[u64]]) = (9, &[&[1, 2, 3], &[1, 2]]);
+        let stored = metrics(halfway, halfway);
+        assert!(is_changing(&stored));
+        assert_eq!(unfinished(&stored), Some(ChangeMembers::ReplaceAllVoters([1, 2].into())));
+
+        let under_way = metrics(halfway, (5, &[&[1, 2, 3]]));
+        assert!(is_changing(&under_way));
+        assert_eq!(unfinished(&under_way), None, "its first half may still be dropped");
+
+        let settled: (u64, &[&[u64]]) = (10, &[&[1, 2]]);
+        assert!(!is_changing(&metrics(settled, settled)));
+        assert_eq!(unfinished(&metrics(settled, settled)), None);
+    }
+}

@@ -1,63 +1,54 @@
-//! The handle on a node of the authority: submit, read, watch, and what other nodes may ask of it.
+//! The handle on a node of the authority: start it, watch it, and let other nodes ask of it. What is asked of the cluster
+//! through it is in [`requests`].
+
+mod requests;
 
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bursar_domain::{AuthorityNodeId, Revision, State, Submission, encoding::encode};
+use bursar_domain::{AuthorityNodeId, Revision, State};
 use bursar_net::{Admission, Blocking, LaneHandler};
 use bursar_storage::{
     StorageError,
     ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog, StoreId},
 };
-use bytes::Bytes;
 use openraft::error::{InitializeError, RaftError};
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
     admission::MemberAdmission,
+    bounds::Bounds,
     config::{NodeConfig, Parts},
     counters::{Counters, Meter},
     duty,
-    error::{Fate, ReadError, StartError, SubmitError, TransferError, Unavailability},
-    forward::{ForwardError, ForwardServer, Forwarder},
+    error::StartError,
+    forward::{ForwardServer, Forwarder},
     lanes::Lanes,
     leadership::{Leader, Leadership},
     log_store::LogStore,
     membership::MembershipDuty,
     network::Network,
-    patience::Patience,
     peers::Peers,
-    proposer::{ProposeError, Proposer},
+    proposer::Proposer,
     published::Published,
-    read_index::{ReadIndex, RoundError},
+    read_index::ReadIndex,
     snapshot_receiver::SnapshotReceiver,
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
     stop::{StopReason, StopSignal},
     tasks,
-    transfer::{HandOver, HandOverError},
-    types::{Applied, Raft},
+    transfer::HandOver,
+    types::Raft,
 };
 
-/// A running node. Clones are handles on the same one.
+pub use requests::Consistency;
+
+/// A running node. Clones are handles on the same one; it runs until [`Node::shutdown`], whether or not any are left.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
-
-/// How fresh what is read has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consistency {
-    /// Everything that was acknowledged to anybody before the read came.
-    Linearizable,
-    /// Whatever this node has.
-    Stale,
-}
 
 struct Inner {
     config: NodeConfig,
@@ -67,6 +58,8 @@ struct Inner {
     log: RaftLog,
     ledger: Ledger,
     blocking: Arc<dyn Blocking>,
+    /// What came in here and waits, here or at the leader, to be decided.
+    door: Bounds,
     proposer: Arc<Proposer>,
     forwarder: Forwarder,
     reads: Arc<ReadIndex>,
@@ -86,7 +79,7 @@ impl Node {
     pub async fn start(config: NodeConfig, parts: Parts) -> Result<Node, StartError> {
         let Parts { wall_clock, blocking, log, ledger, recovered, dialer } = parts;
         let (id, stop) = (config.id.0, StopSignal::default());
-        let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string())?);
+        let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
         let state_machine = StateMachine::new(ledger.clone(), recovered, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());
         let peers = Peers::new(dialer, Arc::clone(&published), Arc::clone(&meter), stop.clone());
@@ -113,6 +106,7 @@ impl Node {
                 proposer: Arc::clone(&proposer),
                 reads: Arc::clone(&reads),
                 hand_over: Arc::clone(&hand_over),
+                leadership: leadership.clone(),
                 meter: Arc::clone(&meter),
             }),
             snapshots: SnapshotReceiver {
@@ -123,10 +117,12 @@ impl Node {
                 stop: stop.clone(),
                 turn: tokio::sync::Mutex::default(),
             },
+            published: Arc::clone(&published),
             meter: Arc::clone(&meter),
         });
         let (caught_up, recovered) = watch::channel(false);
         let node = Node(Arc::new(Inner {
+            door: Bounds::new(config.limits, Arc::clone(&meter)),
             forwarder: Forwarder { peers, meter: Arc::clone(&meter) },
             config,
             raft,
@@ -171,7 +167,7 @@ impl Node {
         tasks.spawn(tasks::count_elections(leadership.clone(), Arc::clone(meter)));
         tasks.spawn(tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every));
         tasks.spawn(tasks::notice_removal(config.id, Arc::clone(published), stop.clone()));
-        tasks.spawn(tasks::announce(self.clone(), config.facts.clone()));
+        tasks.spawn(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone()));
         tasks.spawn(tasks::ask_whether_member(self.clone()));
         tasks.spawn(duty::run(duty, leadership.clone(), Arc::clone(published)));
     }
@@ -196,112 +192,11 @@ impl Node {
         })
     }
 
-    /// Has the leader decide a submission, wherever this node is, and waits until this node has applied the outcome too, so
-    /// that who reads here behind it sees it (or until the deadline, where only the outcome came in time).
-    ///
-    /// Tries again over changes of the leadership until the deadline. That is harmless: the request id makes a repetition
-    /// give the first outcome.
-    ///
-    /// # Errors
-    /// See [`SubmitError`]. Refusals are outcomes, not errors.
-    pub async fn submit(&self, submission: Submission, deadline: Instant) -> Result<Applied, SubmitError> {
-        let submission = Bytes::from(encode(&submission));
-        if let Err(error) = self.0.proposer.check_size(submission.len()) {
-            return Err(refused(&error));
+    /// Asks all other nodes something of no consequence: one that refuses this node for good stops it.
+    pub(crate) async fn greet_others(&self, deadline: Instant) {
+        for id in self.others() {
+            self.0.forwarder.greet(id, deadline).await;
         }
-        let applied = self.unless_stopped(self.decided(&submission, deadline)).await.ok_or(SubmitError::Stopped)??;
-        let _in_time = timeout_at(deadline, self.0.published.reached(applied.revision)).await;
-        Ok(applied)
-    }
-
-    async fn decided(&self, submission: &Bytes, deadline: Instant) -> Result<Applied, SubmitError> {
-        let Inner { leadership, proposer, forwarder, .. } = &*self.0;
-        let mut patience = Patience::new(deadline);
-        let mut fate = Fate::NotDone;
-        loop {
-            let leader = leadership.leader();
-            let tried = match leader {
-                Leader::Own => proposer.propose(submission.clone(), deadline).await.map_err(ForwardError::Leader),
-                Leader::Other(leader) => forwarder.submit(leader, submission, deadline).await,
-                Leader::Unknown => Err(ForwardError::Leader(ProposeError::NotLeader)),
-            };
-            let reason = match tried {
-                Ok(applied) => return Ok(applied),
-                Err(ForwardError::Unreachable) => Unavailability::LeaderUnreachable,
-                Err(ForwardError::Leader(ProposeError::NotLeader)) => Unavailability::NoLeader,
-                Err(ForwardError::Leader(ProposeError::NoQuorum)) => Unavailability::NoQuorum,
-                Err(ForwardError::Leader(ProposeError::Unknown)) => {
-                    fate = Fate::Unknown;
-                    Unavailability::NoQuorum
-                }
-                // What an earlier attempt began may still be under way: then only trying again can tell.
-                Err(ForwardError::Leader(ProposeError::Overloaded { .. })) if fate == Fate::Unknown => Unavailability::NoQuorum,
-                Err(ForwardError::Leader(error)) => return Err(refused(&error)),
-            };
-            if !patience.rest(leadership, leader).await {
-                return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
-            }
-        }
-    }
-
-    /// The state of this node, once it is as fresh as asked for, and at `at_least` that revision.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub async fn read(
-        &self,
-        consistency: Consistency,
-        at_least: Option<Revision>,
-        deadline: Instant,
-    ) -> Result<Arc<State>, ReadError> {
-        self.unless_stopped(self.fresh(consistency, at_least, deadline)).await.ok_or(ReadError::Stopped)?
-    }
-
-    async fn fresh(
-        &self,
-        consistency: Consistency,
-        at_least: Option<Revision>,
-        deadline: Instant,
-    ) -> Result<Arc<State>, ReadError> {
-        let published = &self.0.published;
-        let patience = Patience::new(deadline);
-        let unavailable = |reason| ReadError::Unavailable { waited_ms: patience.waited_ms(), reason };
-        let lags = |_| unavailable(Unavailability::Recovering);
-        timeout_at(deadline, self.recovered()).await.map_err(lags)?;
-        if consistency == Consistency::Linearizable {
-            let index = self.confirmed(deadline).await?;
-            timeout_at(deadline, published.applied(index)).await.map_err(lags)?;
-        }
-        if let Some(asked) = at_least {
-            let reached = timeout_at(deadline, published.reached(asked)).await;
-            let at = published.state().revision();
-            reached.map_err(|_| ReadError::Behind { asked, at, waited_ms: patience.waited_ms() })?;
-        }
-        Ok(published.state())
-    }
-
-    /// Up to which entry must be applied what a linearizable read sees.
-    async fn confirmed(&self, deadline: Instant) -> Result<u64, ReadError> {
-        let Inner { leadership, reads, .. } = &*self.0;
-        let mut patience = Patience::new(deadline);
-        loop {
-            let leader = leadership.leader();
-            let overdue = Err(RoundError::Unavailable(Unavailability::NoQuorum));
-            let reason = match timeout_at(deadline, reads.round()).await.unwrap_or(overdue) {
-                Ok(index) => return Ok(index),
-                Err(RoundError::Stopped) => return Err(ReadError::Stopped),
-                Err(RoundError::Unavailable(reason)) => reason,
-            };
-            if !patience.rest(leadership, leader).await {
-                return Err(ReadError::Unavailable { waited_ms: patience.waited_ms(), reason });
-            }
-        }
-    }
-
-    /// One round that confirms who leads; only a refusal of this node has an effect.
-    pub(crate) async fn confirm_leadership(&self) {
-        // Whatever it found, the next round finds it again.
-        let _round = self.0.reads.round().await;
     }
 
     /// The newest state of this node, at once, however old: also while it still recovers.
@@ -375,45 +270,6 @@ impl Node {
         self.0.meter.read()
     }
 
-    /// Gives the leadership to `to`, or to whoever is furthest; works from any node. Returns to whom, once the former leader
-    /// follows it.
-    ///
-    /// # Errors
-    /// See [`TransferError`].
-    pub async fn transfer_leadership(
-        &self,
-        to: Option<AuthorityNodeId>,
-        deadline: Instant,
-    ) -> Result<AuthorityNodeId, TransferError> {
-        let transferred = self.unless_stopped(self.transferred(to.map(|to| to.0), deadline)).await;
-        transferred.ok_or(TransferError::Stopped)?.map(AuthorityNodeId)
-    }
-
-    async fn transferred(&self, to: Option<u64>, deadline: Instant) -> Result<u64, TransferError> {
-        let Inner { leadership, hand_over, forwarder, .. } = &*self.0;
-        let mut patience = Patience::new(deadline);
-        loop {
-            let leader = leadership.leader();
-            let tried = match leader {
-                Leader::Own => hand_over.to(to, deadline).await,
-                Leader::Other(leader) => forwarder.hand_over(leader, to, deadline).await,
-                Leader::Unknown => Err(HandOverError::Unavailable(Unavailability::NoLeader)),
-            };
-            let reason = match tried {
-                Ok(to) => return Ok(to),
-                Err(HandOverError::NotAVoter(node)) => {
-                    return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) });
-                }
-                Err(HandOverError::NobodyElse) => return Err(TransferError::NobodyElse),
-                Err(HandOverError::Stopped) => return Err(TransferError::Stopped),
-                Err(HandOverError::Unavailable(reason)) => reason,
-            };
-            if !patience.rest(leadership, leader).await {
-                return Err(TransferError::Unavailable { waited_ms: patience.waited_ms(), reason });
-            }
-        }
-    }
-
     /// Returns when this node can serve no more, and why. The process must then end: what it holds in memory is no longer
     /// what it should be.
     pub async fn stopped(&self) -> StopReason {
@@ -439,28 +295,10 @@ impl Node {
     pub fn admission(&self) -> Arc<dyn Admission> {
         Arc::new(MemberAdmission { published: Arc::clone(&self.0.published) })
     }
-
-    /// What `work` gives; `None` where the node stops first.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            _ = self.0.stop.stopped() => None,
-            done = work => Some(done),
-        }
-    }
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
-
-/// What a caller is told of a submission that was certainly not done, or of a node that has stopped.
-fn refused(error: &ProposeError) -> SubmitError {
-    match *error {
-        ProposeError::Overloaded { retry_after_ms } => SubmitError::Overloaded { retry_after_ms },
-        ProposeError::TooLarge { bytes, bytes_max } => SubmitError::TooLarge { bytes, bytes_max },
-        _ => SubmitError::Stopped,
     }
 }

@@ -10,6 +10,9 @@ use crate::leadership::{Leader, Leadership};
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
+/// What an attempt is given at least: one that is cut off would leave the fate of what was asked unknown for nothing.
+const ATTEMPT_MIN: Duration = Duration::from_millis(20);
+
 /// How long somebody has waited, and how long they still will.
 pub(crate) struct Patience {
     began: Instant,
@@ -28,7 +31,8 @@ impl Patience {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Rests before the next attempt, shorter where another node than `tried` leads meanwhile. `false` where the time is over.
+    /// Rests before the next attempt, shorter where another node than `tried` leads meanwhile. `false` where there is no time
+    /// for another attempt.
     pub(crate) async fn rest(&mut self, leadership: &Leadership, tried: Leader) -> bool {
         let until = (Instant::now() + self.pause).min(self.deadline);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -40,6 +44,6 @@ impl Patience {
             // Also where the core is gone, so that nobody spins.
             sleep(until.saturating_duration_since(Instant::now())).await;
         }
-        Instant::now() < self.deadline
+        Instant::now() + ATTEMPT_MIN < self.deadline
     }
 }

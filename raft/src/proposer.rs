@@ -1,36 +1,29 @@
 //! Proposing on the leader: bounded, stamped, and with a fate that is told apart.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bursar_domain::{Proposal, Timestamp};
 use bursar_net::WallClock;
 use bytes::Bytes;
 use openraft::error::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    bounds::{Bounds, Full},
     config::Limits,
     counters::Meter,
     published::Published,
     types::{Applied, ProposalBytes, Raft, TypeConfig},
 };
 
-/// What a caller is told to wait where too much is under way.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
 /// Puts submissions before the Raft core of this node.
 pub(crate) struct Proposer {
     raft: Raft,
     wall_clock: Arc<dyn WallClock>,
     published: Arc<Published>,
-    meter: Arc<Meter>,
     limits: Limits,
-    /// Places for proposals, and for their bytes, until their fate is known.
-    places: Arc<Semaphore>,
-    byte_places: Arc<Semaphore>,
+    /// Places for proposals until their fate is known.
+    bounds: Bounds,
 }
 
 /// Why a submission was not decided here.
@@ -58,9 +51,7 @@ impl Proposer {
         meter: Arc<Meter>,
         limits: Limits,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(limits.proposals));
-        let byte_places = Arc::new(Semaphore::new(limits.proposal_bytes));
-        Self { raft, wall_clock, published, meter, limits, places, byte_places }
+        Self { raft, wall_clock, published, limits, bounds: Bounds::new(limits, meter) }
     }
 
     /// Proposes an encoded submission and waits until it is decided, or for `deadline`.
@@ -69,12 +60,12 @@ impl Proposer {
     /// is what the log holds undecided, not what callers are patient about.
     pub(crate) async fn propose(&self, submission: Bytes, deadline: Instant) -> Result<Applied, ProposeError> {
         self.check_size(submission.len())?;
-        let (place, byte_place) = self.enter(submission.len())?;
+        let place = self.bounds.enter(submission.len())?;
         let proposal = ProposalBytes(Proposal::stamp(self.now(), &submission).into());
         let raft = self.raft.clone();
         let proposed = tokio::spawn(async move {
             let written = raft.client_write(proposal).await;
-            drop((place, byte_place));
+            drop(place);
             written
         });
         let Ok(proposed) = timeout_at(deadline, proposed).await else { return Err(ProposeError::Unknown) };
@@ -96,23 +87,15 @@ impl Proposer {
         Ok(())
     }
 
-    fn enter(
-        &self,
-        bytes: usize,
-    ) -> Result<(tokio::sync::OwnedSemaphorePermit, tokio::sync::OwnedSemaphorePermit), ProposeError> {
-        let full = |_| {
-            self.meter.submissions_overloaded.increment();
-            ProposeError::Overloaded { retry_after_ms: RETRY_AFTER.as_millis() as u64 }
-        };
-        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
-        let byte_place = Arc::clone(&self.byte_places).try_acquire_many_owned(count).map_err(full)?;
-        Ok((place, byte_place))
-    }
-
     /// The time to stamp: never before the last record's.
     fn now(&self) -> Timestamp {
         Timestamp(self.wall_clock.now_unix_ms()).max(self.published.state().time())
+    }
+}
+
+impl From<Full> for ProposeError {
+    fn from(Full { retry_after_ms }: Full) -> Self {
+        Self::Overloaded { retry_after_ms }
     }
 }
 

@@ -14,19 +14,25 @@ pub(crate) struct Published {
     state: ArcSwap<State>,
     revision: watch::Sender<Revision>,
     applied_index: watch::Sender<Option<u64>>,
+    /// The revision of the last change of an authority node: what only follows those is not woken by all others.
+    nodes_changed: watch::Sender<Revision>,
 }
 
 impl Published {
     pub(crate) fn new(state: State, applied_index: Option<u64>) -> Self {
-        let revision = watch::Sender::new(state.revision());
-        Self { state: ArcSwap::from_pointee(state), revision, applied_index: watch::Sender::new(applied_index) }
+        Self {
+            revision: watch::Sender::new(state.revision()),
+            applied_index: watch::Sender::new(applied_index),
+            nodes_changed: watch::Sender::new(last_change_of_nodes(&state)),
+            state: ArcSwap::from_pointee(state),
+        }
     }
 
     /// Puts a newer state before the readers.
     pub(crate) fn publish(&self, state: &State, applied_index: Option<u64>) {
-        let revision = state.revision();
         self.state.store(Arc::new(state.clone()));
-        self.revision.send_if_modified(|current| std::mem::replace(current, revision) != revision);
+        announce(&self.revision, state.revision());
+        announce(&self.nodes_changed, last_change_of_nodes(state));
         self.applied_index.send_replace(applied_index);
     }
 
@@ -38,6 +44,11 @@ impl Published {
     /// Tells of each new revision; it never goes back.
     pub(crate) fn revisions(&self) -> watch::Receiver<Revision> {
         self.revision.subscribe()
+    }
+
+    /// Tells of each change of an authority node.
+    pub(crate) fn nodes_changed(&self) -> watch::Receiver<Revision> {
+        self.nodes_changed.subscribe()
     }
 
     /// The last entry of the log that is applied.
@@ -58,4 +69,14 @@ impl Published {
         // The sender lives in `self`, so waiting cannot fail.
         let _ = applied.wait_for(|current| *current >= Some(index)).await;
     }
+}
+
+/// Wakes those who follow `sender` only where there is news.
+fn announce(sender: &watch::Sender<Revision>, revision: Revision) {
+    sender.send_if_modified(|current| std::mem::replace(current, revision) != revision);
+}
+
+fn last_change_of_nodes(state: &State) -> Revision {
+    let changes = state.authority_nodes().iter().map(|node| node.changed.revision);
+    changes.max().unwrap_or(Revision::ZERO)
 }

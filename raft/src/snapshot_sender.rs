@@ -120,7 +120,7 @@ impl Line {
 async fn in_time<T>(step: impl Future<Output = Result<T, FrameError>>) -> Result<T, Failure> {
     let slow = |_| NetworkError::from_string("the receiver of a snapshot stands still");
     let done = timeout(STEP_TIMEOUT, step).await.map_err(slow)?;
-    Ok(done.map_err(|error| NetworkError::from_string(error))?)
+    Ok(done.map_err(NetworkError::from_string)?)
 }
 
 fn answered(reply: ReceiverMessage) -> Result<SnapshotResponse<TypeConfig>, Failure> {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, Command, State,
+    Actor, AuthorityNodeId, Command, Submission,
     authority_node::{self, AuthorityNode, Facts, Intent},
 };
 use bursar_storage::ledger::Ledger;
@@ -24,8 +24,10 @@ use crate::{
 const A_LONG_TIME: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How long an announcement is tried at a time.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a node that does not vote asks whether it still belongs.
-const ASK_WHETHER_MEMBER: Duration = Duration::from_secs(5);
+/// How long a node rests between two announcements.
+const BETWEEN_ANNOUNCEMENTS: Duration = Duration::from_secs(1);
+/// How often a node that may have been dropped asks whether it still belongs.
+const ASK_WHETHER_MEMBER: Duration = Duration::from_secs(2);
 
 /// Tells when the core has died. Storage failures have been told before, by those who saw them.
 pub(crate) async fn watch_core(leadership: Leadership, stop: StopSignal) {
@@ -73,42 +75,36 @@ pub(crate) async fn write_checkpoints(raft: Raft, ledger: Ledger, published: Arc
     }
 }
 
-/// Tells the ledger how this node runs, where that is not what the ledger says.
-pub(crate) async fn announce(node: Node, facts: Facts) {
-    node.recovered().await;
-    let id = node.id();
-    let mut revisions = node.revisions();
+/// Tells the ledger how this node runs, whenever that is not what the ledger says.
+///
+/// Begins before the node has caught up: where it has moved, nobody finds it before it has said so.
+pub(crate) async fn announce(node: Node, published: Arc<Published>, facts: Facts) {
+    let (id, mut changes) = (node.id(), published.nodes_changed());
     loop {
         let state = node.latest();
-        match state.authority_nodes().get(id).filter(|known| known.intent.is_present()) {
-            Some(known) if says(known, &facts) => return,
+        let known = state.authority_nodes().get(id).filter(|known| known.intent.is_present());
+        match known.filter(|known| !says(known, &facts)) {
             Some(known) => {
-                if announce_once(&node, &state, known, &facts).await {
-                    return;
-                }
+                announce_once(&node, known, &facts).await;
+                sleep(BETWEEN_ANNOUNCEMENTS).await;
             }
-            None if revisions.changed().await.is_err() => return,
+            None if changes.changed().await.is_err() => return,
             None => {}
         }
     }
 }
 
-/// Whether the announcement is over, in whatever way.
-async fn announce_once(node: &Node, state: &State, known: &AuthorityNode, facts: &Facts) -> bool {
+async fn announce_once(node: &Node, known: &AuthorityNode, facts: &Facts) {
     let command = Command::AuthorityNode(authority_node::Command::Announce { node: known.id, facts: facts.clone() });
-    let announcement = submission(Actor::AuthorityNode(known.id), state.revision(), known.id.into(), command);
+    // Nothing was planned: what a node says of itself holds whatever the ledger said before.
+    let announcement = Submission {
+        planned_on: None,
+        ..submission(Actor::AuthorityNode(known.id), known.changed.revision, known.id.into(), command)
+    };
     match node.submit(announcement, Instant::now() + ANNOUNCE_TIMEOUT).await.map(|applied| applied.outcome) {
-        Ok(Ok(_)) => true,
-        Ok(Err(bursar_domain::Rejection::PlanStale { .. })) => false,
-        Ok(Err(rejection)) => {
-            tracing::warn!(%rejection, "the cluster does not take what this node says of itself");
-            true
-        }
-        Err(error) => {
-            tracing::debug!(%error, "this node could not announce itself yet");
-            sleep(ASK_WHETHER_MEMBER).await;
-            false
-        }
+        Ok(Ok(_)) => {}
+        Ok(Err(rejection)) => tracing::warn!(%rejection, "the cluster does not take what this node says of itself"),
+        Err(error) => tracing::debug!(%error, "this node could not announce itself yet"),
     }
 }
 
@@ -123,26 +119,27 @@ fn says(known: &AuthorityNode, facts: &Facts) -> bool {
 
 /// Stops the node when the state says that it was removed.
 pub(crate) async fn notice_removal(id: AuthorityNodeId, published: Arc<Published>, stop: StopSignal) {
-    let mut revisions = published.revisions();
+    let mut changes = published.nodes_changed();
     loop {
         let removed = published.state().authority_nodes().get(id).is_some_and(|node| node.intent == Intent::Removed);
         if removed {
             stop.stop(StopReason::Removed);
             return;
         }
-        if revisions.changed().await.is_err() {
+        if changes.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// Lets a node that does not vote ask the leader something now and then. Were it dropped, nobody would call it any more; but
-/// whom it calls refuses it, and says why.
+/// Lets a node that does not vote, or knows of no leader, call the others now and then. Were it dropped, nobody would call it
+/// any more; but whom it calls refuses it, and says why.
 pub(crate) async fn ask_whether_member(node: Node) {
     loop {
         sleep(ASK_WHETHER_MEMBER).await;
-        if node.status().role == crate::status::Role::Learner {
-            node.confirm_leadership().await;
+        let status = node.status();
+        if !status.voters.contains(&node.id()) || status.leader.is_none() {
+            node.greet_others(Instant::now() + ASK_WHETHER_MEMBER).await;
         }
     }
 }

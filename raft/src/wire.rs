@@ -8,6 +8,8 @@
 //! change without changing a byte here. Large bytes are borrowed from the frame that they came in.
 
 pub(crate) mod append;
+#[cfg(test)]
+mod corpus;
 pub(crate) mod forward;
 pub(crate) mod snapshot;
 pub(crate) mod vote;

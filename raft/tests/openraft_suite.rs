@@ -34,3 +34,29 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine> for InMemory {
 async fn the_suite_holds_in_memory() {
     Suite::test_all(InMemory).await.expect("the suite holds");
 }
+
+#[cfg(feature = "rocksdb")]
+mod on_disk {
+    use bursar_storage::engine::{Profile, RocksEngine};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct OnDisk;
+
+    impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
+        async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+            let directory = TempDir::new().expect("there is room for temporary files");
+            let open = |name: &str, profile| -> Arc<dyn Engine> {
+                Arc::new(RocksEngine::open(&directory.path().join(name), profile).expect("a new database opens"))
+            };
+            let (log, state_machine) = stores(open("log", Profile::Log), open("ledger", Profile::Ledger));
+            Ok((directory, log, state_machine))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_suite_holds_on_rocksdb() {
+        Suite::test_all(OnDisk).await.expect("the suite holds");
+    }
+}

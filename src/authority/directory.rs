@@ -80,9 +80,7 @@ pub fn net_cluster(cluster: ClusterId) -> bursar_net::ClusterId {
 
 /// A new random store id.
 pub fn new_store(entropy: &dyn Entropy) -> StoreId {
-    let mut store = [0; 16];
-    entropy.fill(&mut store);
-    StoreId(store)
+    StoreId(entropy.array())
 }
 
 /// Why a data directory cannot be used.

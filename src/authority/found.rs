@@ -60,7 +60,7 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
     let directory = DataDirectory::create(directory)?;
     let made_here = license_key.is_none();
     let license_key = license_key.unwrap_or_else(|| MasterLicenseKey::generate(entropy));
-    let cluster = ClusterId(random(entropy));
+    let cluster = ClusterId(entropy.array());
     let identity = Identity::new(cluster, new_store(entropy), AuthorityNodeId(1));
 
     let authority = CertificateAuthority::create(&net_cluster(cluster), AUTHORITY_LIFETIME, clock, entropy)?;
@@ -68,7 +68,7 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
     let key = NodeKey::generate()?;
     let certificate = authority.issue(&key.request()?, &leaf_profile(&identity, &config), clock, entropy)?;
 
-    let setup_secret = format!("bursar-setup-{}", base64_url(&random::<32>(entropy)));
+    let setup_secret = format!("bursar-setup-{}", base64_url(&entropy.array::<32>()));
     let command = cluster::Command::Found {
         cluster,
         license_key: license_key.public_key(),
@@ -122,12 +122,6 @@ pub(super) fn profile(cluster: ClusterId, node: AuthorityNodeId, api_host: &str)
         further_names: vec![SubjectName::from_host(api_host), SubjectName::Dns("localhost".into())],
         lifetime: NODE_LIFETIME,
     }
-}
-
-pub(super) fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
-    let mut bytes = [0; N];
-    entropy.fill(&mut bytes);
-    bytes
 }
 
 fn base64_url(bytes: &[u8]) -> String {

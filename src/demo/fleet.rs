@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
-use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_net::{Address, DiskFiles, Entropy, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
 use bursar_wire::{
     Secret,
     client::{Change, Client, ClientConfig, ClientError, ClientParts},
@@ -292,10 +292,21 @@ async fn make(
     }
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, below those that the kernel gives to outgoing connections: one of those could take the
+/// port while its node is down.
 fn free_port() -> Result<u16, DemoError> {
-    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|source| DemoError::System { action: "find a free port", source })
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    const ATTEMPTS: usize = 100;
+    let entropy: &dyn Entropy = &SystemEntropy::new();
+    let mut refused = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    for _ in 0..ATTEMPTS {
+        let port = PORTS.start + u16::from_be_bytes(entropy.array()) % (PORTS.end - PORTS.start);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_free) => return Ok(port),
+            Err(error) => refused = error,
+        }
+    }
+    Err(DemoError::System { action: "find a free port", source: refused })
 }
 
 /// The first of several futures that is done.

@@ -24,6 +24,8 @@ use process::Process;
 
 const LOCK_FILE: &str = "demo.lock";
 const CREDENTIALS_FILE: &str = "credentials.json";
+/// The token alone, as the operators' commands read it.
+const TOKEN_FILE: &str = "token";
 /// How long a node may take to end once it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -112,6 +114,7 @@ impl Credentials {
 
     fn write(&self, folder: &Path) -> Result<(), DemoError> {
         let json = serde_json::to_vec_pretty(self).expect("credentials can be written as JSON");
+        DiskFiles.write_atomic(&folder.join(TOKEN_FILE), self.token.as_bytes())?;
         Ok(DiskFiles.write_atomic(&folder.join(CREDENTIALS_FILE), &json)?)
     }
 }
@@ -190,18 +193,19 @@ Bursar is ready: three authority nodes, two sites, a first destination.
 Try, in another terminal:
 
   export BURSAR_URL={urls}
-  export BURSAR_TOKEN={token}
+  export BURSAR_TOKEN_FILE={token_file}
 
-  {program} status                                       how the cluster fares
-  {program} destination list                             what there is
-  {program} destination add --site 2 --name Archive      something new
-  {program} event watch                                  everything as it happens
-  {program} cluster transfer-leadership                  another node leads, nothing is lost
+  {program} status                                how the cluster fares
+  {program} destination list                      what there is
+  {program} destination add --site 2 Archive      something new
+  {program} event watch                           everything as it happens
+  {program} cluster transfer-leadership           another node leads, nothing is lost
 
 Ctrl-C ends the demo; the next start continues from its data.",
         url = credentials.url,
         urls = credentials.urls.join(","),
         token = credentials.token,
+        token_file = folder.join(TOKEN_FILE).display(),
         file = folder.join(CREDENTIALS_FILE).display(),
         logs = folder.join("authority-*/node.log").display(),
     );

@@ -1,15 +1,9 @@
 //! How items of the stream are written.
 
-use std::io::Write;
-
 use axum::http::{HeaderMap, HeaderValue, header};
-use bursar_wire::{Problem, events::StreamItem, media};
-use serde::Serialize;
+use bursar_wire::{events::StreamItem, media};
 
 use crate::failure::Failure;
-
-/// The name of the item that ends a stream whose reader may no longer read.
-const PROBLEM: &str = "problem";
 
 /// How items of the stream are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +12,6 @@ pub(super) enum Format {
     ServerSentEvents,
     /// One JSON document a line.
     Ndjson,
-}
-
-/// The last item of a stream whose reader may no longer read.
-#[derive(Serialize)]
-struct Refusal<'p> {
-    item: &'static str,
-    #[serde(flatten)]
-    problem: &'p Problem,
 }
 
 impl Format {
@@ -53,25 +39,15 @@ impl Format {
 
     /// Writes an item.
     pub(super) fn write(self, out: &mut Vec<u8>, item: &StreamItem) {
-        self.write_named(out, item.name(), item.cursor(), item);
-    }
-
-    /// Writes why the reader may no longer read.
-    pub(super) fn write_refusal(self, out: &mut Vec<u8>, problem: &Problem) {
-        self.write_named(out, PROBLEM, None, &Refusal { item: PROBLEM, problem });
-    }
-
-    fn write_named(self, out: &mut Vec<u8>, name: &str, cursor: Option<&str>, item: &impl Serialize) {
-        const IN_MEMORY: &str = "items are plain data, and memory takes what is written";
         if self == Self::ServerSentEvents {
-            write!(out, "event: {name}\n").expect(IN_MEMORY);
-            if let Some(cursor) = cursor {
-                write!(out, "id: {cursor}\n").expect(IN_MEMORY);
+            out.extend_from_slice(format!("event: {}\n", item.name()).as_bytes());
+            if let Some(cursor) = item.cursor() {
+                out.extend_from_slice(format!("id: {cursor}\n").as_bytes());
             }
             out.extend_from_slice(b"data: ");
         }
         // JSON escapes every line's end, so an item never spans lines.
-        serde_json::to_writer(&mut *out, item).expect(IN_MEMORY);
+        serde_json::to_writer(&mut *out, item).expect("items are plain data, and memory takes what is written");
         out.extend_from_slice(match self {
             Self::ServerSentEvents => b"\n\n",
             Self::Ndjson => b"\n",

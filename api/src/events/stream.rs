@@ -102,20 +102,22 @@ enum End {
 impl Stream {
     async fn run(mut self, place: OwnedSemaphorePermit) {
         let Err(end) = self.follow().await;
+        let position = self.position;
         match end {
-            End::Complete | End::ReaderLeft | End::Shutdown => {}
+            End::Complete | End::ReaderLeft => {}
             End::ReaderTooSlow => {
                 self.service.metrics.stream_readers_too_slow.fetch_add(1, Relaxed);
-                debug!(token = self.caller.0.0, position = %self.position, "an event stream ended, its reader took nothing");
+                debug!(token = self.caller.0.0, %position, "an event stream ended, its reader took nothing");
             }
-            End::Refused(failure) => self.say_last(|format, out| format.write_refusal(out, &failure.into_problem())).await,
+            End::Refused(failure) => self.say_last(&StreamItem::Problem(failure.into_problem())).await,
             End::Gone => {
-                let floor = Cursor { revision: self.service.authority.floor(), ..self.position };
-                let gone = StreamItem::Gone(Gone { floor: floor.to_string(), hint: GONE_HINT.to_owned() });
-                self.say_last(|format, out| format.write(out, &gone)).await;
+                let floor = Cursor { revision: self.service.authority.floor(), ..position };
+                self.say_last(&StreamItem::Gone(Gone { floor: floor.to_string(), hint: GONE_HINT.to_owned() })).await;
             }
-            End::Journal(error) => {
-                tracing::error!(%error, position = %self.position, "an event stream ended, the journal cannot be read");
+            End::Journal(error) => self.say_last(&StreamItem::Problem(Failure::from(error).into_problem())).await,
+            End::Shutdown => {
+                // Nobody waits for a reader that is behind: it resumes at another node.
+                let _ = self.pages.try_send(self.page_of(&StreamItem::Problem(Failure::stopping().into_problem())));
             }
         }
         drop(place);
@@ -163,7 +165,7 @@ impl Stream {
         let count =
             admitted.map(|record| self.format.write(&mut page, &StreamItem::Event(EventLine::of(&latest, record)))).count();
         if count > 0 {
-            self.hand_over(page).await?;
+            self.hand_over(page.into()).await?;
             self.service.metrics.stream_records.fetch_add(count as u64, Relaxed);
         }
         self.position.revision = last.revision;
@@ -199,15 +201,20 @@ impl Stream {
 
     /// Tells the reader where it is.
     async fn bookmark(&mut self) -> Result<(), End> {
-        let mut page = Vec::new();
-        self.format.write(&mut page, &StreamItem::Bookmark(Bookmark { cursor: self.position.to_string() }));
-        self.hand_over(page).await
+        let bookmark = StreamItem::Bookmark(Bookmark { cursor: self.position.to_string() });
+        self.hand_over(self.page_of(&bookmark)).await
     }
 
-    async fn hand_over(&mut self, page: Vec<u8>) -> Result<(), End> {
+    fn page_of(&self, item: &StreamItem) -> Bytes {
+        let mut page = Vec::new();
+        self.format.write(&mut page, item);
+        page.into()
+    }
+
+    async fn hand_over(&mut self, page: Bytes) -> Result<(), End> {
         let patience = self.service.config.stream_write_timeout;
         let sent = tokio::select! {
-            sent = timeout(patience, self.pages.send(page.into())) => sent,
+            sent = timeout(patience, self.pages.send(page)) => sent,
             () = self.service.shutdown.requested() => return Err(End::Shutdown),
         };
         self.next_bookmark = Instant::now() + self.service.config.bookmark_interval;
@@ -219,10 +226,8 @@ impl Stream {
     }
 
     /// Says a last word, to whoever still listens.
-    async fn say_last(&mut self, write: impl FnOnce(Format, &mut Vec<u8>)) {
-        let mut page = Vec::new();
-        write(self.format, &mut page);
+    async fn say_last(&mut self, item: &StreamItem) {
         // A reader that does not take it has ended the stream itself.
-        let _ = self.hand_over(page).await;
+        let _ = self.hand_over(self.page_of(item)).await;
     }
 }

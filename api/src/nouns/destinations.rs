@@ -33,9 +33,7 @@ impl Listed for Destination {
         ("offered", |destination| destination.offered.to_string()),
     ];
 
-    fn folded_name(&self) -> Option<String> {
-        Some(self.name.folded())
-    }
+    const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|destination| destination.name.folded());
 }
 
 /// List destinations.

@@ -27,9 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<Service> {
 impl Listed for Site {
     const FIELDS: &'static [Field<Self>] = &[("id", |site| site.id.0.to_string()), ("name", |site| site.name.to_string())];
 
-    fn folded_name(&self) -> Option<String> {
-        Some(self.name.folded())
-    }
+    const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|site| site.name.folded());
 }
 
 /// List sites.

@@ -38,9 +38,7 @@ pub(crate) fn open_routes() -> OpenApiRouter<Service> {
 impl Listed for Token {
     const FIELDS: &'static [Field<Self>] = &[("id", |token| token.id.0.to_string()), ("name", |token| token.name.to_string())];
 
-    fn folded_name(&self) -> Option<String> {
-        Some(self.name.folded())
-    }
+    const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|token| token.name.folded());
 }
 
 /// List tokens, without their secrets.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    Problem,
     objects::{Actor, ObjectRef, cursor_at},
     times::rfc3339,
 };
@@ -102,6 +103,8 @@ pub enum StreamItem {
     Bookmark(Bookmark),
     /// What the reader asked for is no longer kept; the stream ends.
     Gone(Gone),
+    /// The reader may no longer read, or not here; the stream ends.
+    Problem(Problem),
 }
 
 /// How far a reader has come although there was nothing to send.
@@ -122,7 +125,7 @@ pub struct Gone {
 
 impl StreamItem {
     /// The names of the items: the `event:` field of server-sent events, and `item` in the JSON.
-    pub const NAMES: [&str; 3] = ["event", "bookmark", "gone"];
+    pub const NAMES: [&str; 4] = ["event", "bookmark", "gone", "problem"];
 
     /// Its name.
     pub const fn name(&self) -> &'static str {
@@ -130,15 +133,16 @@ impl StreamItem {
             Self::Event(_) => Self::NAMES[0],
             Self::Bookmark(_) => Self::NAMES[1],
             Self::Gone(_) => Self::NAMES[2],
+            Self::Problem(_) => Self::NAMES[3],
         }
     }
 
-    /// Where a reader stands that has taken it; nowhere new, for `gone`.
+    /// Where a reader stands that has taken it; nowhere new, where the stream ends.
     pub fn cursor(&self) -> Option<&str> {
         match self {
             Self::Event(event) => Some(&event.cursor),
             Self::Bookmark(bookmark) => Some(&bookmark.cursor),
-            Self::Gone(_) => None,
+            Self::Gone(_) | Self::Problem(_) => None,
         }
     }
 }

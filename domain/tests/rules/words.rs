@@ -1,8 +1,10 @@
 //! What people write: names, texts, addresses. What people read: the words of events and refusals.
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, Command, DestinationId, Effect, Event, FieldFault, Record, Rejection, RequestId, SiteId,
+    Actor, AuthorityNodeId, Command, Cursor, DestinationId, Effect, Epoch, Event, FieldFault, Hash, Record, Rejection, RequestId,
+    Revision, SiteId,
     authority_node::{self, Facts},
+    cursor::CursorError,
     destination::{self, Change},
     encoding::decode,
     requests::Remembered,
@@ -103,6 +105,27 @@ fn a_request_id_is_visible_ascii() {
     }
     for text in ["", "a b", "a\nb", "ä", &"x".repeat(129), &"x".repeat(10_000_000)] {
         assert_eq!(RequestId::parse(text), None);
+    }
+}
+
+#[test]
+fn a_cursor_has_one_spelling() {
+    let cursor = Cursor { epoch: Epoch(1), revision: Revision(u64::MAX) };
+    assert_eq!(cursor.to_string().parse(), Ok(cursor));
+    let other =
+        ["", "1", "-", "1-", "-1", "1-2-3", "01-2", "1-02", "+1-2", "1-+2", " 1-2", "1-2 ", "1-18446744073709551616", "a-b"];
+    for text in other {
+        assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text:?}");
+    }
+}
+
+#[test]
+fn a_hash_is_written_in_hexadecimal_digits() {
+    let hash = Hash::of(b"");
+    assert_eq!(hash.to_string(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+    assert_eq!(hash.to_string().to_uppercase().parse(), Ok(hash));
+    for text in ["", "af", &"g".repeat(64), &"a".repeat(63), &"a".repeat(65), &"ä".repeat(32)] {
+        assert!(text.parse::<Hash>().is_err(), "{text:?}");
     }
 }
 

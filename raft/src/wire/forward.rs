@@ -66,7 +66,10 @@ pub(crate) enum Answer {
     /// The question cannot be understood. Nothing was done.
     NotUnderstood,
     /// This node does not lead. Nothing was done.
-    NotLeader,
+    NotLeader {
+        /// Who does, where it knows.
+        leader: Option<u64>,
+    },
     /// This node leads, but no quorum has confirmed it lately. Nothing was done.
     NoQuorum,
     /// Too much is under way. Nothing was done.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bursar_domain::{Actor, Rejection};
+use bursar_domain::Rejection;
 use bursar_raft::{Consistency, Fate, Limits, ReadError, StopReason, SubmitError, Unavailability};
 use tokio::time::Instant;
 
@@ -19,11 +19,11 @@ async fn without_a_quorum_writes_and_fresh_reads_end_in_time_and_stale_reads_go_
         disks.push((running.node.id().0, running.stop().await));
     }
     let brief = || Instant::now() + Duration::from_secs(3);
-    let submission = submission(Actor::Founder, "lonely", create_site("Chur"));
+    let submission = submission(ADMINISTRATOR, "lonely", create_site("Chur"));
     let refused = leader.node.submit(submission.clone(), brief()).await.unwrap_err();
     assert!(matches!(refused, SubmitError::Unavailable { .. }), "{refused}");
     // By now the lease is over: nothing more is appended.
-    let other = crate::support::submission(Actor::Founder, "lonelier", create_site("Davos"));
+    let other = crate::support::submission(ADMINISTRATOR, "lonelier", create_site("Davos"));
     let refused = leader.node.submit(other, brief()).await.unwrap_err();
     let certain = matches!(
         refused,
@@ -67,7 +67,7 @@ async fn what_is_too_much_is_refused_at_once() {
     let mut nodes: Vec<Running> = cluster.three().await.into();
     let leader = take_leader(&mut nodes).await;
 
-    let long = crate::support::submission(Actor::Founder, "long", create_site(&"n".repeat(5_000)));
+    let long = crate::support::submission(ADMINISTRATOR, "long", create_site(&"n".repeat(5_000)));
     let refused = nodes[0].node.submit(long, soon()).await.unwrap_err();
     assert!(matches!(refused, SubmitError::TooLarge { bytes_max: 4_096, .. }), "{refused}");
 
@@ -77,7 +77,7 @@ async fn what_is_too_much_is_refused_at_once() {
     }
     let mut tried = tokio::task::JoinSet::new();
     for number in 0..8 {
-        let submission = cluster.submission(Actor::Founder, create_site(&format!("site {number}")));
+        let submission = cluster.submission(ADMINISTRATOR, create_site(&format!("site {number}")));
         let node = leader.node.clone();
         tried.spawn(async move { node.submit(submission, Instant::now() + Duration::from_secs(5)).await });
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bursar_domain::{Actor, Revision};
+use bursar_domain::Revision;
 use bursar_raft::{Consistency, Role};
 
 use crate::support::*;
@@ -29,7 +29,7 @@ async fn three_nodes_decide_alike_whoever_is_asked() {
     for running in &nodes {
         let (id, node) = (running.node.id(), running.node.clone());
         for number in 0..EACH {
-            let submission = cluster.submission(Actor::Founder, create_site(&format!("site {id} {number}")));
+            let submission = cluster.submission(ADMINISTRATOR, create_site(&format!("site {id} {number}")));
             let node = node.clone();
             asked.spawn(async move {
                 let applied = node.submit(submission, soon()).await.unwrap();

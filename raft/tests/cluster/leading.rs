@@ -1,12 +1,16 @@
 //! Changes of the leadership: unforeseen, planned, and what callers see of them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use bursar_domain::{Actor, AuthorityNodeId, Revision};
-use bursar_raft::{Consistency, Role, TransferError};
+use bursar_domain::{AuthorityNodeId, Revision};
+use bursar_raft::{Consistency, ReadError, Role, SubmitError, TransferError};
+use tokio::time::Instant;
 
 use crate::support::*;
 
@@ -143,7 +147,7 @@ async fn a_linearizable_read_on_any_node_sees_what_was_acknowledged_on_another()
 async fn a_request_that_is_sent_again_gets_the_first_outcome_wherever_it_is_sent() {
     let cluster = Cluster::new(|_| {});
     let nodes = cluster.three().await;
-    let submission = submission(Actor::Founder, "the-same", create_site("Bern"));
+    let submission = submission(ADMINISTRATOR, "the-same", create_site("Bern"));
     let first = nodes[1].node.submit(submission.clone(), soon()).await.unwrap();
     assert!(!first.repeated);
     for running in &nodes {
@@ -153,6 +157,61 @@ async fn a_request_that_is_sent_again_gets_the_first_outcome_wherever_it_is_sent
     }
     assert_eq!(nodes[2].node.read(Consistency::Linearizable, None, soon()).await.unwrap().sites().len(), 1);
     for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_cut_off_answers_nothing_stale_and_follows_when_it_is_back() {
+    let cluster = Cluster::new(|_| {});
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let former = take_leader(&mut nodes).await;
+    let (id, term) = (former.node.id(), former.node.status().term);
+    cluster.cuts.cut_off(id.0);
+    let other = |status: &bursar_raft::NodeStatus| status.leader.is_some_and(|leader| leader != id);
+    for running in &nodes {
+        assert!(running.node.status_when(soon(), other).await.is_some());
+    }
+    let applied = cluster.create_site(&nodes[0].node, "Bern").await.unwrap();
+    applied.outcome.unwrap();
+
+    let a_while = || Instant::now() + Duration::from_secs(2);
+    let refused = former.node.read(Consistency::Linearizable, None, a_while()).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Unavailable { .. }), "{refused}");
+    let submission = cluster.submission(ADMINISTRATOR, create_site("Chur"));
+    let refused = former.node.submit(submission, a_while()).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Unavailable { .. }), "{refused}");
+    assert_eq!(former.node.read(Consistency::Stale, None, a_while()).await.unwrap().sites().len(), 0);
+
+    cluster.cuts.heal(id.0);
+    let state = former.node.read(Consistency::Linearizable, None, soon()).await.unwrap();
+    let names: Vec<_> = state.sites().iter().map(|site| site.name.as_str()).collect();
+    assert!(names.contains(&"Bern"), "{names:?}");
+    // Pre-votes kept the one that was cut off from raising the term meanwhile.
+    let now = former.node.status_when(soon(), other).await.unwrap();
+    assert!(now.term > term);
+    for running in nodes.into_iter().chain([former]) {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_is_cut_off_disturbs_nobody_when_it_is_back() {
+    let cluster = Cluster::new(|_| {});
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    let term = leader.node.status().term;
+    let away = &nodes[0];
+    cluster.cuts.cut_off(away.node.id().0);
+    // Long enough for several of its elections to time out.
+    let asks = away.node.read(Consistency::Linearizable, None, Instant::now() + Duration::from_secs(4)).await;
+    assert!(asks.is_err());
+    cluster.cuts.heal(away.node.id().0);
+    let applied = cluster.create_site(&away.node, "Bern").await.unwrap();
+    applied.outcome.unwrap();
+    assert_eq!(away.node.status().term, term);
+    assert_eq!(leader.node.status().role, Role::Leader);
+    for running in nodes.into_iter().chain([leader]) {
         running.stop().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bursar_domain::{
-    Actor, Command,
+    Command,
     authority_node::{self, Intent},
 };
 use bursar_net::{Address, DialError, Lane, Member, RefusalCode};
@@ -22,7 +22,7 @@ async fn a_removed_node_is_dropped_refused_and_stops() {
     let leader = take_leader(&mut nodes).await;
     let leaving = nodes.remove(0);
     let id = leaving.node.id();
-    cluster.submit(&nodes[0].node, Actor::Founder, remove(&leaving)).await.unwrap().outcome.unwrap();
+    cluster.submit(&nodes[0].node, ADMINISTRATOR, remove(&leaving)).await.unwrap().outcome.unwrap();
     assert_eq!(tokio::time::timeout(PATIENCE, leaving.node.stopped()).await.unwrap(), StopReason::Removed);
     let two = leader.node.status_when(soon(), |status| status.voters.len() == 2).await.unwrap();
     assert!(!two.voters.contains(&id) && !two.learners.contains(&id));
@@ -46,7 +46,7 @@ async fn a_leader_that_is_removed_hands_over_first() {
     let cluster = Cluster::new(|_| {});
     let mut nodes: Vec<Running> = cluster.three().await.into();
     let leader = take_leader(&mut nodes).await;
-    cluster.submit(&leader.node, Actor::Founder, remove(&leader)).await.unwrap().outcome.unwrap();
+    cluster.submit(&leader.node, ADMINISTRATOR, remove(&leader)).await.unwrap().outcome.unwrap();
     assert_eq!(tokio::time::timeout(PATIENCE, leader.node.stopped()).await.unwrap(), StopReason::Removed);
     let two = nodes[0].node.status_when(soon(), |status| status.voters.len() == 2 && status.leader.is_some()).await;
     assert!(!two.unwrap().voters.contains(&leader.node.id()));

@@ -7,9 +7,9 @@ use std::{
 };
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, Command, Hash, Level, Outcome, RequestId, Submission, Timestamp,
+    Actor, AuthorityNodeId, Command, Hash, Level, Outcome, RequestId, Submission, Timestamp, TokenId,
     authority_node::{self, Facts},
-    cluster, join_token, site,
+    cluster, join_token, site, token,
 };
 use bursar_net::{
     Address, Blocking, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
@@ -20,8 +20,13 @@ use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, SubmitError};
 use bursar_storage::{engine::MemoryEngine, ledger::Ledger, log::RaftLog};
 use tokio::{task::JoinHandle, time::Instant};
 
+use crate::cutting::Cuts;
+
 /// Long enough for anything on a busy machine; no test waits for it to pass.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whoever holds the first token.
+pub const ADMINISTRATOR: Actor = Actor::Token(TokenId(1));
 
 /// When the patience of a test is over.
 pub fn soon() -> Instant {
@@ -47,6 +52,7 @@ pub struct Cluster {
     pub id: ClusterId,
     authority: CertificateAuthority,
     tune: fn(&mut NodeConfig),
+    pub cuts: Cuts,
     addresses: Mutex<BTreeMap<u64, Address>>,
     requests: Mutex<u64>,
 }
@@ -72,16 +78,21 @@ impl Running {
 
 impl Cluster {
     pub fn new(tune: fn(&mut NodeConfig)) -> Self {
+        // Shown with RUST_LOG, for whoever wants to know why a test fails; set once for all tests of the process.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let id = ClusterId::new("test").unwrap();
         let year = Duration::from_secs(365 * 24 * 3_600);
         let authority = CertificateAuthority::create(&id, year, &SystemClock, &SystemEntropy::new()).unwrap();
-        Self { id, authority, tune, addresses: Mutex::default(), requests: Mutex::default() }
+        Self { id, authority, tune, cuts: Cuts::default(), addresses: Mutex::default(), requests: Mutex::default() }
     }
 
     pub fn dialer(&self, id: u64, store: [u8; 16]) -> Dialer {
         let credentials = self.credentials(id);
         Dialer {
-            network: Arc::new(TcpNetwork),
+            network: self.cuts.network(id),
             connector: Arc::new(TlsConnector::new(&credentials, Arc::new(SystemClock)).unwrap()),
             me: self.local_node(id, store),
             frame_bytes_max: FRAME_BYTES_MAX,
@@ -113,6 +124,7 @@ impl Cluster {
         let listener = TcpNetwork.bind(&wanted).await.unwrap();
         let address = Address::from(listener.local_address().unwrap());
         self.addresses.lock().unwrap().insert(id, address.clone());
+        self.cuts.listens(id, &address);
 
         let mut config = NodeConfig::new(AuthorityNodeId(id), facts(&address, disk.store));
         config.heartbeat = Duration::from_millis(100);
@@ -158,6 +170,13 @@ impl Cluster {
             node,
         };
         self.submit(&first.node, Actor::Founder, Command::Cluster(command)).await.unwrap().outcome.unwrap();
+        let first_token = token::Command::Issue {
+            name: "administrator".to_owned(),
+            secret: Hash::of(b"token"),
+            expires_at: None,
+            setup_secret: Some(Hash::of(b"setup")),
+        };
+        self.submit(&first.node, Actor::Founder, Command::Token(first_token)).await.unwrap().outcome.unwrap();
         first
     }
 
@@ -167,7 +186,7 @@ impl Cluster {
         let secret = Hash::of(&[store]);
         let expires_at = Timestamp(SystemClock.now_unix_ms()).plus_ms(3_600_000);
         let issue = Command::JoinToken(join_token::Command::Issue { secret, expires_at });
-        self.submit(through, Actor::Founder, issue).await.unwrap().outcome.unwrap();
+        self.submit(through, ADMINISTRATOR, issue).await.unwrap().outcome.unwrap();
         // The number is not known before the admission, the address not before the start: bind first, then tell.
         let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = Address::from(listener.local_address().unwrap());
@@ -215,7 +234,7 @@ impl Cluster {
 
     /// Makes a site, and says what came of it.
     pub async fn create_site(&self, node: &Node, name: &str) -> Result<Applied, SubmitError> {
-        self.submit(node, Actor::Founder, create_site(name)).await
+        self.submit(node, ADMINISTRATOR, create_site(name)).await
     }
 }
 

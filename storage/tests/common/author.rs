@@ -7,7 +7,7 @@ use bursar_domain::{
 use bursar_storage::ledger::{Applied, StoredMembership};
 use bursar_storage::log::{LogPosition, Member, Membership};
 
-use super::wishes::Wish;
+use super::wishes::{Ask, Wish};
 
 /// What one entry of the log came to.
 #[derive(Clone)]
@@ -62,6 +62,11 @@ impl Author {
         )
     }
 
+    /// Makes the first administrator, who asks for everything that follows.
+    pub fn claim_setup(&mut self) -> Decided {
+        self.carry_out(&Wish::Ask(Ask::IssueToken))
+    }
+
     /// Decides what is wished for.
     pub fn carry_out(&mut self, wish: &Wish) -> Decided {
         match wish {
@@ -81,7 +86,7 @@ impl Author {
         self.now = Timestamp(self.now.0 + 1);
         let request = RequestId::parse(&format!("request-{}", self.entries)).expect("visible ASCII");
         let fingerprint = Hash::of(command.to_string().as_bytes());
-        let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command };
+        let submission = Submission { actor, request, fingerprint, expected: None, planned_on: Some(self.state.revision()), command };
         let proposal = Proposal { time: self.now, submission };
         let decision = decide(&self.state, &proposal);
         let records = seal(&self.state, &proposal, &decision);
@@ -129,7 +134,7 @@ pub fn facts(store: u8) -> authority_node::Facts {
 /// The history of these wishes, from the founding on.
 pub fn history(wishes: &[Wish]) -> Vec<Decided> {
     let mut author = Author::new();
-    let mut history = vec![author.found()];
+    let mut history = vec![author.found(), author.claim_setup()];
     history.extend(wishes.iter().map(|wish| author.carry_out(wish)));
     history
 }

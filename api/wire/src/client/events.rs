@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     Attempt, Call, Client, ClientError, Failure, Failures, NodeUrl, ROUND_PAUSE,
     connection::{self, Body},
-    millis, target,
+    is_passing, millis, target,
 };
-use crate::{events::StreamItem, header, media, query::EventsQuery};
+use crate::{Problem, events::StreamItem, header, media, query::EventsQuery};
 
 /// The longest line, in bytes: a decision's events take at most 1 MiB encoded, and JSON is a few times longer.
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -81,7 +81,10 @@ impl EventReader {
                 }
             };
             let failure = match timeout(SILENCE_MAX, stream.line()).await {
-                Ok(Ok(Some(line))) => return self.take(&line).map(Some),
+                Ok(Ok(Some(line))) => match self.take(&line)? {
+                    StreamItem::Problem(problem) => self.refused(problem)?,
+                    item => return Ok(Some(item)),
+                },
                 Ok(Ok(None)) if self.query.follow == Some(false) => {
                     self.ended = true;
                     return Ok(None);
@@ -90,15 +93,24 @@ impl EventReader {
                 Ok(Err(failure)) => failure,
                 Err(_) => Failure::Silent { waited_ms: millis(SILENCE_MAX) },
             };
+            let stream = self.stream.take().expect("a failure is a stream's");
             failures.note(stream.node.clone(), failure);
             // The next node may hold its streams better. Patience starts anew where this one held for long.
             self.client.prefer((stream.index + 1) % self.client.nodes().len());
             if stream.opened.elapsed() > ROUND_PAUSE {
                 until = Instant::now() + self.client.shared.config.timeout;
             }
-            self.stream = None;
             sleep(ROUND_PAUSE).await;
         }
+    }
+
+    /// Tells a refusal for good from one that another node may lift.
+    fn refused(&self, problem: Problem) -> Result<Failure, ClientError> {
+        if is_passing(problem.status) {
+            return Ok(Failure::Refused(Box::new(problem)));
+        }
+        let node = self.stream.as_ref().expect("a refusal comes from a stream").node.clone();
+        Err(ClientError::Problem { node, problem: Box::new(problem) })
     }
 
     fn take(&mut self, line: &[u8]) -> Result<StreamItem, ClientError> {
@@ -112,7 +124,7 @@ impl EventReader {
     /// Checks that an item comes behind what was handed out, and moves there.
     fn follow(&mut self, item: StreamItem) -> Result<StreamItem, String> {
         let Some(cursor) = item.cursor() else {
-            self.ended = true;
+            self.ended = matches!(item, StreamItem::Gone(_));
             return Ok(item);
         };
         let cursor: Cursor = cursor.parse().map_err(|error| format!("{error}, not like {cursor}"))?;

@@ -9,7 +9,6 @@ mod error;
 mod events;
 mod node_url;
 mod query;
-mod trust;
 
 use std::{
     sync::{
@@ -20,10 +19,11 @@ use std::{
 };
 
 use bursar_domain::hash::hex;
-use bursar_net::{Entropy, Network, SystemEntropy, TcpNetwork};
+use bursar_net::{Entropy, Network, SystemClock, SystemEntropy, TcpNetwork};
+pub use bursar_net::{Trust, TrustError};
 use bytes::Bytes;
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,7 +34,6 @@ use connection::{Connections, Reply};
 pub use error::{ClientError, Failure, NodeFailure};
 pub use events::EventReader;
 pub use node_url::{NodeUrl, NodeUrlError};
-pub use trust::{Trust, TrustError};
 
 /// What a client is to know.
 #[derive(Clone, Debug)]
@@ -50,9 +49,10 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// The customary patience: 30 s for a request, 10 s for an attempt.
+    /// The customary patience: 40 s for a request, 12 s for an attempt. A node itself waits 10 s for a quorum before it says that
+    /// there is none, and an attempt must hear that.
     pub fn new(nodes: Vec<NodeUrl>, token: Option<Secret>) -> Self {
-        Self { nodes, token, timeout: Duration::from_secs(30), attempt_timeout: Duration::from_secs(10) }
+        Self { nodes, token, timeout: Duration::from_secs(40), attempt_timeout: Duration::from_secs(12) }
     }
 }
 
@@ -71,6 +71,11 @@ impl ClientParts {
     /// The operating system's network and randomness.
     pub fn real(trust: Option<Trust>) -> Self {
         Self { network: Arc::new(TcpNetwork), entropy: Arc::new(SystemEntropy::new()), trust }
+    }
+
+    /// The same, trusting the authorities whose certificates stand in `pem`, by the operating system's clock.
+    pub fn real_trusting(pem: &[u8]) -> Result<Self, TrustError> {
+        Ok(Self::real(Some(Trust::in_authorities(pem, Arc::new(SystemClock))?)))
     }
 }
 
@@ -156,9 +161,9 @@ impl Client {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The same client for one node alone.
-    pub fn narrowed_to(&self, node: NodeUrl) -> Result<Self, ClientError> {
-        Self::new(ClientConfig { nodes: vec![node], ..self.shared.config.clone() }, self.shared.parts.clone())
+    /// The same client for one node alone, with a patience of its own.
+    pub fn narrowed_to(&self, node: NodeUrl, timeout: Duration) -> Result<Self, ClientError> {
+        Self::new(ClientConfig { nodes: vec![node], timeout, ..self.shared.config.clone() }, self.shared.parts.clone())
     }
 
     /// The nodes that it asks.
@@ -191,6 +196,11 @@ impl Client {
     /// Makes something, or has something done.
     pub async fn post(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
         self.change(Method::POST, path, json(body), change).await
+    }
+
+    /// Sets something.
+    pub async fn put(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::PUT, path, json(body), change).await
     }
 
     /// Changes something.
@@ -329,14 +339,7 @@ impl Client {
                 Attempt::Final(ClientError::Malformed { node: answer.node, status: answer.status, detail: failure.to_string() })
             });
         };
-        let passing = matches!(
-            reply.status,
-            StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::BAD_GATEWAY
-                | StatusCode::GATEWAY_TIMEOUT
-        );
-        if !passing {
+        if !is_passing(answer.status) {
             return Err(Attempt::Final(ClientError::Problem { node: answer.node, problem: Box::new(problem) }));
         }
         let told = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()).or(problem.retry_after_seconds);
@@ -407,6 +410,11 @@ impl Failures {
             None => ClientError::Unreachable { failures: self.0 },
         }
     }
+}
+
+/// Whether a refusal with this status may not be one elsewhere, or later.
+const fn is_passing(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
 }
 
 fn target(path: &str, query: &impl Serialize) -> String {

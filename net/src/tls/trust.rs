@@ -1,16 +1,16 @@
-//! Whom a client trusts.
+//! Whom a client of the API trusts.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc};
 
-use bursar_net::{Address, BoxedStream, WallClock};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-    time_provider::TimeProvider,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
     version::TLS13,
 };
 use tokio_rustls::TlsConnector;
+
+use crate::{Address, BoxedStream, WallClock, clock::CertificateTime};
 
 /// The certificate authorities that a client trusts: TLS 1.3, and no others than these.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl Trust {
     }
 
     /// Makes a connection to `address` a secure one.
-    pub(super) async fn secure(&self, address: &Address, stream: BoxedStream) -> io::Result<BoxedStream> {
+    pub async fn secure(&self, address: &Address, stream: BoxedStream) -> io::Result<BoxedStream> {
         let name = ServerName::try_from(address.host().to_owned()).map_err(io::Error::other)?;
         Ok(Box::new(self.0.connect(name, stream).await?))
     }
@@ -64,24 +64,9 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// Lets rustls judge the validity of certificates by the client's clock.
-struct CertificateTime(Arc<dyn WallClock>);
-
-impl TimeProvider for CertificateTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.0.now_unix_ms())))
-    }
-}
-
-impl fmt::Debug for CertificateTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CertificateTime")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bursar_net::SystemClock;
+    use crate::SystemClock;
 
     use super::*;
 

@@ -1,0 +1,401 @@
+//! Changes: what they answer, what repeats and rehearses them, and what is refused with nothing changed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod support;
+
+use axum::http::StatusCode;
+use serde_json::json;
+use support::World;
+
+#[tokio::test]
+async fn a_created_object_is_answered_with_its_place_and_entity_tag() {
+    let world = World::new().await;
+    let made = world.post("/api/v1/sites", &json!({ "name": "Lyon", "expected_latency_ms": 5 })).send().await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert_eq!(made.header("location"), "/api/v1/sites/1");
+    assert_eq!(made.json()["name"], "Lyon");
+    assert_eq!(made.header("etag"), format!("\"{}\"", made.json()["etag"].as_str().unwrap()));
+    assert_eq!(made.header("x-bursar-revision"), made.json()["etag"].as_str().unwrap());
+    assert_eq!(made.header("x-bursar-leader"), "1");
+    let read = world.get("/api/v1/sites/1").send().await;
+    assert_eq!((read.body, read.headers["etag"].clone()), (made.body, made.headers["etag"].clone()));
+}
+
+#[tokio::test]
+async fn an_edit_answers_the_object_as_it_stands_and_one_that_changes_nothing_keeps_the_entity_tag() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let id = world.destination("archive", site).await;
+    let path = format!("/api/v1/destinations/{id}");
+    let edited = world.patch(&path, &json!({ "description": "cold" })).send().await;
+    assert_eq!((edited.status, &edited.json()["description"]), (StatusCode::OK, &json!("cold")));
+    let again = world.patch(&path, &json!({ "description": "cold" })).send().await;
+    assert_eq!((again.status, again.header("etag")), (StatusCode::OK, edited.header("etag")));
+}
+
+#[tokio::test]
+async fn a_part_of_the_balancing_is_merged_over_what_stands() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let id = world.destination("archive", site).await;
+    let path = format!("/api/v1/destinations/{id}");
+    let window = json!({ "from": "22:00", "to": "06:00" });
+    world.patch(&path, &json!({ "balancing": { "window": window } })).send().await;
+    let edited = world.patch(&path, &json!({ "balancing": { "concurrency": 7 } })).send().await;
+    assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
+    assert_eq!(edited.json()["balancing"]["window"], window);
+    assert_eq!(edited.json()["balancing"]["concurrency"], 7);
+}
+
+#[tokio::test]
+async fn an_edit_made_of_an_old_reading_is_made_anew() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let id = world.destination("archive", site).await;
+    let path = format!("/api/v1/destinations/{id}");
+    // Given a node that has not heard of the last change,
+    world.authority.lag();
+    let command = bursar_domain::destination::Command::Edit {
+        destination: bursar_domain::DestinationId(id),
+        change: bursar_domain::destination::Change {
+            balancing: Some(bursar_domain::destination::Balancing { concurrency: 9, ..Default::default() }),
+            ..Default::default()
+        },
+    };
+    let elsewhere = support::authority::submission(
+        support::authority::ADMINISTRATOR,
+        "elsewhere",
+        bursar_domain::Command::Destination(command),
+    );
+    world.authority.take(elsewhere).outcome.unwrap();
+    // when a part of the balancing is edited through it, then the other part is not lost.
+    let edited = world.patch(&path, &json!({ "balancing": { "allowed_variance_percent": 33 } })).send().await;
+    assert_eq!(edited.json()["balancing"]["concurrency"], 9, "{edited:?}");
+    assert_eq!(edited.json()["balancing"]["allowed_variance_percent"], 33);
+}
+
+#[tokio::test]
+async fn a_removed_object_is_gone() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let removed = world.delete(&format!("/api/v1/sites/{site}")).send().await;
+    assert_eq!((removed.status, removed.body.len()), (StatusCode::NO_CONTENT, 0));
+    world.get(&format!("/api/v1/sites/{site}")).send().await.refuses(404, "not_found");
+    world.delete(&format!("/api/v1/sites/{site}")).send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_repetition_under_the_same_key_answers_the_same_object_and_changes_nothing() {
+    let world = World::new().await;
+    let body = json!({ "name": "Lyon", "expected_latency_ms": 5 });
+    let first = world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await;
+    let digest = world.digest();
+    let again = world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await;
+    assert_eq!((again.status, &again.body), (StatusCode::CREATED, &first.body));
+    assert_eq!((again.header("location"), again.header("etag")), (first.header("location"), first.header("etag")));
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test]
+async fn a_repetition_whose_object_was_removed_since_says_so() {
+    let world = World::new().await;
+    let body = json!({ "name": "Lyon", "expected_latency_ms": 5 });
+    world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await;
+    world.delete("/api/v1/sites/1").send().await;
+    world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await.refuses(410, "gone");
+}
+
+#[tokio::test]
+async fn another_request_under_a_used_key_is_refused() {
+    let world = World::new().await;
+    let lyon = json!({ "name": "Lyon", "expected_latency_ms": 5 });
+    let brest = json!({ "name": "Brest", "expected_latency_ms": 5 });
+    world.post("/api/v1/sites", &lyon).header("idempotency-key", "k1").send().await;
+    let digest = world.digest();
+    world.post("/api/v1/sites", &brest).header("idempotency-key", "k1").send().await.refuses(409, "request_key_reused");
+    // The path and the reading that it rests on belong to a request as its body does.
+    world.patch("/api/v1/sites/1", &lyon).header("idempotency-key", "k1").send().await.refuses(409, "request_key_reused");
+    world
+        .post("/api/v1/destinations", &json!({ "name": "a", "site": 1 }))
+        .header("idempotency-key", "k1")
+        .send()
+        .await
+        .refuses(409, "request_key_reused");
+    assert_eq!(world.digest(), digest);
+    // Another actor's keys are another's.
+    let (_, token) = world.another_token(json!({})).await;
+    let other = world.request(axum::http::Method::POST, "/api/v1/sites").bearer(&token).body(&brest);
+    assert_eq!(other.header("idempotency-key", "k1").send().await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused() {
+    let world = World::new().await;
+    for key in ["", "with blank", &"k".repeat(129)] {
+        let asking = world.post("/api/v1/sites", &json!({ "name": "Lyon", "expected_latency_ms": 5 }));
+        asking.header("idempotency-key", key).send().await.refuses(400, "malformed_request");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_events_and_changes_nothing() {
+    let world = World::new().await;
+    let digest = world.digest();
+    let submissions = world.authority.submissions.load(std::sync::atomic::Ordering::SeqCst);
+    let body = json!({ "name": "Lyon", "expected_latency_ms": 5 });
+    let rehearsed = world.post("/api/v1/sites?dry_run=true", &body).send().await;
+    assert_eq!(rehearsed.status, StatusCode::OK);
+    assert_eq!(rehearsed.json()["outcome"], json!({ "effect": "created", "object": { "kind": "site", "id": 1 } }));
+    assert_eq!(rehearsed.json()["events"][0]["kind"], "site.created");
+    assert_eq!(rehearsed.json()["events"][0]["data"]["name"], "Lyon");
+    assert_eq!(world.digest(), digest);
+    // A refusal is told as the change itself would tell it,
+    world
+        .post("/api/v1/sites?dry_run=true", &json!({ "name": "", "expected_latency_ms": 5 }))
+        .send()
+        .await
+        .refuses(422, "invalid_field");
+    world.delete("/api/v1/sites/9?dry_run=true").send().await.refuses(404, "not_found");
+    // nothing of all that was proposed, and a key is not used up.
+    let keyed = |path: &str| world.post(path, &body).header("idempotency-key", "k1");
+    keyed("/api/v1/sites?dry_run=true").send().await;
+    assert_eq!(world.authority.submissions.load(std::sync::atomic::Ordering::SeqCst), submissions);
+    assert_eq!(keyed("/api/v1/sites").send().await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn every_kind_of_change_can_be_rehearsed() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let destination = world.destination("archive", site).await;
+    let digest = world.digest();
+    let patch =
+        world.patch(&format!("/api/v1/destinations/{destination}?dry_run=true"), &json!({ "balancing": { "concurrency": 3 } }));
+    assert_eq!(patch.send().await.json()["events"][0]["kind"], "destination.edited");
+    let delete = world.delete(&format!("/api/v1/destinations/{destination}?dry_run=true"));
+    assert_eq!(delete.send().await.json()["events"][0]["kind"], "destination.removed");
+    let token = world.post("/api/v1/tokens?dry_run=true", &json!({ "name": "ci" })).send().await;
+    assert_eq!(token.json()["events"][0]["kind"], "token.issued");
+    assert!(!String::from_utf8_lossy(&token.body).contains("secret"), "{token:?}");
+    let invite = world.post("/api/v1/cluster/members?dry_run=true", &json!({})).send().await;
+    assert_eq!(invite.json()["events"][0]["kind"], "join_token.issued");
+    let transfer = world.post("/api/v1/cluster/transfer-leadership?dry_run=true", &json!({})).send().await;
+    assert_eq!(transfer.json()["events"], json!([]));
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test]
+async fn a_change_that_rests_on_an_old_reading_is_refused() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let path = format!("/api/v1/sites/{site}");
+    let read = world.get(&path).send().await.header("etag").to_owned();
+    let first = world.patch(&path, &json!({ "name": "Lyon 2" })).header("if-match", &read).send().await;
+    assert_eq!(first.status, StatusCode::OK);
+    let digest = world.digest();
+    let second = world.patch(&path, &json!({ "name": "Lyon 3" })).header("if-match", &read).send().await;
+    second.refuses(412, "revision_mismatch");
+    assert_eq!(format!("\"{}\"", second.json()["revision"].as_str().unwrap()), first.header("etag"));
+    world.delete(&path).header("if-match", &read).send().await.refuses(412, "revision_mismatch");
+    // The tag of another epoch is an old reading as well.
+    world.delete(&path).header("if-match", "\"7-3\"").send().await.refuses(412, "revision_mismatch");
+    assert_eq!(world.digest(), digest);
+    let removed = world.delete(&path).header("if-match", first.header("etag")).send().await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn an_if_match_that_is_not_one_strong_tag_is_refused() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    for tag in ["*", "1-3", "W/\"1-3\"", "\"1-3\", \"1-4\"", "\"x\"", "\"1-03\""] {
+        let edit = world.patch(&format!("/api/v1/sites/{site}"), &json!({ "name": "x" })).header("if-match", tag);
+        edit.send().await.refuses(400, "malformed_request");
+    }
+    let twice = world.patch(&format!("/api/v1/sites/{site}"), &json!({ "name": "x" }));
+    twice.header("if-match", "\"1-3\"").header("if-match", "\"1-4\"").send().await.refuses(400, "malformed_request");
+    // What makes an object has no reading to rest on.
+    let create = world.post("/api/v1/sites", &json!({ "name": "Brest", "expected_latency_ms": 5 }));
+    create.header("if-match", "\"1-3\"").send().await.refuses(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_are_refused_with_nothing_changed() {
+    let world = World::new().await;
+    world.site("Lyon").await;
+    let digest = world.digest();
+    for (name, code, status) in [
+        ("lYON", "name_taken", 409),
+        ("", "invalid_field", 422),
+        (" Brest", "invalid_field", 422),
+        ("a\u{7}b", "invalid_field", 422),
+        ("a\nb", "invalid_field", 422),
+        ("\u{85}", "invalid_field", 422),
+        (&"x".repeat(129), "invalid_field", 422),
+        (&"x".repeat(900_000), "invalid_field", 422),
+    ] {
+        let refused = world.post("/api/v1/sites", &json!({ "name": name, "expected_latency_ms": 5 })).send().await;
+        refused.refuses(status, code);
+        if code == "invalid_field" {
+            refused.pointing_at("/name");
+        }
+        assert!(refused.body.len() < 4_096, "a refusal does not repeat what was too long");
+    }
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test]
+async fn a_name_of_ten_megabytes_is_refused_before_it_is_read() {
+    let world = World::new().await;
+    let digest = world.digest();
+    let body = json!({ "name": "x".repeat(10 << 20), "expected_latency_ms": 5 });
+    world.post("/api/v1/sites", &body).send().await.refuses(413, "too_large");
+    // Nor does it help not to say how long it is.
+    let chunks = futures_util::stream::iter((0..10_240).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1_024])));
+    let endless = world.post("/api/v1/sites", &json!({})).raw("application/json", axum::body::Body::from_stream(chunks));
+    endless.send().await.refuses(413, "too_large");
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up() {
+    let world = World::new().await;
+    let body = axum::body::Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let asking = world.request(axum::http::Method::POST, "/api/v1/sites").bearer(&world.token).raw("application/json", body);
+    asking.send().await.refuses(408, "too_slow");
+}
+
+#[tokio::test]
+async fn unknown_fields_and_wrong_types_are_pointed_at() {
+    let world = World::new().await;
+    world.site("Lyon").await;
+    let digest = world.digest();
+    for (body, pointer) in [
+        (json!({ "name": "a", "site": 1, "colour": "red" }), "/colour"),
+        (json!({ "name": "a", "site": 1, "balancing": { "speed": 1 } }), "/balancing/speed"),
+        (json!({ "name": "a", "site": "one" }), "/site"),
+        (json!({ "name": "a", "site": -1 }), "/site"),
+        (json!({ "name": "a", "site": 1, "balancing": { "window": { "from": 7, "to": "08:00" } } }), "/balancing/window/from"),
+        (json!({ "name": null, "site": 1 }), "/name"),
+    ] {
+        let refused = world.post("/api/v1/destinations", &body).send().await;
+        refused.refuses(400, "malformed_request").pointing_at(pointer);
+    }
+    for (body, pointer) in [
+        (json!({ "name": "a", "site": 9 }), "/site"),
+        (json!({ "name": "a", "site": 1, "balancing": { "window": { "from": "7h", "to": "08:00" } } }), "/balancing/window/from"),
+        (
+            json!({ "name": "a", "site": 1, "free_space": { "warning_percent": 5, "critical_percent": 9 } }),
+            "/free_space/critical_percent",
+        ),
+        (json!({ "name": "a", "site": 1, "balancing": { "concurrency": 65 } }), "/balancing/concurrency"),
+    ] {
+        world.post("/api/v1/destinations", &body).send().await.refuses(422, "invalid_field").pointing_at(pointer);
+    }
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_are_refused() {
+    let world = World::new().await;
+    let digest = world.digest();
+    let post = || world.request(axum::http::Method::POST, "/api/v1/sites").bearer(&world.token);
+    for body in ["", "{", "[]", "{} {}", "\u{0}", "{\"name\": 1e999}"] {
+        post().raw("application/json", body).send().await.refuses(400, "malformed_request");
+    }
+    let deep = "[".repeat(100_000);
+    post().raw("application/json", format!("{{\"name\": {deep}")).send().await.refuses(400, "malformed_request");
+    post().raw("application/json", vec![b'"', 0xff, b'"']).send().await.refuses(400, "malformed_request");
+    let valid = json!({ "name": "Lyon", "expected_latency_ms": 5 }).to_string();
+    post().raw("text/plain", valid.clone()).send().await.refuses(415, "unsupported_media_type");
+    post().send().await.refuses(415, "unsupported_media_type");
+    let delete = world.delete("/api/v1/sites/1").raw("application/json", "{}");
+    delete.send().await.refuses(400, "malformed_request");
+    assert_eq!(world.digest(), digest);
+    assert_eq!(post().raw("application/json; charset=utf-8", valid).send().await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_is_in_use_is_not_removed_and_every_blocker_is_listed() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    for name in ["one", "two", "three"] {
+        world.destination(name, site).await;
+    }
+    let digest = world.digest();
+    let refused = world.delete(&format!("/api/v1/sites/{site}")).send().await;
+    refused.refuses(409, "in_use");
+    let names: Vec<_> = refused.json()["blockers"].as_array().unwrap().iter().map(|blocker| blocker["name"].clone()).collect();
+    assert_eq!(names, ["one", "two", "three"]);
+    world.delete("/api/v1/cluster/members/1").send().await.refuses(409, "last_authority_node");
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_quorum_changes_and_linearizable_reads_are_refused_in_bounded_time() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    world.authority.lose_quorum();
+    let started = tokio::time::Instant::now();
+    let refused = world.patch(&format!("/api/v1/sites/{site}"), &json!({ "name": "x" })).send().await;
+    refused.refuses(503, "no_quorum");
+    assert!(refused.json()["hint"].as_str().unwrap().contains("Idempotency-Key"), "{refused:?}");
+    assert!(!refused.headers.contains_key("x-bursar-leader"));
+    world.get("/api/v1/sites").send().await.refuses(503, "no_quorum");
+    world
+        .post("/api/v1/sites?dry_run=true", &json!({ "name": "x", "expected_latency_ms": 1 }))
+        .send()
+        .await
+        .refuses(503, "no_quorum");
+    assert!(started.elapsed().as_secs() <= 31, "three requests of ten seconds each");
+    // What the node has can still be read.
+    assert_eq!(world.get("/api/v1/sites?consistency=stale").send().await.status, StatusCode::OK);
+    let status = world.get("/api/v1/status?consistency=stale").send().await;
+    assert_eq!((&status.json()["health"], &status.json()["checks"][0]["code"]), (&json!("ERR"), &json!("no_leader")));
+}
+
+#[tokio::test]
+async fn an_overloaded_leader_is_told_with_the_time_to_come_back() {
+    let world = World::new().await;
+    world.authority.overload();
+    let refused = world.post("/api/v1/sites", &json!({ "name": "Lyon", "expected_latency_ms": 5 })).send().await;
+    refused.refuses(429, "overloaded");
+    assert_eq!(refused.header("retry-after"), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_beyond_the_places_of_a_node_are_refused_at_once() {
+    let config = bursar_api::Config { requests_max: 2, ..bursar_api::Config::default() };
+    let world = World::with(config).await;
+    world.authority.lose_quorum();
+    let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(world.get("/api/v1/sites").send())).collect();
+    tokio::task::yield_now().await;
+    world.get("/api/v1/sites").send().await.refuses(503, "overloaded");
+    for waited in waiting {
+        waited.await.unwrap().refuses(503, "no_quorum");
+    }
+    assert_eq!(world.get("/api/v1/sites?consistency=stale").send().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_leadership_goes_only_to_a_voter() {
+    let world = World::new().await;
+    let path = "/api/v1/cluster/transfer-leadership";
+    world.post(path, &json!({})).send().await.refuses(409, "transfer_failed");
+    world.post(path, &json!({ "to": 9 })).send().await.refuses(404, "not_found");
+    world.post(path, &json!({ "to": "me" })).send().await.refuses(400, "malformed_request").pointing_at("/to");
+    assert_eq!(world.post(path, &json!({ "to": 1 })).send().await.json(), json!({ "leader": 1 }));
+}
+
+#[tokio::test]
+async fn a_level_is_raised_one_step_at_a_time_and_only_where_all_can() {
+    let world = World::new().await;
+    assert_eq!(world.get("/api/v1/cluster/level").send().await.json(), json!({ "level": 1 }));
+    let put = |level| {
+        let asking = world.request(axum::http::Method::PUT, "/api/v1/cluster/level").bearer(&world.token);
+        asking.body(&json!({ "level": level }))
+    };
+    put(3).send().await.refuses(409, "level_not_next");
+    put(2).send().await.refuses(409, "level_unsupported");
+}

@@ -1,0 +1,75 @@
+//! Where a command's words go.
+
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+
+use crate::failure::Failure;
+
+/// Standard input, output and error, or what stands in for them.
+pub struct Console {
+    /// Takes the data.
+    pub out: Box<dyn Write + Send>,
+    /// Takes progress, questions and failures.
+    pub err: Box<dyn Write + Send>,
+    /// Gives the answers to questions.
+    pub input: Box<dyn BufRead + Send>,
+    /// Whether somebody is there to answer.
+    pub interactive: bool,
+    /// Whether to paint.
+    pub colored: bool,
+}
+
+/// What a word is painted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Good,
+    Doubtful,
+    Bad,
+    Heading,
+}
+
+impl Console {
+    /// The process's own.
+    pub fn real(no_color: bool) -> Self {
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            input: Box::new(BufReader::new(io::stdin())),
+            interactive: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            colored: io::stdout().is_terminal() && !no_color,
+        }
+    }
+
+    /// Writes data.
+    pub(crate) fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(data).and_then(|()| self.out.flush()).map_err(Failure::output)
+    }
+
+    /// Writes a line of data.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.write(format!("{text}\n").as_bytes())
+    }
+
+    /// Tells how it goes.
+    pub(crate) fn tell(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.err, "{text}").map_err(Failure::output)
+    }
+
+    /// Asks whether to go on; anything but a yes is a no.
+    pub(crate) fn confirms(&mut self, question: &str) -> Result<bool, Failure> {
+        write!(self.err, "{question} [y/N] ").and_then(|()| self.err.flush()).map_err(Failure::output)?;
+        let mut answer = String::new();
+        self.input.read_line(&mut answer).map_err(Failure::output)?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// A word as it is to be shown.
+    pub(crate) fn painted(&self, paint: Paint, word: &str) -> String {
+        let code = match paint {
+            Paint::Good => "32",
+            Paint::Doubtful => "33",
+            Paint::Bad => "31",
+            Paint::Heading => "1",
+        };
+        if self.colored { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
+    }
+}

@@ -1,0 +1,183 @@
+//! `bursar login` and `bursar context`: which clusters are known here, and as whom to talk to them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bursar_wire::{
+    Secret,
+    client::Change,
+    query::ReadQuery,
+    tokens::{IssueToken, IssuedToken, WhoAmI},
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::{
+    Surroundings,
+    config::{ConfigFile, Context, read_secret},
+    failure::{Exit, Failure, LOGIN},
+    options::{Format, Options},
+    output::{self, or_dash},
+    settings::Settings,
+};
+
+/// The name of a context that nobody has named.
+const DEFAULT_CONTEXT: &str = "default";
+
+/// `bursar login`
+#[derive(Args, Clone, Debug)]
+pub struct Login {
+    /// Become the first administrator: the file with the setup secret that `bursar authority init` wrote
+    #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
+    setup_secret_file: Option<PathBuf>,
+    /// With --setup-secret-file: the name of the token that is issued
+    #[arg(long, value_name = "NAME", default_value = "first administrator", requires = "setup_secret_file")]
+    token_name: String,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What can be done with contexts.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ContextCommand {
+    /// List the contexts
+    List,
+    /// Show the context in use, without its token
+    Show,
+    /// Use a context from now on
+    Use {
+        /// Its name
+        name: String,
+    },
+    /// Forget a context; its token stays valid
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Proves a token, or takes the setup secret for the first one, and keeps it under the context's name.
+pub(crate) async fn login(login: Login, surroundings: &mut Surroundings) -> Result<(), Failure> {
+    let path = config_path(surroundings)?;
+    let mut file = ConfigFile::load(&path)?;
+    let options = login.options;
+    let name = options.context.clone().unwrap_or_else(|| DEFAULT_CONTEXT.to_owned());
+    // The context is being made: what is kept under its name, if anything, only fills in.
+    let known = file.contexts.contains_key(&name).then(|| name.clone());
+    let mut settings = Settings::gather(&Options { context: known, ..options }, surroundings)?;
+    if let Some(setup_secret_file) = login.setup_secret_file {
+        let secret = read_secret(&setup_secret_file)?;
+        settings.token = Some(claim(&settings, login.token_name, secret).await?);
+    }
+    if settings.token.is_none() {
+        return Err(Failure::usage("There is neither a token nor a setup secret to log in with.", LOGIN));
+    }
+    let answer = settings.client()?.get("whoami", &ReadQuery::default()).await?;
+    let me: WhoAmI = answer.json()?;
+
+    let ca_file = settings.ca_file.as_deref().map(absolute).transpose()?;
+    let urls = settings.nodes.iter().map(ToString::to_string).collect();
+    file.contexts.insert(name.clone(), Context { urls, ca_file, token: settings.token });
+    file.current = Some(name.clone());
+    file.save(&path)?;
+    let console = &mut surroundings.console;
+    console.tell(&format!("kept as context “{name}” in {}", path.display()))?;
+    match settings.format {
+        Format::Json => console.line(&output::json(&json!({ "context": name, "whoami": me }))),
+        Format::Table => console.line(&format!("logged in as token {} “{}”", me.token.id, me.token.name)),
+    }
+}
+
+/// Makes the first administrator's token of the setup secret.
+async fn claim(settings: &Settings, name: String, setup_secret: Secret) -> Result<Secret, Failure> {
+    // The setup secret stands in for a credential; an old token beside it would be taken instead.
+    let client = Settings { token: None, ..settings.clone() }.client()?;
+    let request = IssueToken { name, expires_at: None, setup_secret: Some(setup_secret) };
+    let issued: IssuedToken = client.post("tokens", &request, Change::default()).await?.json()?;
+    Ok(issued.secret)
+}
+
+/// Carries out `bursar context`.
+pub(crate) fn contexts(options: &Options, command: ContextCommand, surroundings: &mut Surroundings) -> Result<(), Failure> {
+    let path = config_path(surroundings)?;
+    let mut file = ConfigFile::load(&path)?;
+    let unknown = |name: &str| Failure::new(Exit::NotFound, format!("No context is called “{name}”."), "bursar context list");
+    match command {
+        ContextCommand::List => {
+            let format = Settings::gather(options, surroundings)?.format;
+            show_contexts(&file, format, surroundings)
+        }
+        ContextCommand::Show => {
+            let settings = Settings::gather(options, surroundings)?;
+            show_settings(&settings, surroundings)
+        }
+        ContextCommand::Use { name } => {
+            if !file.contexts.contains_key(&name) {
+                return Err(unknown(&name));
+            }
+            surroundings.console.tell(&format!("using context “{name}”"))?;
+            file.current = Some(name);
+            file.save(&path)
+        }
+        ContextCommand::Remove { name } => {
+            file.contexts.remove(&name).ok_or_else(|| unknown(&name))?;
+            file.current = file.current.filter(|current| *current != name);
+            surroundings.console.tell(&format!("forgot context “{name}”"))?;
+            file.save(&path)
+        }
+    }
+}
+
+fn show_contexts(file: &ConfigFile, format: Format, surroundings: &mut Surroundings) -> Result<(), Failure> {
+    let is_current = |name: &String| file.current.as_ref() == Some(name);
+    let text = match format {
+        Format::Json => {
+            let contexts = file.contexts.iter().map(|(name, context)| {
+                json!({
+                    "name": name, "current": is_current(name), "urls": context.urls, "ca_file": context.ca_file,
+                    "has_token": context.token.is_some(),
+                })
+            });
+            output::json(&contexts.collect::<Vec<_>>())
+        }
+        Format::Table => {
+            let rows = file.contexts.iter().map(|(name, context)| {
+                let mark = if is_current(name) { "*" } else { "" };
+                vec![mark.to_owned(), name.clone(), context.urls.join(", ")]
+            });
+            output::table(&["", "name", "urls"], rows)
+        }
+    };
+    surroundings.console.line(&text)
+}
+
+fn show_settings(settings: &Settings, surroundings: &mut Surroundings) -> Result<(), Failure> {
+    let urls: Vec<_> = settings.nodes.iter().map(ToString::to_string).collect();
+    let text = match settings.format {
+        Format::Json => output::json(&json!({
+            "context": settings.context, "urls": urls, "ca_file": settings.ca_file, "has_token": settings.token.is_some(),
+        })),
+        Format::Table => output::details([
+            ("context", or_dash(settings.context.as_deref())),
+            ("urls", urls.join(", ")),
+            ("ca file", or_dash(settings.ca_file.as_ref().map(|path| path.display()))),
+            ("token", if settings.token.is_some() { "kept" } else { "none" }.to_owned()),
+        ]),
+    };
+    surroundings.console.line(&text)
+}
+
+fn config_path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+    surroundings.config_path().ok_or_else(|| {
+        Failure::usage(
+            "There is no place for the context file: neither HOME nor BURSAR_CONFIG is set.",
+            "export BURSAR_CONFIG=FILE",
+        )
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    fs::canonicalize(path).map_err(|error| Failure::file("find", path, &error))
+}

@@ -1,0 +1,34 @@
+//! What the command line has to know of a noun to list, show and find its objects.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Objects of one kind.
+pub(crate) trait Noun: Serialize + DeserializeOwned {
+    /// What people call one, for instance `site`.
+    const NOUN: &'static str;
+    /// Where they are, behind `/api/v1/`.
+    const PATH: &'static str;
+    /// The command that lists them.
+    const LIST: &'static str;
+    /// The heading of their table.
+    const HEADING: &'static [&'static str];
+    /// The field that names one beside its number, where the API can filter by it.
+    const NAME_FIELD: Option<&'static str>;
+
+    /// Its number.
+    fn id(&self) -> u64;
+    /// How people know it.
+    fn name(&self) -> &str;
+    /// Its line in the table.
+    fn row(&self) -> Vec<String>;
+    /// Everything about it.
+    fn details(&self) -> Vec<(&'static str, String)>;
+
+    /// It, in a sentence.
+    fn described(&self) -> String {
+        match self.name() {
+            "" => format!("{} {}", Self::NOUN, self.id()),
+            name => format!("{} {} “{name}”", Self::NOUN, self.id()),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! `bursar cluster`
+
+use bursar_wire::{
+    cluster::{
+        AgreedLevel, EditMember, Invitation, InviteMember, IssuedInvitation, Leadership, Member, MemberIntent, RaiseLevel,
+        TransferLeadership,
+    },
+    operations::Operation,
+    sites::Site,
+};
+use clap::Subcommand;
+
+use super::stamped;
+use crate::{
+    failure::{Exit, Failure},
+    noun::Noun,
+    options::{ChangeOptions, ConfirmedOptions, ListOptions},
+    output::{self, or_dash},
+    session::Session,
+};
+
+/// What can be done with the authority's nodes.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ClusterCommand {
+    /// List the members, former ones included
+    Members(ListOptions),
+    /// Issue a single-use join token for a new member
+    Invite {
+        /// How long it holds, in seconds [default: a day]
+        #[arg(long, value_name = "SECONDS")]
+        expires_in: Option<u64>,
+        #[command(flatten)]
+        options: ChangeOptions,
+    },
+    /// List the invitations, without their join tokens
+    Invitations(ListOptions),
+    /// Take an invitation back that was not used
+    RevokeInvitation {
+        /// Its number
+        invitation: String,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+    /// Say where a member is
+    Edit {
+        /// Its number, or its address
+        member: String,
+        /// The number or the name of its site, or none
+        #[arg(long)]
+        site: String,
+        #[command(flatten)]
+        options: ChangeOptions,
+    },
+    /// Have a member leave
+    Remove {
+        /// Its number, or its address
+        member: String,
+        /// Wait until it has left
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+    /// Hand the leadership over
+    TransferLeadership {
+        /// The number or the address of the member that is to lead [default: the one that has most of the log]
+        #[arg(long, value_name = "MEMBER")]
+        to: Option<String>,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+    /// Agree on the next feature level; it cannot be lowered again
+    RaiseLevel {
+        /// The level [default: the next]
+        level: Option<u16>,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+}
+
+impl ClusterCommand {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Members(options) => session.show_list::<Member>(&options).await,
+            Self::Invite { expires_in, options } => invite(session, expires_in, &options).await,
+            Self::Invitations(options) => session.show_list::<Invitation>(&options).await,
+            Self::RevokeInvitation { invitation, options } => {
+                let invitation: Invitation = session.find(&invitation).await?;
+                let again = format!("bursar cluster revoke-invitation {}", invitation.id);
+                session.confirm(&format!("Take {} back", invitation.described()), &options, &again)?;
+                let path = format!("{}/{}", Invitation::PATH, invitation.id);
+                let answer = session.client.delete(&path, options.change.change()).await?;
+                session.show_removed(&invitation, "join_token", &answer, &options.change)
+            }
+            Self::Edit { member, site, options } => {
+                let member = find_member(session, &member).await?;
+                let site = match site.as_str() {
+                    "none" => None,
+                    site => Some(session.find::<Site>(site).await?.id),
+                };
+                let request = EditMember { site: Some(site) };
+                let answer = session.client.patch(&format!("{}/{}", Member::PATH, member.id), &request, options.change()).await?;
+                session.show_changed::<Member>(&answer, &options, "changed")
+            }
+            Self::Remove { member, wait, options } => remove(session, &member, wait, &options).await,
+            Self::TransferLeadership { to, options } => transfer(session, to, &options).await,
+            Self::RaiseLevel { level, options } => raise_level(session, level, &options).await,
+        }
+    }
+}
+
+async fn invite(session: &mut Session<'_>, expires_in: Option<u64>, options: &ChangeOptions) -> Result<(), Failure> {
+    let request = InviteMember { expires_in_seconds: expires_in };
+    let answer = session.client.post(Member::PATH, &request, options.change()).await?;
+    if options.dry_run {
+        return session.show_dry_run(&answer);
+    }
+    let issued: IssuedInvitation = answer.json()?;
+    session.console.tell("the join token is shown this once; keep it in a file, and on the new machine run:")?;
+    session
+        .console
+        .tell("  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285")?;
+    session.show(&issued, || {
+        output::details([
+            ("id", issued.id.to_string()),
+            ("expires", issued.expires_at.clone()),
+            ("join token", issued.join_token.expose().to_owned()),
+        ])
+    })
+}
+
+async fn remove(session: &mut Session<'_>, member: &str, wait: bool, options: &ConfirmedOptions) -> Result<(), Failure> {
+    let member = find_member(session, member).await?;
+    let again = format!("bursar cluster remove {}", member.id);
+    session.confirm(&format!("Have {} leave for ever", member.described()), options, &again)?;
+    let answer = session.client.delete(&format!("{}/{}", Member::PATH, member.id), options.change.change()).await?;
+    if options.change.dry_run {
+        return session.show_dry_run(&answer);
+    }
+    let mut operation: Operation = answer.json()?;
+    session.console.tell(&format!("{} is leaving, carried by operation {}", member.described(), operation.id))?;
+    if wait {
+        operation = session.wait_for(operation.id).await?;
+    }
+    session.show_one(&operation)
+}
+
+async fn transfer(session: &mut Session<'_>, to: Option<String>, options: &ConfirmedOptions) -> Result<(), Failure> {
+    let to = match to {
+        Some(member) => Some(find_member(session, &member).await?),
+        None => None,
+    };
+    let whom = to.as_ref().map_or("the member that has most of the log".to_owned(), Member::described);
+    session.confirm(&format!("Hand the leadership over to {whom}"), options, "bursar cluster transfer-leadership")?;
+    let request = TransferLeadership { to: to.map(|member| member.id) };
+    let answer = session.client.post("cluster/transfer-leadership", &request, options.change.change()).await?;
+    if options.change.dry_run {
+        return session.show_dry_run(&answer);
+    }
+    let leadership: Leadership = answer.json()?;
+    session.show(&leadership, || format!("authority node {} leads", leadership.leader))
+}
+
+async fn raise_level(session: &mut Session<'_>, level: Option<u16>, options: &ConfirmedOptions) -> Result<(), Failure> {
+    let level = match level {
+        Some(level) => level,
+        None => session.read::<AgreedLevel>("cluster/level").await?.level.saturating_add(1),
+    };
+    let question = format!("Agree on level {level}, with no way back");
+    session.confirm(&question, options, &format!("bursar cluster raise-level {level}"))?;
+    let answer = session.client.put("cluster/level", &RaiseLevel { level }, options.change.change()).await?;
+    if options.change.dry_run {
+        return session.show_dry_run(&answer);
+    }
+    let agreed: AgreedLevel = answer.json()?;
+    session.show(&agreed, || format!("the members have agreed on level {}", agreed.level))
+}
+
+/// The member that a person means: by its number, or by one of its addresses.
+async fn find_member(session: &Session<'_>, reference: &str) -> Result<Member, Failure> {
+    let members: Vec<Member> = session.list(&ListOptions::default()).await?;
+    let number = reference.parse().ok();
+    let is_meant = |member: &Member| {
+        let addressed = member.api_address == reference || member.peer_address == reference;
+        // A former member's address may be another's by now.
+        Some(member.id) == number || addressed && member.intent != MemberIntent::Removed
+    };
+    let missing = || Failure::new(Exit::NotFound, format!("There is no member “{reference}”."), Member::LIST);
+    members.into_iter().find(is_meant).ok_or_else(missing)
+}
+
+impl Noun for Member {
+    const NOUN: &'static str = "authority node";
+    const PATH: &'static str = "cluster/members";
+    const LIST: &'static str = "bursar cluster members";
+    const HEADING: &'static [&'static str] = &["id", "role", "intent", "version", "site", "api address", "peer address"];
+    const NAME_FIELD: Option<&'static str> = None;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.api_address
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            or_dash(self.role.map(|role| role.as_str())),
+            self.intent.as_str().into(),
+            self.version.clone(),
+            or_dash(self.site),
+            self.api_address.clone(),
+            self.peer_address.clone(),
+        ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("id", self.id.to_string()),
+            ("role", or_dash(self.role.map(|role| role.as_str()))),
+            ("intent", self.intent.as_str().into()),
+            ("operation", or_dash(self.operation)),
+            ("version", self.version.clone()),
+            ("supported level", self.supported_level.to_string()),
+            ("site", or_dash(self.site)),
+            ("api address", self.api_address.clone()),
+            ("peer address", self.peer_address.clone()),
+            ("store", self.store.clone()),
+            ("created", stamped(&self.created)),
+            ("changed", stamped(&self.changed)),
+            ("etag", self.etag.clone()),
+        ]
+    }
+}
+
+impl Noun for Invitation {
+    const NOUN: &'static str = "invitation";
+    const PATH: &'static str = "cluster/invitations";
+    const LIST: &'static str = "bursar cluster invitations";
+    const HEADING: &'static [&'static str] = &["id", "expires", "used by", "issued"];
+    const NAME_FIELD: Option<&'static str> = None;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        ""
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![self.id.to_string(), self.expires_at.clone(), or_dash(self.used_by), self.created.at.clone()]
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("id", self.id.to_string()),
+            ("expires", self.expires_at.clone()),
+            ("used by", or_dash(self.used_by)),
+            ("issued", stamped(&self.created)),
+            ("changed", stamped(&self.changed)),
+        ]
+    }
+}

@@ -1,0 +1,248 @@
+//! `bursar destination`
+
+use bursar_wire::{
+    destinations::{CreateDestination, Destination, EditBalancing, EditDestination, EditFreeSpace, Window},
+    sites::Site,
+};
+use clap::{Args, Subcommand};
+
+use super::stamped;
+use crate::{
+    failure::Failure,
+    noun::Noun,
+    options::{ChangeOptions, ConfirmedOptions, ListOptions},
+    session::Session,
+};
+
+/// What can be done with destinations.
+#[derive(Subcommand, Clone, Debug)]
+pub enum DestinationCommand {
+    /// List the destinations
+    List(ListOptions),
+    /// Show a destination
+    Show {
+        /// Its number or its name
+        destination: String,
+    },
+    /// Make a destination
+    Add {
+        /// Its name, unique among the destinations
+        name: String,
+        /// The number or the name of the site where all its servers are
+        #[arg(long)]
+        site: String,
+        #[command(flatten)]
+        traits: Traits,
+        #[command(flatten)]
+        options: ChangeOptions,
+    },
+    /// Change a destination
+    Edit {
+        /// Its number or its name
+        destination: String,
+        /// A new name
+        #[arg(long)]
+        name: Option<String>,
+        /// The number or the name of another site
+        #[arg(long)]
+        site: Option<String>,
+        #[command(flatten)]
+        traits: Traits,
+        #[command(flatten)]
+        options: ChangeOptions,
+    },
+    /// Remove a destination that nothing uses
+    Remove {
+        /// Its number or its name
+        destination: String,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+}
+
+/// What can be said of a destination when it is made and when it is changed.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// Whether users may choose it
+    #[arg(long, value_name = "true|false")]
+    offered: Option<bool>,
+    /// Whether archives are spread over its store points
+    #[arg(long, value_name = "true|false")]
+    balancing: Option<bool>,
+    /// How far the fill of store points may differ, in percent of their size
+    #[arg(long, value_name = "PERCENT")]
+    allowed_variance: Option<u8>,
+    /// When archives may move, UTC: HH:MM-HH:MM, or always
+    #[arg(long, value_name = "SPAN", value_parser = parse_window)]
+    window: Option<Limit<Window>>,
+    /// The most bytes a second that moves may take together, or unlimited
+    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
+    rate: Option<Limit<u64>>,
+    /// How many archives may move at once
+    #[arg(long, value_name = "COUNT")]
+    concurrency: Option<u16>,
+    /// Below this much free space a warning, in percent
+    #[arg(long, value_name = "PERCENT")]
+    free_space_warning: Option<u8>,
+    /// Below this much free space a critical alert, in percent
+    #[arg(long, value_name = "PERCENT")]
+    free_space_critical: Option<u8>,
+}
+
+/// A limit, or the word that lifts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Limit<T> {
+    None,
+    To(T),
+}
+
+impl<T> Limit<T> {
+    fn into_option(self) -> Option<T> {
+        match self {
+            Self::None => None,
+            Self::To(limit) => Some(limit),
+        }
+    }
+}
+
+fn parse_window(text: &str) -> Result<Limit<Window>, String> {
+    if text == "always" {
+        return Ok(Limit::None);
+    }
+    let (from, to) = text.split_once('-').ok_or("a span looks like 22:00-06:00, or is the word always")?;
+    Ok(Limit::To(Window { from: from.into(), to: to.into() }))
+}
+
+fn parse_rate(text: &str) -> Result<Limit<u64>, String> {
+    if text == "unlimited" {
+        return Ok(Limit::None);
+    }
+    text.parse().map(Limit::To).map_err(|_| "a rate is a number of bytes a second, or the word unlimited".to_owned())
+}
+
+impl Traits {
+    fn balancing(&self) -> EditBalancing {
+        EditBalancing {
+            enabled: self.balancing,
+            allowed_variance_percent: self.allowed_variance,
+            window: self.window.clone().map(Limit::into_option),
+            rate_bytes_per_second: self.rate.clone().map(Limit::into_option),
+            concurrency: self.concurrency,
+        }
+    }
+
+    fn free_space(&self) -> EditFreeSpace {
+        EditFreeSpace { warning_percent: self.free_space_warning, critical_percent: self.free_space_critical }
+    }
+}
+
+impl DestinationCommand {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
+        match self {
+            Self::List(options) => session.show_list::<Destination>(&options).await,
+            Self::Show { destination } => {
+                let destination: Destination = session.find(&destination).await?;
+                session.show_one(&destination)
+            }
+            Self::Add { name, site, traits, options } => {
+                let site: Site = session.find(&site).await?;
+                let request = CreateDestination {
+                    name,
+                    site: site.id,
+                    offered: traits.offered,
+                    balancing: traits.balancing(),
+                    free_space: traits.free_space(),
+                    description: traits.description.unwrap_or_default(),
+                };
+                let answer = session.client.post(Destination::PATH, &request, options.change()).await?;
+                session.show_changed::<Destination>(&answer, &options, "created")
+            }
+            Self::Edit { destination, name, site, traits, options } => {
+                if name.is_none() && site.is_none() && traits == Traits::default() {
+                    return Err(Failure::usage("Nothing to change was named.", "bursar destination edit --help"));
+                }
+                let destination: Destination = session.find(&destination).await?;
+                let site = match site {
+                    Some(site) => Some(session.find::<Site>(&site).await?.id),
+                    None => None,
+                };
+                let request = EditDestination {
+                    name,
+                    site,
+                    offered: traits.offered,
+                    balancing: traits.balancing(),
+                    free_space: traits.free_space(),
+                    description: traits.description,
+                };
+                let path = format!("{}/{}", Destination::PATH, destination.id);
+                let answer = session.client.patch(&path, &request, options.change()).await?;
+                session.show_changed::<Destination>(&answer, &options, "changed")
+            }
+            Self::Remove { destination, options } => {
+                let destination: Destination = session.find(&destination).await?;
+                let again = format!("bursar destination remove {}", destination.id);
+                session.confirm(&format!("Remove {}", destination.described()), &options, &again)?;
+                let path = format!("{}/{}", Destination::PATH, destination.id);
+                let answer = session.client.delete(&path, options.change.change()).await?;
+                session.show_removed(&destination, "destination", &answer, &options.change)
+            }
+        }
+    }
+}
+
+impl Noun for Destination {
+    const NOUN: &'static str = "destination";
+    const PATH: &'static str = "destinations";
+    const LIST: &'static str = "bursar destination list";
+    const HEADING: &'static [&'static str] = &["id", "name", "site", "offered", "balancing", "changed"];
+    const NAME_FIELD: Option<&'static str> = Some("name");
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.name.clone(),
+            self.site.to_string(),
+            yes_or_no(self.offered).into(),
+            if self.balancing.enabled { "on" } else { "off" }.into(),
+            self.changed.at.clone(),
+        ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        let balancing = &self.balancing;
+        let window = balancing.window.as_ref().map_or("always".to_owned(), |window| format!("{}-{} UTC", window.from, window.to));
+        let rate = balancing.rate_bytes_per_second.map_or("unlimited".to_owned(), |rate| format!("{rate} bytes/s"));
+        vec![
+            ("id", self.id.to_string()),
+            ("name", self.name.clone()),
+            ("description", self.description.clone()),
+            ("site", self.site.to_string()),
+            ("offered", yes_or_no(self.offered).into()),
+            ("balancing", if balancing.enabled { "on" } else { "off" }.into()),
+            ("  allowed variance", format!("{} %", balancing.allowed_variance_percent)),
+            ("  window", window),
+            ("  rate", rate),
+            ("  concurrency", balancing.concurrency.to_string()),
+            ("free space, warning", format!("below {} %", self.free_space.warning_percent)),
+            ("free space, critical", format!("below {} %", self.free_space.critical_percent)),
+            ("created", stamped(&self.created)),
+            ("changed", stamped(&self.changed)),
+            ("etag", self.etag.clone()),
+        ]
+    }
+}
+
+const fn yes_or_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}

@@ -1,0 +1,109 @@
+//! `bursar operation`
+
+use bursar_wire::operations::Operation;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::stamped;
+use crate::{
+    failure::Failure,
+    noun::Noun,
+    options::{ConfirmedOptions, ListOptions},
+    session::Session,
+};
+
+/// What can be done with operations.
+#[derive(Subcommand, Clone, Debug)]
+pub enum OperationCommand {
+    /// List the operations
+    List(ListOptions),
+    /// Show an operation, and what it waits on
+    Show {
+        /// Its number
+        operation: String,
+    },
+    /// Wait until an operation ends
+    Wait {
+        /// Its number
+        operation: String,
+    },
+    /// Call an operation off
+    Cancel {
+        /// Its number
+        operation: String,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+}
+
+impl OperationCommand {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
+        match self {
+            Self::List(options) => session.show_list::<Operation>(&options).await,
+            Self::Show { operation } => {
+                let operation: Operation = session.find(&operation).await?;
+                session.show_one(&operation)
+            }
+            Self::Wait { operation } => {
+                let operation: Operation = session.find(&operation).await?;
+                let operation = session.wait_for(operation.id).await?;
+                session.show_one(&operation)
+            }
+            Self::Cancel { operation, options } => {
+                let operation: Operation = session.find(&operation).await?;
+                let again = format!("bursar operation cancel {}", operation.id);
+                session.confirm(&format!("Call {} off", operation.described()), &options, &again)?;
+                let path = format!("{}/{}/cancel", Operation::PATH, operation.id);
+                let answer = session.client.post(&path, &json!({}), options.change.change()).await?;
+                session.show_changed::<Operation>(&answer, &options.change, "called off, carried by")
+            }
+        }
+    }
+}
+
+impl Noun for Operation {
+    const NOUN: &'static str = "operation";
+    const PATH: &'static str = "operations";
+    const LIST: &'static str = "bursar operation list";
+    const HEADING: &'static [&'static str] = &["id", "task", "object", "status", "waits on", "started"];
+    const NAME_FIELD: Option<&'static str> = None;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        ""
+    }
+
+    fn row(&self) -> Vec<String> {
+        let waits: Vec<_> = self.waiting_on.iter().map(|wait| wait.code.as_str()).collect();
+        vec![
+            self.id.to_string(),
+            self.task.kind.replace('_', " "),
+            self.task.object.to_string(),
+            self.status.as_str().into(),
+            if waits.is_empty() { "-".into() } else { waits.join(", ") },
+            self.created.at.clone(),
+        ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        let mut details = vec![
+            ("id", self.id.to_string()),
+            ("task", self.task.kind.replace('_', " ")),
+            ("object", self.task.object.to_string()),
+            ("status", self.status.as_str().into()),
+        ];
+        for step in &self.steps {
+            details.push(("step", format!("{}, at {}", step.step.replace('_', " "), step.revision)));
+        }
+        for wait in &self.waiting_on {
+            details.push(("waits", format!("{}, since {} ({})", wait.reason, wait.since_revision, wait.code)));
+            details.push(("", wait.remedy.clone()));
+        }
+        details.push(("started", stamped(&self.created)));
+        details.push(("changed", stamped(&self.changed)));
+        details
+    }
+}

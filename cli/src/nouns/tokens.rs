@@ -1,0 +1,114 @@
+//! `bursar token`
+
+use bursar_wire::tokens::{IssueToken, IssuedToken, Token};
+use clap::Subcommand;
+
+use super::stamped;
+use crate::{
+    failure::Failure,
+    noun::Noun,
+    options::{ChangeOptions, ConfirmedOptions, ListOptions},
+    output::{self, or_dash},
+    session::Session,
+};
+
+/// What can be done with tokens.
+#[derive(Subcommand, Clone, Debug)]
+pub enum TokenCommand {
+    /// List the tokens, without their secrets
+    List(ListOptions),
+    /// Show a token, without its secret
+    Show {
+        /// Its number or its name
+        token: String,
+    },
+    /// Issue a token; its secret is shown this once
+    Add {
+        /// For people: whose it is, or what for
+        name: String,
+        /// When it stops being accepted, as in RFC 3339, for instance 2031-05-17T08:30:00Z [default: never]
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        #[command(flatten)]
+        options: ChangeOptions,
+    },
+    /// Take a token back
+    Remove {
+        /// Its number or its name
+        token: String,
+        #[command(flatten)]
+        options: ConfirmedOptions,
+    },
+}
+
+impl TokenCommand {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
+        match self {
+            Self::List(options) => session.show_list::<Token>(&options).await,
+            Self::Show { token } => {
+                let token: Token = session.find(&token).await?;
+                session.show_one(&token)
+            }
+            Self::Add { name, expires_at, options } => {
+                let request = IssueToken { name, expires_at, setup_secret: None };
+                let answer = session.client.post(Token::PATH, &request, options.change()).await?;
+                if options.dry_run {
+                    return session.show_dry_run(&answer);
+                }
+                let issued: IssuedToken = answer.json()?;
+                session.console.tell("the secret is shown this once; keep it in a file that only its owner may read")?;
+                session.show(&issued, || {
+                    output::details([
+                        ("id", issued.id.to_string()),
+                        ("name", issued.name.clone()),
+                        ("expires", issued.expires_at.clone().unwrap_or_else(|| "never".into())),
+                        ("secret", issued.secret.expose().to_owned()),
+                    ])
+                })
+            }
+            Self::Remove { token, options } => {
+                let token: Token = session.find(&token).await?;
+                let again = format!("bursar token remove {}", token.id);
+                session.confirm(&format!("Take {} back", token.described()), &options, &again)?;
+                let answer = session.client.delete(&format!("{}/{}", Token::PATH, token.id), options.change.change()).await?;
+                session.show_removed(&token, "token", &answer, &options.change)
+            }
+        }
+    }
+}
+
+impl Noun for Token {
+    const NOUN: &'static str = "token";
+    const PATH: &'static str = "tokens";
+    const LIST: &'static str = "bursar token list";
+    const HEADING: &'static [&'static str] = &["id", "name", "expires", "issued", "by"];
+    const NAME_FIELD: Option<&'static str> = Some("name");
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.name.clone(),
+            or_dash(self.expires_at.as_deref()),
+            self.created.at.clone(),
+            self.created.by.to_string(),
+        ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("id", self.id.to_string()),
+            ("name", self.name.clone()),
+            ("expires", self.expires_at.clone().unwrap_or_else(|| "never".into())),
+            ("issued", stamped(&self.created)),
+            ("changed", stamped(&self.changed)),
+        ]
+    }
+}

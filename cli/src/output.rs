@@ -1,0 +1,46 @@
+//! Tables and JSON.
+
+use comfy_table::{Cell, Table, presets::NOTHING};
+use serde::Serialize;
+
+/// Rows under a heading, without borders, so that columns can be cut and searched.
+pub(crate) fn table<R: IntoIterator<Item = Vec<String>>>(heading: &[&str], rows: R) -> String {
+    let mut table = bare();
+    table.set_header(heading.iter().map(|word| Cell::new(word.to_uppercase())));
+    for row in rows {
+        table.add_row(row);
+    }
+    finished(table)
+}
+
+/// Names and values, one pair a line.
+pub(crate) fn details<N: Into<String>>(pairs: impl IntoIterator<Item = (N, String)>) -> String {
+    let mut table = bare();
+    for (name, value) in pairs {
+        table.add_row([name.into(), value]);
+    }
+    finished(table)
+}
+
+/// JSON for people and programs.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("answers have text keys and finite numbers")
+}
+
+/// What there is, or a dash.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn bare() -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table
+}
+
+fn finished(mut table: Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}

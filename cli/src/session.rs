@@ -1,0 +1,226 @@
+//! One command's conversation: with the cluster through a client, with a person through the console.
+
+use bursar_wire::{
+    Client, ClientError,
+    client::{Answer, Change},
+    objects::{Done, Effect},
+    operations::{Operation, OperationStatus},
+    page::{DryRun, PAGE_ITEMS_MAX},
+    query::{Consistency, EventsQuery, ListQuery, ReadQuery},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    Console, Surroundings,
+    failure::{Exit, Failure},
+    noun::Noun,
+    options::{ChangeOptions, ConfirmedOptions, Format, ListOptions, Options},
+    output,
+    settings::Settings,
+};
+
+/// One command's conversation.
+pub(crate) struct Session<'s> {
+    pub client: Client,
+    pub console: &'s mut Console,
+    pub format: Format,
+}
+
+impl<'s> Session<'s> {
+    pub fn open(options: &Options, surroundings: &'s mut Surroundings) -> Result<Self, Failure> {
+        let settings = Settings::gather(options, surroundings)?;
+        Ok(Self { client: settings.client()?, format: settings.format, console: &mut surroundings.console })
+    }
+
+    /// Shows a document: as JSON, or as people read it.
+    pub fn show(&mut self, document: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.console.line(&output::json(document)),
+            Format::Table => self.console.line(&text()),
+        }
+    }
+
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        Ok(self.client.get(path, &ReadQuery::default()).await?.json()?)
+    }
+
+    /// All items of a list, page after page, as of the first page or later.
+    pub async fn list<N: Noun>(&self, options: &ListOptions) -> Result<Vec<N>, Failure> {
+        let wanted = options.limit.unwrap_or(usize::MAX);
+        let mut items = Vec::new();
+        let mut query = ListQuery {
+            filter: options.filter.clone(),
+            sort: options.sort.clone(),
+            consistency: if options.stale { Consistency::Stale } else { Consistency::Linearizable },
+            ..ListQuery::default()
+        };
+        while items.len() < wanted {
+            let rest = u32::try_from(wanted - items.len()).unwrap_or(u32::MAX);
+            query.limit = Some(rest.min(PAGE_ITEMS_MAX));
+            let page = self.client.page::<N>(N::PATH, &query).await?;
+            items.extend(page.items);
+            query.page_token = page.next_page_token;
+            if query.page_token.is_none() {
+                break;
+            }
+        }
+        items.truncate(wanted);
+        Ok(items)
+    }
+
+    /// Lists, and shows the list.
+    pub async fn show_list<N: Noun>(&mut self, options: &ListOptions) -> Result<(), Failure> {
+        let items: Vec<N> = self.list(options).await?;
+        self.show(&items, || output::table(N::HEADING, items.iter().map(N::row)))
+    }
+
+    pub fn show_one<N: Noun>(&mut self, object: &N) -> Result<(), Failure> {
+        self.show(object, || output::details(object.details()))
+    }
+
+    /// The object that a person means: by its number, or by its name, ASCII letters folded. Where a name looks like a number and
+    /// both exist, `id:` or `name:` before it tells which.
+    pub async fn find<N: Noun>(&self, reference: &str) -> Result<N, Failure> {
+        let (by_number, by_name) = match reference.split_once(':') {
+            Some(("id", number)) => (Some(number), None),
+            Some(("name", name)) => (None, Some(name)),
+            _ => (Some(reference), Some(reference)),
+        };
+        let numbered = match by_number.and_then(|text| text.parse::<u64>().ok()) {
+            Some(number) => self.numbered::<N>(number).await?,
+            None => None,
+        };
+        let named = match (by_name, N::NAME_FIELD) {
+            (Some(name), Some(field)) => self.named::<N>(field, name).await?,
+            _ => Vec::new(),
+        };
+        let mut found: Vec<N> = numbered.into_iter().collect();
+        found.extend(named.into_iter().filter(|object| found.iter().all(|other| other.id() != object.id())).collect::<Vec<_>>());
+        if found.len() > 1 {
+            let candidates: Vec<_> = found.iter().map(N::described).collect();
+            let message = format!("“{reference}” may be {}.", candidates.join(" or "));
+            return Err(Failure::usage(message, N::LIST).with_hint("Write id:NUMBER or name:NAME."));
+        }
+        let missing = || Failure::new(Exit::NotFound, format!("There is no {} “{reference}”.", N::NOUN), N::LIST);
+        found.pop().ok_or_else(missing)
+    }
+
+    async fn numbered<N: Noun>(&self, number: u64) -> Result<Option<N>, Failure> {
+        match self.client.get(&format!("{}/{number}", N::PATH), &ReadQuery::default()).await {
+            Ok(answer) => Ok(Some(answer.json()?)),
+            Err(ClientError::Problem { problem, .. }) if problem.status == 404 => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn named<N: Noun>(&self, field: &str, name: &str) -> Result<Vec<N>, Failure> {
+        let query = ListQuery { filter: Some(format!("{field}={name}")), limit: Some(10), ..ListQuery::default() };
+        let found = self.client.page::<N>(N::PATH, &query).await?.items;
+        Ok(found.into_iter().filter(|object| object.name().eq_ignore_ascii_case(name)).collect())
+    }
+
+    /// Asks before something that is not easily undone. Without anybody to ask, only `--yes` goes on.
+    pub fn confirm(&mut self, what: &str, options: &ConfirmedOptions, again: &str) -> Result<(), Failure> {
+        if options.yes || options.change.dry_run {
+            return Ok(());
+        }
+        if !self.console.interactive {
+            let message = format!("{what} needs a yes, and nobody is at a terminal to give it.");
+            return Err(Failure::usage(message, format!("{again} --yes")));
+        }
+        if self.console.confirms(&format!("{what}?"))? {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Failed, "Nothing was changed.", format!("{again} --dry-run")))
+    }
+
+    /// Tells what became of a change: the object as it stands now, or the events of a dry run.
+    pub fn show_changed<N: Noun>(&mut self, answer: &Answer, options: &ChangeOptions, effect: &str) -> Result<(), Failure> {
+        if options.dry_run {
+            return self.show_dry_run(answer);
+        }
+        let object: N = answer.json()?;
+        self.console.tell(&format!("{effect} {}", object.described()))?;
+        self.show_one(&object)
+    }
+
+    /// Tells what became of a removal.
+    pub fn show_removed<N: Noun>(
+        &mut self,
+        object: &N,
+        kind: &str,
+        answer: &Answer,
+        options: &ChangeOptions,
+    ) -> Result<(), Failure> {
+        if options.dry_run {
+            return self.show_dry_run(answer);
+        }
+        self.console.tell(&format!("removed {}", object.described()))?;
+        if self.format == Format::Json {
+            let object = bursar_wire::objects::ObjectRef { kind: kind.into(), id: object.id() };
+            let done = Done { effect: Effect::Removed, object };
+            self.console.line(&output::json(&json!({ "outcome": done, "revision": answer.revision })))?;
+        }
+        Ok(())
+    }
+
+    pub fn show_dry_run(&mut self, answer: &Answer) -> Result<(), Failure> {
+        let dry_run: DryRun = answer.json()?;
+        self.console.tell("nothing was changed; this is what would happen:")?;
+        self.show(&dry_run, || {
+            let rows = dry_run.events.iter().map(|event| vec![event.cursor.clone(), event.kind.clone(), event.summary.clone()]);
+            let events = output::table(&["cursor", "kind", "summary"], rows);
+            format!("{events}\noutcome: {}", dry_run.outcome)
+        })
+    }
+
+    /// Follows an operation to its end, telling how it goes; fails where it did not succeed.
+    pub async fn wait_for(&mut self, id: u64) -> Result<Operation, Failure> {
+        let path = format!("operations/{id}");
+        let mut operation: Operation = self.read(&path).await?;
+        let query = EventsQuery {
+            since: Some(operation.changed.revision.clone()),
+            subject: Some(format!("operation:{id}")),
+            ..EventsQuery::default()
+        };
+        let mut events = self.client.events(query);
+        self.console.tell(&progress(&operation))?;
+        while operation.status == OperationStatus::Running {
+            // Any item is a reason to look again: an event tells a change, a bookmark that none was missed.
+            let Some(item) = events.next().await? else { break };
+            let seen = item.cursor().map(str::to_owned);
+            let query = ReadQuery { min_revision: seen, ..ReadQuery::default() };
+            let now: Operation = self.client.get(&path, &query).await?.json()?;
+            if now != operation {
+                self.console.tell(&progress(&now))?;
+            }
+            operation = now;
+        }
+        if operation.status == OperationStatus::Succeeded {
+            return Ok(operation);
+        }
+        let message = format!("Operation {id} was {}.", operation.status.as_str());
+        Err(Failure::new(Exit::Failed, message, format!("bursar operation show {id}")))
+    }
+}
+
+fn progress(operation: &Operation) -> String {
+    let mut text = format!("operation {} {}", operation.id, operation.status.as_str());
+    if operation.status == OperationStatus::Running {
+        if let Some(step) = operation.steps.last() {
+            text.push_str(&format!(", {}", step.step.replace('_', " ")));
+        }
+        for wait in &operation.waiting_on {
+            text.push_str(&format!("; waits: {} ({})", wait.reason, wait.remedy));
+        }
+    }
+    text
+}
+
+impl ChangeOptions {
+    /// The change, resting on what stands behind `etag` where the person has not named another reading.
+    pub fn change(&self) -> Change {
+        Change { if_match: self.if_match.clone(), dry_run: self.dry_run, request_id: None }
+    }
+}

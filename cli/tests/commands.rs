@@ -1,0 +1,605 @@
+//! Whole commands against a scripted node: what is asked, what is shown where, and how it ends.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it meets what it does not expect")]
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fs,
+    io::{self, Cursor, Write},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use bursar_cli::{Command, Console, Surroundings, run_in};
+use bursar_wire::{
+    Problem,
+    problem::{Blocker, FieldError},
+};
+use bytes::Bytes;
+use clap::{CommandFactory, Parser};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+#[derive(Parser, Debug)]
+#[command(name = "bursar")]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// An answer that a node gives once, when it is asked for just this.
+struct Expected {
+    request: String,
+    status: u16,
+    body: String,
+}
+
+/// A node that answers what it is expected to be asked, in order, and a person at a terminal or a program beside it.
+struct Stage {
+    folder: tempfile::TempDir,
+    expected: Arc<Mutex<VecDeque<Expected>>>,
+    asked: Arc<Mutex<Vec<Value>>>,
+    url: String,
+    variables: Vec<(String, String)>,
+    typed: Option<&'static str>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stage = Self {
+            folder: tempfile::tempdir().unwrap(),
+            expected: Arc::default(),
+            asked: Arc::default(),
+            url,
+            variables: Vec::new(),
+            typed: None,
+        };
+        let (expected, asked) = (Arc::clone(&stage.expected), Arc::clone(&stage.asked));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (expected, asked) = (Arc::clone(&expected), Arc::clone(&asked));
+                let service = service_fn(move |request| answer(Arc::clone(&expected), Arc::clone(&asked), request));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        stage
+    }
+
+    /// The node will be asked for `request`, and answers.
+    fn expect(self, request: &str, status: u16, body: Value) -> Self {
+        self.expect_text(request, status, body.to_string())
+    }
+
+    fn expect_text(self, request: &str, status: u16, body: String) -> Self {
+        self.expected.lock().unwrap().push_back(Expected { request: request.into(), status, body });
+        self
+    }
+
+    fn refuse(self, request: &str, problem: Problem) -> Self {
+        let status = problem.status;
+        self.expect(request, status, serde_json::to_value(problem).unwrap())
+    }
+
+    fn typing(self, typed: &'static str) -> Self {
+        Self { typed: Some(typed), ..self }
+    }
+
+    fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
+        self.variables.push((variable.into(), value.into()));
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn secret_file(&self, name: &str, secret: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, secret).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    }
+
+    /// Runs `bursar` with these words.
+    async fn run(&self, words: &str) -> Ended {
+        self.run_words(&words.split_whitespace().collect::<Vec<_>>()).await
+    }
+
+    async fn run_words(&self, words: &[&str]) -> Ended {
+        let program = Program::try_parse_from([&["bursar"], words].concat()).unwrap();
+        let (out, err) = (Page::default(), Page::default());
+        let own = [("BURSAR_URL", self.url.clone()), ("BURSAR_CONFIG", self.path("config.toml").display().to_string())];
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        let mut surroundings = Surroundings {
+            environment: own.into_iter().chain(self.variables.clone()).collect(),
+            console: Console {
+                out: Box::new(out.clone()),
+                err: Box::new(err.clone()),
+                input: Box::new(Cursor::new(self.typed.unwrap_or_default())),
+                interactive: self.typed.is_some(),
+                colored: false,
+            },
+        };
+        let code = run_in(program.command, Program::command(), &mut surroundings).await;
+        assert!(self.expected.lock().unwrap().is_empty(), "everything that was expected was asked: {}", err.text());
+        Ended { code, out: out.text(), err: err.text() }
+    }
+
+    fn asked(&self) -> Vec<Value> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn answer(
+    expected: Arc<Mutex<VecDeque<Expected>>>,
+    asked: Arc<Mutex<Vec<Value>>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let line = format!("{} {}", request.method(), request.uri());
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (authorization, if_match) = (header("authorization"), header("if-match"));
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    asked.lock().unwrap().push(json!({ "authorization": authorization, "if-match": if_match, "body": body }));
+    let next = expected.lock().unwrap().pop_front();
+    let next = next.filter(|next| next.request == line);
+    let (status, body) = next.map_or((500, format!("“{line}” was not expected")), |next| (next.status, next.body));
+    Ok(Response::builder().status(status).header("x-bursar-revision", "1-9").body(Full::from(body)).unwrap())
+}
+
+/// What was written, to be read while it is written.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stamp(revision: u64) -> Value {
+    json!({ "at": "2031-05-17T08:30:00.000Z", "by": { "kind": "token", "id": 1 }, "revision": format!("1-{revision}") })
+}
+
+fn site(id: u64, name: &str) -> Value {
+    json!({ "id": id, "name": name, "expected_latency_ms": 4, "created": stamp(5), "changed": stamp(7), "etag": "1-7" })
+}
+
+fn page(items: Vec<Value>) -> Value {
+    json!({ "items": items, "next_page_token": null, "revision": "1-9" })
+}
+
+fn operation(status: &str, revision: u64) -> Value {
+    json!({
+        "id": 4,
+        "task": { "kind": "remove_authority_node", "object": { "kind": "authority_node", "id": 3 } },
+        "status": status, "steps": [], "waiting_on": [], "created": stamp(20), "changed": stamp(revision),
+    })
+}
+
+fn problem(status: u16, code: &str) -> Problem {
+    Problem::new(status, code, "title", "It cannot be.")
+}
+
+const LIST: &str = "GET /api/v1/sites?consistency=linearizable&limit=1000";
+const BY_NAME: &str = "GET /api/v1/sites?consistency=linearizable&filter=name%3DWest&limit=10";
+
+#[tokio::test]
+async fn a_list_is_a_table_without_borders() {
+    let stage = Stage::set().await.expect(LIST, 200, page(vec![site(1, "West"), site(12, "Far East")]));
+    let ended = stage.run("site list").await;
+    let expected = "\
+ID  NAME      LATENCY  CHANGED
+1   West      4 ms     2031-05-17T08:30:00.000Z
+12  Far East  4 ms     2031-05-17T08:30:00.000Z
+";
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, expected, ""));
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_after_page() {
+    let mut first = page(vec![site(1, "West")]);
+    first["next_page_token"] = "1-1".into();
+    let stage = Stage::set().await;
+    let stage = stage.expect("GET /api/v1/sites?consistency=stale&limit=1000&sort=-name", 200, first);
+    let next = "GET /api/v1/sites?consistency=stale&limit=1000&page_token=1-1&sort=-name";
+    let ended = stage.expect(next, 200, page(vec![site(2, "East")])).run("site list --sort -name --stale -o json").await;
+    let listed: Vec<Value> = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(listed, [site(1, "West"), site(2, "East")]);
+}
+
+#[tokio::test]
+async fn an_object_is_shown_by_its_name() {
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "west")]));
+    let ended = stage.run("site show West").await;
+    let expected = "\
+id                1
+name              west
+expected latency  4 ms, one way
+created           2031-05-17T08:30:00.000Z by token 1, at 1-5
+changed           2031-05-17T08:30:00.000Z by token 1, at 1-7
+etag              1-7
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected));
+}
+
+#[tokio::test]
+async fn a_name_that_is_another_ones_number_is_ambiguous() {
+    let by_name = "GET /api/v1/sites?consistency=linearizable&filter=name%3D7&limit=10";
+    let by_number = "GET /api/v1/sites/7?consistency=linearizable";
+    let stage = Stage::set().await.expect(by_number, 200, site(7, "West")).expect(by_name, 200, page(vec![site(9, "7")]));
+    let ended = stage.run("site show 7").await;
+    let expected = "\
+error: “7” may be site 7 “West” or site 9 “7”.
+hint: Write id:NUMBER or name:NAME.
+next: bursar site list
+";
+    assert_eq!((ended.code, ended.err.as_str()), (2, expected));
+
+    let stage = Stage::set().await.expect(by_number, 200, site(7, "West"));
+    assert_eq!(stage.run("site show id:7").await.code, 0);
+    let stage = Stage::set().await.expect(by_name, 200, page(vec![site(9, "7")]));
+    assert_eq!(stage.run("site show name:7").await.code, 0);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_with_the_list_to_look_at() {
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![]));
+    let ended = stage.run("site show West").await;
+    assert_eq!((ended.code, ended.err.as_str()), (4, "error: There is no site “West”.\nnext: bursar site list\n"));
+}
+
+#[tokio::test]
+async fn what_was_made_is_data_and_that_it_was_made_is_not() {
+    let stage = Stage::set().await.expect("POST /api/v1/sites", 201, site(3, "West"));
+    let ended = stage.run("site add West --expected-latency-ms 4 -o json").await;
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap(), site(3, "West"));
+    assert_eq!(ended.err, "created site 3 “West”\n");
+    assert_eq!(stage.asked()[0]["body"], json!({ "name": "West", "expected_latency_ms": 4 }));
+}
+
+#[tokio::test]
+async fn a_change_names_what_it_rests_on_and_only_what_it_changes() {
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")]));
+    let stage = stage.expect("PATCH /api/v1/sites/1", 200, site(1, "East"));
+    let ended = stage.run("site edit West --name East --if-match 1-7").await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "changed site 1 “East”\n"));
+    assert_eq!(stage.asked()[1]["body"], json!({ "name": "East" }));
+    assert_eq!(stage.asked()[1]["if-match"], "\"1-7\"");
+
+    let ended = Stage::set().await.run("site edit West").await;
+    assert_eq!((ended.code, ended.err.as_str()), (2, "error: Nothing to change was named.\nnext: bursar site edit --help\n"));
+}
+
+#[tokio::test]
+async fn a_destination_says_only_what_was_said() {
+    let destination = json!({
+        "id": 2, "name": "Vault", "description": "", "site": 1, "offered": true,
+        "balancing": {
+            "enabled": true, "allowed_variance_percent": 20, "window": { "from": "22:00", "to": "06:00" },
+            "rate_bytes_per_second": null, "concurrency": 2,
+        },
+        "free_space": { "warning_percent": 12, "critical_percent": 5 },
+        "created": stamp(8), "changed": stamp(8), "etag": "1-8",
+    });
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")]));
+    let stage = stage.expect("POST /api/v1/destinations", 201, destination);
+    let words = "destination add Vault --site West --window 22:00-06:00 --rate unlimited --free-space-warning 12";
+    let ended = stage.run(words).await;
+    let expected = json!({
+        "name": "Vault", "site": 1,
+        "balancing": { "window": { "from": "22:00", "to": "06:00" }, "rate_bytes_per_second": null },
+        "free_space": { "warning_percent": 12 },
+    });
+    assert_eq!(stage.asked()[1]["body"], expected);
+    let expected = "\
+id                    2
+name                  Vault
+description
+site                  1
+offered               yes
+balancing             on
+  allowed variance    20 %
+  window              22:00-06:00 UTC
+  rate                unlimited
+  concurrency         2
+free space, warning   below 12 %
+free space, critical  below 5 %
+created               2031-05-17T08:30:00.000Z by token 1, at 1-8
+changed               2031-05-17T08:30:00.000Z by token 1, at 1-8
+etag                  1-8
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected));
+}
+
+#[tokio::test]
+async fn a_removal_is_asked_about_and_needs_a_yes() {
+    let found = || async { Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")])) };
+    let stage = found().await.typing("y\n").expect("DELETE /api/v1/sites/1", 204, Value::Null);
+    let ended = stage.run("site remove West").await;
+    let expected = "Remove site 1 “West”? [y/N] removed site 1 “West”\n";
+    assert_eq!((ended.code, ended.err.as_str(), ended.out.as_str()), (0, expected, ""));
+
+    let ended = found().await.typing("\n").run("site remove West").await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.ends_with("error: Nothing was changed.\nnext: bursar site remove 1 --dry-run\n"), "{}", ended.err);
+
+    let ended = found().await.run("site remove West").await;
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.ends_with("next: bursar site remove 1 --yes\n"), "{}", ended.err);
+
+    let stage = found().await.expect("DELETE /api/v1/sites/1", 204, Value::Null);
+    let ended = stage.run("site remove West --yes -o json").await;
+    let removed: Value = serde_json::from_str(&ended.out).unwrap();
+    let expected = json!({ "outcome": { "effect": "removed", "object": { "kind": "site", "id": 1 } }, "revision": "1-9" });
+    assert_eq!(removed, expected);
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_events_without_asking() {
+    let event = json!({
+        "cursor": "1-10", "revision": 10, "time": "2031-05-17T08:30:00.000Z", "actor": { "kind": "token", "id": 1 }, "request": "r",
+        "kind": "site.removed", "subject": { "kind": "site", "id": 1 }, "decision": { "first_revision": 10, "count": 1 },
+        "summary": "site 1 removed", "data": { "site": 1 },
+    });
+    let outcome = json!({ "effect": "removed", "object": { "kind": "site", "id": 1 } });
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")]));
+    let dry_run = json!({ "events": [event], "outcome": outcome });
+    let ended = stage.expect("DELETE /api/v1/sites/1?dry_run=true", 200, dry_run).run("site remove West --dry-run").await;
+    let expected = "\
+CURSOR  KIND          SUMMARY
+1-10    site.removed  site 1 removed
+outcome: removed site 1
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected));
+    assert_eq!(ended.err, "nothing was changed; this is what would happen:\n");
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_exit_code_and_the_command_to_try_next() {
+    let site_7 = || Some(bursar_wire::objects::ObjectRef { kind: "site".into(), id: 7 });
+    let blockers = vec![Blocker { kind: "destination".into(), id: 3, name: "Vault".into() }];
+    let errors = vec![FieldError::new("/name", "must not be empty")];
+    let cases = [
+        (Problem { errors, ..problem(422, "invalid_field") }, 2, "bursar status"),
+        (problem(401, "unauthenticated"), 3, "bursar login --url https://HOST:4285 --ca-file ca.crt --token-file FILE"),
+        (problem(403, "not_permitted"), 3, "bursar token list"),
+        (Problem { object: site_7(), ..problem(404, "not_found") }, 4, "bursar site list"),
+        (Problem { object: site_7(), blockers, ..problem(409, "in_use") }, 5, "bursar destination show 3"),
+        (Problem { object: site_7(), ..problem(412, "revision_mismatch") }, 5, "bursar site show 7"),
+        (problem(503, "no_quorum"), 6, "bursar status"),
+        (problem(500, "internal_error"), 1, "bursar status"),
+    ];
+    for (problem, code, next) in cases {
+        let told = problem.code.clone();
+        let ended = Stage::set().await.refuse(LIST, problem).run("site list").await;
+        assert_eq!(ended.code, code, "{told}: {}", ended.err);
+        assert!(ended.err.starts_with(&format!("error: It cannot be. ({told})\n")), "{}", ended.err);
+        assert!(ended.err.ends_with(&format!("next: {next}\n")), "{told}: {}", ended.err);
+        assert_eq!(ended.out, "");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_shows_its_particulars() {
+    let blockers = vec![Blocker { kind: "authority_node".into(), id: 3, name: "10.0.0.3:4283".into() }];
+    let errors = vec![FieldError::new("/name", "must not be empty")];
+    let refusal = Problem { errors, blockers, ..problem(409, "in_use").with_hint("Move it.") };
+    let ended = Stage::set().await.refuse(LIST, refusal).run("site list").await;
+    let expected = "\
+error: It cannot be. (in_use)
+  /name: must not be empty
+  in use by authority node 3 “10.0.0.3:4283”
+hint: Move it.
+next: bursar cluster members
+";
+    assert_eq!(ended.err, expected);
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_node_by_node() {
+    // Port 1 is reserved, and nothing listens there.
+    let stage = Stage::set().await.with("BURSAR_URL", "http://127.0.0.1:1");
+    let ended = stage.run("site list").await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("error: No authority node answers.\n  http://127.0.0.1:1: cannot connect: "), "{}", ended.err);
+    assert!(ended.err.ends_with("next: bursar context show\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_operation_is_followed_to_its_end() {
+    let read = "GET /api/v1/operations/4";
+    let bookmark = json!({ "item": "bookmark", "cursor": "1-25" });
+    let stage = Stage::set().await.expect(&format!("{read}?consistency=linearizable"), 200, operation("running", 21));
+    let stage = stage.expect(&format!("{read}?consistency=linearizable"), 200, operation("running", 21));
+    let stage = stage.expect_text("GET /api/v1/events?since=1-21&subject=operation%3A4", 200, format!("{bookmark}\n"));
+    let stage = stage.expect(&format!("{read}?consistency=linearizable&min_revision=1-25"), 200, operation("succeeded", 25));
+    let ended = stage.run("operation wait 4").await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "operation 4 running\noperation 4 succeeded\n"));
+    assert!(
+        ended.out.contains("task     remove authority node\nobject   authority node 3\nstatus   succeeded\n"),
+        "{}",
+        ended.out
+    );
+}
+
+#[tokio::test]
+async fn an_operation_that_was_called_off_is_a_failure_to_who_waits() {
+    let read = "GET /api/v1/operations/4?consistency=linearizable";
+    let stage = Stage::set().await.expect(read, 200, operation("cancelled", 21)).expect(read, 200, operation("cancelled", 21));
+    let ended = stage.run("operation wait 4").await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.ends_with("error: Operation 4 was cancelled.\nnext: bursar operation show 4\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn events_are_listed_up_to_the_head() {
+    let event = |revision: u64| {
+        json!({
+            "item": "event", "cursor": format!("1-{revision}"), "revision": revision, "time": "2031-05-17T08:30:00.000Z",
+            "actor": { "kind": "duty", "name": "membership" }, "request": "r", "kind": "site.created",
+            "subject": { "kind": "site", "id": 1 }, "decision": { "first_revision": revision, "count": 1 },
+            "summary": "site 1 “West” created", "data": {},
+        })
+    };
+    let stream = format!("{}\n{}\n{}\n", event(5), event(6), json!({ "item": "bookmark", "cursor": "1-8" }));
+    let target = "GET /api/v1/events?follow=false&kind=site&since=1-4";
+    let ended = Stage::set().await.expect_text(target, 200, stream).run("event list --since 1-4 --kind site").await;
+    let expected = "\
+CURSOR  TIME                      ACTOR            EVENT
+1-5     2031-05-17T08:30:00.000Z  membership duty  site 1 “West” created
+1-6     2031-05-17T08:30:00.000Z  membership duty  site 1 “West” created
+";
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, expected, ""));
+}
+
+#[tokio::test]
+async fn history_that_is_gone_is_told_with_where_it_begins() {
+    let gone = json!({ "item": "gone", "floor": "1-100", "hint": "Read the objects anew." });
+    let stage = Stage::set().await.expect_text("GET /api/v1/events?since=1-4", 200, format!("{gone}\n"));
+    let ended = stage.run("event watch --since 1-4").await;
+    let expected = "\
+error: What happened before 1-100 is no longer kept.
+hint: Read the objects anew.
+next: bursar event list --since 1-100
+";
+    assert_eq!((ended.code, ended.err.as_str()), (4, expected));
+}
+
+#[tokio::test]
+async fn health_is_an_exit_code_with_reasons() {
+    let status = |health: &str, checks: Value| {
+        json!({
+            "cluster": "00", "epoch": 1, "level": 1, "revision": "1-9", "time": "2031-05-17T08:30:00.000Z", "leader": 1,
+            "health": health, "checks": checks,
+            "fault_tolerance": { "voters": 1, "quorum": 1, "failures_tolerated": 0, "voters_reachable": 1 },
+            "members": [], "unobserved_reason": null,
+            "counts": {
+                "authority_nodes": 1, "sites": 0, "destinations": 0, "operations_running": 0, "operations_ended": 0, "tokens": 1,
+                "invitations": 0,
+            },
+            "node": {
+                "id": 1, "role": "leader", "term": 1, "last_log_index": 1, "committed_index": 1, "applied_index": 1,
+                "purged_index": null, "checkpoint_index": null, "voters": [1], "learners": [], "quorum_last_answer_ms": 0,
+                "recovered": true,
+            },
+        })
+    };
+    let read = "GET /api/v1/status?consistency=stale";
+    let ended = Stage::set().await.expect(read, 200, status("OK", json!([]))).run("health").await;
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "OK\n", ""));
+
+    let check = json!({ "code": "disk", "severity": "ERR", "summary": "The disk is full.", "remedy": "Make room." });
+    let ended = Stage::set().await.expect(read, 200, status("ERR", json!([check]))).run("health").await;
+    assert_eq!((ended.code, ended.out.as_str()), (10, "ERR\nERR The disk is full. (disk)\n    Make room.\n"));
+    assert_eq!(ended.err, "error: The cluster's health is ERR.\nnext: bursar status\n");
+}
+
+#[tokio::test]
+async fn the_setup_secret_makes_the_first_administrator_who_is_kept() {
+    let issued = json!({ "id": 1, "name": "ada", "expires_at": null, "created": stamp(4), "secret": "bearer-1" });
+    let token = json!({ "id": 1, "name": "ada", "expires_at": null, "created": stamp(4), "changed": stamp(4) });
+    let stage = Stage::set().await.expect("POST /api/v1/tokens", 201, issued);
+    let whoami = json!({ "actor": { "kind": "token", "id": 1 }, "token": token });
+    let stage = stage.expect("GET /api/v1/whoami?consistency=linearizable", 200, whoami);
+    let setup = stage.secret_file("setup", "setup-secret\n");
+    let ended = stage.run(&format!("login --setup-secret-file {setup} --token-name ada --context here")).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "logged in as token 1 “ada”\n"), "{}", ended.err);
+    assert_eq!(stage.asked()[0]["body"], json!({ "name": "ada", "setup_secret": "setup-secret" }));
+    assert_eq!(stage.asked()[0]["authorization"], Value::Null);
+    assert_eq!(stage.asked()[1]["authorization"], "Bearer bearer-1");
+    assert!(!format!("{ended:?}").contains("bearer-1"), "the token is kept, not shown");
+    let config = stage.path("config.toml");
+    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // From now on the token goes with every request to the nodes of that context.
+    let stage = stage.with("BURSAR_URL", "").expect(LIST, 200, page(vec![]));
+    assert_eq!(stage.run("site list").await.code, 0);
+    assert_eq!(stage.asked()[2]["authorization"], "Bearer bearer-1");
+    let shown = stage.run("context show").await;
+    assert!(shown.out.contains("token    kept") && !shown.out.contains("bearer-1"), "{}", shown.out);
+    let ended = stage.run("context use there").await;
+    assert_eq!((ended.code, ended.err.ends_with("next: bursar context list\n")), (4, true));
+}
+
+#[tokio::test]
+async fn a_member_is_found_by_its_address_and_its_leaving_is_awaited() {
+    let member = |id: u64, intent: &str| {
+        json!({
+            "id": id, "store": "00", "site": null, "peer_address": "10.0.0.3:4283", "api_address": "10.0.0.3:4285",
+            "version": "0.1.0", "supported_level": 1, "intent": intent, "operation": null, "role": null, "created": stamp(1),
+            "changed": stamp(2), "etag": "1-2",
+        })
+    };
+    let list = "GET /api/v1/cluster/members?consistency=linearizable&limit=1000";
+    let stage = Stage::set().await.expect(list, 200, page(vec![member(2, "removed"), member(3, "voting")]));
+    let stage = stage.expect("DELETE /api/v1/cluster/members/3", 202, operation("running", 21));
+    let read = "GET /api/v1/operations/4?consistency=linearizable";
+    let ended = stage.expect(read, 200, operation("succeeded", 22)).run("cluster remove 10.0.0.3:4285 --yes --wait").await;
+    let expected = "\
+authority node 3 “10.0.0.3:4285” is leaving, carried by operation 4
+operation 4 succeeded
+";
+    assert_eq!((ended.code, ended.err.as_str()), (0, expected));
+}
+
+#[tokio::test]
+async fn a_completion_script_knows_the_commands() {
+    let ended = Stage::set().await.run("completion bash").await;
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.contains("transfer-leadership"));
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_failure() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let console = Console {
+        out: Box::new(Closed),
+        err: Box::new(io::sink()),
+        input: Box::new(io::empty()),
+        interactive: false,
+        colored: false,
+    };
+    let mut surroundings = Surroundings { environment: Default::default(), console };
+    let program = Program::try_parse_from(["bursar", "completion", "bash"]).unwrap();
+    assert_eq!(run_in(program.command, Program::command(), &mut surroundings).await, 0);
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Program::command().debug_assert();
+}
