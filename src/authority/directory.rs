@@ -114,6 +114,9 @@ pub enum DirectoryError {
         /// What was found.
         found: u32,
     },
+    /// The directory claims a format that no program ever wrote.
+    #[error("{0} has format 0, and there is none: the file is damaged; restore it from a backup")]
+    NoFormat(String),
     /// A certificate or a key.
     #[error("{0}")]
     Certificate(#[from] CertificateError),
@@ -205,8 +208,10 @@ impl DataDirectory {
         let malformed = |source| DirectoryError::Malformed { path: path.clone(), source: Box::new(source) };
         // The format alone first: a newer layout may have fields that this program does not know.
         let format = toml::from_str::<FormatOnly>(&text).map_err(malformed)?.format;
-        if format > FORMAT {
-            return Err(DirectoryError::Newer { path, found: format });
+        match format {
+            FORMAT => {}
+            0 => return Err(DirectoryError::NoFormat(path)),
+            newer => return Err(DirectoryError::Newer { path, found: newer }),
         }
         toml::from_str(&text).map_err(malformed)
     }

@@ -181,7 +181,7 @@ impl Fleet {
             expires_at: None,
             setup_secret: Some(Secret::new(String::from_utf8_lossy(&secret).into_owned())),
         };
-        self.wait_for("authority node 1 does not answer", async || client.get("version", &()).await.is_ok()).await?;
+        self.wait_for("the cluster is not founded", async || client.probe("/readyz").await.is_ok()).await?;
         let issued: IssuedToken = client.post("tokens", &request, Change::default()).await?.json()?;
         let url = self.processes[0].api().to_owned();
         let credentials = Credentials { urls: vec![url.clone()], url, token: issued.secret.expose().to_owned() };
