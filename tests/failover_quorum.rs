@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 /// How long a node may take to say that it has no quorum.
 const BOUND: Duration = Duration::from_secs(15);
 /// How much a node may log meanwhile.
-const LOG_BYTES_MAX: u64 = 200_000;
+const LOG_BYTES_MAX: u64 = 20_000;
 /// How many writes, and how many reads, ask in vain at the same time.
 const ASKERS: usize = 8;
 

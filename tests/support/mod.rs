@@ -14,16 +14,19 @@ use std::{
     collections::BTreeMap,
     fs::OpenOptions,
     future::Future,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use bursar_net::SystemClock;
+use bursar_net::{Entropy, SystemClock, SystemEntropy};
 use bursar_wire::{
     Secret,
     client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
+    cluster::IssuedInvitation,
     query::{Consistency, ReadQuery},
     status::Status,
 };
@@ -158,6 +161,55 @@ impl Fleet {
         self.nodes.push(node);
         self.restart(id);
         id
+    }
+
+    /// Forgets a node whose process has ended, and hands it out.
+    pub fn give_up(&mut self, id: u64) -> Node {
+        let at = self.nodes.iter().position(|node| node.id == id).expect("a node of the fleet");
+        assert!(!self.nodes[at].runs(), "authority node {id} has ended");
+        self.nodes.remove(at)
+    }
+
+    /// What an operator's command gives; it asks all nodes.
+    pub fn operate<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Output {
+        let urls: Vec<_> = self.nodes.iter().map(|node| node.api.as_str()).collect();
+        Command::new(BURSAR)
+            .args(words)
+            .env("BURSAR_URL", urls.join(","))
+            .env("BURSAR_TOKEN_FILE", self.folder().join("demo").join("token"))
+            .env("BURSAR_CA_FILE", self.folder().join("demo").join("authority-1").join("ca.crt"))
+            .env("BURSAR_CONFIG", self.folder().join("no-config.toml"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts")
+    }
+
+    /// An invitation for one machine: the line that it joins with.
+    pub fn invite(&self, seconds: u64) -> String {
+        let invited = self.operate(["cluster", "invite", "--expires-in", &seconds.to_string(), "-o", "json"]);
+        assert!(invited.status.success(), "{}", errors_of(&invited));
+        let invited: IssuedInvitation = serde_json::from_slice(&invited.stdout).expect("an invitation as JSON");
+        invited.join_token.expose().to_owned()
+    }
+
+    /// Has a machine join with a token: its node, not yet started, or what the program says.
+    pub fn join(&self, name: &str, token: &str) -> Result<Node, Output> {
+        let (dir, token_file) = (self.folder().join(name), self.folder().join(format!("{name}.token")));
+        write_private(&token_file, token);
+        let [peer, api] = [free_address(), free_address()];
+        let joined = Command::new(BURSAR)
+            .args(["authority", "join", "--patience", "3", "--peer-address", &peer, "--listen-peer", &peer])
+            .args(["--api-address", &api, "--listen-api", &api, "--dir"])
+            .args([dir.as_os_str(), "--token-file".as_ref(), token_file.as_os_str()])
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts");
+        if !joined.status.success() {
+            return Err(joined);
+        }
+        let identity = std::fs::read_to_string(dir.join("identity.toml")).expect("a member has an identity");
+        let id = identity.lines().find_map(|line| line.strip_prefix("node = ")?.parse().ok()).expect("a member has a number");
+        Ok(Node { id, log: dir.join("node.log"), dir, api: format!("https://{api}"), peer, pid: 0, child: None })
     }
 
     /// Asks a node to end, and waits until it has.
@@ -302,11 +354,6 @@ impl Node {
         Self { id, dir, log, api, peer, pid, child: None }
     }
 
-    /// A node whose data directory was made, and that was not started yet.
-    pub fn stopped(id: u64, dir: PathBuf, api: String, peer: String) -> Self {
-        Self { id, log: dir.join("node.log"), dir, api, peer, pid: 0, child: None }
-    }
-
     pub fn pid(&self) -> i32 {
         self.pid
     }
@@ -340,7 +387,7 @@ impl Node {
         self.pid = 0;
     }
 
-    fn start(&mut self, environment: &[(&str, &str)]) {
+    pub fn start(&mut self, environment: &[(&str, &str)]) {
         assert_eq!(self.pid, 0, "authority node {} was ended before", self.id);
         let log = OpenOptions::new().append(true).create(true).open(&self.log).expect("the log file");
         let child = Command::new(BURSAR)
@@ -419,6 +466,26 @@ pub fn stale() -> ReadQuery {
 /// Runs the program with these words, and these paths behind them, to its end.
 pub fn bursar<'w>(words: impl IntoIterator<Item = &'w str>, paths: &[&Path]) -> Output {
     Command::new(BURSAR).args(words).args(paths).stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// What the program told on standard error.
+pub fn errors_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Writes a file that its owner alone can read.
+fn write_private(path: &Path, text: &str) {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the file is written");
+}
+
+/// An address on this machine that nobody listens on: its port is below those of outgoing connections.
+fn free_address() -> String {
+    let entropy: &dyn Entropy = &SystemEntropy::new();
+    let free = std::iter::repeat_with(|| 10_000 + u16::from_be_bytes(entropy.array()) % 22_000)
+        .take(100)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    format!("127.0.0.1:{}", free.expect("some port is free"))
 }
 
 /// Starts, or continues, the demo of a folder.
