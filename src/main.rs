@@ -4,15 +4,16 @@ use std::process::ExitCode;
 
 use bursar::{
     arguments::{Arguments, Authority, Command},
-    authority, demo, doctor, logging,
+    authority::{self, CommandError},
+    demo, doctor, logging,
 };
 use clap::{CommandFactory, Parser};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Authority(Authority::Init(init)) => ended(authority::init_command(init)),
-        Command::Authority(Authority::Join(join)) => ended(authority::join_command(join).await),
+        Command::Authority(Authority::Init(init)) => ended_with(authority::init_command(init), CommandError::exit_code),
+        Command::Authority(Authority::Join(join)) => ended_with(authority::join_command(join).await, CommandError::exit_code),
         Command::Authority(Authority::Run(run)) => {
             logging::start(run.log_format);
             ended(authority::run(&run.dir, run.own_session).await)
@@ -25,12 +26,21 @@ async fn main() -> ExitCode {
 
 /// Tells what went wrong, on standard error, and says so to the caller.
 fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    ended_with(result, |_| 1)
+}
+
+fn ended_with<E: std::error::Error>(result: Result<(), E>, exit_code: impl Fn(&E) -> u8) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    eprintln!("error: {error}");
+    let mut told = error.to_string();
+    eprintln!("error: {told}");
     let mut source = error.source();
     while let Some(cause) = source {
-        eprintln!("  because: {cause}");
-        source = cause.source();
+        let cause_told = cause.to_string();
+        // Many an error names its cause in its own words already.
+        if !told.contains(&cause_told) {
+            eprintln!("  because: {cause_told}");
+        }
+        (told, source) = (cause_told, cause.source());
     }
-    ExitCode::FAILURE
+    ExitCode::from(exit_code(&error))
 }

@@ -58,19 +58,25 @@ impl AppendClient {
     }
 
     /// Sends the requests as they come and gives their answers in order. Ends with the requests, or with the first error.
-    /// There is a connection by `deadline`, or an error.
+    /// There is a connection within `patience` of the first request, or an error.
     pub(crate) async fn stream<'s, S>(
         &'s mut self,
         requests: S,
-        deadline: Instant,
+        patience: Duration,
     ) -> Result<BoxStream<'s, Answered>, RPCError<TypeConfig>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
+        // openraft holds the first request back for as long as it wants to spare a node that is not reached. Who dialled
+        // without waiting for it would be asked again at once, for ever.
+        let mut requests = requests.peekable();
+        if Pin::new(&mut requests).peek().await.is_none() {
+            return Ok(Box::pin(stream::empty()));
+        }
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let link = self.redial.link(deadline).await.map_err(|error| Unreachable::new(&error))?;
+                let link = self.redial.link(Instant::now() + patience).await.map_err(|error| Unreachable::new(&error))?;
                 Connection::new(link.reader, link.writer)
             }
         };

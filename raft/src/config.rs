@@ -68,6 +68,11 @@ impl NodeConfig {
         (self.election_timeout.end * 2).max(Duration::from_secs(2))
     }
 
+    /// How long a node may be silent before the others go on without it: by then a leader's successor is elected.
+    pub(crate) fn silence_max(&self) -> Duration {
+        self.election_timeout.end * 2
+    }
+
     /// How long one round that confirms the leadership may take.
     pub(crate) fn round_timeout(&self) -> Duration {
         self.election_timeout.end

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::{
     counters::Meter,
     forward::ForwardServer,
+    leadership::Leadership,
     published::Published,
     snapshot_receiver::SnapshotReceiver,
     types::Raft,
@@ -34,6 +35,7 @@ pub(crate) struct Lanes {
     pub(crate) forward: Arc<ForwardServer>,
     pub(crate) snapshots: SnapshotReceiver,
     pub(crate) published: Arc<Published>,
+    pub(crate) leadership: Leadership,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -78,13 +80,27 @@ impl Lanes {
         let (requests, taken) = mpsc::channel(APPENDS_MAX);
         let taken = stream::unfold(taken, |mut taken| async { Some((taken.recv().await?, taken)) });
         let answers = self.raft.stream_append(taken);
-        let receiving = receive_appends(reader, requests, &self.meter);
+        let receiving = self.receive_appends(reader, requests);
         let answering = send_answers(writer, Box::pin(answers));
         let ended = tokio::select! {
             ended = receiving => ended,
             ended = answering => ended,
         };
         log_end(Lane::Append, ended);
+    }
+
+    /// Returns only with an error, or when the answers have ended: then nobody takes requests any more.
+    async fn receive_appends(&self, mut reader: FrameReader, requests: Appends) -> Result<(), FrameError> {
+        loop {
+            let frame = reader.receive_raw().await?;
+            let request = append::decode_request(&frame).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
+            self.meter.appends_received.increment();
+            self.leadership.heard();
+            if requests.send(request).await.is_err() {
+                // The last answer is still on its way.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     async fn serve_votes(&self, reader: FrameReader, writer: FrameWriter) {
@@ -109,19 +125,6 @@ impl Lanes {
 }
 
 type Appends = mpsc::Sender<openraft::raft::AppendEntriesRequest<crate::types::TypeConfig>>;
-
-/// Returns only with an error, or when the answers have ended: then nobody takes requests any more.
-async fn receive_appends(mut reader: FrameReader, requests: Appends, meter: &Meter) -> Result<(), FrameError> {
-    loop {
-        let frame = reader.receive_raw().await?;
-        let request = append::decode_request(&frame).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
-        meter.appends_received.increment();
-        if requests.send(request).await.is_err() {
-            // The last answer is still on its way.
-            std::future::pending::<()>().await;
-        }
-    }
-}
 
 /// Answers that are ready at the same time share a write.
 async fn send_answers<S, E>(mut writer: FrameWriter, answers: S) -> Result<(), FrameError>

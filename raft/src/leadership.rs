@@ -1,5 +1,10 @@
 //! Who leads, as this node knows.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,16 +21,44 @@ pub(crate) enum Leader {
     Unknown,
 }
 
+impl Leader {
+    /// Its number, to the node `own`.
+    pub(crate) fn id(self, own: u64) -> Option<u64> {
+        match self {
+            Self::Own => Some(own),
+            Self::Other(leader) => Some(leader),
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// Follows who leads.
+///
+/// The core names the leader of its term for as long as the term lasts, which without a quorum is for ever. Whom this node has
+/// not heard of for some time may be gone, and is not taken for the leader.
 #[derive(Clone)]
 pub(crate) struct Leadership {
     id: u64,
     metrics: MetricsReceiver,
+    /// When another node last asked to append.
+    heard: Arc<Mutex<Option<Instant>>>,
+    /// How long a leader may be silent.
+    silence_max: Duration,
 }
 
 impl Leadership {
-    pub(crate) fn new(id: u64, raft: &Raft) -> Self {
-        Self { id, metrics: raft.metrics() }
+    pub(crate) fn new(id: u64, raft: &Raft, silence_max: Duration) -> Self {
+        Self { id, metrics: raft.metrics(), heard: Arc::default(), silence_max }
+    }
+
+    /// Another node asks to append: there is a leader.
+    pub(crate) fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_silent(&self) -> bool {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_none_or(|heard| heard.elapsed() > self.silence_max)
     }
 
     /// Who leads now.
@@ -50,12 +83,26 @@ impl Leadership {
         }
     }
 
+    /// Returns once another node than `former` leads; never, where the core has stopped.
+    pub(crate) async fn superseded(&self, former: u64) {
+        let mut changes = self.metrics.clone();
+        loop {
+            let leader = self.named(&changes.borrow_and_update());
+            if leader != Leader::Unknown && leader != Leader::Other(former) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Who leads by these metrics.
     pub(crate) fn named(&self, metrics: &Metrics) -> Leader {
         match metrics.current_leader {
             Some(leader) if leader == self.id => Leader::Own,
-            Some(leader) => Leader::Other(leader),
-            None => Leader::Unknown,
+            Some(leader) if !self.is_silent() => Leader::Other(leader),
+            Some(_) | None => Leader::Unknown,
         }
     }
 }

@@ -123,7 +123,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let append = self.append.get_mut().unwrap_or_else(PoisonError::into_inner);
-        Box::pin(append.stream(input, Instant::now() + option.soft_ttl()))
+        Box::pin(append.stream(input, option.soft_ttl()))
     }
 
     async fn vote(&mut self, request: VoteRequest<TypeConfig>, option: RPCOption) -> RpcResult<VoteResponse<TypeConfig>> {

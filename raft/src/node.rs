@@ -15,6 +15,7 @@ use bursar_storage::{
     ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog, StoreId},
 };
+use futures_util::future::join_all;
 use openraft::error::{InitializeError, RaftError};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -96,7 +97,7 @@ impl Node {
             StartError::Core(detail)
         })?;
 
-        let leadership = Leadership::new(id, &raft);
+        let leadership = Leadership::new(id, &raft, config.silence_max());
         let proposer =
             Arc::new(Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits));
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
@@ -119,6 +120,7 @@ impl Node {
                 turn: tokio::sync::Mutex::default(),
             },
             published: Arc::clone(&published),
+            leadership: leadership.clone(),
             meter: Arc::clone(&meter),
         });
         let (caught_up, recovered) = watch::channel(false);
@@ -153,7 +155,7 @@ impl Node {
             leadership: leadership.clone(),
             proposer: Arc::clone(&inner.proposer),
             hand_over: Arc::clone(&inner.hand_over),
-            silence: config.election_timeout.end * 2,
+            silence: config.silence_max(),
         };
         let recovering = raft.clone();
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,9 +197,8 @@ impl Node {
 
     /// Asks all other nodes something of no consequence: one that refuses this node for good stops it.
     pub(crate) async fn greet_others(&self, deadline: Instant) {
-        for id in self.others() {
-            self.0.forwarder.greet(id, deadline).await;
-        }
+        // All at once: one that does not answer must not keep the others from it.
+        join_all(self.others().into_iter().map(|id| self.0.forwarder.greet(id, deadline))).await;
     }
 
     /// The newest state of this node, at once, however old: also while it still recovers.
@@ -255,14 +256,14 @@ impl Node {
     /// What this node says of itself and, as the leader, of the others.
     pub fn status(&self) -> NodeStatus {
         let Inner { leadership, published, recovered, log, .. } = &*self.0;
-        node_status(&leadership.metrics(), published, *recovered.borrow(), log.counters())
+        node_status(&leadership.metrics(), leadership, published, *recovered.borrow(), log.counters())
     }
 
     /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
     pub async fn status_when(&self, deadline: Instant, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Option<NodeStatus> {
         let Inner { leadership, published, recovered, log, .. } = &*self.0;
-        let taken = leadership.until(deadline, |_, metrics| {
-            let status = node_status(metrics, published, *recovered.borrow(), log.counters());
+        let taken = leadership.until(deadline, |leadership, metrics| {
+            let status = node_status(metrics, leadership, published, *recovered.borrow(), log.counters());
             wanted(&status).then_some(status)
         });
         taken.await

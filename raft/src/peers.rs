@@ -178,13 +178,18 @@ impl Redial {
         self.dialling = None;
         match ended.expect("a dial neither panics nor is aborted while it is waited for") {
             Ok(link) => {
-                self.failure = None;
+                if self.failure.take().is_some() {
+                    tracing::info!(node = self.id, lane = ?self.lane, "a node is reached again");
+                }
                 self.peers.meter.connections_made.increment();
                 Ok(link)
             }
             Err(error) => {
                 self.peers.heed(&error);
-                tracing::debug!(node = self.id, lane = ?self.lane, %error, "a dial failed");
+                match self.failure {
+                    None => tracing::warn!(node = self.id, lane = ?self.lane, %error, "a node is not reached"),
+                    Some(_) => tracing::debug!(node = self.id, lane = ?self.lane, %error, "a node is still not reached"),
+                }
                 Err(self.failed(Unreachable::Dial(Arc::new(error))))
             }
         }

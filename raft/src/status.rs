@@ -6,7 +6,7 @@ use bursar_domain::{AuthorityNodeId, Revision};
 use bursar_storage::log::LogCounters;
 use openraft::{Instant as _, ServerState};
 
-use crate::{published::Published, types::Metrics};
+use crate::{leadership::Leadership, published::Published, types::Metrics};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,16 @@ pub struct PeerStatus {
 }
 
 /// What `metrics` and what is published tell together.
-pub(crate) fn node_status(metrics: &Metrics, published: &Published, recovered: bool, log: LogCounters) -> NodeStatus {
+pub(crate) fn node_status(
+    metrics: &Metrics,
+    leadership: &Leadership,
+    published: &Published,
+    recovered: bool,
+    log: LogCounters,
+) -> NodeStatus {
     let membership = metrics.membership_config.membership();
     let state = published.state();
-    let leader = metrics.current_leader.map(AuthorityNodeId);
+    let leader = leadership.named(metrics).id(metrics.id).map(AuthorityNodeId);
     let leader_api_address = leader.and_then(|leader| {
         let announced = state.authority_nodes().get(leader).map(|node| node.api_address.as_str().to_owned());
         announced.or_else(|| membership.get_node(&leader.0).map(|member| member.api_address.clone()))

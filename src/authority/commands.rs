@@ -51,6 +51,19 @@ pub enum CommandError {
     Join(#[from] JoinError),
 }
 
+impl CommandError {
+    /// How the program ends, as all of its commands do: 2 where what was given is wrong, 3 where the token does not stand, 5
+    /// where the machine does not fit what is, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::LicenseKey { .. } | Self::Invitation { .. } => 2,
+            Self::Join(JoinError::Refused { code, .. }) if code.starts_with("join_token_") => 3,
+            Self::Join(JoinError::Refused { .. }) => 5,
+            Self::File(_) | Self::Found(_) | Self::Join(_) => 1,
+        }
+    }
+}
+
 /// `bursar authority init`
 pub fn init_command(init: Init) -> Result<(), CommandError> {
     let license_key = init.license_key_file.map(read_license_key).transpose()?;

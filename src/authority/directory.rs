@@ -1,7 +1,7 @@
 //! The data directory of an authority node.
 //!
 //! ```text
-//! identity.toml   cluster, store, node: who this directory is
+//! identity.toml   cluster, store, node: who this directory is, and whether its stores were made
 //! bursar.toml     settings
 //! ca.crt          the cluster's certificate authority
 //! node.crt        this node's certificate
@@ -75,12 +75,16 @@ pub struct Identity {
     pub store: StoreId,
     /// The node that runs on it.
     pub node: AuthorityNodeId,
+    /// Whether `log` and `ledger` were made. They are at the node's first start, and never again: a node that has lost them
+    /// no longer knows what it has promised, and would break it under the same number.
+    #[serde(default)]
+    pub stores_made: bool,
 }
 
 impl Identity {
     /// For a new directory.
     pub fn new(cluster: ClusterId, store: StoreId, node: AuthorityNodeId) -> Self {
-        Self { format: FORMAT, cluster, store, node }
+        Self { format: FORMAT, cluster, store, node, stores_made: false }
     }
 
     /// As the node says it in every handshake.
@@ -171,6 +175,17 @@ pub enum DirectoryError {
         /// Whose it must be, as other files or the ledger say.
         expected: String,
     },
+    /// A store that was made is not there any more.
+    #[error(
+        "{} is gone, and with it what {node} has promised to the others: it cannot go on under this number. Bring the \
+         directory back as it was; else remove the node from the cluster, and let the machine join it with a new data directory", path.display()
+    )]
+    StoreGone {
+        /// Where it was.
+        path: PathBuf,
+        /// Whose it was.
+        node: AuthorityNodeId,
+    },
     /// What an interrupted join left behind.
     #[error("{} is damaged: remove it, and join with a new token", .0.display())]
     Joining(PathBuf),
@@ -237,8 +252,27 @@ impl DataDirectory {
         self.put(CERTIFICATE_FILE, node.certificate.as_bytes())?;
         self.put(KEY_FILE, node.key.to_pem().as_bytes())?;
         self.put(CLUSTER_KEY_FILE, node.cluster_key.as_bytes())?;
-        let identity = toml::to_string(&node.identity).expect("an identity can be written as TOML");
+        self.write_identity(&node.identity)
+    }
+
+    fn write_identity(&self, identity: &Identity) -> Result<(), DirectoryError> {
+        let identity = toml::to_string(identity).expect("an identity can be written as TOML");
         self.put(IDENTITY_FILE, identity.as_bytes())
+    }
+
+    /// Refuses where a store that was made is gone; `is_there` knows how to tell.
+    pub fn check_stores(&self, is_there: impl Fn(&Path) -> bool) -> Result<(), DirectoryError> {
+        let identity = self.identity()?;
+        match [self.log(), self.ledger()].into_iter().find(|store| identity.stores_made && !is_there(store)) {
+            Some(path) => Err(DirectoryError::StoreGone { path, node: identity.node }),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers that the stores were made. To be said before the node promises anything.
+    pub fn note_stores_made(&self) -> Result<(), DirectoryError> {
+        let identity = self.identity()?;
+        if identity.stores_made { Ok(()) } else { self.write_identity(&Identity { stores_made: true, ..identity }) }
     }
 
     /// Who the directory is.

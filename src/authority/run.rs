@@ -178,8 +178,10 @@ impl World {
 
     /// Opens the stores, which takes as long as what they hold since the last checkpoint is long.
     fn open(&self, directory: &DataDirectory, identity: &Identity, credentials: &Credentials) -> Result<Parts, RunError> {
+        directory.check_stores(RocksEngine::exists)?;
         let log = RocksEngine::open(&directory.log(), Profile::Log)?;
         let ledger = RocksEngine::open(&directory.ledger(), Profile::Ledger)?;
+        directory.note_stores_made()?;
         let log = RaftLog::open(Arc::new(log), self.blocking.worker("raft-log"), LOG_CACHE_BYTES)?;
         let (ledger, recovered) = Ledger::open(Arc::new(ledger))?;
         Ok(Parts {

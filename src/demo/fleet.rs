@@ -181,7 +181,8 @@ impl Fleet {
             expires_at: None,
             setup_secret: Some(Secret::new(String::from_utf8_lossy(&secret).into_owned())),
         };
-        self.wait_for("the cluster is not founded", async || client.probe("/readyz").await.is_ok()).await?;
+        // It answers before it has founded the cluster.
+        self.wait_for("authority node 1 is not ready", async || client.probe("/readyz").await.is_ok()).await?;
         let issued: IssuedToken = client.post("tokens", &request, Change::default()).await?.json()?;
         let url = self.processes[0].api().to_owned();
         let credentials = Credentials { urls: vec![url.clone()], url, token: issued.secret.expose().to_owned() };

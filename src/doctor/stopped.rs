@@ -26,7 +26,11 @@ pub fn examine(directory: &DataDirectory, report: &mut Report) {
     report.add(Finding::of("settings", directory.config().map(|config| format!("API at {}", config.advertised.api))));
     report.add(Finding::of("certificate", certificate(directory)));
     report.add(Finding::of("cluster key", directory.cluster_key().map(|_key| "readable by its owner alone".to_owned())));
-    if !directory.log().exists() && !directory.ledger().exists() {
+    // Opening a store that is not there would make one.
+    if let Err(gone) = directory.check_stores(RocksEngine::exists) {
+        return report.add(Finding::bad("stores", gone.to_string()));
+    }
+    if ![directory.log(), directory.ledger()].iter().all(|store| RocksEngine::exists(store)) {
         return report.add(Finding::sound("stores", "none yet: the node was never started"));
     }
     report.add(Finding::of("raft log", raft_log(directory)));

@@ -53,7 +53,7 @@ impl Fleet {
     }
 
     /// Asks a node that this test started to end, and waits until it has.
-    pub async fn stop(&mut self, id: u64) -> Ended {
+    pub async fn stop_and_listen(&mut self, id: u64) -> Ended {
         self.signal(id, Signal::TERM);
         self.ended(id).await
     }

@@ -5,23 +5,32 @@
 pub mod disk;
 pub mod durable;
 pub mod ended;
+pub mod history;
 pub mod lone;
+pub mod traffic;
 pub mod write_ahead;
 
 use std::{
+    collections::BTreeMap,
     fs::OpenOptions,
     future::Future,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
+use bursar_net::{Entropy, SystemClock, SystemEntropy};
 use bursar_wire::{
     Secret,
-    client::{Client, ClientConfig, ClientParts},
+    client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
+    cluster::IssuedInvitation,
+    query::{Consistency, ReadQuery},
     status::Status,
 };
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -32,6 +41,8 @@ pub const BURSAR: &str = env!("CARGO_BIN_EXE_bursar");
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a node may take to say how it fares before it counts as silent. One that is paused says nothing for long.
+const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What `bursar demo --json` prints.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,6 +64,21 @@ pub struct Described {
     pub log: PathBuf,
     pub api: String,
     pub peer: String,
+}
+
+/// What `bursar doctor --json` prints.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Diagnosis {
+    pub healthy: bool,
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that the doctor has examined.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Finding {
+    pub what: String,
+    pub sound: bool,
+    pub detail: String,
 }
 
 /// Three authority nodes on free ports, in a folder of their own. All processes end with it.
@@ -96,11 +122,21 @@ impl Fleet {
         self.nodes.iter().map(|node| node.id).collect()
     }
 
+    /// The nodes whose processes are there.
+    pub fn running(&self) -> Vec<u64> {
+        self.nodes.iter().filter(|node| node.runs()).map(|node| node.id).collect()
+    }
+
+    /// All nodes but one.
+    pub fn others(&self, id: u64) -> Vec<u64> {
+        self.ids().into_iter().filter(|other| *other != id).collect()
+    }
+
     pub fn node(&self, id: u64) -> &Node {
         self.nodes.iter().find(|node| node.id == id).expect("a node of the fleet")
     }
 
-    fn node_mut(&mut self, id: u64) -> &mut Node {
+    pub fn node_mut(&mut self, id: u64) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.id == id).expect("a node of the fleet")
     }
 
@@ -117,6 +153,69 @@ impl Fleet {
         for node in &mut self.nodes {
             node.kill();
         }
+    }
+
+    /// Takes a further node in, whose data directory was made by `bursar authority join`, and starts it.
+    pub fn take_in(&mut self, node: Node) -> u64 {
+        let id = node.id;
+        self.nodes.push(node);
+        self.restart(id);
+        id
+    }
+
+    /// Forgets a node whose process has ended, and hands it out.
+    pub fn give_up(&mut self, id: u64) -> Node {
+        let at = self.nodes.iter().position(|node| node.id == id).expect("a node of the fleet");
+        assert!(!self.nodes[at].runs(), "authority node {id} has ended");
+        self.nodes.remove(at)
+    }
+
+    /// What an operator's command gives; it asks all nodes.
+    pub fn operate<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Output {
+        let urls: Vec<_> = self.nodes.iter().map(|node| node.api.as_str()).collect();
+        Command::new(BURSAR)
+            .args(words)
+            .env("BURSAR_URL", urls.join(","))
+            .env("BURSAR_TOKEN_FILE", self.folder().join("demo").join("token"))
+            .env("BURSAR_CA_FILE", self.folder().join("demo").join("authority-1").join("ca.crt"))
+            .env("BURSAR_CONFIG", self.folder().join("no-config.toml"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts")
+    }
+
+    /// An invitation for one machine: the line that it joins with.
+    pub fn invite(&self, seconds: u64) -> String {
+        let invited = self.operate(["cluster", "invite", "--expires-in", &seconds.to_string(), "-o", "json"]);
+        assert!(invited.status.success(), "{}", errors_of(&invited));
+        let invited: IssuedInvitation = serde_json::from_slice(&invited.stdout).expect("an invitation as JSON");
+        invited.join_token.expose().to_owned()
+    }
+
+    /// Has a machine join with a token: its node, not yet started, or what the program says.
+    pub fn join(&self, name: &str, token: &str) -> Result<Node, Output> {
+        let (dir, token_file) = (self.folder().join(name), self.folder().join(format!("{name}.token")));
+        write_private(&token_file, token);
+        let [peer, api] = [free_address(), free_address()];
+        let joined = Command::new(BURSAR)
+            .args(["authority", "join", "--patience", "3", "--peer-address", &peer, "--listen-peer", &peer])
+            .args(["--api-address", &api, "--listen-api", &api, "--dir"])
+            .args([dir.as_os_str(), "--token-file".as_ref(), token_file.as_os_str()])
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts");
+        if !joined.status.success() {
+            return Err(joined);
+        }
+        let identity = std::fs::read_to_string(dir.join("identity.toml")).expect("a member has an identity");
+        let id = identity.lines().find_map(|line| line.strip_prefix("node = ")?.parse().ok()).expect("a member has a number");
+        Ok(Node { id, log: dir.join("node.log"), dir, api: format!("https://{api}"), peer, pid: 0, child: None })
+    }
+
+    /// Asks a node to end, and waits until it has.
+    pub fn stop(&mut self, id: u64) {
+        self.signal(id, Signal::TERM);
+        self.node_mut(id).wait_for_exit();
     }
 
     /// Starts a node that has ended.
@@ -138,24 +237,53 @@ impl Fleet {
         self.client_of(&self.ids())
     }
 
+    /// A client of all nodes that begins with another one for each number.
+    pub fn client_from(&self, number: usize) -> Client {
+        self.client_of(&self.ids_from(number))
+    }
+
+    /// All nodes, beginning with another one for each number.
+    pub fn ids_from(&self, number: usize) -> Vec<u64> {
+        let mut ids = self.ids();
+        let first = number % ids.len();
+        ids.rotate_left(first);
+        ids
+    }
+
     /// A client of some nodes alone.
     pub fn client_of(&self, ids: &[u64]) -> Client {
-        let nodes = ids.iter().map(|id| self.node(*id).api.parse().expect("a URL")).collect();
-        let config = ClientConfig::new(nodes, Some(Secret::new(self.token.clone())));
-        Client::new(config, ClientParts::real(None)).expect("a client of plain URLs")
+        self.client_with(ids, |config| config)
+    }
+
+    /// A client of some nodes alone, with another patience than the customary one.
+    pub fn client_with(&self, ids: &[u64], change: impl FnOnce(ClientConfig) -> ClientConfig) -> Client {
+        let nodes: Vec<NodeUrl> = ids.iter().map(|id| self.node(*id).api.parse().expect("a URL")).collect();
+        let trust = nodes.iter().any(NodeUrl::is_secure).then(|| self.trust());
+        let config = change(ClientConfig::new(nodes, Some(Secret::new(self.token.clone()))));
+        Client::new(config, ClientParts::real(trust)).expect("a client of the fleet's URLs")
+    }
+
+    /// Trust in the fleet's own certificate authority.
+    fn trust(&self) -> Trust {
+        let authority = std::fs::read(self.nodes[0].dir.join("ca.crt")).expect("every node has the authority's certificate");
+        Trust::in_authorities(&authority, Arc::new(SystemClock)).expect("a certificate authority")
     }
 
     /// What a node says of the cluster, from its own knowledge alone.
     pub async fn status_of(&self, id: u64) -> Option<Status> {
-        let stale = [("consistency", "stale")];
-        self.client_of(&[id]).get("status", &stale).await.ok()?.json().ok()
+        let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
+        self.client_with(&[id], impatient).get("status", &stale()).await.ok()?.json().ok()
     }
 
     /// The node that leads, as soon as one does that says so itself.
     pub async fn leader(&self) -> u64 {
-        let ids: Vec<u64> = self.nodes.iter().filter(|node| node.runs()).map(|node| node.id).collect();
+        self.leader_among(&self.running()).await
+    }
+
+    /// The node that leads, as soon as one of these does that says so itself.
+    pub async fn leader_among(&self, ids: &[u64]) -> u64 {
         until("a node leads", async || {
-            for id in &ids {
+            for id in ids {
                 if let Some(status) = self.status_of(*id).await
                     && status.leader == Some(*id)
                 {
@@ -166,6 +294,47 @@ impl Fleet {
         })
         .await
     }
+
+    /// Waits until a node can serve.
+    pub async fn ready(&self, id: u64) {
+        let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
+        let client = self.client_with(&[id], impatient);
+        until("a node is ready", async || client.probe("/readyz").await.ok()).await;
+    }
+
+    /// One of a node's counters or gauges that have no labels.
+    pub async fn metric(&self, id: u64, name: &str) -> u64 {
+        let page = soon("the metrics", self.client_of(&[id]).probe("/metrics")).await.expect("the node tells its metrics");
+        let page = String::from_utf8(page.body.to_vec()).expect("metrics are text");
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("node {id} does not count {name}"))
+    }
+
+    /// What `bursar doctor` says of a node.
+    pub fn doctor(&self, id: u64) -> Diagnosis {
+        let output = bursar(["doctor", "--json", "--dir"], &[&self.node(id).dir]);
+        let diagnosis: Diagnosis = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("the doctor prints a JSON document: {error}: {}", String::from_utf8_lossy(&output.stderr))
+        });
+        assert_eq!(diagnosis.healthy, output.status.success(), "the exit code says what the document says");
+        diagnosis
+    }
+
+    /// Stops all nodes and has the doctor examine them: all are healthy, and all hold the same.
+    pub fn stop_and_examine(&mut self) {
+        for id in self.running() {
+            self.stop(id);
+        }
+        let mut ledgers = BTreeMap::new();
+        for id in self.ids() {
+            let Diagnosis { healthy, findings } = self.doctor(id);
+            assert!(healthy, "authority node {id}: {findings:#?}");
+            let ledger = findings.into_iter().find(|finding| finding.what == "journal and state").expect("the ledger is examined");
+            assert!(ledger.detail.contains("digest"), "{}", ledger.detail);
+            ledgers.entry(ledger.detail).or_insert_with(Vec::new).push(id);
+        }
+        assert_eq!(ledgers.len(), 1, "all nodes hold the same: {ledgers:#?}");
+    }
 }
 
 impl Drop for Fleet {
@@ -173,10 +342,7 @@ impl Drop for Fleet {
         self.kill_all();
         if std::thread::panicking() {
             for node in &self.nodes {
-                let log = std::fs::read_to_string(&node.log).unwrap_or_default();
-                let tail: Vec<_> = log.lines().rev().take(20).collect();
-                eprintln!("--- the end of the log of authority node {}", node.id);
-                tail.iter().rev().for_each(|line| eprintln!("{line}"));
+                eprintln!("--- the end of the log of authority node {}\n{}", node.id, node.end_of_log());
             }
         }
     }
@@ -194,7 +360,7 @@ impl Node {
 
     /// Whether its process is there.
     pub fn runs(&self) -> bool {
-        self.pid != 0 && test_kill_process(self.raw_pid()).is_ok()
+        self.pid != 0 && is_alive(self.pid)
     }
 
     fn raw_pid(&self) -> Pid {
@@ -221,7 +387,7 @@ impl Node {
         self.pid = 0;
     }
 
-    fn start(&mut self, environment: &[(&str, &str)]) {
+    pub fn start(&mut self, environment: &[(&str, &str)]) {
         assert_eq!(self.pid, 0, "authority node {} was ended before", self.id);
         let log = OpenOptions::new().append(true).create(true).open(&self.log).expect("the log file");
         let child = Command::new(BURSAR)
@@ -239,10 +405,47 @@ impl Node {
 
     /// Waits until a process that this test started ends by itself; whether it ended well.
     pub fn wait_for_end(&mut self) -> bool {
-        let mut child = self.child.take().expect("a process that this test started");
-        let status = child.wait().expect("a child can be waited for");
-        self.pid = 0;
-        status.success()
+        assert!(self.child.is_some(), "a process that this test started");
+        self.wait_for_exit().expect("a child's status is known")
+    }
+
+    /// Waits until its process has ended; whether it ended well, where this test started it.
+    pub fn wait_for_exit(&mut self) -> Option<bool> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let ended = loop {
+            let ended = match &mut self.child {
+                Some(child) => child.try_wait().expect("a child can be waited for").map(|status| Some(status.success())),
+                None => (self.pid == 0 || !is_alive(self.pid)).then_some(None),
+            };
+            if let Some(ended) = ended {
+                break ended;
+            }
+            assert!(std::time::Instant::now() < deadline, "node {} does not end:\n{}", self.id, self.end_of_log());
+            std::thread::sleep(LOOK_AGAIN);
+        };
+        (self.child, self.pid) = (None, 0);
+        ended
+    }
+
+    /// How much it has logged.
+    pub fn log_bytes(&self) -> u64 {
+        std::fs::metadata(&self.log).expect("the log file").len()
+    }
+
+    /// How much processor time its process has taken.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a running process has figures");
+        let behind_name = stat.rsplit(')').next().expect("something follows the name");
+        // Fields 14 and 15 of proc_pid_stat(5): user and system time in ticks, of which Linux shows a hundred a second.
+        let ticks: u64 = behind_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+        Duration::from_secs(ticks) / 100
+    }
+
+    /// The last lines that it has logged.
+    pub fn end_of_log(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 }
 
@@ -253,6 +456,36 @@ fn is_alive(pid: i32) -> bool {
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     state.is_some_and(|state| (state != "Z" && state != "X") || threads > 1)
+}
+
+/// Asks for what the answering node has, however old.
+pub fn stale() -> ReadQuery {
+    ReadQuery { consistency: Consistency::Stale, ..ReadQuery::default() }
+}
+
+/// Runs the program with these words, and these paths behind them, to its end.
+pub fn bursar<'w>(words: impl IntoIterator<Item = &'w str>, paths: &[&Path]) -> Output {
+    Command::new(BURSAR).args(words).args(paths).stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// What the program told on standard error.
+pub fn errors_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Writes a file that its owner alone can read.
+fn write_private(path: &Path, text: &str) {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the file is written");
+}
+
+/// An address on this machine that nobody listens on: its port is below those of outgoing connections.
+fn free_address() -> String {
+    let entropy: &dyn Entropy = &SystemEntropy::new();
+    let free = std::iter::repeat_with(|| 10_000 + u16::from_be_bytes(entropy.array()) % 22_000)
+        .take(100)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    format!("127.0.0.1:{}", free.expect("some port is free"))
 }
 
 /// Starts, or continues, the demo of a folder.

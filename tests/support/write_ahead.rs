@@ -110,9 +110,9 @@ fn values(batch: &[u8]) -> Vec<Bytes> {
 fn understood(value: &Bytes) -> Option<Value> {
     const KIND_ENTRY: u8 = Kind::LogEntry as u8;
     const KIND_VOTE: u8 = Kind::Vote as u8;
-    match value.first().filter(|_| value.len() >= envelope::HEADER_BYTES)? {
-        &KIND_ENTRY => LogEntry::decode(value).ok().map(Value::Entry),
-        &KIND_VOTE => Vote::decode(value).ok().map(Value::Vote),
+    match *value.first().filter(|_| value.len() >= envelope::HEADER_BYTES)? {
+        KIND_ENTRY => LogEntry::decode(value).ok().map(Value::Entry),
+        KIND_VOTE => Vote::decode(value).ok().map(Value::Vote),
         _ => None,
     }
 }

@@ -151,6 +151,11 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
         let remedy = format!("Check that it runs, and that {} is reached from the other members.", member.peer_address);
         checks.push(check("member_unreachable", severity, summary, &remedy));
     }
+    let tolerance = fault_tolerance(node);
+    if let Some(reachable) = tolerance.voters_reachable.filter(|reachable| *reachable < tolerance.quorum) {
+        let summary = format!("{reachable} of {} voters answer, {} must: nothing can be changed.", tolerance.voters, tolerance.quorum);
+        checks.push(check("no_quorum", Grade::Err, summary, "Start the members that are down, and check that they reach each other."));
+    }
     let voters = node.voters.len();
     if voters == 2 {
         let summary = "Two members vote: either of them failing stops the authority.".to_owned();

@@ -26,7 +26,7 @@ use crate::{
 pub enum Consistency {
     /// Everything that was acknowledged to anybody before the read came.
     Linearizable,
-    /// Whatever this node has.
+    /// Whatever this node has; also of one that has just started, and has not heard yet what the others have.
     Stale,
 }
 
@@ -59,11 +59,18 @@ impl Node {
             let leader = leadership.leader();
             let tried = match search.whom(leader, || self.others()) {
                 Leader::Own => proposer.propose(submission.clone(), deadline).await.map_err(ForwardError::Leader),
-                Leader::Other(leader) => forwarder.submit(leader, submission, deadline).await,
+                Leader::Other(leader) => tokio::select! {
+                    biased;
+                    answered = forwarder.submit(leader, submission, deadline) => answered,
+                    // One that stands still, or is cut off, never answers; whoever leads after it does.
+                    () = leadership.superseded(leader) => Err(ForwardError::Leader(ProposeError::Unknown)),
+                },
                 Leader::Unknown => Err(ForwardError::NotLeader { leader: None }),
             };
             let reason = match tried {
                 Ok(applied) => return Ok(applied),
+                // Others were asked who leads, and were not there either.
+                Err(ForwardError::Unreachable) if leader == Leader::Unknown => Unavailability::NoLeader,
                 Err(ForwardError::Unreachable) => Unavailability::LeaderUnreachable,
                 Err(ForwardError::NotLeader { leader }) => {
                     search.was_told(leader);
@@ -114,9 +121,13 @@ impl Node {
         let published = &self.0.published;
         let patience = Patience::new(deadline);
         let unavailable = |reason| ReadError::Unavailable { waited_ms: patience.waited_ms(), reason };
-        let lags = |_| unavailable(Unavailability::Recovering);
-        timeout_at(deadline, self.recovered()).await.map_err(lags)?;
+        // Catching up takes a leader.
+        let lags = |_| match self.0.leadership.leader() {
+            Leader::Unknown => unavailable(Unavailability::NoLeader),
+            Leader::Own | Leader::Other(_) => unavailable(Unavailability::Recovering),
+        };
         if consistency == Consistency::Linearizable {
+            timeout_at(deadline, self.recovered()).await.map_err(lags)?;
             let index = self.confirmed(deadline).await?;
             timeout_at(deadline, published.applied(index)).await.map_err(lags)?;
         }

@@ -78,6 +78,12 @@ impl RocksEngine {
         Ok(RocksEngine { database, fuse: Fuse::default() })
     }
 
+    /// Whether there is a database in `directory`.
+    pub fn exists(directory: &Path) -> bool {
+        // RocksDB's pointer to the manifest: the last file that it makes, and none of its databases is without.
+        directory.join("CURRENT").exists()
+    }
+
     fn family(&self, space: Space) -> Result<&ColumnFamily, StorageError> {
         self.database.cf_handle(space.name()).ok_or_else(|| {
             StorageError::io(format!("find the key space {}", space.name()), "this database was opened without it")

@@ -8,7 +8,11 @@ use serde_json::Value;
 /// The fields of `query` as `name=value` pairs, percent-encoded. What is null is left out.
 pub(super) fn encode(query: &impl Serialize) -> String {
     let mut text = String::new();
-    let Ok(Value::Object(fields)) = serde_json::to_value(query) else { return text };
+    let fields = match serde_json::to_value(query) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(Value::Null) => return text,
+        other => unreachable!("a query has named fields, which {other:?} has not"),
+    };
     for (name, value) in fields {
         let value = match value {
             Value::Null => continue,
@@ -51,5 +55,11 @@ mod tests {
         };
         assert_eq!(encode(&query), "consistency=stale&filter=name%3D%C3%89%20%26%20co&limit=7");
         assert_eq!(encode(&()), "");
+    }
+
+    #[test]
+    #[should_panic(expected = "named fields")]
+    fn what_has_no_named_fields_is_not_passed_over() {
+        encode(&[("consistency", "stale")]);
     }
 }

@@ -1,0 +1,93 @@
+//! A leader that stands still for a while, and does not know that others have gone on without it.
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use bursar_wire::client::ClientConfig;
+use rustix::process::Signal;
+use support::{
+    Fleet, stale,
+    traffic::{Temper, Traffic},
+    until,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// How long the leader stands still.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How soon the others must take writes again: long before the one that stands still could answer.
+const GAP_MAX: Duration = Duration::from_secs(6);
+/// How often a read is left in the sockets of the leader that stands still.
+const QUEUE_EVERY: Duration = Duration::from_millis(100);
+/// How many reads meet the leader at the moment when it goes on.
+const READS: usize = 100;
+/// How many writes are left in its sockets.
+const QUEUED_WRITES: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_paused_shows_nothing_stale() {
+    let mut fleet = Fleet::start();
+    let paused = fleet.leader().await;
+    let others = fleet.others(paused);
+    let mut traffic = Traffic::new();
+    for number in 0..4 {
+        let mut nodes = others.clone();
+        nodes.rotate_left(number % others.len());
+        traffic.write(fleet.client_of(&nodes), Temper::Stubborn);
+    }
+    // Asks the one that stands still, and waits for it as long as it takes.
+    let patient = |config| ClientConfig { timeout: PAUSE * 3, attempt_timeout: PAUSE * 3, ..config };
+    let client = fleet.client_with(&[paused], patient);
+    let record = Arc::clone(traffic.record());
+    assert!(record.read(&client).await, "a leader that runs answers reads");
+    let read = || {
+        let (record, client) = (Arc::clone(&record), client.clone());
+        async move { record.read(&client).await }
+    };
+
+    traffic.progress(20).await;
+    let paused_at = record.now();
+    fleet.signal(paused, Signal::STOP);
+    let goes_on_at = Instant::now() + PAUSE;
+    for _ in 0..QUEUED_WRITES {
+        traffic.write(client.clone(), Temper::Fickle);
+    }
+    let mut queued = JoinSet::new();
+    let successor = fleet.leader_among(&others).await;
+    traffic.progress(20).await;
+    let gap = traffic.longest_gap(paused_at);
+    println!("authority node {successor} took over from {paused}, gap in acknowledged writes: {gap:.2?}");
+    assert!(gap < GAP_MAX, "no request waits for a leader that others have replaced");
+    while Instant::now() + QUEUE_EVERY < goes_on_at {
+        queued.spawn(read());
+        sleep(QUEUE_EVERY).await;
+    }
+    sleep_until(goes_on_at).await;
+    let mut met = JoinSet::new();
+    for _ in 0..READS / 2 {
+        met.spawn(read());
+    }
+    fleet.signal(paused, Signal::CONT);
+    for _ in 0..READS / 2 {
+        met.spawn(read());
+    }
+    client.get("sites", &stale()).await.expect("a stale read needs nobody else");
+    let answered = |reads: Vec<bool>| reads.into_iter().filter(|answered| *answered).count();
+    let (queued, met) = (answered(queued.join_all().await), answered(met.join_all().await));
+    println!("the paused leader answered {queued} reads that had waited in its sockets, {met} of {READS} that met it");
+    assert!(queued > 0 && met > 0, "it answers again: {:#?}", traffic.failures());
+
+    // It follows the one that was elected meanwhile, and takes writes for it.
+    traffic.progress(20).await;
+    until("the former leader follows", async || {
+        fleet.status_of(paused).await.filter(|status| status.leader.is_some_and(|leader| leader != paused))
+    })
+    .await;
+    let history = traffic.end(&fleet).await;
+    println!("{} writes, {} reads", history.writes.len(), history.reads.len());
+    assert_eq!(history.violations(), []);
+    fleet.stop_and_examine();
+}
