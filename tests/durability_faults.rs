@@ -5,14 +5,11 @@ mod support;
 
 use std::fs;
 
-use bursar_wire::{
-    client::{Change, Client},
-    sites::{CreateSite, EditSite, Site},
-};
+use bursar_wire::client::Client;
 use support::{
     Fleet,
     disk::{Fault, Shim, Watched, copy_folder},
-    durable::{site_names, try_write, write},
+    durable::{CHECKPOINT_REVISIONS, edit_at_once, site_names, try_write, write},
     ended::{Ended, doctor},
     until,
 };
@@ -20,9 +17,6 @@ use support::{
 const NODE: u64 = 1;
 /// More writes than any start of a small node makes.
 const STEPS_MAX: u64 = 200;
-/// So many revisions after the last one, a checkpoint is due.
-const CHECKPOINT_REVISIONS: u64 = 10_000;
-const CLIENTS: u64 = 64;
 
 /// The only node of a cluster, on a disk that fails when it is told to.
 struct Fragile {
@@ -157,7 +151,7 @@ async fn whatever_fails_at_a_checkpoint_the_node_stops() {
     fragile.write(20).await;
     let watched = fragile.restart(shim, Fault::SyncFails, "/ledger/").await;
     watched.arm(0);
-    fragile.edit_at_once(CHECKPOINT_REVISIONS + CLIENTS).await;
+    edit_at_once(&fragile.client, CHECKPOINT_REVISIONS).await;
     let ended = fragile.fleet.ended(NODE).await;
     assert!(!watched.disarm(), "the sync failed");
     assert_told(&ended, "the first sync of a checkpoint", Fault::SyncFails.message());
@@ -207,28 +201,5 @@ impl Fragile {
         }
         let answer = self.client.probe(page).await.ok()?;
         String::from_utf8_lossy(&answer.body).contains(sign).then_some(true)
-    }
-
-    /// Brings the ledger to so many revisions, or as far as it comes.
-    async fn edit_at_once(&self, revisions: u64) {
-        let edits = |number| edit(self.client.clone(), number, revisions / CLIENTS);
-        let tasks: Vec<_> = (0..CLIENTS).map(|number| tokio::spawn(edits(number))).collect();
-        for task in tasks {
-            task.await.expect("no client panics");
-        }
-    }
-}
-
-/// Edits a site again and again, until nobody answers.
-async fn edit(client: Client, number: u64, times: u64) {
-    let site = CreateSite { name: format!("edited {number}"), expected_latency_ms: 0 };
-    let Ok(made) = client.post("sites", &site, Change::default()).await else { return };
-    let site: Site = made.json().expect("a site");
-    for time in 1..=times {
-        let latency = u32::try_from(time).expect("a small number");
-        let change = EditSite { expected_latency_ms: Some(latency), ..EditSite::default() };
-        if client.patch(&format!("sites/{}", site.id), &change, Change::default()).await.is_err() {
-            return;
-        }
     }
 }

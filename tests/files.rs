@@ -70,20 +70,21 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 async fn files_that_others_may_read_are_refused_with_the_command_that_mends_it() {
     let mut fleet = stopped_node().await;
     let dir = fleet.node(NODE).dir.clone();
-    let before = contents(&dir);
     for file in PRIVATE_FILES {
         let path = dir.join(file);
         assert_eq!(fs::metadata(&path).expect(file).permissions().mode() & 0o777, 0o600, "{file} as it was made");
         for mode in [0o644, 0o640, 0o602] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect(file);
             let mend = format!("chmod 600 {}", path.display());
-            let (refused, complained) = (refusal(&dir), complaint(&dir));
+            let before = contents(&dir);
+            let refused = refusal(&dir);
+            assert!(contents(&dir) == before, "{file}: a refused start changed a file");
+            let complained = complaint(&dir);
             println!("{file} at {mode:04o}: {refused}");
             assert!(refused.contains(&mend) && complained.contains(&mend), "{refused}; {complained}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect(file);
     }
-    assert_eq!(contents(&dir).keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
     fleet.restart_anew(NODE, &[]);
     fleet.leader().await;
 }
@@ -199,6 +200,33 @@ async fn a_node_is_made_only_where_nothing_is() {
         assert!(said.contains(&folder.path().display().to_string()) && said.contains("empty"), "{said}");
         assert_eq!(contents(folder.path()).into_keys().collect::<Vec<_>>(), [path]);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_not_begun_anew() {
+    let mut fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    for store in ["log", "ledger"] {
+        let (path, aside) = (dir.join(store), dir.join("aside"));
+        for empty in [false, true] {
+            fs::rename(&path, &aside).expect("the store");
+            if empty {
+                fs::create_dir(&path).expect("a folder");
+            }
+            let (refused, complained) = (refusal(&dir), complaint(&dir));
+            println!("{store}: {refused}");
+            for said in [refused, complained] {
+                assert!(said.contains(&path.display().to_string()) && said.contains("join"), "{said}");
+            }
+            assert!(!path.join("CURRENT").exists(), "{store} was begun anew");
+            if empty {
+                fs::remove_dir(&path).expect("the folder is still empty");
+            }
+            fs::rename(&aside, &path).expect("the store");
+        }
+    }
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ impl Node {
             peers: Arc::clone(&peers),
             blocking: Arc::clone(&blocking),
             meter: Arc::clone(&meter),
+            stop: stop.clone(),
             append_timeout: config.append_timeout(),
         };
         let log_store = LogStore::new(log.clone(), stop.clone());
@@ -214,12 +215,14 @@ impl Node {
     /// there is one. Read where blocking is allowed.
     ///
     /// # Errors
-    /// Storage that fails or is damaged.
+    /// Storage that fails or is damaged; it stops the node.
     pub async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
-        let Inner { blocking, ledger, .. } = &*self.0;
+        let Inner { blocking, ledger, stop, .. } = &*self.0;
         let ledger = ledger.clone();
-        let read = blocking.run(move || ledger.records(after, upto, bytes_max)).await;
-        read.unwrap_or_else(|lost| Err(StorageError::io("read the journal", lost)))
+        match blocking.run(move || ledger.records(after, upto, bytes_max)).await {
+            Ok(read) => read.inspect_err(|error| stop.stop(StopReason::Storage(error.clone()))),
+            Err(lost) => Err(StorageError::io("read the journal", lost)),
+        }
     }
 
     /// Who leads, as far as this node knows.

@@ -10,7 +10,7 @@ use bursar_wire::{
     client::{Change, Client, ClientError},
     page::Page,
     query::ListQuery,
-    sites::{CreateSite, Site},
+    sites::{CreateSite, EditSite, Site},
 };
 
 use super::{
@@ -19,6 +19,10 @@ use super::{
     write_ahead::{self, Logged, Value},
 };
 
+/// So many revisions after the last one, a checkpoint is due.
+pub const CHECKPOINT_REVISIONS: u64 = 10_000;
+/// How many clients edit at once.
+const EDITORS: u64 = 64;
 /// The name of the Raft log's folder.
 pub const LOG: &str = "log";
 
@@ -185,6 +189,29 @@ pub async fn site_names(client: &Client) -> BTreeSet<String> {
         page_token = page.next_page_token;
         if page_token.is_none() {
             return names;
+        }
+    }
+}
+
+/// Adds so many revisions, or as many as are taken, by editing sites.
+pub async fn edit_at_once(client: &Client, revisions: u64) {
+    let edits = |number| edit(client.clone(), number, revisions / EDITORS);
+    let tasks: Vec<_> = (0..EDITORS).map(|number| tokio::spawn(edits(number))).collect();
+    for task in tasks {
+        task.await.expect("no client panics");
+    }
+}
+
+/// Edits a site again and again, until nobody answers.
+async fn edit(client: Client, number: u64, times: u64) {
+    let site = CreateSite { name: format!("edited {number}"), expected_latency_ms: 0 };
+    let Ok(made) = client.post("sites", &site, Change::default()).await else { return };
+    let site: Site = made.json().expect("a site");
+    for time in 1..=times {
+        let latency = u32::try_from(time).expect("a small number");
+        let change = EditSite { expected_latency_ms: Some(latency), ..EditSite::default() };
+        if client.patch(&format!("sites/{}", site.id), &change, Change::default()).await.is_err() {
+            return;
         }
     }
 }
