@@ -57,8 +57,8 @@ pub enum Unavailability {
     /// There is a leader, but it did not hear from most of the nodes.
     #[error("the leader had no quorum")]
     NoQuorum,
-    /// There is a leader, but this node did not reach it.
-    #[error("the leader was not reached")]
+    /// There is a leader, but this node did not reach it, or speaks another version than it does.
+    #[error("the leader was not reached, or did not understand this node")]
     LeaderUnreachable,
     /// This node has not caught up since it was started.
     #[error("this node was still recovering")]

@@ -76,6 +76,11 @@ impl Node {
                     search.was_told(leader);
                     Unavailability::NoLeader
                 }
+                // It will not understand the same bytes later; another that leads may.
+                Err(ForwardError::NotUnderstood) => {
+                    let reason = Unavailability::LeaderUnreachable;
+                    return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
+                }
                 Err(ForwardError::Leader(ProposeError::NotLeader)) => Unavailability::NoLeader,
                 Err(ForwardError::Leader(ProposeError::NoQuorum)) => Unavailability::NoQuorum,
                 Err(ForwardError::Leader(ProposeError::Unknown)) => {

@@ -63,7 +63,7 @@ pub(crate) enum Answer {
     },
     /// Nobody else votes, so the leadership cannot be handed over.
     NobodyElse,
-    /// The question cannot be understood. Nothing was done.
+    /// The question, or the submission in it, cannot be understood or is not the caller's to put. Nothing was done.
     NotUnderstood,
     /// This node does not lead. Nothing was done.
     NotLeader {

@@ -5,6 +5,7 @@
 mod cutting;
 mod failing;
 mod growing;
+mod impostors;
 mod lagging;
 mod leading;
 mod leaving;
