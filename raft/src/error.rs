@@ -2,6 +2,8 @@
 
 use bursar_domain::{AuthorityNodeId, Revision};
 
+use crate::stop::StopReason;
+
 /// Why a node does not start, or does not found a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -11,6 +13,9 @@ pub enum StartError {
     /// The storage, or what rests on it.
     #[error("the consensus core does not start: {0}")]
     Core(String),
+    /// What rests here is of a level that this program does not know.
+    #[error("{0}")]
+    Outdated(StopReason),
     /// There is a log already: founding happens once.
     #[error("this node has a log already; start it without founding a cluster")]
     NotEmpty,

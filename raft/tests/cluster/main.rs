@@ -9,4 +9,5 @@ mod impostors;
 mod lagging;
 mod leading;
 mod leaving;
+mod levels;
 mod support;
