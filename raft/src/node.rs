@@ -217,12 +217,13 @@ impl Node {
     /// there is one. Read where blocking is allowed.
     ///
     /// # Errors
-    /// Storage that fails or is damaged.
+    /// Storage that fails or is damaged; damage stops the node, too.
     pub async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
-        let Inner { blocking, ledger, .. } = &*self.0;
+        let Inner { blocking, ledger, stop, .. } = &*self.0;
         let ledger = ledger.clone();
         let read = blocking.run(move || ledger.records(after, upto, bytes_max)).await;
-        read.unwrap_or_else(|lost| Err(StorageError::io("read the journal", lost)))
+        let records = read.unwrap_or_else(|lost| Err(StorageError::io("read the journal", lost)));
+        records.inspect_err(|error| stop.stop_if_damaged(error))
     }
 
     /// Who leads, as far as this node knows.

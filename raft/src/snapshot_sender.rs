@@ -93,6 +93,7 @@ impl SnapshotSender<'_> {
     ) -> Result<T, Failure> {
         let outcome = self.blocking.run(read).await.map_err(|lost| NetworkError::new(&lost))?;
         outcome.map_err(|error| {
+            self.peers.stop.stop_if_damaged(&error);
             let error = std::io::Error::other(error);
             openraft::StorageError::from_io_error(ErrorSubject::Snapshot(None), ErrorVerb::Read, error).into()
         })

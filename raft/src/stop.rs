@@ -97,6 +97,13 @@ impl StopSignal {
         });
     }
 
+    /// Stops for damage that was found while reading. A read that failed in another way is over with its caller.
+    pub(crate) fn stop_if_damaged(&self, error: &StorageError) {
+        if error.is_damage() || matches!(error, StorageError::Poisoned { .. }) {
+            self.stop(StopReason::Storage(error.clone()));
+        }
+    }
+
     /// The reason, once there is one.
     pub fn reason(&self) -> Option<StopReason> {
         self.reason.borrow().clone()
