@@ -110,8 +110,8 @@ pub enum ReadError {
 /// Why the leadership was not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// To whom it was to go does not vote.
-    #[error("{node} does not vote, so it cannot lead")]
+    /// To whom it was to go does not vote, or does not answer the leader.
+    #[error("{node} does not vote or does not answer, so it cannot lead")]
     NotAVoter {
         /// Who it was.
         node: AuthorityNodeId,

@@ -94,6 +94,7 @@ impl Forwarder {
         match wire::decode(&answer) {
             Ok(Answer::HandedOver { to }) => Ok(to),
             Ok(Answer::NotAVoter { node }) => Err(HandOverError::NotAVoter(node)),
+            Ok(Answer::Silent { node }) => Err(HandOverError::Silent(node)),
             Ok(Answer::NobodyElse) => Err(HandOverError::NobodyElse),
             Ok(Answer::NoQuorum) => unavailable(Unavailability::NoQuorum),
             Ok(_) => unavailable(Unavailability::NoLeader),
@@ -165,6 +166,7 @@ impl ForwardServer {
         match self.hand_over.to(to, deadline).await {
             Ok(to) => Answer::HandedOver { to },
             Err(HandOverError::NotAVoter(node)) => Answer::NotAVoter { node },
+            Err(HandOverError::Silent(node)) => Answer::Silent { node },
             Err(HandOverError::NobodyElse) => Answer::NobodyElse,
             Err(HandOverError::Unavailable(Unavailability::NoQuorum)) => Answer::NoQuorum,
             Err(HandOverError::Unavailable(_) | HandOverError::Stopped) => self.not_leader(),

@@ -162,7 +162,7 @@ impl Node {
         }
     }
 
-    /// Gives the leadership to `to`, or to whoever is furthest; works from any node. Returns to whom, once the former leader
+    /// Gives the leadership to `to`, or to whoever is furthest of those who answer; works from any node. Returns to whom, once the former leader
     /// follows it.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ impl Node {
             };
             let reason = match tried {
                 Ok(to) => return Ok(to),
-                Err(HandOverError::NotAVoter(node)) => {
+                Err(HandOverError::NotAVoter(node) | HandOverError::Silent(node)) => {
                     return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) });
                 }
                 Err(HandOverError::NobodyElse) => return Err(TransferError::NobodyElse),
