@@ -42,27 +42,28 @@ pub(crate) struct Lanes {
 #[async_trait]
 impl LaneHandler for Lanes {
     async fn serve(&self, hello: Hello, reader: FrameReader, writer: FrameWriter) {
+        let caller = caller(&hello);
         let serving = async {
             match hello.lane {
                 Lane::Append => self.serve_appends(reader, writer).await,
                 Lane::Vote => self.serve_votes(reader, writer).await,
                 Lane::Snapshot => self.snapshots.serve(reader, writer).await,
-                Lane::Forward => self.serve_forwards(reader, writer).await,
+                Lane::Forward => self.serve_forwards(caller, reader, writer).await,
                 lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
             }
         };
         tokio::select! {
             () = serving => {}
             // Its next call is refused, and told why.
-            () = self.removed(&hello) => tracing::info!(caller = ?hello.from, "the caller was removed"),
+            () = self.removed(caller) => tracing::info!(caller, "the caller was removed"),
         }
     }
 }
 
 impl Lanes {
     /// Returns when the caller was removed from the cluster: it was let in when it still belonged.
-    async fn removed(&self, hello: &Hello) {
-        let id = AuthorityNodeId(hello.from.map_or(0, |caller| caller.id));
+    async fn removed(&self, caller: u64) {
+        let id = AuthorityNodeId(caller);
         let mut changes = self.published.nodes_changed();
         let is_removed = || {
             let state = self.published.state();
@@ -113,15 +114,20 @@ impl Lanes {
         }
     }
 
-    async fn serve_forwards(&self, reader: FrameReader, writer: FrameWriter) {
+    async fn serve_forwards(&self, caller: u64, reader: FrameReader, writer: FrameWriter) {
         let handler = |question: Bytes| {
             let forward = Arc::clone(&self.forward);
-            async move { forward.answer(question).await }
+            async move { forward.answer(caller, question).await }
         };
         if let Err(error) = answer(reader, writer, FORWARDS_MAX, handler).await {
             tracing::debug!(%error, "the forward lane of a node ended");
         }
     }
+}
+
+/// The number of the node that calls; 0, which none has, where it says none.
+fn caller(hello: &Hello) -> u64 {
+    hello.from.map_or(0, |caller| caller.id)
 }
 
 type Appends = mpsc::Sender<openraft::raft::AppendEntriesRequest<crate::types::TypeConfig>>;

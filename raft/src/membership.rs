@@ -19,7 +19,7 @@ use crate::{
     duty,
     leadership::Leadership,
     proposer::Proposer,
-    status::peers,
+    status::answering,
     transfer::HandOver,
     types::{Metrics, Raft, TypeConfig},
 };
@@ -55,9 +55,7 @@ impl MembershipDuty {
 
     fn observe(&self, metrics: &Metrics) -> Observed {
         let membership = metrics.membership_config.membership();
-        let silence_ms = u64::try_from(self.silence.as_millis()).unwrap_or(u64::MAX);
-        let answering = peers(metrics).into_iter().filter(|peer| peer.last_ack_ms.is_some_and(|ago| ago <= silence_ms));
-        let mut lag: BTreeMap<_, _> = answering.filter_map(|peer| Some((peer.id, peer.lag?))).collect();
+        let mut lag: BTreeMap<_, _> = answering(metrics, self.silence).filter_map(|peer| Some((peer.id, peer.lag?))).collect();
         lag.insert(AuthorityNodeId(metrics.id), 0);
         Observed {
             leader: metrics.current_leader.map(AuthorityNodeId),

@@ -76,12 +76,13 @@ impl Node {
     /// Starts the consensus core on what rests. Committed entries that were not applied yet are, before this returns.
     ///
     /// # Errors
-    /// A configuration that cannot work; storage that fails or is damaged.
+    /// A configuration that cannot work; storage that fails or is damaged; a level that this program does not know.
     pub async fn start(config: NodeConfig, parts: Parts) -> Result<Node, StartError> {
         let Parts { wall_clock, blocking, log, ledger, recovered, dialer } = parts;
         let (id, stop) = (config.id.0, StopSignal::default());
+        StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
-        let state_machine = StateMachine::new(ledger.clone(), recovered, Arc::clone(&blocking), stop.clone());
+        let state_machine = StateMachine::new(ledger.clone(), recovered, config.supported, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());
         let peers = Peers::new(dialer, Arc::clone(&published), Arc::clone(&meter), stop.clone());
         let network = Network {
@@ -92,16 +93,18 @@ impl Node {
             append_timeout: config.append_timeout(),
         };
         let log_store = LogStore::new(log.clone(), stop.clone());
-        let raft = Raft::new(id, core_config, network, log_store, state_machine).await.map_err(|fatal| {
-            let detail = stop.reason().map_or_else(|| fatal.to_string(), |reason| reason.to_string());
-            StartError::Core(detail)
+        let started = Raft::new(id, core_config, network, log_store, state_machine).await;
+        let raft = started.map_err(|fatal| match stop.reason() {
+            Some(reason @ StopReason::Outdated { .. }) => StartError::Outdated(reason),
+            Some(reason) => StartError::Core(reason.to_string()),
+            None => StartError::Core(fatal.to_string()),
         })?;
 
         let leadership = Leadership::new(id, &raft, config.silence_max());
         let proposer =
             Arc::new(Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits));
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
-        let hand_over = Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone() });
+        let hand_over = Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
         let lanes = Arc::new(Lanes {
             raft: raft.clone(),
             forward: Arc::new(ForwardServer {
