@@ -124,7 +124,7 @@ impl Fleet {
         let secret = Hash::of(&self.requests.to_be_bytes());
         let invite = join_token::Command::Issue { secret, expires_at: Timestamp(2_000) };
         self.put(Actor::Token(TokenId(1)), None, Command::JoinToken(invite));
-        let admit = authority_node::Command::Admit { secret, facts: facts(number) };
+        let admit = authority_node::Command::Admit { secret, public_key: secret, facts: facts(number) };
         self.put(Actor::Joiner, None, Command::AuthorityNode(admit));
     }
 
