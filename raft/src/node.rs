@@ -104,7 +104,8 @@ impl Node {
         let proposer =
             Arc::new(Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits));
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
-        let hand_over = Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
+        let hand_over =
+            Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
         let lanes = Arc::new(Lanes {
             raft: raft.clone(),
             forward: Arc::new(ForwardServer {

@@ -51,13 +51,7 @@ pub struct StateMachine {
 
 impl StateMachine {
     /// Goes on from what `ledger` has recovered, and up to the level `supported`. A failure is told to `stop`.
-    pub fn new(
-        ledger: Ledger,
-        recovered: Recovered,
-        supported: Level,
-        blocking: Arc<dyn Blocking>,
-        stop: StopSignal,
-    ) -> Self {
+    pub fn new(ledger: Ledger, recovered: Recovered, supported: Level, blocking: Arc<dyn Blocking>, stop: StopSignal) -> Self {
         let Recovered { state, applied } = recovered;
         let published = Arc::new(Published::new(state.clone(), applied.position.map(|position| position.index)));
         Self { state, applied, supported, ledger, blocking, published, meter: Arc::default(), stop }

@@ -197,7 +197,11 @@ impl Cluster {
         let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = Address::from(listener.local_address().unwrap());
         drop(listener);
-        let admit = Command::AuthorityNode(authority_node::Command::Admit { secret, facts: facts(&address, disk.store) });
+        let admit = Command::AuthorityNode(authority_node::Command::Admit {
+            secret,
+            facts: facts(&address, disk.store),
+            public_key: Hash::of(&disk.store),
+        });
         let admitted = self.submit(through, Actor::Joiner, admit).await.unwrap().outcome.unwrap();
         let id = admitted.object.number();
         self.addresses.lock().unwrap().insert(id, address);
