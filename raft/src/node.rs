@@ -157,6 +157,8 @@ impl Node {
             leadership: leadership.clone(),
             proposer: Arc::clone(&inner.proposer),
             hand_over: Arc::clone(&inner.hand_over),
+            reads: Arc::clone(&inner.reads),
+            published: Arc::clone(published),
             silence: config.silence_max(),
         };
         let recovering = raft.clone();
