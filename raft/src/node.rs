@@ -15,7 +15,7 @@ use bursar_storage::{
     ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog, StoreId},
 };
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use openraft::error::{InitializeError, RaftError};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -159,24 +159,34 @@ impl Node {
             leadership: leadership.clone(),
             proposer: Arc::clone(&inner.proposer),
             hand_over: Arc::clone(&inner.hand_over),
+            reads: Arc::clone(&inner.reads),
+            published: Arc::clone(published),
             silence: config.silence_max(),
         };
         let recovering = raft.clone();
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async move {
-            if recovering.wait_for_recovery(None).await.is_ok() {
-                caught_up.send_replace(true);
-                // Whoever waits for this asks a receiver, which must not outlive its sender.
-                caught_up.closed().await;
-            }
-        });
-        tasks.spawn(tasks::watch_core(leadership.clone(), stop.clone()));
-        tasks.spawn(tasks::count_elections(leadership.clone(), Arc::clone(meter)));
-        tasks.spawn(tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every));
-        tasks.spawn(tasks::notice_removal(config.id, Arc::clone(published), stop.clone()));
-        tasks.spawn(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone()));
-        tasks.spawn(tasks::ask_whether_member(self.clone()));
-        tasks.spawn(duty::run(duty, leadership.clone(), Arc::clone(published)));
+        let mut spawn = |task, work: BoxFuture<'static, ()>| {
+            tasks.spawn(tasks::watched(task, stop.clone(), work));
+        };
+        spawn(
+            "waiting for the recovery",
+            Box::pin(async move {
+                if recovering.wait_for_recovery(None).await.is_ok() {
+                    caught_up.send_replace(true);
+                    // Whoever waits for this asks a receiver, which must not outlive its sender.
+                    caught_up.closed().await;
+                }
+            }),
+        );
+        spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
+        spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
+        let checkpoints =
+            tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);
+        spawn("writing checkpoints", Box::pin(checkpoints));
+        spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
+        spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));
+        spawn("asking whether this node belongs", Box::pin(tasks::ask_whether_member(self.clone())));
+        spawn("the membership duty", Box::pin(duty::run(duty, leadership.clone(), Arc::clone(published))));
     }
 
     /// Makes a cluster of this node alone. Its first entry to follow is for the caller to submit: the one that founds the

@@ -51,6 +51,14 @@ pub enum StopReason {
     /// Another node refuses this one for good.
     #[error("another node refuses this one: {0}")]
     Refused(Refusal),
+    /// A part of the node panicked, so that it runs only by half.
+    #[error("{task} panicked: {detail}; report this, and start the node again")]
+    TaskPanicked {
+        /// Which.
+        task: &'static str,
+        /// What the panic said.
+        detail: String,
+    },
     /// The consensus core died.
     #[error("the consensus core died: {detail}; start the node again")]
     CoreDied {

@@ -50,9 +50,17 @@ async fn a_program_that_is_too_old_for_the_level_stops_and_does_not_start() {
     let words = reason.to_string();
     assert!(words.contains("level 2") && words.contains("level 1") && words.contains("install the newer program"), "{words}");
     let disk = first.stop().await;
-    // The entry is in the log, and not applied.
-    let refused = cluster.try_start(1, disk.clone()).await.err();
-    assert_eq!(refused, Some(StartError::Outdated(TOO_OLD)));
+    // The entry is in the log, and is not applied: neither before the node has started nor as soon as it leads.
+    let reason = match cluster.try_start(1, disk.clone()).await {
+        Ok(again) => {
+            let reason = stopped(&again).await;
+            again.stop().await;
+            reason
+        }
+        Err(StartError::Outdated(reason)) => reason,
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(reason, TOO_OLD);
 
     // The newer program applies it; then the older one does not even begin.
     cluster.tune = newer_program;
