@@ -9,7 +9,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 
 use bursar_storage::REBUILD_FROM_QUORUM;
@@ -19,10 +18,11 @@ use bursar_wire::{
     query::EventsQuery,
 };
 use support::{
-    BURSAR, Fleet, PATIENCE,
+    Fleet, PATIENCE,
     disk::copy_folder,
     durable::{CHECKPOINT_REVISIONS, edit_at_once, write},
-    ended::{Diagnosis, doctor},
+    ended::{Diagnosis, Run, doctor},
+    random::Random,
     until,
     write_ahead::batches,
 };
@@ -79,8 +79,7 @@ impl Specimen {
         if revisions > 0 {
             edit_at_once(&client, revisions).await;
             let sign = "bursar_raft_checkpoint_index ";
-            let metrics =
-                async || client.probe("/metrics").await.ok().map(|page| String::from_utf8_lossy(&page.body).into_owned());
+            let metrics = async || client.probe("/metrics").await.ok().map(|page| String::from_utf8_lossy(&page.body).into_owned());
             until("a checkpoint is written", async || metrics().await?.contains(sign).then_some(())).await;
         }
         for round in 0..3 {
@@ -120,11 +119,24 @@ impl Specimen {
     fn flips(&self, file: &Path, count: usize) -> Vec<Flip> {
         let bytes = fs::metadata(self.dir().join(file)).expect("a file").len();
         let bytes = usize::try_from(bytes).expect("a file of ordinary size");
-        let mut random = Random::of(file);
+        // The names of RocksDB's files count up; the kind of file is what stays.
+        let kind = file.extension().or(file.file_name()).expect("a name");
+        let mut random = Random::of(&kind.to_string_lossy());
         let count = count.min(bytes);
         let stratum = |number: usize| bytes * number / count..bytes * (number + 1) / count;
         let flip = |number| Flip { file: file.to_owned(), byte: random.within(stratum(number)), bit: random.within(0..8) as u8 };
         (0..count).map(flip).collect()
+    }
+
+    /// The highest bit of the length of each of the first and the last records of a file.
+    fn flips_of_lengths(&self, file: &Path) -> Vec<Flip> {
+        let bytes = fs::read(self.dir().join(file)).expect("a file");
+        let mut begins = vec![0];
+        begins.extend(batches(&bytes).into_iter().map(|(_, end)| usize::try_from(end).expect("a file of ordinary size")));
+        assert_eq!(begins.pop(), Some(bytes.len()), "the file ends with a record");
+        let last = begins.len().saturating_sub(6);
+        begins.drain(6.min(last)..last);
+        begins.into_iter().map(|begin| Flip { file: file.to_owned(), byte: begin + 5, bit: 7 }).collect()
     }
 
     /// Flips the bit in two copies, and has one examined and the other run. The error is a promise that was broken.
@@ -204,11 +216,16 @@ impl Specimen {
         flip.byte as u64 >= begin
     }
 
-    /// Judges bits of files, and tells how they fared.
-    async fn judge_all(&self, kind: &str, files: &[PathBuf], flips_each: usize) -> BTreeMap<&'static str, usize> {
+    /// Judges bits that are spread over files.
+    async fn judge_some(&self, kind: &str, files: &[PathBuf], flips_each: usize) -> BTreeMap<&'static str, usize> {
         assert!(!files.is_empty(), "{kind}: there is none");
+        self.judge_all(kind, files.iter().flat_map(|file| self.flips(file, flips_each)).collect()).await
+    }
+
+    /// Judges flipped bits, and tells how they fared.
+    async fn judge_all(&self, kind: &str, flips: Vec<Flip>) -> BTreeMap<&'static str, usize> {
         let (mut counts, mut broken) = (BTreeMap::new(), Vec::new());
-        for flip in files.iter().flat_map(|file| self.flips(file, flips_each)) {
+        for flip in flips {
             match self.judge(&flip).await {
                 Ok(verdict) => *counts.entry(verdict.name()).or_insert(0) += 1,
                 Err(promise) => broken.push(format!("{flip}: {promise}")),
@@ -291,75 +308,11 @@ async fn history(client: &Client) -> Result<Vec<EventLine>, String> {
     }
 }
 
-/// The program on a data directory.
-struct Run {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Run {
-    fn start(dir: &Path) -> Self {
-        let log = dir.with_extension("log");
-        let output = fs::File::create(&log).expect("a log file");
-        let mut command = Command::new(BURSAR);
-        command.args(["authority", "run", "--dir"]).arg(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
-        Self { child: command.spawn().expect("the program starts"), log }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).expect("the log file")
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be asked").is_some()
-    }
-
-    fn ended_well(&mut self) -> bool {
-        self.child.wait().expect("a child can be waited for").success()
-    }
-
-    /// Whether it serves, once it does or has ended.
-    fn comes_up(&mut self) -> Option<bool> {
-        if self.has_ended() {
-            return Some(false);
-        }
-        self.said().contains("the node runs").then_some(true)
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Numbers that look random, and are the same in every run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn of(file: &Path) -> Self {
-        // The names of RocksDB's files count up; the kind of file is what stays.
-        let extension = file.extension().or(file.file_name()).expect("a name").to_string_lossy();
-        Self(extension.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte))))
-    }
-
-    fn within(&mut self, range: std::ops::Range<usize>) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let width = range.len() as u64;
-        range.start + ((mixed ^ (mixed >> 31)) % width) as usize
-    }
-}
-
 #[tokio::test]
 async fn a_flipped_bit_in_what_a_node_knows_of_itself_is_detected() {
     let specimen = Specimen::small().await;
     for name in ["identity.toml", "node.crt", "node.key", "cluster.key", "ca.crt", "bursar.toml"] {
-        let counts = specimen.judge_all(name, &[name.into()], 16).await;
+        let counts = specimen.judge_some(name, &[name.into()], 16).await;
         assert!(counts.contains_key("detected"), "{name}: nothing was detected");
     }
 }
@@ -369,7 +322,7 @@ async fn a_flipped_bit_in_a_write_ahead_log_is_detected() {
     let specimen = Specimen::small().await;
     for store in STORES {
         let files = specimen.files(store, |name| name.ends_with(".log"));
-        let counts = specimen.judge_all(&format!("{store}/*.log"), &files, 16).await;
+        let counts = specimen.judge_some(&format!("{store}/*.log"), &files, 16).await;
         assert!(counts.contains_key("detected"), "{store}: nothing was detected");
         assert_eq!(counts.get("harmless"), None, "{store}: every byte of a log counts");
     }
@@ -379,12 +332,16 @@ async fn a_flipped_bit_in_a_write_ahead_log_is_detected() {
 async fn a_flipped_bit_in_what_rocksdb_keeps_about_itself_is_detected() {
     let specimen = Specimen::small().await;
     for store in STORES {
-        let manifests = specimen.files(store, |name| name.starts_with("MANIFEST-"));
-        let counts = specimen.judge_all(&format!("{store}/MANIFEST-*"), &manifests, 40).await;
-        assert_eq!(counts.get("harmless"), None, "{store}: every byte of the manifest counts");
-        specimen.judge_all(&format!("{store}/CURRENT"), &[Path::new(store).join("CURRENT")], 16).await;
+        let current = fs::read_to_string(specimen.dir().join(store).join("CURRENT")).expect("the pointer to the manifest");
+        let manifests = [Path::new(store).join(current.trim_end())];
+        let mut flips: Vec<Flip> = manifests.iter().flat_map(|file| specimen.flips(file, 20)).collect();
+        // A length that points beyond the end is what RocksDB itself takes for a torn end.
+        flips.extend(manifests.iter().flat_map(|file| specimen.flips_of_lengths(file)));
+        let counts = specimen.judge_all(&format!("{store}/MANIFEST-*"), flips).await;
+        assert_eq!(counts.keys().collect::<Vec<_>>(), [&"detected"], "{store}: every byte of the manifest counts");
+        specimen.judge_some(&format!("{store}/CURRENT"), &[Path::new(store).join("CURRENT")], 16).await;
         let notes = specimen.files(store, |name| ["OPTIONS", "LOG", "IDENTITY"].iter().any(|kind| name.starts_with(kind)));
-        specimen.judge_all(&format!("{store}/OPTIONS-*, LOG, IDENTITY"), &notes, 2).await;
+        specimen.judge_some(&format!("{store}/OPTIONS-*, LOG, IDENTITY"), &notes, 2).await;
     }
 }
 
@@ -392,7 +349,7 @@ async fn a_flipped_bit_in_what_rocksdb_keeps_about_itself_is_detected() {
 async fn a_flipped_bit_in_a_table_of_the_log_is_detected() {
     let specimen = Specimen::small().await;
     let files = specimen.files("log", |name| name.ends_with(".sst"));
-    let counts = specimen.judge_all("log/*.sst", &files, 12).await;
+    let counts = specimen.judge_some("log/*.sst", &files, 12).await;
     assert!(counts.contains_key("detected"), "nothing was detected");
 }
 
@@ -400,6 +357,6 @@ async fn a_flipped_bit_in_a_table_of_the_log_is_detected() {
 async fn a_flipped_bit_in_a_table_of_the_ledger_is_detected() {
     let specimen = Specimen::with_checkpoint().await;
     let files = specimen.files("ledger", |name| name.ends_with(".sst"));
-    let counts = specimen.judge_all("ledger/*.sst", &files, 8).await;
+    let counts = specimen.judge_some("ledger/*.sst", &files, 8).await;
     assert!(counts.contains_key("detected"), "nothing was detected");
 }

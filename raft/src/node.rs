@@ -180,8 +180,7 @@ impl Node {
         );
         spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
         spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
-        let checkpoints =
-            tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);
+        let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);
         spawn("writing checkpoints", Box::pin(checkpoints));
         spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
         spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));

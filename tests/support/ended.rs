@@ -1,8 +1,8 @@
 //! How processes end, and what they say about it.
 
 use std::{
-    path::Path,
-    process::{Command, Output, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
 };
 
@@ -104,5 +104,49 @@ impl Diagnosis {
     /// Everything that is not as it should be.
     pub fn complaints(&self) -> Vec<&Finding> {
         self.findings.iter().filter(|finding| !finding.sound).collect()
+    }
+}
+
+/// The program on a data directory, until this is dropped.
+pub struct Run {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Run {
+    pub fn start(dir: &Path) -> Self {
+        let log = dir.with_extension("log");
+        let output = std::fs::File::create(&log).expect("a log file");
+        let mut command = Command::new(BURSAR);
+        command.args(["authority", "run", "--dir"]).arg(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        Self { child: command.spawn().expect("the program starts"), log }
+    }
+
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log file")
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_some()
+    }
+
+    pub fn ended_well(&mut self) -> bool {
+        self.child.wait().expect("a child can be waited for").success()
+    }
+
+    /// Whether it serves, once it does or has ended.
+    pub fn comes_up(&mut self) -> Option<bool> {
+        if self.has_ended() {
+            return Some(false);
+        }
+        self.said().contains("the node runs").then_some(true)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -7,6 +7,7 @@ pub mod durable;
 pub mod ended;
 pub mod history;
 pub mod lone;
+pub mod random;
 pub mod traffic;
 pub mod write_ahead;
 

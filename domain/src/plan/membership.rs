@@ -126,10 +126,7 @@ fn next_change(state: &State, observed: &Observed) -> Option<Action> {
     if let Some(node) = observed.learners.iter().find(|node| caught_up(node) && intent(node).is_some_and(is_to_vote)) {
         return Some(Action::SetVoters(observed.voters.iter().copied().chain([*node]).collect()));
     }
-    let newcomer = nodes().find(|node| {
-        is_to_vote(node.intent)
-            && !observed.learners.contains(&node.id)
-            && !observed.voters.contains(&node.id)
-    });
+    let newcomer = nodes()
+        .find(|node| is_to_vote(node.intent) && !observed.learners.contains(&node.id) && !observed.voters.contains(&node.id));
     newcomer.map(|node| Action::AddLearner(node.id))
 }
