@@ -22,8 +22,8 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads a node's certificate and the authority's, both PEM, and checks that the first belongs
-    /// to `key` and was signed by the second. Whether it has expired is for those to say whom it is
-    /// shown to.
+    /// to `key`. Whether anybody vouches for it is for those to say whom it is shown to;
+    /// [`Credentials::verify`] asks beforehand.
     pub fn new(certificate_pem: &str, authority_pem: &str, key: &NodeKey) -> Result<Self, CertificateError> {
         let certificate = certificate_from_pem(certificate_pem)?;
         let authority = certificate_from_pem(authority_pem)?;
@@ -31,8 +31,12 @@ impl Credentials {
         if parse(&certificate)?.public_key().raw != key.pair.subject_public_key_info() {
             return Err(CertificateError::ForeignKey);
         }
-        configuration::verify_signature(&certificate, &authority, facts.not_before_unix_s)?;
         Ok(Self { certificate, authority, key: key.to_der(), facts })
+    }
+
+    /// Checks that the authority signed the node's certificate, whether it has expired or not.
+    pub fn verify(&self) -> Result<(), CertificateError> {
+        configuration::verify_signature(&self.certificate, &self.authority, self.facts.not_before_unix_s)
     }
 
     /// What the node's certificate says.
