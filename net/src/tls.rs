@@ -69,6 +69,12 @@ pub enum CertificateError {
     /// A key that does not belong to the certificate beside it.
     #[error("the private key does not belong to the certificate: restore both from the same place")]
     ForeignKey,
+    /// A certificate that the authority beside it did not sign, or no longer as it reads now.
+    #[error("the authority did not sign the certificate: {reason}")]
+    ForeignAuthority {
+        /// What verifying it gave.
+        reason: String,
+    },
     /// A time that certificates cannot express.
     #[error("the clock or a lifetime is beyond what certificates can express")]
     TimeRange,

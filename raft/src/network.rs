@@ -30,6 +30,7 @@ use crate::{
     peers::{AskError, Peers},
     snapshot::SnapshotData,
     snapshot_sender::SnapshotSender,
+    stop::StopSignal,
     types::TypeConfig,
     wire::{
         self,
@@ -44,6 +45,7 @@ pub(crate) struct Network {
     pub(crate) peers: Arc<Peers>,
     pub(crate) blocking: Arc<dyn Blocking>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) stop: StopSignal,
     /// How long an append may stay unanswered before its connection is given up.
     pub(crate) append_timeout: Duration,
 }
@@ -59,6 +61,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             peers: Arc::clone(&self.peers),
             blocking: Arc::clone(&self.blocking),
             meter: Arc::clone(&self.meter),
+            stop: self.stop.clone(),
         }
     }
 }
@@ -71,6 +74,7 @@ pub(crate) struct PeerClient {
     peers: Arc<Peers>,
     blocking: Arc<dyn Blocking>,
     meter: Arc<Meter>,
+    stop: StopSignal,
 }
 
 impl PeerClient {
@@ -142,7 +146,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let SnapshotData::Kept(checkpoint) = snapshot.snapshot else {
             return Err(ReplicationClosed::new("a snapshot that is being received is none to send").into());
         };
-        let sender = SnapshotSender { peers: &self.peers, id: self.id, blocking: &self.blocking, meter: &self.meter };
+        let Self { id, peers, blocking, meter, stop, .. } = self;
+        let sender = SnapshotSender { peers, id: *id, blocking, meter, stop };
         tokio::select! {
             sent = sender.send(vote, checkpoint) => sent,
             closed = cancel => Err(closed.into()),

@@ -17,6 +17,7 @@ use crate::{
     convert,
     counters::Meter,
     peers::{Peers, Redial},
+    stop::{StopReason, StopSignal},
     types::{TypeConfig, Vote},
     wire::{
         self,
@@ -39,6 +40,7 @@ pub(crate) struct SnapshotSender<'p> {
     pub(crate) id: u64,
     pub(crate) blocking: &'p Arc<dyn Blocking>,
     pub(crate) meter: &'p Meter,
+    pub(crate) stop: &'p StopSignal,
 }
 
 impl SnapshotSender<'_> {
@@ -93,6 +95,7 @@ impl SnapshotSender<'_> {
     ) -> Result<T, Failure> {
         let outcome = self.blocking.run(read).await.map_err(|lost| NetworkError::new(&lost))?;
         outcome.map_err(|error| {
+            self.stop.stop(StopReason::Storage(error.clone()));
             let error = std::io::Error::other(error);
             openraft::StorageError::from_io_error(ErrorSubject::Snapshot(None), ErrorVerb::Read, error).into()
         })

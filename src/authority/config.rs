@@ -70,7 +70,7 @@ pub enum ConfigError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not what it must be.
-    #[error("{file}: {source}")]
+    #[error("{file} is not understood; correct it, or restore it from a backup. {source}")]
     Malformed {
         /// The file.
         file: String,

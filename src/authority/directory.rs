@@ -17,15 +17,18 @@
 
 use std::path::{Path, PathBuf};
 
-use bursar_domain::{AuthorityNodeId, ClusterId, StoreId};
+use bursar_domain::{AuthorityNodeId, ClusterId, State, StoreId};
 use bursar_net::{
-    CertificateError, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode, Member, NodeKey,
-    SealError,
+    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode,
+    Member, NodeKey, SealError,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::config::{CONFIG_FILE, Config, ConfigError};
+use super::{
+    SEALED_CA_KEY,
+    config::{CONFIG_FILE, Config, ConfigError},
+};
 
 const IDENTITY_FILE: &str = "identity.toml";
 /// The cluster's certificate authority within the data directory, PEM.
@@ -38,10 +41,27 @@ const FOUNDING_FILE: &str = "founding";
 const SETUP_SECRET_FILE: &str = "setup-secret";
 const LICENSE_FILE: &str = "license.key";
 const LOCK_FILE: &str = "lock";
+/// What an interrupted attempt to make a node leaves behind; and what a file system keeps at its root.
+const LEFTOVERS: [&str; 11] = [
+    CONFIG_FILE,
+    CA_FILE,
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    CLUSTER_KEY_FILE,
+    JOINING_FILE,
+    FOUNDING_FILE,
+    SETUP_SECRET_FILE,
+    LICENSE_FILE,
+    LOCK_FILE,
+    "lost+found",
+];
 const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// The layout of the directory that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
+
+/// What to do about a file that a node keeps about itself and cannot use.
+const RESTORE: &str = "restore it from a backup, or rebuild this node from the quorum under a new id";
 
 /// Who a data directory is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,11 +119,19 @@ pub enum DirectoryError {
     /// There is something in it already.
     #[error("{} holds a node already: start it with `bursar authority run`, or choose an empty directory", .0.display())]
     NotEmpty(PathBuf),
+    /// There is something else in it.
+    #[error("{} is not empty, it holds {name}: choose an empty directory", path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+        /// A file or directory in it.
+        name: String,
+    },
     /// There is nothing in it.
     #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]
     Empty(PathBuf),
     /// `identity.toml` is not what it must be.
-    #[error("{path}: {source}")]
+    #[error("{path} is damaged; {RESTORE}. {source}")]
     Malformed {
         /// The file.
         path: String,
@@ -118,20 +146,33 @@ pub enum DirectoryError {
         /// What was found.
         found: u32,
     },
+    /// The directory claims a format that no program ever wrote.
+    #[error("{0} is damaged: it has format 0, which never was; {RESTORE}")]
+    NoFormat(String),
     /// A certificate or a key.
-    #[error("{0}")]
-    Certificate(#[from] CertificateError),
+    #[error("{files} cannot be used: {source}; {RESTORE}")]
+    Certificate {
+        /// The file, or the files of which one is wrong.
+        files: String,
+        /// What is wrong.
+        source: CertificateError,
+    },
     /// The cluster key.
-    #[error("{0}")]
-    Seal(#[from] SealError),
-    /// The certificate is another node's.
-    #[error("{path} belongs to {found}, this directory is {expected}: restore the file that belongs here")]
-    ForeignCertificate {
+    #[error("{path} cannot be used: {source}; {RESTORE}")]
+    ClusterKey {
         /// The file.
         path: String,
-        /// Whose it is.
+        /// What is wrong.
+        source: SealError,
+    },
+    /// A file is another node's or another cluster's, or damaged in a way that still reads.
+    #[error("{path} says {found}, and it must be {expected}; {RESTORE}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// Whose it is, as it reads.
         found: String,
-        /// Whose it must be.
+        /// Whose it must be, as other files or the ledger say.
         expected: String,
     },
     /// A store that was made is not there any more.
@@ -178,11 +219,14 @@ impl DataDirectory {
     pub fn create(root: &Path) -> Result<Self, DirectoryError> {
         let files = DiskFiles;
         files.create_directory(root)?;
-        let lock = files.lock(&root.join(LOCK_FILE))?;
         // The identity is written last: without it, what an interrupted attempt left behind is written over.
         if files.exists(&root.join(IDENTITY_FILE))? {
             return Err(DirectoryError::NotEmpty(root.to_owned()));
         }
+        if let Some(name) = files.list(root)?.iter().map(|name| name.to_string_lossy()).find(|name| !is_leftover(name)) {
+            return Err(DirectoryError::Occupied { path: root.to_owned(), name: name.into_owned() });
+        }
+        let lock = files.lock(&root.join(LOCK_FILE))?;
         Ok(Self { root: root.to_owned(), files, _lock: lock })
     }
 
@@ -233,14 +277,16 @@ impl DataDirectory {
 
     /// Who the directory is.
     pub fn identity(&self) -> Result<Identity, DirectoryError> {
-        let path = self.root.join(IDENTITY_FILE).display().to_string();
+        let path = self.path(IDENTITY_FILE);
         let bytes = self.files.read_private(&self.root.join(IDENTITY_FILE), FILE_BYTES_MAX)?;
         let text = String::from_utf8_lossy(&bytes);
         let malformed = |source| DirectoryError::Malformed { path: path.clone(), source: Box::new(source) };
         // The format alone first: a newer layout may have fields that this program does not know.
         let format = toml::from_str::<FormatOnly>(&text).map_err(malformed)?.format;
-        if format > FORMAT {
-            return Err(DirectoryError::Newer { path, found: format });
+        match format {
+            FORMAT => {}
+            0 => return Err(DirectoryError::NoFormat(path)),
+            newer => return Err(DirectoryError::Newer { path, found: newer }),
         }
         toml::from_str(&text).map_err(malformed)
     }
@@ -250,23 +296,56 @@ impl DataDirectory {
         Ok(Config::read(&self.files, &self.root)?)
     }
 
-    /// The node's certificate and key, checked against its identity.
+    /// The node's certificate and key, checked against each other, against the authority's certificate and the identity.
     pub fn credentials(&self) -> Result<Credentials, DirectoryError> {
-        let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?)?;
-        let credentials = Credentials::new(&self.private_text(CERTIFICATE_FILE)?, &self.private_text(CA_FILE)?, &key)?;
+        let in_files = |files: &[&str]| {
+            let files: Vec<_> = files.iter().map(|file| self.path(file)).collect();
+            move |source| DirectoryError::Certificate { files: files.join(" or "), source }
+        };
+        let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?).map_err(in_files(&[KEY_FILE]))?;
+        let certificate = self.private_text(CERTIFICATE_FILE)?;
+        let found = CertificateFacts::from_pem(&certificate).map_err(in_files(&[CERTIFICATE_FILE]))?.identity;
         let me = self.identity()?.local_node();
         let expected = bursar_net::PeerIdentity { member: me.member, cluster: me.cluster };
-        let found = &credentials.facts().identity;
-        if *found != expected {
-            let path = self.root.join(CERTIFICATE_FILE).display().to_string();
-            return Err(DirectoryError::ForeignCertificate { path, found: found.to_string(), expected: expected.to_string() });
+        if found != expected {
+            return Err(self.foreign(CERTIFICATE_FILE, found, format!("{expected}, which {} says", self.path(IDENTITY_FILE))));
         }
-        Ok(credentials)
+        Credentials::new(&certificate, &self.private_text(CA_FILE)?, &key).map_err(|error| match error {
+            CertificateError::ForeignKey => in_files(&[CERTIFICATE_FILE, KEY_FILE])(error),
+            CertificateError::ForeignAuthority { .. } => in_files(&[CERTIFICATE_FILE, CA_FILE])(error),
+            error => in_files(&[CA_FILE])(error),
+        })
     }
 
     /// The cluster key.
     pub fn cluster_key(&self) -> Result<ClusterKey, DirectoryError> {
-        Ok(ClusterKey::from_bytes(&self.files.read_private(&self.root.join(CLUSTER_KEY_FILE), FILE_BYTES_MAX)?)?)
+        let bytes = self.files.read_private(&self.root.join(CLUSTER_KEY_FILE), FILE_BYTES_MAX)?;
+        ClusterKey::from_bytes(&bytes).map_err(|source| self.unusable_cluster_key(source))
+    }
+
+    /// Compares the files with what the ledger has recorded of this node and its cluster, as far as it has. A file in which a
+    /// bit has flipped may well read as another store, another authority or another key.
+    pub fn check_against(&self, state: &State) -> Result<(), DirectoryError> {
+        let (identity, credentials, cluster_key) = (self.identity()?, self.credentials()?, self.cluster_key()?);
+        if let Some(recorded) = state.authority_nodes().get(identity.node)
+            && recorded.store != identity.store
+        {
+            let (found, expected) = (identity.store, recorded.store);
+            return Err(self.foreign(IDENTITY_FILE, format!("store {found}"), format!("store {expected}")));
+        }
+        if let Some(cluster) = state.cluster() {
+            if cluster.id != identity.cluster {
+                let expected = format!("cluster {}", cluster.id);
+                return Err(self.foreign(IDENTITY_FILE, format!("cluster {}", identity.cluster), expected));
+            }
+            let recorded = |source| DirectoryError::Certificate { files: "the authority in the ledger".to_owned(), source };
+            if !credentials.trusts(&cluster.ca_certificate).map_err(recorded)? {
+                let found = format!("authority {}", credentials.authority_fingerprint());
+                return Err(self.foreign(CA_FILE, found, "the authority in the ledger"));
+            }
+            cluster_key.open(SEALED_CA_KEY, &cluster.sealed_ca_key).map_err(|source| self.unusable_cluster_key(source))?;
+        }
+        Ok(())
     }
 
     /// The store id and the key of a node that joins: made at the first attempt, the same at every further one, so that the
@@ -277,9 +356,10 @@ impl DataDirectory {
             let text = self.private_text(JOINING_FILE)?;
             let damaged = || DirectoryError::Joining(path.clone());
             let (store, key) = text.split_once('\n').ok_or_else(damaged)?;
-            return Ok((store.parse().map_err(|_| damaged())?, NodeKey::from_pem(key)?));
+            return Ok((store.parse().map_err(|_| damaged())?, NodeKey::from_pem(key).map_err(|_| damaged())?));
         }
-        let (store, key) = (new_store(entropy), NodeKey::generate()?);
+        let made = NodeKey::generate().map_err(|source| DirectoryError::Certificate { files: self.path(JOINING_FILE), source });
+        let (store, key) = (new_store(entropy), made?);
         self.put(JOINING_FILE, Zeroizing::new(format!("{store}\n{}", *key.to_pem())).as_bytes())?;
         Ok((store, key))
     }
@@ -332,6 +412,18 @@ impl DataDirectory {
         self.root.join(CONFIG_FILE)
     }
 
+    fn path(&self, file: &str) -> String {
+        self.root.join(file).display().to_string()
+    }
+
+    fn foreign(&self, file: &str, found: impl ToString, expected: impl ToString) -> DirectoryError {
+        DirectoryError::Foreign { path: self.path(file), found: found.to_string(), expected: expected.to_string() }
+    }
+
+    fn unusable_cluster_key(&self, source: SealError) -> DirectoryError {
+        DirectoryError::ClusterKey { path: self.path(CLUSTER_KEY_FILE), source }
+    }
+
     fn put(&self, file: &str, contents: &[u8]) -> Result<(), DirectoryError> {
         Ok(self.files.write_atomic(&self.root.join(file), contents)?)
     }
@@ -340,6 +432,11 @@ impl DataDirectory {
         let bytes = self.files.read_private(&self.root.join(file), FILE_BYTES_MAX)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+fn is_leftover(name: &str) -> bool {
+    let aside = || name.strip_prefix('.').and_then(|name| name.strip_suffix(".aside"));
+    LEFTOVERS.contains(&name) || aside().is_some_and(|of| of == IDENTITY_FILE || LEFTOVERS.contains(&of))
 }
 
 #[derive(Deserialize)]

@@ -120,7 +120,6 @@ async fn ask(
     let question = JoinQuestion {
         secret: joining.invitation.secret.clone(),
         facts: facts(store, &joining.config),
-        api_host: joining.config.advertised.api.host().to_owned(),
         certificate_request: key.request()?,
     };
     let dialer = JoinDialer {

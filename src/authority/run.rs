@@ -96,6 +96,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     let identity = directory.identity()?;
     let config = directory.config()?;
     let credentials = directory.credentials()?;
+    let cluster_key = directory.cluster_key()?;
     let world = World::real();
 
     // The ports first: a node that cannot serve takes part in nothing.
@@ -104,6 +105,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
 
     info!(node = %identity.node, store = %identity.store, "opening the ledger");
     let parts = world.open(&directory, &identity, &credentials)?;
+    directory.check_against(&parts.recovered.state)?;
     let node = Node::start(node_config(&identity, &config), parts).await?;
 
     let (trigger, shutdown) = shutdown_channel();
@@ -119,7 +121,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
                 raft: node.lanes(),
                 desk: AdmissionDesk {
                     node: node.clone(),
-                    cluster_key: directory.cluster_key()?,
+                    cluster_key,
                     clock: Arc::clone(&world.clock),
                     entropy: Arc::clone(&world.entropy),
                 },

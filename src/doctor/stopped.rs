@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bursar_domain::State;
 use bursar_net::{Blocking, ThreadBlocking};
 use bursar_storage::{
     StorageError,
@@ -33,7 +34,14 @@ pub fn examine(directory: &DataDirectory, report: &mut Report) {
         return report.add(Finding::sound("stores", "none yet: the node was never started"));
     }
     report.add(Finding::of("raft log", raft_log(directory)));
-    report.add(Finding::of("journal and state", ledger(directory)));
+    match ledger(directory) {
+        Ok((detail, state)) => {
+            report.add(Finding::sound("journal and state", detail));
+            let fits = directory.check_against(&state).map(|()| "identity, authority and cluster key are those of the ledger");
+            report.add(Finding::of("files and ledger", fits.map(str::to_owned)));
+        }
+        Err(error) => report.add(Finding::bad("journal and state", error.to_string())),
+    }
 }
 
 fn certificate(directory: &DataDirectory) -> Result<String, DirectoryError> {
@@ -49,9 +57,9 @@ fn raft_log(directory: &DataDirectory) -> Result<String, StorageError> {
     Ok(format!("entries {} to {}, every checksum holds", index(bounds.purged) + 1, index(bounds.last)))
 }
 
-fn ledger(directory: &DataDirectory) -> Result<String, StorageError> {
+fn ledger(directory: &DataDirectory) -> Result<(String, State), StorageError> {
     let engine = RocksEngine::open(&directory.ledger(), Profile::Ledger)?;
-    let (ledger, _recovered) = Ledger::open(Arc::new(engine))?;
+    let (ledger, recovered) = Ledger::open(Arc::new(engine))?;
     let mut told = 0;
     let verified = ledger.verify(&mut |progress| {
         if progress.checked >= told + PROGRESS_RECORDS {
@@ -59,8 +67,9 @@ fn ledger(directory: &DataDirectory) -> Result<String, StorageError> {
             eprintln!("      checked {} of {} records", progress.checked, progress.total);
         }
     })?;
-    Ok(format!(
+    let detail = format!(
         "revision {}, {} records, hash chain and fold hold, digest {}",
         verified.revision, verified.records, verified.digest
-    ))
+    );
+    Ok((detail, recovered.state))
 }

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bursar_storage::engine::wal_audit::{TornTail, audit};
+use bursar_storage::engine::wal_audit::{TornTail, audit, audit_manifest};
 use bursar_storage::engine::{Batch, Direction, Engine, KeyRange, Profile, RocksEngine, Space};
 use bursar_storage::{Place, StorageError};
 use support::pairs;
@@ -80,6 +80,73 @@ fn a_sound_file_is_clean_and_an_unmade_directory_too() {
     assert_eq!(audit(&database.path), Ok(vec![]));
     assert_eq!(audit(&database.path.join("nothing")), Ok(vec![]));
     assert_eq!(database.recovered(), 4);
+}
+
+/// RocksDB would take a flipped length for a torn end, and forget the tables that the lost records name.
+#[test]
+fn every_flipped_bit_in_a_manifest_is_refused_and_so_is_a_torn_end() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("log");
+    // Each opening makes tables of what the one before has written.
+    for round in 0..4 {
+        let engine = RocksEngine::open(&path, Profile::Log).expect("a directory of its own");
+        let mut batch = Batch::new();
+        batch.put(Space::LogEntries, format!("{round}"), "a value");
+        engine.write(&batch).and_then(|()| engine.sync()).expect("a synced write");
+    }
+    let current = fs::read_to_string(path.join("CURRENT")).expect("the pointer to the manifest");
+    let manifest = path.join(current.trim_end());
+    let sound = fs::read(&manifest).expect("the manifest");
+    assert_eq!(audit_manifest(&path), Ok(()));
+
+    let refused = |bytes: &[u8], what: &str| {
+        fs::write(&manifest, bytes).expect("the manifest");
+        let outcome = audit_manifest(&path);
+        let named = manifest.display().to_string();
+        assert!(matches!(&outcome, Err(StorageError::Damaged { what, .. }) if *what == named), "{what}: {outcome:?}");
+    };
+    for bit in 0..sound.len() * 8 {
+        let mut flipped = sound.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        refused(&flipped, &format!("bit {bit}"));
+    }
+    // The last record has a checksum, a length, a type and more than one byte.
+    for cut in 1..=7 {
+        refused(&sound[..sound.len() - cut], &format!("{cut} bytes fewer"));
+    }
+    refused(&[&sound[..], &[0; 100]].concat(), "zeros");
+    assert_eq!(RocksEngine::open(&path, Profile::Log).err(), audit_manifest(&path).err(), "the engine asks the audit");
+    fs::write(&manifest, &sound).expect("the manifest");
+
+    for other in ["", "MANIFEST-000001", "MANIFEST-999999\n", "LANIFEST-000001\n"] {
+        fs::write(path.join("CURRENT"), other).expect("the pointer");
+        assert!(audit_manifest(&path).is_err_and(|error| error.is_damage()), "{other:?}");
+    }
+    fs::write(path.join("CURRENT"), &current).expect("the pointer");
+    let engine = RocksEngine::open(&path, Profile::Log).expect("no damage");
+    assert_eq!(pairs(&engine, Space::LogEntries, KeyRange::ALL, Direction::Forward).len(), 4);
+}
+
+#[test]
+fn a_manifest_in_use_is_never_appended_to() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("log");
+    let engine = RocksEngine::open(&path, Profile::Log).expect("a directory of its own");
+    let manifest_in_use = || {
+        let current = fs::read_to_string(path.join("CURRENT")).expect("the pointer to the manifest");
+        let manifest = path.join(current.trim_end());
+        fs::read(&manifest).ok().map(|bytes| (manifest, bytes))
+    };
+    let (first, contents) = manifest_in_use().expect("a manifest");
+    let mut batch = Batch::new();
+    batch.put(Space::LogEntries, "key", vec![0xa5; 1 << 20]);
+    // Sooner or later so much is written that a table is made.
+    let changed = (0..200).find_map(|_| {
+        engine.write(&batch).expect("a write");
+        manifest_in_use().filter(|(manifest, bytes)| *manifest != first || *bytes != contents)
+    });
+    let (changed, _) = changed.expect("a table was made");
+    assert_ne!(changed, first, "a table was noted in the manifest that was in use");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The TLS configurations: version 1.3 alone, certificates of the cluster alone, no resumption.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -68,6 +69,19 @@ pub(super) fn joining_client(fingerprint: Fingerprint, clock: Arc<dyn WallClock>
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config
+}
+
+/// Checks that `authority` signed `certificate`, as of a time within the certificate's validity.
+pub(super) fn verify_signature(
+    certificate: &CertificateDer<'_>,
+    authority: &CertificateDer<'static>,
+    valid_at_unix_s: i64,
+) -> Result<(), CertificateError> {
+    let foreign = |error: rustls::Error| CertificateError::ForeignAuthority { reason: error.to_string() };
+    let certificate = ParsedCertificate::try_from(certificate).map_err(foreign)?;
+    let valid_at = UnixTime::since_unix_epoch(Duration::from_secs(valid_at_unix_s.try_into().unwrap_or_default()));
+    let algorithms = provider().signature_verification_algorithms.all;
+    verify_server_cert_signed_by_trust_anchor(&certificate, &roots(authority)?, &[], valid_at, algorithms).map_err(foreign)
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 
 use rcgen::PublicKeyData;
 
-use super::{CertificateError, Fingerprint, NodeKey};
+use super::{CertificateError, Fingerprint, NodeKey, configuration};
 use crate::PeerIdentity;
 use crate::identity::IDENTITY_SUFFIX;
 
@@ -22,7 +22,8 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads a node's certificate and the authority's, both PEM, and checks that the first belongs
-    /// to `key`.
+    /// to `key` and was signed by the second. Whether it has expired is for those to say whom it is
+    /// shown to.
     pub fn new(certificate_pem: &str, authority_pem: &str, key: &NodeKey) -> Result<Self, CertificateError> {
         let certificate = certificate_from_pem(certificate_pem)?;
         let authority = certificate_from_pem(authority_pem)?;
@@ -30,6 +31,7 @@ impl Credentials {
         if parse(&certificate)?.public_key().raw != key.pair.subject_public_key_info() {
             return Err(CertificateError::ForeignKey);
         }
+        configuration::verify_signature(&certificate, &authority, facts.not_before_unix_s)?;
         Ok(Self { certificate, authority, key: key.to_der(), facts })
     }
 
@@ -41,6 +43,11 @@ impl Credentials {
     /// What new nodes pin: the fingerprint of the authority that it trusts.
     pub fn authority_fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.authority)
+    }
+
+    /// Whether the authority that it trusts is the one with this certificate, PEM.
+    pub fn trusts(&self, authority_pem: &str) -> Result<bool, CertificateError> {
+        Ok(self.authority == certificate_from_pem(authority_pem)?)
     }
 
     /// The chain as it is shown to others: the authority is part of it, for those who pin it.

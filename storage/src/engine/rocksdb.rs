@@ -16,6 +16,10 @@ use crate::{Place, StorageError};
 
 const MIB: usize = 1024 * 1024;
 
+/// Every change of the manifest is a whole new one, synced before it is in use: so none that is in use has a torn end, and a
+/// flipped length cannot pass for one. It has a line a table, and a table has megabytes.
+const WHOLE_MANIFESTS: &str = "max_manifest_file_size=0;max_manifest_space_amp_pct=0";
+
 /// What a database is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -50,20 +54,21 @@ pub struct RocksEngine {
 }
 
 impl RocksEngine {
-    /// Opens or creates the database, after an audit of its write-ahead log.
+    /// Opens or creates the database, after an audit of its manifest and its write-ahead log.
     ///
     /// The parent directory must exist.
     ///
     /// # Errors
     /// Damage, with the file that has it; a database that is in use or cannot be opened.
     pub fn open(directory: &Path, profile: Profile) -> Result<Self, StorageError> {
+        wal_audit::audit_manifest(directory)?;
         for torn in wal_audit::audit(directory)? {
             torn.cut()?;
             tracing::warn!(file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes, "cut off the torn end of a log");
         }
         let cache = Cache::new_lru_cache(profile.cache_bytes());
         let families = profile.spaces().iter().map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(&cache)));
-        let database = DB::open_cf_descriptors(&database_options(), directory, families)
+        let database = DB::open_cf_descriptors(&database_options()?, directory, families)
             .map_err(|error| failure(&format!("open {}", directory.display()), error))?;
         // The directory's name, new files and the removal of old log files rest before anything relies on them.
         sync_directory(directory)?;
@@ -150,7 +155,7 @@ impl fmt::Debug for RocksEngine {
     }
 }
 
-fn database_options() -> Options {
+fn database_options() -> Result<Options, StorageError> {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -164,13 +169,12 @@ fn database_options() -> Options {
     options.set_max_open_files(128);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(MIB as u64);
-    options.set_max_manifest_file_size(4 * MIB);
     options.set_log_level(LogLevel::Warn);
     options.set_max_log_file_size(MIB);
     options.set_keep_log_file_num(2);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    options
+    options.get_options_from_string(WHOLE_MANIFESTS).map_err(|error| failure("set the options of the database", error))
 }
 
 fn family_options(cache: &Cache) -> Options {

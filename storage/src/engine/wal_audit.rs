@@ -18,6 +18,11 @@
 //! behind a hole; that is refused as damage though no promise was broken. Between losing what was promised and refusing
 //! to start, this module refuses.
 //!
+//! The manifest, in which RocksDB notes which files it has, is written in the same format, and RocksDB takes a flipped length
+//! in it for a torn end too: it would forget files that hold what was promised, and delete them. But the engine has each
+//! change of the manifest written as a whole new file, which is synced before `CURRENT` names it. So a manifest that does not
+//! end with a whole record is **damage**, whatever follows.
+//!
 //! The format is that of `db/log_format.h`: blocks of 32 KiB; in each, records that do not cross it; each a masked CRC-32C
 //! of all that follows it, a length of two bytes, a type, and for recycled files the low half of the file's number. Less
 //! than a header's room at the end of a block is zeros.
@@ -72,7 +77,7 @@ pub fn audit(directory: &Path) -> Result<Vec<TornTail>, StorageError> {
             // Behind a tear nothing may be valid, so there is nothing to walk, only to search.
             false => (0, 0),
             true => match walk(&bytes, number) {
-                End::Clean => continue,
+                End::Clean { .. } => continue,
                 End::Stopped { at, whole } => {
                     stopped_at = at;
                     (at, whole)
@@ -92,6 +97,43 @@ pub fn audit(directory: &Path) -> Result<Vec<TornTail>, StorageError> {
         }
     }
     Ok(torn)
+}
+
+/// Walks the manifest that is in use in a RocksDB directory. A directory without one is a database yet to be made.
+///
+/// # Errors
+/// Damage, with the file and the byte at which it begins; a file that cannot be read.
+pub fn audit_manifest(directory: &Path) -> Result<(), StorageError> {
+    let current = directory.join("CURRENT");
+    let Some(name) = read_if_present(&current)? else { return Ok(()) };
+    let manifest = manifest_named(&name).map(|(name, number)| (directory.join(name), number));
+    let read = manifest.map(|(path, number)| Ok((read_if_present(&path)?, path, number))).transpose()?;
+    let Some((Some(bytes), path, number)) = read else {
+        let detail = format!("it names {:?}, and there is no such manifest", String::from_utf8_lossy(&name));
+        return Err(StorageError::damaged(current.display().to_string(), Place::Offset(0), detail));
+    };
+    match walk(&bytes, number) {
+        End::Clean { whole } if whole == bytes.len() => Ok(()),
+        End::Clean { whole: at } | End::Stopped { at, .. } => {
+            let detail = format!("no valid record begins there, and the manifest has {} bytes", bytes.len());
+            Err(StorageError::damaged(path.display().to_string(), Place::Offset(at as u64), detail))
+        }
+    }
+}
+
+/// The name and the number of the manifest that the contents of `CURRENT` name.
+fn manifest_named(current: &[u8]) -> Option<(&str, u64)> {
+    let name = std::str::from_utf8(current).ok()?.strip_suffix('\n')?;
+    let number = name.strip_prefix("MANIFEST-").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some((name, number.parse().ok()?))
+}
+
+fn read_if_present(file: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StorageError::io(format!("read {}", file.display()), error)),
+    }
 }
 
 /// The log files of a directory with their numbers, oldest first.
@@ -119,7 +161,10 @@ fn log_files(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// With a whole record, or in zeros.
-    Clean,
+    Clean {
+        /// The end of the last record.
+        whole: usize,
+    },
     /// With something else.
     Stopped {
         /// The first byte that is not part of a valid record.
@@ -153,12 +198,12 @@ fn walk(bytes: &[u8], log_number: u64) -> End {
                 at = record.end;
                 whole = if record.is_last() { at } else { whole };
             }
-            None if !in_fragments && is_zero(&bytes[at..]) => return End::Clean,
+            None if !in_fragments && is_zero(&bytes[at..]) => return End::Clean { whole },
             _ => return End::Stopped { at, whole },
         }
     }
     match whole == at {
-        true => End::Clean,
+        true => End::Clean { whole },
         false => End::Stopped { at, whole },
     }
 }
@@ -296,6 +341,10 @@ mod tests {
         }
     }
 
+    fn clean(whole: usize) -> End {
+        End::Clean { whole }
+    }
+
     fn stopped(at: usize, whole: usize) -> End {
         End::Stopped { at, whole }
     }
@@ -307,10 +356,10 @@ mod tests {
             for length in BLOCK_BYTES - 40..BLOCK_BYTES + 5 {
                 let file = LogFile { recyclable, ..LogFile::default() };
                 let file = file.record(&vec![1; length]).record(&vec![2; 40_000]).record(b"end");
-                assert_eq!(walk(&file.bytes, LOG_NUMBER), End::Clean, "{length} bytes, {recyclable}");
+                assert_eq!(walk(&file.bytes, LOG_NUMBER), clean(file.bytes.len()), "{length} bytes, {recyclable}");
             }
         }
-        assert_eq!(walk(&[], LOG_NUMBER), End::Clean);
+        assert_eq!(walk(&[], LOG_NUMBER), clean(0));
     }
 
     #[test]
@@ -320,7 +369,7 @@ mod tests {
         for zeros in [1, 6, 7, 100, 40_000] {
             let mut bytes = file.bytes.clone();
             bytes.resize(end + zeros, 0);
-            assert_eq!(walk(&bytes, LOG_NUMBER), End::Clean, "{zeros} zeros");
+            assert_eq!(walk(&bytes, LOG_NUMBER), clean(end), "{zeros} zeros");
             bytes.push(1);
             assert_eq!(walk(&bytes, LOG_NUMBER), stopped(end, end), "{zeros} zeros and a one");
         }
@@ -363,6 +412,15 @@ mod tests {
         let file = file.record(b"one").record(b"two");
         assert_eq!(walk(&file.bytes, LOG_NUMBER + 1), stopped(0, 0));
         assert_eq!(find_record(&file.bytes, 0, LOG_NUMBER + 1), None);
+    }
+
+    #[test]
+    fn only_the_name_of_a_manifest_is_one() {
+        assert_eq!(manifest_named(b"MANIFEST-000012\n"), Some(("MANIFEST-000012", 12)));
+        for other in ["MANIFEST-000012", "MANIFEST-\n", "MANIFEST-+12\n", "MANIFEST-12 \n", "../MANIFEST-12\n", "\n", ""] {
+            assert_eq!(manifest_named(other.as_bytes()), None, "{other:?}");
+        }
+        assert_eq!(manifest_named(b"MANIFEST-\xff\n"), None);
     }
 
     #[test]

@@ -1,0 +1,205 @@
+//! A disk that fails once stops the node: with a message, without losing anything that was acknowledged. The failure passes,
+//! so a node that tried again would find the disk willing, and would have promised what never came to rest.
+
+mod support;
+
+use std::fs;
+
+use bursar_wire::client::Client;
+use support::{
+    Fleet,
+    disk::{Fault, Shim, Watched, copy_folder},
+    durable::{CHECKPOINT_REVISIONS, edit_at_once, site_names, try_write, write},
+    ended::{Ended, doctor},
+    until,
+};
+
+const NODE: u64 = 1;
+/// More writes than any start of a small node makes.
+const STEPS_MAX: u64 = 200;
+
+/// The only node of a cluster, on a disk that fails when it is told to.
+struct Fragile {
+    fleet: Fleet,
+    client: Client,
+    /// What clients were told is done.
+    acknowledged: Vec<String>,
+}
+
+impl Fragile {
+    async fn node() -> Self {
+        let fleet = Fleet::of_one().await;
+        let client = fleet.client();
+        Self { fleet, client, acknowledged: Vec::new() }
+    }
+
+    /// Starts the node again under the shim, which waits to be armed.
+    async fn restart(&mut self, shim: &Shim, fault: Fault, part: &str) -> Watched {
+        let watched = self.watch(shim, fault, part);
+        self.fleet.kill(NODE);
+        self.fleet.restart_anew(NODE, &watched.environment());
+        self.is_ready().await;
+        watched
+    }
+
+    fn watch(&self, shim: &Shim, fault: Fault, part: &str) -> Watched {
+        shim.watch(&self.fleet, NODE).failing(fault, part)
+    }
+
+    async fn is_ready(&self) {
+        until("the node takes requests", async || self.client.probe("/readyz").await.ok()).await;
+    }
+
+    async fn write(&mut self, count: usize) {
+        for _ in 0..count {
+            let marker = format!("site {:06}", self.acknowledged.len());
+            self.acknowledged.push(write(&self.client, marker).await.marker);
+        }
+    }
+
+    /// Writes until a write is not acknowledged.
+    async fn write_until_it_fails(&mut self, name: &str) {
+        for number in 0..10_000 {
+            match try_write(&self.client, format!("{name} {number:06}")).await {
+                Ok(write) => self.acknowledged.push(write.marker),
+                Err(error) => return println!("after {number} writes: {error}"),
+            }
+        }
+        panic!("{name}: the disk failed, and nobody noticed");
+    }
+
+    /// Starts the node again on a sound disk: it serves, everything acknowledged is there, and the doctor finds nothing.
+    async fn assert_nothing_is_lost(&mut self) {
+        self.fleet.restart_anew(NODE, &[]);
+        self.is_ready().await;
+        let names = site_names(&self.client).await;
+        let lost: Vec<_> = self.acknowledged.iter().filter(|name| !names.contains(*name)).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        self.write(1).await;
+        self.fleet.stop_and_listen(NODE).await;
+        let diagnosis = doctor(&self.fleet.node(NODE).dir);
+        assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
+        self.fleet.restart_anew(NODE, &[]);
+        self.is_ready().await;
+    }
+}
+
+/// It ended with an error that says what failed and what to do.
+fn assert_told(ended: &Ended, what: &str, failure: &str) {
+    let Ended { success, said } = ended;
+    assert!(!success, "{what}: the node ended as if all were well");
+    let error = said.lines().rev().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{what}: no error: {said}"));
+    println!("{what}: {error}");
+    assert!(error.contains(failure), "{what}: it does not name the failure `{failure}`: {error}");
+    assert!(error.contains("check the disk, then start the node again"), "{what}: it does not say what to do: {error}");
+    assert!(!said.contains("panicked"), "{what}: {said}");
+}
+
+#[tokio::test]
+async fn the_first_sync_of_the_log_that_fails_stops_the_node() {
+    let Some(shim) = Shim::build() else { return };
+    let mut fragile = Fragile::node().await;
+    for calls_that_pass in [0, 1, 7] {
+        let watched = fragile.restart(shim, Fault::SyncFails, "/log/").await;
+        fragile.write(5).await;
+        watched.arm(calls_that_pass);
+        fragile.write_until_it_fails(&format!("sync {calls_that_pass}")).await;
+        assert!(!watched.disarm(), "the sync failed");
+        let ended = fragile.fleet.ended(NODE).await;
+        assert_told(&ended, "a sync of the log", Fault::SyncFails.message());
+        fragile.assert_nothing_is_lost().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_the_node() {
+    let Some(shim) = Shim::build() else { return };
+    let mut fragile = Fragile::node().await;
+    for calls_that_pass in [0, 3] {
+        let watched = fragile.restart(shim, Fault::DiskFull, "/log/").await;
+        fragile.write(5).await;
+        watched.arm(calls_that_pass);
+        fragile.write_until_it_fails(&format!("full {calls_that_pass}")).await;
+        assert!(!watched.disarm(), "the disk was full");
+        let ended = fragile.fleet.ended(NODE).await;
+        assert_told(&ended, "a write to the log", Fault::DiskFull.message());
+        fragile.assert_nothing_is_lost().await;
+    }
+}
+
+/// Each sync of a start fails in its turn, in the log's folder and in the ledger's; then each write.
+#[tokio::test]
+async fn whatever_fails_at_a_start_the_node_does_not_start() {
+    let Some(shim) = Shim::build() else { return };
+    let mut fragile = Fragile::node().await;
+    fragile.write(20).await;
+    fragile.fleet.kill(NODE);
+    for (fault, folder) in
+        [(Fault::SyncFails, "/log/"), (Fault::SyncFails, "/ledger/"), (Fault::DiskFull, "/log/"), (Fault::DiskFull, "/ledger/")]
+    {
+        fragile.fail_each(shim, fault, folder, "/readyz", "").await;
+        fragile.assert_nothing_is_lost().await;
+        fragile.fleet.kill(NODE);
+    }
+}
+
+/// A checkpoint that cannot be made durable must not be taken for one, and neither may the log be cut behind it.
+#[tokio::test]
+async fn whatever_fails_at_a_checkpoint_the_node_stops() {
+    let Some(shim) = Shim::build() else { return };
+    let mut fragile = Fragile::node().await;
+    fragile.write(20).await;
+    let watched = fragile.restart(shim, Fault::SyncFails, "/ledger/").await;
+    watched.arm(0);
+    edit_at_once(&fragile.client, CHECKPOINT_REVISIONS).await;
+    let ended = fragile.fleet.ended(NODE).await;
+    assert!(!watched.disarm(), "the sync failed");
+    assert_told(&ended, "the first sync of a checkpoint", Fault::SyncFails.message());
+
+    // The checkpoint is overdue: each start makes it at once, and fails one step further.
+    let (dir, overdue) = (fragile.fleet.node(NODE).dir.clone(), fragile.fleet.folder().join("overdue"));
+    copy_folder(&dir, &overdue);
+    let acknowledged = fragile.acknowledged.clone();
+    for fault in [Fault::SyncFails, Fault::DiskFull] {
+        fs::remove_dir_all(&dir).expect("the node's folder");
+        copy_folder(&overdue, &dir);
+        fragile.acknowledged = acknowledged.clone();
+        fragile.fail_each(shim, fault, "/ledger/", "/metrics", "bursar_raft_checkpoint_index ").await;
+        fragile.assert_nothing_is_lost().await;
+        fragile.fleet.kill(NODE);
+    }
+}
+
+impl Fragile {
+    /// Starts the node again and again; each time one step later fails, until none does before `page` shows `sign`.
+    async fn fail_each(&mut self, shim: &Shim, fault: Fault, folder: &str, page: &str, sign: &str) {
+        let mut failed = 0;
+        loop {
+            assert!(failed < STEPS_MAX, "a start takes so many steps in {folder}");
+            let watched = self.watch(shim, fault, folder);
+            watched.arm(failed);
+            self.fleet.restart_anew(NODE, &watched.environment());
+            let came_up = until("the node starts or ends", async || self.has_come_up(page, sign).await).await;
+            let reached = !watched.disarm();
+            if came_up && !reached {
+                break;
+            }
+            let ended = self.fleet.ended(NODE).await;
+            assert!(reached, "the node ended without a failure of the disk: {}", ended.said);
+            assert_told(&ended, &format!("{fault:?}, step {failed} in {folder}"), fault.message());
+            failed += 1;
+        }
+        println!("{fault:?}: a start takes {failed} steps in {folder} until {page} shows `{sign}`; each was made to fail");
+        assert!(failed > 0, "a start writes and syncs");
+        self.fleet.kill(NODE);
+    }
+
+    /// Whether the node has come so far, once it has or has ended.
+    async fn has_come_up(&mut self, page: &str, sign: &str) -> Option<bool> {
+        if self.fleet.has_ended(NODE) {
+            return Some(false);
+        }
+        let answer = self.client.probe(page).await.ok()?;
+        String::from_utf8_lossy(&answer.body).contains(sign).then_some(true)
+    }
+}

@@ -1,0 +1,279 @@
+//! What a node makes of the files it finds: looser modes, newer formats, somebody else's lock, a directory that is in use.
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use bursar_storage::{
+    engine::{Batch, Direction, Engine, KeyRange, Profile, RocksEngine, Space},
+    envelope::{self, Kind},
+};
+use serde::Serialize;
+use support::{
+    Fleet,
+    durable::write,
+    ended::{bursar, doctor},
+    until,
+};
+
+const NODE: u64 = 1;
+/// The files that nobody but their owner may read or write.
+const PRIVATE_FILES: [&str; 5] = ["identity.toml", "node.key", "cluster.key", "node.crt", "ca.crt"];
+
+/// A node with some data, stopped.
+async fn stopped_node() -> Fleet {
+    let mut fleet = Fleet::of_one().await;
+    let client = fleet.client();
+    for number in 0..5 {
+        write(&client, format!("site {number}")).await;
+    }
+    fleet.kill(NODE);
+    fleet.restart(NODE);
+    until("the node takes requests", async || client.probe("/readyz").await.ok()).await;
+    fleet.stop_and_listen(NODE).await;
+    fleet
+}
+
+/// What the program says when it refuses to run the node.
+fn refusal(dir: &Path) -> String {
+    let output = bursar(&["authority", "run", "--dir"], dir);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "the node ran: {said}");
+    said.lines().rev().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("no error: {said}")).to_owned()
+}
+
+/// What the doctor complains about first.
+fn complaint(dir: &Path) -> String {
+    doctor(dir).complaints().first().expect("a complaint").detail.clone()
+}
+
+/// The contents of every file of a folder, but for the lock, which names who held it last.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut contents = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            contents.extend(self::contents(&path));
+        } else if !path.ends_with("lock") {
+            contents.insert(path.clone(), fs::read(&path).expect("a file"));
+        }
+    }
+    contents
+}
+
+#[tokio::test]
+async fn files_that_others_may_read_are_refused_with_the_command_that_mends_it() {
+    let mut fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    for file in PRIVATE_FILES {
+        let path = dir.join(file);
+        assert_eq!(fs::metadata(&path).expect(file).permissions().mode() & 0o777, 0o600, "{file} as it was made");
+        for mode in [0o644, 0o640, 0o602] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect(file);
+            let mend = format!("chmod 600 {}", path.display());
+            let before = contents(&dir);
+            let refused = refusal(&dir);
+            assert!(contents(&dir) == before, "{file}: a refused start changed a file");
+            let complained = complaint(&dir);
+            println!("{file} at {mode:04o}: {refused}");
+            assert!(refused.contains(&mend) && complained.contains(&mend), "{refused}; {complained}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect(file);
+    }
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
+}
+
+#[tokio::test]
+async fn an_identity_of_a_newer_format_is_refused_and_nothing_is_written() {
+    let fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    let file = dir.join("identity.toml");
+    let identity = fs::read_to_string(&file).expect("the identity");
+    assert!(identity.contains("format = 1\n"), "{identity}");
+    // A newer program may keep more in it.
+    fs::write(&file, identity.replace("format = 1\n", "format = 99\nmore = \"things\"\n")).expect("the identity");
+    let before = contents(&dir);
+    let refused = refusal(&dir);
+    println!("{refused}");
+    assert!(refused.contains(&file.display().to_string()) && refused.contains("99"), "{refused}");
+    assert!(refused.contains("run the newer program"), "{refused}");
+    assert!(contents(&dir) == before, "a refused start changed a file");
+    // No format was ever older than the first.
+    fs::write(&file, identity.replace("format = 1\n", "format = 0\n")).expect("the identity");
+    let refused = refusal(&dir);
+    assert!(refused.contains(&file.display().to_string()), "{refused}");
+}
+
+/// The stamp of a store, as a program of the future may write it.
+#[derive(Serialize)]
+struct StoreFormat {
+    format: u8,
+}
+
+/// Every key and value of a store.
+fn pairs(engine: &RocksEngine, profile: Profile) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
+    let mut pairs = Vec::new();
+    for space in profile.spaces() {
+        let mut take = |key: &[u8], value: &[u8]| {
+            pairs.push((*space, key.to_vec(), value.to_vec()));
+            Ok(std::ops::ControlFlow::Continue(()))
+        };
+        engine.scan(*space, KeyRange::ALL, Direction::Forward, &mut take).expect("a scan");
+    }
+    pairs
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_format_is_refused_and_nothing_in_it_is_changed() {
+    let mut fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    for (folder, profile, state) in [("log", Profile::Log, Space::LogState), ("ledger", Profile::Ledger, Space::LedgerState)] {
+        let stamp = |engine: &RocksEngine, frame| {
+            let mut batch = Batch::new();
+            batch.put(state, &b"format"[..], frame);
+            engine.write(&batch).and_then(|()| engine.sync()).expect("a write");
+        };
+        let open = || RocksEngine::open(&dir.join(folder), profile).expect("the store");
+        let engine = open();
+        let sound = engine.get(state, b"format").expect("a read").expect("every store has a stamp");
+        stamp(&engine, envelope::pack(Kind::StoreFormat, 1, &StoreFormat { format: 2 }));
+        let before = pairs(&engine, profile);
+        drop(engine);
+
+        let refused = refusal(&dir);
+        println!("{folder}: {refused}");
+        assert!(refused.contains("has format 2, this program reads up to 1"), "{refused}");
+        assert!(refused.contains("start the node with the newer program"), "{refused}");
+        assert!(complaint(&dir).contains("has format 2"));
+
+        let engine = open();
+        assert!(pairs(&engine, profile) == before, "{folder}: a refused start changed something");
+        stamp(&engine, sound);
+    }
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
+}
+
+#[tokio::test]
+async fn a_second_process_on_a_directory_is_refused_and_told_who_holds_it() {
+    let fleet = Fleet::of_one().await;
+    let (dir, pid) = (fleet.node(NODE).dir.clone(), fleet.node(NODE).pid());
+    let refused = refusal(&dir);
+    println!("{refused}");
+    assert!(refused.contains(&format!("is held by pid {pid}")) && refused.contains("stop it first"), "{refused}");
+    write(&fleet.client(), "the first one serves on".into()).await;
+}
+
+#[tokio::test]
+async fn a_node_is_made_only_where_nothing_is() {
+    let fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    let init = |dir: &Path| {
+        let addresses = ["authority", "init", "--peer-address", "127.0.0.1:4283", "--api-address", "127.0.0.1:4285", "--dir"];
+        let output = bursar(&addresses, dir);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let before = contents(&dir);
+    let (made, said) = init(&dir);
+    println!("{said}");
+    assert!(!made && said.contains("holds a node already"), "{said}");
+    assert!(said.contains("bursar authority run"), "{said}");
+    assert!(contents(&dir) == before, "a refused founding changed a file");
+
+    // Whatever lies there is somebody's: a node without its identity, or a folder that was mistyped.
+    for file in ["notes.txt", "log/CURRENT", "ledger/CURRENT"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, "mine").expect("a file");
+        let (made, said) = init(folder.path());
+        println!("{file}: {said}");
+        assert!(!made, "a node was made over {file}");
+        assert!(said.contains(&folder.path().display().to_string()) && said.contains("empty"), "{said}");
+        assert_eq!(contents(folder.path()).into_keys().collect::<Vec<_>>(), [path]);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_not_begun_anew() {
+    let mut fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    for store in ["log", "ledger"] {
+        let (path, aside) = (dir.join(store), dir.join("aside"));
+        for empty in [false, true] {
+            fs::rename(&path, &aside).expect("the store");
+            if empty {
+                fs::create_dir(&path).expect("a folder");
+            }
+            let (refused, complained) = (refusal(&dir), complaint(&dir));
+            println!("{store}: {refused}");
+            for said in [refused, complained] {
+                assert!(said.contains(&path.display().to_string()) && said.contains("join"), "{said}");
+            }
+            assert!(!path.join("CURRENT").exists(), "{store} was begun anew");
+            if empty {
+                fs::remove_dir(&path).expect("the folder is still empty");
+            }
+            fs::rename(&aside, &path).expect("the store");
+        }
+    }
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
+}
+
+#[tokio::test]
+async fn the_doctor_asks_a_running_node_and_reads_stopped_ones() {
+    let mut fleet = Fleet::start();
+    let client = fleet.client();
+    for number in 0..50 {
+        write(&client, format!("site {number}")).await;
+    }
+    for id in fleet.ids() {
+        // The demo's own children are nobody's.
+        fleet.kill(id);
+        fleet.restart_anew(id, &[]);
+        fleet.leader().await;
+    }
+    let ids = fleet.ids();
+    let written = until("all nodes have all of it", async || all_at_one_revision(&fleet, &ids).await).await;
+
+    for id in &ids {
+        let diagnosis = doctor(&fleet.node(*id).dir);
+        assert!(diagnosis.healthy, "running node {id}: {:?}", diagnosis.complaints());
+        assert!(diagnosis.of("live").detail.contains(&fleet.node(*id).api), "{diagnosis:?}");
+    }
+    for id in &ids {
+        let ended = fleet.stop_and_listen(*id).await;
+        assert!(ended.success, "{}", ended.said);
+    }
+    let found: Vec<String> = ids
+        .iter()
+        .map(|id| {
+            let diagnosis = doctor(&fleet.node(*id).dir);
+            assert!(diagnosis.healthy, "stopped node {id}: {:?}", diagnosis.complaints());
+            diagnosis.of("journal and state").detail.clone()
+        })
+        .collect();
+    println!("{}", found[0]);
+    assert!(
+        found[0].starts_with(&format!("revision {}, ", written.split_once('-').expect("a cursor").1)),
+        "{written}: {found:?}"
+    );
+    assert!(found.iter().all(|finding| *finding == found[0]), "the nodes differ: {found:#?}");
+}
+
+/// The revision that all nodes have, if they have the same.
+async fn all_at_one_revision(fleet: &Fleet, ids: &[u64]) -> Option<String> {
+    let mut revisions = Vec::new();
+    for id in ids {
+        revisions.push(fleet.status_of(*id).await?.revision);
+    }
+    revisions.dedup();
+    (revisions.len() == 1).then(|| revisions.remove(0))
+}
