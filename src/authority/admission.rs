@@ -1,17 +1,23 @@
 //! Letting machines in that present a join token: the lane on which they have no certificate yet.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, ObjectRef, Rejection, RequestId, State, Submission,
+    Actor, AuthorityNodeId, ClusterId, Command, Effect, Hash, ObjectRef, Outcome, Proposal, Rejection, RequestId, State,
+    Submission, Timestamp,
     authority_node::{self, AuthorityNode, Intent},
+    decide,
 };
 use bursar_net::{
     Address, AddressError, CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, FrameReader,
     FrameWriter, Hello, Lane, LaneHandler, SealError, WallClock,
 };
-use bursar_raft::{Node, SubmitError};
+use bursar_raft::{Consistency, Node, ReadError, SubmitError};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -101,6 +107,8 @@ enum Refusal {
     Decided(Rejection),
     #[error(transparent)]
     Undecided(#[from] SubmitError),
+    #[error(transparent)]
+    Unread(#[from] ReadError),
     #[error("the certificate authority's key does not open: {0}")]
     Sealed(#[from] SealError),
     #[error("no certificate: {0}")]
@@ -150,10 +158,14 @@ impl AdmissionDesk {
             planned_on: None,
             command: Command::AuthorityNode(admit),
         };
-        let decided = self.node.submit(submission, Instant::now() + DECISION_TIMEOUT).await?;
-        let ObjectRef::AuthorityNode(node) = decided.outcome.map_err(Refusal::Decided)?.object else {
-            unreachable!("an admission answers with a node")
-        };
+        let deadline = Instant::now() + DECISION_TIMEOUT;
+        let state = self.node.read(Consistency::Linearizable, None, deadline).await?;
+        let proposal = Proposal { time: Timestamp(self.clock.now_unix_ms()), submission };
+        let mut reply = rehearse(&state, &proposal).map_err(Refusal::Decided)?;
+        if reply.effect != Effect::Unchanged {
+            reply = self.node.submit(proposal.submission, deadline).await?.outcome.map_err(Refusal::Decided)?;
+        }
+        let ObjectRef::AuthorityNode(node) = reply.object else { unreachable!("an admission answers with a node") };
         self.welcome(&self.node.latest(), node, public_key, &certificate_request)
     }
 
@@ -184,12 +196,19 @@ impl AdmissionDesk {
     }
 }
 
+/// What would come of a proposal. Whoever asks here has shown no credential yet, so only what succeeds and changes something
+/// is proposed: nobody fills the log by guessing.
+fn rehearse(state: &State, proposal: &Proposal) -> Outcome {
+    // As where it counts: a panic in the rules is a refusal.
+    catch_unwind(AssertUnwindSafe(|| decide(state, proposal).outcome)).unwrap_or(Err(Rejection::Internal))
+}
+
 impl Refusal {
     fn into_answer(self) -> JoinAnswer {
         let reason = self.to_string();
         let (code, remedy, passing) = match self {
             Self::Decided(rejection) => (rejection.code(), rejection.remedy(), false),
-            Self::Undecided(_) => ("unavailable", "Try again once the authority has a quorum.", true),
+            Self::Undecided(_) | Self::Unread(_) => ("unavailable", "Try again once the authority has a quorum.", true),
             Self::OtherStore => ("store_mismatch", "Report this: the joining program contradicts itself.", false),
             Self::Sealed(_) => {
                 ("cluster_key_wrong", "Compare cluster.key with the other nodes', and restore the right one.", true)

@@ -145,6 +145,7 @@ fn settle(
     welcome: Welcome,
 ) -> Result<AuthorityNodeId, JoinError> {
     let Welcome { cluster, node, certificate, ca_certificate, cluster_key } = welcome;
+    directory.abandon_founding()?;
     directory.write(&NewNode {
         identity: Identity::new(cluster, store, node),
         config,
