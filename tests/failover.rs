@@ -54,7 +54,7 @@ async fn kills_of_the_leader_and_of_all_nodes_lose_and_double_nothing() {
         history.streams.len(),
         history.journals[&1].len(),
     );
-    assert_eq!(history.violations(), []);
+    history.assert_sound();
     settled(&fleet).await;
     fleet.stop_and_examine();
 }

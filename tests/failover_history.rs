@@ -93,6 +93,15 @@ fn only(request: &str) -> String {
 #[test]
 fn a_sound_history_is_taken() {
     assert_eq!(sound().violations(), []);
+    sound().assert_sound();
+}
+
+#[test]
+#[should_panic(expected = "a, acknowledged at revision 2, stands at 1")]
+fn a_history_that_is_not_sound_is_told() {
+    let mut history = sound();
+    history.writes[0].acknowledgement = Some(Acknowledgement { at: 20, revision: 2, shown: 2 });
+    history.assert_sound();
 }
 
 #[test]

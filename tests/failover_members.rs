@@ -119,7 +119,7 @@ async fn a_leader_that_is_removed_hands_over_ends_and_stays_out() {
     until_voting(&fleet, &[1, 2, 4]).await;
     fleet.ready(4).await;
     let history = traffic.end(&fleet).await;
-    assert_eq!(history.violations(), []);
+    history.assert_sound();
     fleet.stop_and_examine();
 }
 

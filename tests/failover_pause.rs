@@ -107,7 +107,7 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     .await;
     let history = traffic.end(&fleet).await;
     println!("{} writes, {} reads", history.writes.len(), history.reads.len());
-    assert_eq!(history.violations(), []);
+    history.assert_sound();
     fleet.stop_and_examine();
 }
 

@@ -99,6 +99,6 @@ async fn the_leadership_goes_round_under_load_and_no_client_notices() {
     assert_eq!(traffic.failures(), [] as [String; 0], "no client was told of it");
     let history = traffic.end(&fleet).await;
     println!("{} writes, {} reads", history.writes.len(), history.reads.len());
-    assert_eq!(history.violations(), []);
+    history.assert_sound();
     fleet.stop_and_examine();
 }

@@ -14,6 +14,9 @@ use bursar_wire::events::{EventLine, StreamItem};
 /// When something was seen, in nanoseconds since the history began, by the one clock of the test.
 pub type Moment = u64;
 
+/// How many violations are told: where there are many, most say the same.
+const VIOLATIONS_TOLD: usize = 20;
+
 /// All that was seen.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -120,6 +123,13 @@ impl History {
             check_stream(stream, journal, &mut violations);
         }
         violations
+    }
+
+    /// Panics with what is wrong, where something is.
+    pub fn assert_sound(&self) {
+        let violations = self.violations();
+        let told: Vec<_> = violations.iter().take(VIOLATIONS_TOLD).map(Violation::to_string).collect();
+        assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), told.join("\n"));
     }
 
     /// At the end of a test all nodes have caught up, so a journal that ends early differs, too.
