@@ -79,7 +79,8 @@ impl Specimen {
         if revisions > 0 {
             edit_at_once(&client, revisions).await;
             let sign = "bursar_raft_checkpoint_index ";
-            let metrics = async || client.probe("/metrics").await.ok().map(|page| String::from_utf8_lossy(&page.body).into_owned());
+            let metrics =
+                async || client.probe("/metrics").await.ok().map(|page| String::from_utf8_lossy(&page.body).into_owned());
             until("a checkpoint is written", async || metrics().await?.contains(sign).then_some(())).await;
         }
         for round in 0..3 {

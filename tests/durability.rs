@@ -107,7 +107,10 @@ impl Observed {
         let end = writes.iter().map(|write| write.told).max().expect("there are writes");
         let syncs = self.log(leader).syncs_between(begin, end);
         let per_write = syncs as f64 / writes.len() as f64;
-        println!("{what}: {} writes of {CLIENTS} clients at once, {syncs} syncs on the leader, {per_write:.3} a write", writes.len());
+        println!(
+            "{what}: {} writes of {CLIENTS} clients at once, {syncs} syncs on the leader, {per_write:.3} a write",
+            writes.len()
+        );
         assert!(syncs > 0 && per_write < 0.5, "{per_write:.3} syncs a write: they are not shared");
     }
 }
@@ -181,7 +184,10 @@ async fn a_slow_disk_shows_in_every_acknowledgement() {
         let mut latencies: Vec<Duration> = writes.iter().map(|write| Duration::from_nanos(write.told - write.sent)).collect();
         latencies.sort_unstable();
         let (least, median) = (latencies[0], latencies[latencies.len() / 2]);
-        println!("{} nodes, each sync {DELAY:?} longer: acknowledged after {least:?} at least, {median:?} in the median", observed.watched.len());
+        println!(
+            "{} nodes, each sync {DELAY:?} longer: acknowledged after {least:?} at least, {median:?} in the median",
+            observed.watched.len()
+        );
         assert!(least >= DELAY, "acknowledged after {least:?}, before any sync was over");
     }
 }

@@ -133,9 +133,7 @@ fn pairs(engine: &RocksEngine, profile: Profile) -> Vec<(Space, Vec<u8>, Vec<u8>
 async fn a_store_of_a_newer_format_is_refused_and_nothing_in_it_is_changed() {
     let mut fleet = stopped_node().await;
     let dir = fleet.node(NODE).dir.clone();
-    for (folder, profile, state) in
-        [("log", Profile::Log, Space::LogState), ("ledger", Profile::Ledger, Space::LedgerState)]
-    {
+    for (folder, profile, state) in [("log", Profile::Log, Space::LogState), ("ledger", Profile::Ledger, Space::LedgerState)] {
         let stamp = |engine: &RocksEngine, frame| {
             let mut batch = Batch::new();
             batch.put(state, &b"format"[..], frame);
@@ -263,7 +261,10 @@ async fn the_doctor_asks_a_running_node_and_reads_stopped_ones() {
         })
         .collect();
     println!("{}", found[0]);
-    assert!(found[0].starts_with(&format!("revision {}, ", written.split_once('-').expect("a cursor").1)), "{written}: {found:?}");
+    assert!(
+        found[0].starts_with(&format!("revision {}, ", written.split_once('-').expect("a cursor").1)),
+        "{written}: {found:?}"
+    );
     assert!(found.iter().all(|finding| *finding == found[0]), "the nodes differ: {found:#?}");
 }
 

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use bursar_domain::{AuthorityNodeId, ClusterId, State, StoreId};
 use bursar_net::{
-    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode, Member, NodeKey,
-    SealError,
+    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode,
+    Member, NodeKey, SealError,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;

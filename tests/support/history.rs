@@ -278,9 +278,13 @@ impl fmt::Display for Violation {
                 write!(f, "nodes {one} and {other} differ at revision {revision}")
             }
             Self::DecisionSplit { node, revision } => write!(f, "node {node} splits the decision at revision {revision}"),
-            Self::Doubled { request, revisions } => write!(f, "{request} was carried out {} times: {revisions:?}", revisions.len()),
+            Self::Doubled { request, revisions } => {
+                write!(f, "{request} was carried out {} times: {revisions:?}", revisions.len())
+            }
             Self::Lost { request, told } => write!(f, "{request}, acknowledged at revision {told}, is lost"),
-            Self::Misplaced { request, told, found } => write!(f, "{request}, acknowledged at revision {told}, stands at {found}"),
+            Self::Misplaced { request, told, found } => {
+                write!(f, "{request}, acknowledged at revision {told}, stands at {found}")
+            }
             Self::Altered { request, revision } => write!(f, "{request} at revision {revision} does not hold what was sent"),
             Self::OutOfOrder { request, revision, shown_before } => {
                 write!(f, "{request} got revision {revision}, although {shown_before} had been shown before it began")

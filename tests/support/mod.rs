@@ -330,7 +330,8 @@ impl Fleet {
         for id in self.ids() {
             let Diagnosis { healthy, findings } = self.doctor(id);
             assert!(healthy, "authority node {id}: {findings:#?}");
-            let ledger = findings.into_iter().find(|finding| finding.what == "journal and state").expect("the ledger is examined");
+            let ledger =
+                findings.into_iter().find(|finding| finding.what == "journal and state").expect("the ledger is examined");
             assert!(ledger.detail.contains("digest"), "{}", ledger.detail);
             ledgers.entry(ledger.detail).or_insert_with(Vec::new).push(id);
         }

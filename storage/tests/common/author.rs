@@ -86,7 +86,8 @@ impl Author {
         self.now = Timestamp(self.now.0 + 1);
         let request = RequestId::parse(&format!("request-{}", self.entries)).expect("visible ASCII");
         let fingerprint = Hash::of(command.to_string().as_bytes());
-        let submission = Submission { actor, request, fingerprint, expected: None, planned_on: Some(self.state.revision()), command };
+        let submission =
+            Submission { actor, request, fingerprint, expected: None, planned_on: Some(self.state.revision()), command };
         let proposal = Proposal { time: self.now, submission };
         let decision = decide(&self.state, &proposal);
         let records = seal(&self.state, &proposal, &decision);
