@@ -22,8 +22,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads a node's certificate and the authority's, both PEM, and checks that the first belongs
-    /// to `key` and was signed by the second. Whether it has expired is for those to say whom it is
-    /// shown to.
+    /// to `key`.
     pub fn new(certificate_pem: &str, authority_pem: &str, key: &NodeKey) -> Result<Self, CertificateError> {
         let certificate = certificate_from_pem(certificate_pem)?;
         let authority = certificate_from_pem(authority_pem)?;
@@ -31,8 +30,13 @@ impl Credentials {
         if parse(&certificate)?.public_key().raw != key.pair.subject_public_key_info() {
             return Err(CertificateError::ForeignKey);
         }
-        configuration::verify_signature(&certificate, &authority, facts.not_before_unix_s)?;
         Ok(Self { certificate, authority, key: key.to_der(), facts })
+    }
+
+    /// Checks that the authority signed the certificate: else every peer would refuse it. Whether it
+    /// has expired is for the peers to say.
+    pub fn verify(&self) -> Result<(), CertificateError> {
+        configuration::verify_signature(&self.certificate, &self.authority, self.facts.not_before_unix_s)
     }
 
     /// What the node's certificate says.
