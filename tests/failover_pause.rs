@@ -4,7 +4,11 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use bursar_wire::client::ClientConfig;
+use bursar_wire::{
+    ClientError,
+    client::{Change, Client, ClientConfig},
+    destinations::{Destination, EditDestination},
+};
 use rustix::process::Signal;
 use support::{
     Fleet, stale,
@@ -24,6 +28,8 @@ const GAP_MAX: Duration = Duration::from_secs(6);
 const QUEUE_EVERY: Duration = Duration::from_millis(100);
 /// How many reads meet the leader at the moment when it goes on.
 const READS: usize = 100;
+/// How many requests are left in its sockets that others carry out meanwhile.
+const REPETITIONS: usize = 5;
 /// How many writes are left in its sockets.
 const QUEUED_WRITES: usize = 10;
 
@@ -61,6 +67,15 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     let gap = traffic.longest_gap(paused_at);
     println!("authority node {successor} took over from {paused}, gap in acknowledged writes: {gap:.2?}");
     assert!(gap < GAP_MAX, "no request waits for a leader that others have replaced");
+    // The same requests twice: they lie in the sockets of the one that stands still, and the others carry them out and go on.
+    let mut repeated = JoinSet::new();
+    for number in 0..REPETITIONS {
+        repeated.spawn(describe(client.clone(), format!("twice-{number}"), format!("first {number}")));
+        for (request, text) in [(format!("twice-{number}"), "first"), (format!("once-{number}"), "second")] {
+            let described = describe(fleet.client_of(&others), request, format!("{text} {number}")).await;
+            described.expect("the others take writes");
+        }
+    }
     while Instant::now() + QUEUE_EVERY < goes_on_at {
         queued.spawn(read());
         sleep(QUEUE_EVERY).await;
@@ -80,6 +95,10 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     println!("the paused leader answered {queued} reads that had waited in its sockets, {met} of {READS} that met it");
     assert!(queued > 0 && met > 0, "it answers again: {:#?}", traffic.failures());
 
+    for repetition in repeated.join_all().await {
+        assert_eq!(repetition.expect("it was carried out before").description, format!("second {}", REPETITIONS - 1));
+    }
+
     // It follows the one that was elected meanwhile, and takes writes for it.
     traffic.progress(20).await;
     until("the former leader follows", async || {
@@ -90,4 +109,11 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     println!("{} writes, {} reads", history.writes.len(), history.reads.len());
     assert_eq!(history.violations(), []);
     fleet.stop_and_examine();
+}
+
+/// Describes the destination that the demo made.
+async fn describe(client: Client, request: String, text: String) -> Result<Destination, ClientError> {
+    let edit = EditDestination { description: Some(text), ..EditDestination::default() };
+    let change = Change { request_id: Some(request), ..Change::default() };
+    client.patch("destinations/1", &edit, change).await?.json()
 }

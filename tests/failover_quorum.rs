@@ -42,14 +42,16 @@ async fn a_node_without_the_others_acknowledges_nothing_and_says_so() {
     let follower = fleet.others(fleet.leader().await)[0];
     let asked_too = without(&mut fleet, follower, "a follower alone").await;
 
-    // This one was away itself, and comes back first.
+    // The leader was away itself, and comes back first.
+    let former = fleet.leader().await;
     fleet.kill_all();
-    fleet.restart(follower);
-    let asked_later = ask_in_vain(&fleet, follower, "a follower back alone").await;
-    for other in fleet.others(follower) {
+    fleet.restart(former);
+    let asked_later = ask_in_vain(&fleet, former, "the former leader back alone").await;
+    for other in fleet.others(former) {
         fleet.restart(other);
     }
-    fleet.client().post("sites", &site("after a follower back alone"), Change::default()).await.expect("a quorum is there again");
+    let back = site("after the former leader back alone");
+    fleet.client().post("sites", &back, Change::default()).await.expect("a quorum is there again");
 
     // The others live, and are not heard: the leader is cut off.
     let leader = fleet.leader().await;

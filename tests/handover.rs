@@ -6,7 +6,10 @@ use bursar_wire::{
     client::{Change, ClientError},
     cluster::{Leadership, TransferLeadership},
 };
-use support::{Fleet, soon, traffic::Traffic};
+use support::{
+    Fleet, errors_of, soon,
+    traffic::{Temper, Traffic},
+};
 
 /// How many writes must be acknowledged between two hand-overs.
 const PROGRESS: u64 = 30;
@@ -34,7 +37,7 @@ async fn the_leadership_goes_round_under_load_and_no_client_notices() {
     let mut fleet = Fleet::start();
     let mut traffic = Traffic::new();
     for number in 0..6 {
-        traffic.write(fleet.client_from(number), support::traffic::Temper::Stubborn);
+        traffic.write(fleet.client_from(number), Temper::Stubborn);
     }
     for number in 0..3 {
         traffic.read(fleet.client_from(number));
@@ -76,6 +79,14 @@ async fn the_leadership_goes_round_under_load_and_no_client_notices() {
             assert_eq!((started, won), expected, "elections started and won by authority node {id}");
         }
     }
+
+    // As an operator does it.
+    let leader = fleet.leader().await;
+    let heir = fleet.others(leader)[0];
+    let told = fleet.operate(["cluster", "transfer-leadership", "--yes", "--to", &heir.to_string(), "-o", "json"]);
+    assert!(told.status.success(), "{}", errors_of(&told));
+    assert_eq!(serde_json::from_slice::<Leadership>(&told.stdout).expect("who leads now").leader, heir);
+    traffic.progress(PROGRESS).await;
 
     // To nobody, to somebody who is not there: typed refusals.
     let unknown = TransferLeadership { to: Some(99) };

@@ -92,7 +92,11 @@ impl Service {
         }
         let applied = self.authority.submit(submission, deadline).await?;
         let manner = if applied.repeated { Manner::Repeated } else { Manner::Decided };
-        Ok(Verdict { outcome: applied.outcome, manner, state: self.authority.latest() })
+        let state = self.authority.latest();
+        if applied.outcome.is_ok() && state.revision() < applied.revision {
+            return Err(Failure::not_seen_yet(applied.revision, &state));
+        }
+        Ok(Verdict { outcome: applied.outcome, manner, state })
     }
 
     /// Decides aside, on a version of the state that is here. Nothing is proposed, and nothing changes.

@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bursar_domain::{Class, Cursor, ObjectRef, Rejection, State};
+use bursar_domain::{Class, Cursor, ObjectRef, Rejection, Revision, State};
 use bursar_wire::{FieldError, Problem, media, problem::code};
 
 use crate::authority::{Fate, JournalError, ReadError, SubmitError, TransferError, Unavailability};
@@ -157,6 +157,15 @@ impl Failure {
         let title = "The node is going down";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::STOPPING, title, "This node takes no more requests.")
             .hint("Ask another node.")
+            .retry_after_ms(PAUSE_MS)
+    }
+
+    /// It was decided, and this node has not come so far in time: what it would show is how things stood before.
+    pub(crate) fn not_seen_yet(decided: Revision, state: &State) -> Self {
+        let detail = format!("The request was decided at revision {decided}, this node has seen {}.", state.revision());
+        Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome cannot be shown", detail)
+            .hint(REPEAT)
+            .seen(state.cursor())
             .retry_after_ms(PAUSE_MS)
     }
 

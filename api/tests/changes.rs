@@ -356,6 +356,25 @@ async fn without_a_quorum_changes_and_linearizable_reads_are_refused_in_bounded_
 }
 
 #[tokio::test]
+async fn what_was_done_is_not_shown_as_if_it_were_not() {
+    let world = World::new().await;
+    let site = world.site("Dublin").await;
+    // Given a node that knows what was decided, and does not have it,
+    world.authority.get_stuck();
+    // then it shows neither the object as it was, nor that there is none.
+    let path = format!("/api/v1/sites/{site}");
+    for asked in [
+        world.patch(&path, &json!({ "name": "Cork" })),
+        world.post("/api/v1/sites", &json!({ "name": "Lyon", "expected_latency_ms": 5 })),
+        world.delete(&path),
+    ] {
+        let answer = asked.send().await;
+        answer.refuses(504, "outcome_unknown");
+        assert!(answer.json()["hint"].as_str().unwrap().contains("Idempotency-Key"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_overloaded_leader_is_told_with_the_time_to_come_back() {
     let world = World::new().await;
     world.authority.overload();

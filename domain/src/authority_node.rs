@@ -12,6 +12,7 @@ use crate::{
     decision::{Outcome, Reply},
     draft::Draft,
     encoding::{Encoded, Kind},
+    hash::Hash,
     ids::{AuthorityNodeId, ObjectRef, OperationId, SiteId, StoreId},
     join_token,
     level::Level,
@@ -31,6 +32,8 @@ pub struct AuthorityNode {
     pub id: AuthorityNodeId,
     /// The identity of its data directory.
     pub store: StoreId,
+    /// The hash of the public key for which it joined; the founder, which has its certificate from nobody else, has none.
+    pub public_key: Option<Hash>,
     /// Where it is, if that was said.
     pub site: Option<SiteId>,
     /// Where the other nodes reach it.
@@ -130,7 +133,9 @@ pub enum Command {
     /// Take a machine in that presents a join token.
     Admit {
         /// The token's secret, hashed.
-        secret: crate::Hash,
+        secret: Hash,
+        /// The public key that is to be certified, hashed: it tells a machine that asks again from one that imitates it.
+        public_key: Hash,
         /// The machine.
         facts: Facts,
     },
@@ -175,6 +180,8 @@ pub enum Event {
     Admitted {
         /// Which.
         node: AuthorityNodeId,
+        /// The hash of its public key.
+        public_key: Hash,
         /// How it runs.
         facts: CheckedFacts,
         /// The operation that carries it.
@@ -217,7 +224,7 @@ pub enum Event {
 pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     founded(draft.state())?;
     match command {
-        Command::Admit { secret, facts } => admit(draft, *secret, facts),
+        Command::Admit { secret, public_key, facts } => admit(draft, *secret, *public_key, facts),
         Command::Announce { node, facts } => announce(draft, *node, facts),
         Command::Edit { node, site } => {
             let current = present(draft.state(), *node)?;
@@ -235,25 +242,32 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     }
 }
 
-fn admit(draft: &mut Draft<'_>, secret: crate::Hash, facts: &Facts) -> Outcome {
+fn admit(draft: &mut Draft<'_>, secret: Hash, public_key: Hash, facts: &Facts) -> Outcome {
     let now = draft.now();
     let state = draft.state();
     let token = state.join_tokens().find(&secret).ok_or(Rejection::JoinTokenUnknown)?;
-    if let Some(by) = token.used_by {
-        // A machine whose answer was lost asks again, and gets the same number.
-        let same_machine =
-            state.authority_nodes().get(by).is_some_and(|node| node.store == facts.store && node.intent.is_present());
-        return if same_machine { Ok(Reply::unchanged(by)) } else { Err(Rejection::JoinTokenUsed { token: token.id, by }) };
+    // A machine whose answer was lost asks again, and gets the same number. What others can know of it, its data directory's
+    // identity, is no proof: it is the key that makes it the same machine, and only until it votes.
+    let may_ask_again = |node: &AuthorityNode| {
+        node.store == facts.store && node.public_key == Some(public_key) && matches!(node.intent, Intent::Joining { .. })
+    };
+    if let Some(by) = token.used_by
+        && !state.authority_nodes().get(by).is_some_and(|node| may_ask_again(node))
+    {
+        return Err(Rejection::JoinTokenUsed { token: token.id, by });
     }
     if token.has_expired(now) {
         return Err(Rejection::JoinTokenExpired { token: token.id });
+    }
+    if let Some(by) = token.used_by {
+        return Ok(Reply::unchanged(by));
     }
     let token = token.id;
     let facts = checked(state, facts)?;
     let node = next_id(state);
     draft.emit(join_token::Event::Used { token, by: node }.into());
     let operation = operation::start(draft, operation::Task::AddAuthorityNode { node });
-    draft.emit(Event::Admitted { node, facts, operation }.into());
+    draft.emit(Event::Admitted { node, public_key, facts, operation }.into());
     Ok(Reply::created(node))
 }
 
@@ -345,9 +359,9 @@ fn acceptable(state: &State, facts: &Facts) -> Result<CheckedFacts, Rejection> {
 pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
     let nodes = &mut state.authority_nodes;
     match event {
-        Event::Founded { node, facts } => put(state, *node, facts, Intent::Voting, stamp),
-        Event::Admitted { node, facts, operation } => {
-            put(state, *node, facts, Intent::Joining { operation: *operation }, stamp);
+        Event::Founded { node, facts } => put(state, *node, None, facts, Intent::Voting, stamp),
+        Event::Admitted { node, public_key, facts, operation } => {
+            put(state, *node, Some(*public_key), facts, Intent::Joining { operation: *operation }, stamp);
         }
         Event::Announced { node, facts } => nodes.change(*node, |node| {
             let CheckedFacts { store, peer_address, api_address, version, supported } = facts.clone();
@@ -363,12 +377,13 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
     }
 }
 
-fn put(state: &mut State, id: AuthorityNodeId, facts: &CheckedFacts, intent: Intent, stamp: Stamp) {
+fn put(state: &mut State, id: AuthorityNodeId, public_key: Option<Hash>, facts: &CheckedFacts, intent: Intent, stamp: Stamp) {
     given(&mut state.header.next.authority_node, id.0);
     let CheckedFacts { store, peer_address, api_address, version, supported } = facts.clone();
     state.authority_nodes.put(AuthorityNode {
         id,
         store,
+        public_key,
         site: None,
         peer_address,
         api_address,
@@ -460,7 +475,9 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Founded { node, facts } => write!(f, "{node} founded the cluster at {}", facts.peer_address),
-            Self::Admitted { node, facts, operation } => write!(f, "{node} admitted at {} by {operation}", facts.peer_address),
+            Self::Admitted { node, facts, operation, .. } => {
+                write!(f, "{node} admitted at {} by {operation}", facts.peer_address)
+            }
             Self::Announced { node, facts } => {
                 write!(f, "{node} runs version {} at {}", facts.version, facts.peer_address)
             }

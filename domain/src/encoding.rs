@@ -8,7 +8,11 @@
 //! that brings it was raised. Unknown fields and unknown versions are refused, so that an older program stops instead of
 //! guessing. Checksums are the business of what stores the bytes.
 
+use std::io;
+
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::hash::Hash;
 
 /// A type with a place in the table of kinds.
 pub trait Encoded: Serialize + DeserializeOwned {
@@ -77,11 +81,14 @@ pub enum DecodeError {
     },
 }
 
+/// Room for most of what is encoded. Growing into it step by step would cost more than the encoding itself.
+const USUAL_BYTES: usize = 768;
+
 /// Encodes `value`.
 pub fn encode<T: Encoded>(value: &T) -> Vec<u8> {
-    let mut bytes = vec![T::KIND as u8, T::VERSION];
-    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-    value.serialize(&mut serializer).expect("the domain's types encode into memory");
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    bytes.extend_from_slice(&[T::KIND as u8, T::VERSION]);
+    write(&mut bytes, value);
     bytes
 }
 
@@ -103,10 +110,31 @@ pub fn decode<T: Encoded>(bytes: &[u8]) -> Result<T, DecodeError> {
     if rest.is_empty() { Ok(value) } else { Err(malformed(format!("{} bytes behind its end", rest.len()))) }
 }
 
+/// Hashes the MessagePack of `value`.
+pub(crate) fn hash_of(value: &impl Serialize) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    write(&mut hasher, value);
+    Hash(*hasher.finalize().as_bytes())
+}
+
 /// How many bytes `value` takes in MessagePack.
 pub(crate) fn encoded_len(value: &impl Serialize) -> usize {
-    let mut bytes = Vec::new();
-    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+    struct Length(usize);
+    impl io::Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    write(&mut length, value);
+    length.0
+}
+
+fn write(to: &mut impl io::Write, value: &impl Serialize) {
+    let mut serializer = rmp_serde::Serializer::new(to).with_struct_map();
     value.serialize(&mut serializer).expect("the domain's types encode into memory");
-    bytes.len()
 }

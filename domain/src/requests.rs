@@ -4,16 +4,14 @@
 //! fingerprint, outcome and revision, never a body. It rests in the journal, so every replica forgets and remembers alike,
 //! whatever its clock says.
 
-use std::ops::Bound;
-
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::Actor,
     cursor::Revision,
     decision::Outcome,
-    encoding::{Encoded, Kind},
+    encoding::{Encoded, Kind, hash_of},
     hash::Hash,
     proposal::{RequestId, Submission},
     record::Record,
@@ -51,21 +49,26 @@ impl Encoded for Remembered {
 
 impl Row for Remembered {
     type Id = Revision;
-    type Key = (Actor, RequestId);
+    type Key = Hash;
     fn id(&self) -> Revision {
         self.revision
     }
-    fn key(&self) -> Option<(Actor, RequestId)> {
-        Some((self.actor, self.request.clone()))
+    fn key(&self) -> Option<Hash> {
+        Some(key(self.actor, &self.request))
     }
 }
 
-/// The remembered requests, oldest first, and how many there are of each actor.
+/// What a request is found by. Request ids are texts, in no order and each in a place of its own in memory: an index of their
+/// hashes is searched and copied faster by far.
+fn key(actor: Actor, request: &RequestId) -> Hash {
+    hash_of(&(actor, request))
+}
+
+/// The remembered requests, oldest first, and which of them are each actor's.
 #[derive(Clone, Default)]
 pub struct Requests {
     table: Table<Remembered>,
-    by_actor: OrdMap<(Actor, Revision), ()>,
-    counts: OrdMap<Actor, usize>,
+    by_actor: OrdMap<Actor, OrdSet<Revision>>,
 }
 
 /// What the memory says of a submission.
@@ -77,8 +80,7 @@ pub(crate) enum Recall {
 
 /// Looks a submission up. Age counts from the proposal's time, which every replica has alike.
 pub(crate) fn recall(state: &State, submission: &Submission, now: Timestamp) -> Recall {
-    let key = (submission.actor, submission.request.clone());
-    match state.requests().table.find(&key) {
+    match state.requests().table.find(&key(submission.actor, &submission.request)) {
         Some(known) if now.since_ms(known.at) >= REMEMBERED_MS => Recall::New,
         None => Recall::New,
         Some(known) if known.fingerprint == submission.fingerprint => {
@@ -94,15 +96,13 @@ impl Requests {
         &self.table
     }
 
-    /// Whether the index and the counts by actor are the ones that the table gives.
+    /// Whether the index by actor is the one that the table gives.
     pub(crate) fn index_holds(&self) -> bool {
-        let mut by_actor = OrdMap::new();
-        let mut counts = OrdMap::new();
+        let mut by_actor: OrdMap<Actor, OrdSet<Revision>> = OrdMap::new();
         for remembered in self.table.iter() {
-            by_actor.insert((remembered.actor, remembered.revision), ());
-            *counts.entry(remembered.actor).or_insert(0) += 1;
+            by_actor.entry(remembered.actor).or_default().insert(remembered.revision);
         }
-        self.by_actor == by_actor && self.counts == counts
+        self.by_actor == by_actor
     }
 
     /// Remembers a decision's end, and forgets what is too old or too much.
@@ -117,22 +117,18 @@ impl Requests {
             outcome: closing.outcome.clone(),
             at: record.time,
         });
-        while self.counts.get(&record.actor).is_some_and(|count| *count > REMEMBERED_PER_ACTOR) {
-            let from = (record.actor, Revision::ZERO);
-            let oldest =
-                self.by_actor.range((Bound::Excluded(from), Bound::Unbounded)).next().map(|((_, revision), ())| *revision);
-            self.forget(oldest.expect("an actor's count is the number of its requests"));
+        while let Some(oldest) = self.oldest_beyond_bound(record.actor) {
+            self.forget(oldest);
         }
     }
 
     /// Puts one back, from a checkpoint.
     pub(crate) fn restore(&mut self, remembered: Remembered) {
         // An expired request with the same id leaves its place to the new one.
-        if let Some(former) = self.table.find(&(remembered.actor, remembered.request.clone())) {
+        if let Some(former) = self.table.find(&key(remembered.actor, &remembered.request)) {
             self.forget(former.revision);
         }
-        self.by_actor.insert((remembered.actor, remembered.revision), ());
-        *self.counts.entry(remembered.actor).or_insert(0) += 1;
+        self.by_actor.entry(remembered.actor).or_default().insert(remembered.revision);
         self.table.put(remembered);
     }
 
@@ -143,18 +139,22 @@ impl Requests {
     }
 
     fn oldest_expired(&self, now: Timestamp) -> Option<Revision> {
-        let oldest = self.table.iter().next()?;
+        let oldest = self.table.first()?;
         (now.since_ms(oldest.at) >= REMEMBERED_MS).then_some(oldest.revision)
+    }
+
+    fn oldest_beyond_bound(&self, actor: Actor) -> Option<Revision> {
+        let of_actor = self.by_actor.get(&actor).filter(|of_actor| of_actor.len() > REMEMBERED_PER_ACTOR)?;
+        of_actor.get_min().copied()
     }
 
     fn forget(&mut self, revision: Revision) {
         let actor = self.table.get(revision).expect("only what is remembered is forgotten").actor;
         self.table.remove(revision);
-        self.by_actor.remove(&(actor, revision));
-        match self.counts.get(&actor) {
-            Some(1) => self.counts.remove(&actor),
-            Some(count) => self.counts.insert(actor, count - 1),
-            None => None,
-        };
+        let of_actor = self.by_actor.get_mut(&actor).expect("every remembered request is its actor's");
+        of_actor.remove(&revision);
+        if of_actor.is_empty() {
+            self.by_actor.remove(&actor);
+        }
     }
 }

@@ -26,9 +26,16 @@ pub trait Row: Encoded + Clone {
 /// Rows by id. Cloning costs nothing to speak of, whatever the size: versions share what they have in common.
 #[derive(Clone)]
 pub struct Table<R: Row> {
-    rows: OrdMap<R::Id, Arc<R>>,
+    rows: OrdMap<R::Id, Kept<R>>,
     by_key: OrdMap<R::Key, R::Id>,
     digest: Digest,
+}
+
+/// A row, and its hash: when the row goes, the digest loses what it gained when it came.
+#[derive(Clone)]
+struct Kept<R> {
+    row: Arc<R>,
+    hash: Hash,
 }
 
 impl<R: Row> Default for Table<R> {
@@ -40,23 +47,28 @@ impl<R: Row> Default for Table<R> {
 impl<R: Row> Table<R> {
     /// The row with this id.
     pub fn get(&self, id: R::Id) -> Option<&Arc<R>> {
-        self.rows.get(&id)
+        self.rows.get(&id).map(|kept| &kept.row)
     }
 
     /// The row that has this unique key.
     pub fn find(&self, key: &R::Key) -> Option<&Arc<R>> {
-        self.by_key.get(key).and_then(|id| self.rows.get(id))
+        self.by_key.get(key).and_then(|id| self.get(*id))
     }
 
     /// All rows, in the order of their ids.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<R>> {
-        self.rows.values()
+        self.rows.values().map(|kept| &kept.row)
+    }
+
+    /// The row with the least id.
+    pub fn first(&self) -> Option<&Arc<R>> {
+        self.rows.get_min().map(|(_, kept)| &kept.row)
     }
 
     /// The rows behind `id`, in order: the next page of a list.
     pub fn after(&self, id: R::Id) -> impl Iterator<Item = &Arc<R>> {
         use std::ops::Bound::{Excluded, Unbounded};
-        self.rows.range((Excluded(id), Unbounded)).map(|(_, row)| row)
+        self.rows.range((Excluded(id), Unbounded)).map(|(_, kept)| &kept.row)
     }
 
     /// How many rows there are.
@@ -95,7 +107,7 @@ impl<R: Row> Table<R> {
 
     /// Changes the row with this id; does nothing where there is none.
     pub(crate) fn change(&mut self, id: R::Id, change: impl FnOnce(&mut R)) {
-        if let Some(row) = self.rows.get(&id) {
+        if let Some(row) = self.get(id) {
             let mut row = R::clone(row);
             change(&mut row);
             self.put(row);
@@ -104,29 +116,30 @@ impl<R: Row> Table<R> {
 
     /// Removes a row.
     pub(crate) fn remove(&mut self, id: R::Id) {
-        if let Some(row) = self.rows.remove(&id) {
-            self.forget(&row);
-        }
-    }
-
-    fn put_shared(&mut self, row: Arc<R>) {
-        self.digest.add(row_hash(&*row));
-        if let Some(key) = row.key() {
-            self.by_key.insert(key, row.id());
-        }
-        let key = row.key();
-        if let Some(former) = self.rows.insert(row.id(), row) {
-            self.digest.subtract(row_hash(&*former));
-            if let Some(former_key) = former.key().filter(|former_key| Some(former_key) != key.as_ref()) {
-                self.by_key.remove(&former_key);
+        if let Some(former) = self.rows.remove(&id) {
+            self.digest.subtract(former.hash);
+            if let Some(key) = former.row.key() {
+                self.by_key.remove(&key);
             }
         }
     }
 
-    fn forget(&mut self, row: &R) {
-        self.digest.subtract(row_hash(row));
-        if let Some(key) = row.key() {
-            self.by_key.remove(&key);
+    fn put_shared(&mut self, row: Arc<R>) {
+        let (id, key, hash) = (row.id(), row.key(), row_hash(&*row));
+        self.digest.add(hash);
+        let former = self.rows.insert(id, Kept { row, hash });
+        let former_key = former.and_then(|former| {
+            self.digest.subtract(former.hash);
+            former.row.key()
+        });
+        // Most changes leave the key as it is, and the index with it.
+        if key != former_key {
+            if let Some(former_key) = former_key {
+                self.by_key.remove(&former_key);
+            }
+            if let Some(key) = key {
+                self.by_key.insert(key, id);
+            }
         }
     }
 }

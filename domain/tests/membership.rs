@@ -124,7 +124,7 @@ impl Fleet {
         let secret = Hash::of(&self.requests.to_be_bytes());
         let invite = join_token::Command::Issue { secret, expires_at: Timestamp(2_000) };
         self.put(Actor::Token(TokenId(1)), None, Command::JoinToken(invite));
-        let admit = authority_node::Command::Admit { secret, facts: facts(number) };
+        let admit = authority_node::Command::Admit { secret, public_key: secret, facts: facts(number) };
         self.put(Actor::Joiner, None, Command::AuthorityNode(admit));
     }
 
@@ -348,6 +348,33 @@ fn a_leader_hands_over_before_it_leaves() {
 
     let gone = Observed { voters: nodes([2, 3]), ..following };
     assert_eq!(plan(fleet.state(), &gone), [settle(1)]);
+}
+
+#[test]
+fn a_member_that_the_ledger_does_not_know_is_left_as_it_is() {
+    let fleet = Fleet::founded(0);
+    let unknown = Observed {
+        leader: Some(FIRST),
+        voters: nodes([1, 8]),
+        learners: nodes([9]),
+        lag: BTreeMap::from([(AuthorityNodeId(9), 0)]),
+        ..Observed::default()
+    };
+    assert_eq!(plan(fleet.state(), &unknown), []);
+}
+
+#[test]
+fn a_node_that_is_to_vote_and_that_raft_does_not_know_is_taken_in_anew() {
+    let mut fleet = Fleet::founded(0);
+    fleet.admit();
+    let settle = authority_node::Command::Settle { node: AuthorityNodeId(2) };
+    let revision = fleet.state().revision();
+    fleet.put(Actor::Duty(Duty::Membership), Some(revision), Command::AuthorityNode(settle));
+
+    let lost = Observed { leader: Some(FIRST), voters: nodes([1]), ..Observed::default() };
+    assert_eq!(plan(fleet.state(), &lost), [Action::AddLearner(AuthorityNodeId(2))]);
+    let listening = Observed { learners: nodes([2]), lag: BTreeMap::from([(AuthorityNodeId(2), 0)]), ..lost };
+    assert_eq!(plan(fleet.state(), &listening), [Action::SetVoters(nodes([1, 2]))]);
 }
 
 proptest! {

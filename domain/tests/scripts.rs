@@ -218,7 +218,10 @@ impl Stage {
                 Command::Destination(destination::Command::Remove { destination: DestinationId(number(destination)) })
             }
             ["admit"] => {
-                Command::AuthorityNode(authority_node::Command::Admit { secret: words.secret("secret"), facts: words.facts() })
+                let facts = words.facts();
+                // Each machine has a key of its own, unless it is said.
+                let public_key = words.get("key").map_or_else(|| Hash::of(&facts.store.0), |key| Hash::of(key.as_bytes()));
+                Command::AuthorityNode(authority_node::Command::Admit { secret: words.secret("secret"), public_key, facts })
             }
             ["announce", node] => Command::AuthorityNode(authority_node::Command::Announce {
                 node: AuthorityNodeId(number(node)),

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::frame::{FrameError, FrameReader, FrameWriter, frames};
 use crate::handshake::{HANDSHAKE_BYTES_MAX, HandshakeError, Hello, Lane, LocalNode, PROTOCOL, Refusal, introduce};
+use crate::peer_server::JOIN_FRAME_BYTES_MAX;
 use crate::tls::{Connector, Fingerprint, PinnedConnector};
 use crate::{Address, BoxedStream, Member, Network, PeerIdentity, StoreId};
 
@@ -163,7 +164,7 @@ impl JoinDialer {
                 to_store: None,
                 lane: Lane::Join,
             };
-            greet(address, stream, peer, &hello, self.frame_bytes_max).await
+            greet(address, stream, peer, &hello, self.frame_bytes_max.min(JOIN_FRAME_BYTES_MAX)).await
         };
         within(after, address, dialled).await
     }

@@ -26,10 +26,13 @@ const HEADER_BYTES: usize = LENGTH_BYTES + 1;
 /// Payloads below this are copied together, larger ones are handed to the stream as they are.
 const COPY_BELOW_BYTES: usize = 4 * 1024;
 
-/// How much room a read is given at least, and at most: a peer that announces much and sends little
-/// shall not make us allocate much.
-const READ_BYTES_MIN: usize = 16 * 1024;
+/// How large a block of memory to read into is at least, and at most: a peer that announces much and sends little shall not
+/// make us allocate much.
+const READ_BYTES_MIN: usize = 32 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// How much room a read is given at least: with less, what one read could take would come in many.
+const ROOM_BYTES_MIN: usize = 4 * 1024;
 
 /// How many pieces one write may gather.
 const SLICES_MAX: usize = 64;
@@ -130,7 +133,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Progress::Complete(payload) => return Ok(payload),
                 Progress::Missing(bytes) => bytes,
             };
-            self.received.reserve(missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+            self.make_room(missing);
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(FrameError::Closed);
             }
@@ -140,6 +143,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The next frame, decoded; as safe to drop as [`FrameReader::receive_raw`].
     pub async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, FrameError> {
         decode(&self.receive_raw().await?)
+    }
+
+    /// Makes room for a read. Payloads that were handed out may hold the block of memory for long, so what is left of it is
+    /// used up as far as it goes before there is a new one.
+    fn make_room(&mut self, missing: usize) {
+        let room = self.received.capacity() - self.received.len();
+        if room < missing.clamp(ROOM_BYTES_MIN, READ_BYTES_MAX) {
+            self.received.reserve(missing.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+        }
     }
 
     fn next_frame(&mut self) -> Result<Progress, FrameError> {

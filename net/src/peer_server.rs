@@ -8,10 +8,14 @@ use tracing::{debug, info};
 
 use crate::connections::{ConnectionLimits, ConnectionMeter};
 use crate::frame::{FrameReader, FrameWriter, frames};
-use crate::handshake::{Admission, HANDSHAKE_BYTES_MAX, HandshakeError, Hello, LocalNode, receive_hello};
+use crate::handshake::{Admission, HANDSHAKE_BYTES_MAX, HandshakeError, Hello, Lane, LocalNode, receive_hello};
 use crate::server::{Connection, ConnectionHandler, serve};
 use crate::tls::Acceptor;
 use crate::{Listener, Shutdown};
+
+/// The largest payload on the join lane, in bytes. Whoever reaches the port may speak there, without any credential: what is
+/// taken in from them is little.
+pub(crate) const JOIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// What happens on the lanes of a peer port.
 #[async_trait]
@@ -81,8 +85,29 @@ impl PeerPort {
                 return;
             }
         };
-        reader.set_bytes_max(self.frame_bytes_max);
-        writer.set_bytes_max(self.frame_bytes_max);
+        let bytes_max = lane_bytes_max(hello.lane, self.frame_bytes_max);
+        reader.set_bytes_max(bytes_max);
+        writer.set_bytes_max(bytes_max);
         self.lanes.serve(hello, reader, writer).await;
+    }
+}
+
+/// The largest payload on a lane, in bytes, where the port takes `port_bytes_max`.
+fn lane_bytes_max(lane: Lane, port_bytes_max: usize) -> usize {
+    match lane {
+        Lane::Join => port_bytes_max.min(JOIN_FRAME_BYTES_MAX),
+        Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward => port_bytes_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_taken_in_from_those_without_a_credential() {
+        assert_eq!(lane_bytes_max(Lane::Join, 16 * 1024 * 1024), 64 * 1024);
+        assert_eq!(lane_bytes_max(Lane::Join, 1024), 1024);
+        assert_eq!(lane_bytes_max(Lane::Append, 16 * 1024 * 1024), 16 * 1024 * 1024);
     }
 }

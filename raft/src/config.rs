@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use bursar_domain::{AuthorityNodeId, authority_node};
+use bursar_domain::{AuthorityNodeId, Level, authority_node};
 use bursar_net::{Blocking, Dialer, WallClock};
 use bursar_storage::{
     ledger::{Ledger, Recovered},
@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub log_kept: u64,
     /// What may be under way at a time.
     pub limits: Limits,
+    /// The newest level that the node can carry out. It stops where the cluster agrees on a newer one.
+    pub supported: Level,
     /// What the node says of itself.
     pub facts: authority_node::Facts,
 }
@@ -59,6 +61,7 @@ impl NodeConfig {
             checkpoint_every: 10_000,
             log_kept: 10_000,
             limits: Limits::default(),
+            supported: Level::SUPPORTED,
             facts,
         }
     }

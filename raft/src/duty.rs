@@ -39,7 +39,7 @@ async fn look_again_and_again(duty: &MembershipDuty, published: &Published) {
             // The sender lives as long as what is published.
             _ = changes.changed() => {}
         }
-        duty.carry_out(&published.state()).await;
+        duty.carry_out().await;
         tokio::time::sleep(REST).await;
     }
 }

@@ -2,6 +2,8 @@
 
 use bursar_domain::{AuthorityNodeId, Revision};
 
+use crate::stop::StopReason;
+
 /// Why a node does not start, or does not found a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -11,6 +13,9 @@ pub enum StartError {
     /// The storage, or what rests on it.
     #[error("the consensus core does not start: {0}")]
     Core(String),
+    /// What rests here is of a level that this program does not know.
+    #[error("{0}")]
+    Outdated(StopReason),
     /// There is a log already: founding happens once.
     #[error("this node has a log already; start it without founding a cluster")]
     NotEmpty,
@@ -57,8 +62,8 @@ pub enum Unavailability {
     /// There is a leader, but it did not hear from most of the nodes.
     #[error("the leader had no quorum")]
     NoQuorum,
-    /// There is a leader, but this node did not reach it.
-    #[error("the leader was not reached")]
+    /// There is a leader, but this node did not reach it, or speaks another version than it does.
+    #[error("the leader was not reached, or did not understand this node")]
     LeaderUnreachable,
     /// This node has not caught up since it was started.
     #[error("this node was still recovering")]
@@ -105,8 +110,8 @@ pub enum ReadError {
 /// Why the leadership was not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// To whom it was to go does not vote.
-    #[error("{node} does not vote, so it cannot lead")]
+    /// To whom it was to go does not vote, or does not answer the leader.
+    #[error("{node} does not vote or does not answer, so it cannot lead")]
     NotAVoter {
         /// Who it was.
         node: AuthorityNodeId,

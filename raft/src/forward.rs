@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use bursar_domain::{Actor, AuthorityNodeId, Submission, encoding};
 use bursar_net::Lane;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
@@ -34,6 +35,8 @@ pub(crate) enum ForwardError {
         /// Who does, by what it knows.
         leader: Option<u64>,
     },
+    /// The node that was asked does not take what it was sent. Nothing was done.
+    NotUnderstood,
     /// What the leader itself says.
     Leader(ProposeError),
 }
@@ -57,7 +60,10 @@ impl Forwarder {
         let error = match wire::decode(&answer) {
             Ok(Answer::Decided { outcome, revision, repeated }) => return Ok(Applied { outcome, revision, repeated }),
             Ok(Answer::NotLeader { leader }) => return Err(ForwardError::NotLeader { leader }),
-            Ok(Answer::NotUnderstood) => return Err(ForwardError::NotLeader { leader: None }),
+            Ok(Answer::NotUnderstood) => {
+                tracing::warn!(leader, "the leader did not understand a submission: run the same program on all nodes");
+                return Err(ForwardError::NotUnderstood);
+            }
             Ok(Answer::NoQuorum) => ProposeError::NoQuorum,
             Ok(Answer::Overloaded { retry_after_ms }) => ProposeError::Overloaded { retry_after_ms },
             Ok(Answer::TooLarge { bytes, bytes_max }) => ProposeError::TooLarge { bytes, bytes_max },
@@ -88,6 +94,7 @@ impl Forwarder {
         match wire::decode(&answer) {
             Ok(Answer::HandedOver { to }) => Ok(to),
             Ok(Answer::NotAVoter { node }) => Err(HandOverError::NotAVoter(node)),
+            Ok(Answer::Silent { node }) => Err(HandOverError::Silent(node)),
             Ok(Answer::NobodyElse) => Err(HandOverError::NobodyElse),
             Ok(Answer::NoQuorum) => unavailable(Unavailability::NoQuorum),
             Ok(_) => unavailable(Unavailability::NoLeader),
@@ -106,12 +113,12 @@ pub(crate) struct ForwardServer {
 }
 
 impl ForwardServer {
-    /// Answers one question.
-    pub(crate) async fn answer(&self, question: Bytes) -> Bytes {
+    /// Answers one question of the node `caller`.
+    pub(crate) async fn answer(&self, caller: u64, question: Bytes) -> Bytes {
         let answer = match wire::decode::<Question<'_>>(&question) {
             Ok(Question::Submit { remaining_ms, submission }) => {
                 let submission = question.slice_ref(&submission);
-                self.submit(submission, wire::deadline_in(remaining_ms)).await
+                self.submit(caller, submission, wire::deadline_in(remaining_ms)).await
             }
             Ok(Question::ReadIndex { remaining_ms }) => self.read_index(wire::deadline_in(remaining_ms)).await,
             Ok(Question::TransferLeadership { to, remaining_ms }) => self.transfer(to, wire::deadline_in(remaining_ms)).await,
@@ -131,8 +138,12 @@ impl ForwardServer {
         Answer::NotLeader { leader }
     }
 
-    async fn submit(&self, submission: Bytes, deadline: Instant) -> Answer {
+    async fn submit(&self, caller: u64, submission: Bytes, deadline: Instant) -> Answer {
         self.meter.submissions_received.increment();
+        if let Err(refusal) = check(caller, &submission) {
+            tracing::warn!(caller, refusal, "a submission of another node is not taken");
+            return Answer::NotUnderstood;
+        }
         match self.proposer.propose(submission, deadline).await {
             Ok(Applied { outcome, revision, repeated }) => Answer::Decided { outcome, revision, repeated },
             Err(ProposeError::NotLeader) => self.not_leader(),
@@ -155,9 +166,22 @@ impl ForwardServer {
         match self.hand_over.to(to, deadline).await {
             Ok(to) => Answer::HandedOver { to },
             Err(HandOverError::NotAVoter(node)) => Answer::NotAVoter { node },
+            Err(HandOverError::Silent(node)) => Answer::Silent { node },
             Err(HandOverError::NobodyElse) => Answer::NobodyElse,
             Err(HandOverError::Unavailable(Unavailability::NoQuorum)) => Answer::NoQuorum,
             Err(HandOverError::Unavailable(_) | HandOverError::Stopped) => self.not_leader(),
         }
+    }
+}
+
+/// What every replica must be able to apply is looked at before it is logged: a committed entry that nobody understands would
+/// stop all nodes for ever. And for a node speaks nobody but itself.
+fn check(caller: u64, submission: &[u8]) -> Result<(), String> {
+    let submission: Submission = encoding::decode(submission).map_err(|error| error.to_string())?;
+    match submission.actor {
+        Actor::AuthorityNode(AuthorityNodeId(actor)) if actor != caller => {
+            Err(format!("it is said to come from authority node {actor}"))
+        }
+        _ => Ok(()),
     }
 }

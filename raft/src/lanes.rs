@@ -5,11 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bursar_domain::{AuthorityNodeId, authority_node::Intent};
 use bursar_net::{FrameError, FrameReader, FrameWriter, Hello, Lane, LaneHandler, answer};
+use bursar_storage::log;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::{
+    convert,
     counters::Meter,
     forward::ForwardServer,
     leadership::Leadership,
@@ -42,27 +44,28 @@ pub(crate) struct Lanes {
 #[async_trait]
 impl LaneHandler for Lanes {
     async fn serve(&self, hello: Hello, reader: FrameReader, writer: FrameWriter) {
+        let caller = caller(&hello);
         let serving = async {
             match hello.lane {
-                Lane::Append => self.serve_appends(reader, writer).await,
-                Lane::Vote => self.serve_votes(reader, writer).await,
-                Lane::Snapshot => self.snapshots.serve(reader, writer).await,
-                Lane::Forward => self.serve_forwards(reader, writer).await,
+                Lane::Append => self.serve_appends(caller, reader, writer).await,
+                Lane::Vote => self.serve_votes(caller, reader, writer).await,
+                Lane::Snapshot => self.snapshots.serve(caller, reader, writer).await,
+                Lane::Forward => self.serve_forwards(caller, reader, writer).await,
                 lane => tracing::warn!(?lane, "a lane that the consensus does not serve"),
             }
         };
         tokio::select! {
             () = serving => {}
             // Its next call is refused, and told why.
-            () = self.removed(&hello) => tracing::info!(caller = ?hello.from, "the caller was removed"),
+            () = self.removed(caller) => tracing::info!(caller, "the caller was removed"),
         }
     }
 }
 
 impl Lanes {
     /// Returns when the caller was removed from the cluster: it was let in when it still belonged.
-    async fn removed(&self, hello: &Hello) {
-        let id = AuthorityNodeId(hello.from.map_or(0, |caller| caller.id));
+    async fn removed(&self, caller: u64) {
+        let id = AuthorityNodeId(caller);
         let mut changes = self.published.nodes_changed();
         let is_removed = || {
             let state = self.published.state();
@@ -75,12 +78,12 @@ impl Lanes {
 
     /// Takes append requests as they come, while earlier ones are being stored, and answers them in order. The first refusal
     /// is the last answer: what was sent behind it counted on another log.
-    async fn serve_appends(&self, reader: FrameReader, writer: FrameWriter) {
+    async fn serve_appends(&self, caller: u64, reader: FrameReader, writer: FrameWriter) {
         // openraft takes the requests in a task of its own; the channel ends it with this future.
         let (requests, taken) = mpsc::channel(APPENDS_MAX);
         let taken = stream::unfold(taken, |mut taken| async { Some((taken.recv().await?, taken)) });
         let answers = self.raft.stream_append(taken);
-        let receiving = self.receive_appends(reader, requests);
+        let receiving = self.receive_appends(caller, reader, requests);
         let answering = send_answers(writer, Box::pin(answers));
         let ended = tokio::select! {
             ended = receiving => ended,
@@ -90,10 +93,12 @@ impl Lanes {
     }
 
     /// Returns only with an error, or when the answers have ended: then nobody takes requests any more.
-    async fn receive_appends(&self, mut reader: FrameReader, requests: Appends) -> Result<(), FrameError> {
+    async fn receive_appends(&self, caller: u64, mut reader: FrameReader, requests: Appends) -> Result<(), FrameError> {
         loop {
             let frame = reader.receive_raw().await?;
-            let request = append::decode_request(&frame).map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
+            let malformed = |reason| FrameError::Malformed { reason };
+            let request = append::decode_request(&frame).map_err(|error| malformed(error.to_string()))?;
+            expect_own(caller, convert::vote_to_store(request.vote)).map_err(malformed)?;
             self.meter.appends_received.increment();
             self.leadership.heard();
             if requests.send(request).await.is_err() {
@@ -103,24 +108,38 @@ impl Lanes {
         }
     }
 
-    async fn serve_votes(&self, reader: FrameReader, writer: FrameWriter) {
+    async fn serve_votes(&self, caller: u64, reader: FrameReader, writer: FrameWriter) {
         let handler = |question: Bytes| {
             let (raft, meter) = (self.raft.clone(), Arc::clone(&self.meter));
-            async move { wire::encode(&vote(&raft, &meter, &question).await) }
+            async move { wire::encode(&vote(&raft, &meter, caller, &question).await) }
         };
         if let Err(error) = answer(reader, writer, VOTES_MAX, handler).await {
             tracing::debug!(%error, "the vote lane of a node ended");
         }
     }
 
-    async fn serve_forwards(&self, reader: FrameReader, writer: FrameWriter) {
+    async fn serve_forwards(&self, caller: u64, reader: FrameReader, writer: FrameWriter) {
         let handler = |question: Bytes| {
             let forward = Arc::clone(&self.forward);
-            async move { forward.answer(question).await }
+            async move { forward.answer(caller, question).await }
         };
         if let Err(error) = answer(reader, writer, FORWARDS_MAX, handler).await {
             tracing::debug!(%error, "the forward lane of a node ended");
         }
+    }
+}
+
+/// The number of the node that calls; 0, which none has, where it says none.
+fn caller(hello: &Hello) -> u64 {
+    hello.from.map_or(0, |caller| caller.id)
+}
+
+/// Refuses what names another candidate or leader than the node that sends it: each speaks for itself alone.
+pub(crate) fn expect_own(caller: u64, vote: log::Vote) -> Result<(), String> {
+    match vote.leader {
+        Some(id) if id == caller => Ok(()),
+        Some(other) => Err(format!("authority node {caller} speaks as if it were {other}")),
+        None => Err(format!("authority node {caller} does not say who is to lead")),
     }
 }
 
@@ -143,9 +162,10 @@ where
     writer.close().await
 }
 
-async fn vote(raft: &Raft, meter: &Meter, question: &[u8]) -> Answer {
+async fn vote(raft: &Raft, meter: &Meter, caller: u64, question: &[u8]) -> Answer {
     let stopped = |detail: String| Answer::Stopped { detail };
-    match wire::decode(question) {
+    let question = wire::decode::<Question>(question).map_err(|error| error.to_string());
+    match question.and_then(|question| expect_own(caller, question.of_whom()).map(|()| question)) {
         Ok(Question::Vote(candidacy)) => {
             meter.votes_received.increment();
             let response = raft.vote(candidacy.into()).await;
@@ -161,7 +181,10 @@ async fn vote(raft: &Raft, meter: &Meter, question: &[u8]) -> Answer {
             let response = raft.handle_transfer_leader(hand_over.into()).await;
             response.map_or_else(|error| stopped(error.to_string()), Answer::from)
         }
-        Err(error) => stopped(error.to_string()),
+        Err(refusal) => {
+            tracing::warn!(caller, refusal, "a question on the vote lane is not answered");
+            stopped(refusal)
+        }
     }
 }
 

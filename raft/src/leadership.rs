@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{ServerState, async_runtime::watch::WatchReceiver};
 use tokio::time::{Instant, timeout_at};
 
 use crate::types::{Metrics, MetricsReceiver, Raft};
@@ -100,8 +100,9 @@ impl Leadership {
     /// Who leads by these metrics.
     pub(crate) fn named(&self, metrics: &Metrics) -> Leader {
         match metrics.current_leader {
-            Some(leader) if leader == self.id => Leader::Own,
-            Some(leader) if !self.is_silent() => Leader::Other(leader),
+            // The core also names itself where it led before it was started again.
+            Some(leader) if leader == self.id && metrics.state == ServerState::Leader => Leader::Own,
+            Some(leader) if leader != self.id && !self.is_silent() => Leader::Other(leader),
             Some(_) | None => Leader::Unknown,
         }
     }

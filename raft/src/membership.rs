@@ -19,7 +19,9 @@ use crate::{
     duty,
     leadership::Leadership,
     proposer::Proposer,
-    status::peers,
+    published::Published,
+    read_index::ReadIndex,
+    status::answering,
     transfer::HandOver,
     types::{Metrics, Raft, TypeConfig},
 };
@@ -33,6 +35,8 @@ pub(crate) struct MembershipDuty {
     pub(crate) leadership: Leadership,
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) hand_over: Arc<HandOver>,
+    pub(crate) reads: Arc<ReadIndex>,
+    pub(crate) published: Arc<Published>,
     /// After how long a silence a node counts as one that does not answer.
     pub(crate) silence: Duration,
 }
@@ -41,23 +45,34 @@ type ChangeError = RaftError<TypeConfig, ClientWriteError<TypeConfig>>;
 
 impl MembershipDuty {
     /// Looks once, and does what is to be done.
-    pub(crate) async fn carry_out(&self, state: &State) {
+    pub(crate) async fn carry_out(&self) {
+        // In this order: the state knows at least of all that led to the membership that it is compared with.
         let metrics = self.leadership.metrics();
-        if let Some(change) = unfinished(&metrics).or_else(|| moved(state, &metrics)) {
+        let Some(state) = self.caught_up().await else { return };
+        if let Some(change) = unfinished(&metrics).or_else(|| moved(&state, &metrics)) {
             self.change(change).await;
             return;
         }
-        for action in plan(state, &self.observe(&metrics)) {
+        for action in plan(&state, &self.observe(&metrics)) {
             tracing::debug!(?action, "the membership duty acts");
-            self.act(state, action).await;
+            self.act(&state, action).await;
         }
+    }
+
+    /// The state once it has everything that was committed until now: Raft takes a change of the membership into account as
+    /// soon as it is logged, a new leader even before it has applied what led to it. None where a quorum does not confirm it.
+    async fn caught_up(&self) -> Option<Arc<State>> {
+        let caught_up = async {
+            let index = self.reads.round_as_leader().await.ok()?;
+            self.published.applied(index).await;
+            Some(self.published.state())
+        };
+        tokio::time::timeout(STEP_TIMEOUT, caught_up).await.ok().flatten()
     }
 
     fn observe(&self, metrics: &Metrics) -> Observed {
         let membership = metrics.membership_config.membership();
-        let silence_ms = u64::try_from(self.silence.as_millis()).unwrap_or(u64::MAX);
-        let answering = peers(metrics).into_iter().filter(|peer| peer.last_ack_ms.is_some_and(|ago| ago <= silence_ms));
-        let mut lag: BTreeMap<_, _> = answering.filter_map(|peer| Some((peer.id, peer.lag?))).collect();
+        let mut lag: BTreeMap<_, _> = answering(metrics, self.silence).filter_map(|peer| Some((peer.id, peer.lag?))).collect();
         lag.insert(AuthorityNodeId(metrics.id), 0);
         Observed {
             leader: metrics.current_leader.map(AuthorityNodeId),

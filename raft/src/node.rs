@@ -15,7 +15,7 @@ use bursar_storage::{
     ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog, StoreId},
 };
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use openraft::error::{InitializeError, RaftError};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -76,12 +76,13 @@ impl Node {
     /// Starts the consensus core on what rests. Committed entries that were not applied yet are, before this returns.
     ///
     /// # Errors
-    /// A configuration that cannot work; storage that fails or is damaged.
+    /// A configuration that cannot work; storage that fails or is damaged; a level that this program does not know.
     pub async fn start(config: NodeConfig, parts: Parts) -> Result<Node, StartError> {
         let Parts { wall_clock, blocking, log, ledger, recovered, dialer } = parts;
         let (id, stop) = (config.id.0, StopSignal::default());
+        StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
-        let state_machine = StateMachine::new(ledger.clone(), recovered, Arc::clone(&blocking), stop.clone());
+        let state_machine = StateMachine::new(ledger.clone(), recovered, config.supported, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());
         let peers = Peers::new(dialer, Arc::clone(&published), Arc::clone(&meter), stop.clone());
         let network = Network {
@@ -92,16 +93,19 @@ impl Node {
             append_timeout: config.append_timeout(),
         };
         let log_store = LogStore::new(log.clone(), stop.clone());
-        let raft = Raft::new(id, core_config, network, log_store, state_machine).await.map_err(|fatal| {
-            let detail = stop.reason().map_or_else(|| fatal.to_string(), |reason| reason.to_string());
-            StartError::Core(detail)
+        let started = Raft::new(id, core_config, network, log_store, state_machine).await;
+        let raft = started.map_err(|fatal| match stop.reason() {
+            Some(reason @ StopReason::Outdated { .. }) => StartError::Outdated(reason),
+            Some(reason) => StartError::Core(reason.to_string()),
+            None => StartError::Core(fatal.to_string()),
         })?;
 
         let leadership = Leadership::new(id, &raft, config.silence_max());
         let proposer =
             Arc::new(Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits));
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
-        let hand_over = Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone() });
+        let hand_over =
+            Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
         let lanes = Arc::new(Lanes {
             raft: raft.clone(),
             forward: Arc::new(ForwardServer {
@@ -155,24 +159,33 @@ impl Node {
             leadership: leadership.clone(),
             proposer: Arc::clone(&inner.proposer),
             hand_over: Arc::clone(&inner.hand_over),
+            reads: Arc::clone(&inner.reads),
+            published: Arc::clone(published),
             silence: config.silence_max(),
         };
         let recovering = raft.clone();
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async move {
-            if recovering.wait_for_recovery(None).await.is_ok() {
-                caught_up.send_replace(true);
-                // Whoever waits for this asks a receiver, which must not outlive its sender.
-                caught_up.closed().await;
-            }
-        });
-        tasks.spawn(tasks::watch_core(leadership.clone(), stop.clone()));
-        tasks.spawn(tasks::count_elections(leadership.clone(), Arc::clone(meter)));
-        tasks.spawn(tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every));
-        tasks.spawn(tasks::notice_removal(config.id, Arc::clone(published), stop.clone()));
-        tasks.spawn(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone()));
-        tasks.spawn(tasks::ask_whether_member(self.clone()));
-        tasks.spawn(duty::run(duty, leadership.clone(), Arc::clone(published)));
+        let mut spawn = |task, work: BoxFuture<'static, ()>| {
+            tasks.spawn(tasks::watched(task, stop.clone(), work));
+        };
+        spawn(
+            "waiting for the recovery",
+            Box::pin(async move {
+                if recovering.wait_for_recovery(None).await.is_ok() {
+                    caught_up.send_replace(true);
+                    // Whoever waits for this asks a receiver, which must not outlive its sender.
+                    caught_up.closed().await;
+                }
+            }),
+        );
+        spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
+        spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
+        let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);
+        spawn("writing checkpoints", Box::pin(checkpoints));
+        spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
+        spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));
+        spawn("asking whether this node belongs", Box::pin(tasks::ask_whether_member(self.clone())));
+        spawn("the membership duty", Box::pin(duty::run(duty, leadership.clone(), Arc::clone(published))));
     }
 
     /// Makes a cluster of this node alone. Its first entry to follow is for the caller to submit: the one that founds the

@@ -35,7 +35,7 @@ pub(crate) struct Peers {
     dialer: Arc<Dialer>,
     published: Arc<Published>,
     meter: Arc<Meter>,
-    stop: StopSignal,
+    pub(crate) stop: StopSignal,
     /// What openraft says of nodes, for those that the state does not know yet.
     members: Mutex<BTreeMap<u64, log::Member>>,
     lanes: Mutex<BTreeMap<(u64, Lane), Arc<CallLane>>>,

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::{
     convert,
     counters::Meter,
+    lanes::expect_own,
     snapshot::SnapshotData,
     stop::{StopReason, StopSignal},
     types::{Raft, Vote},
@@ -46,10 +47,10 @@ enum Ended {
 }
 
 impl SnapshotReceiver {
-    /// Serves one connection: one snapshot.
-    pub(crate) async fn serve(&self, mut reader: FrameReader, mut writer: FrameWriter) {
+    /// Serves one connection of the node `caller`: one snapshot.
+    pub(crate) async fn serve(&self, caller: u64, mut reader: FrameReader, mut writer: FrameWriter) {
         let _turn = self.turn.lock().await;
-        let reply = match self.receive(&mut reader, &mut writer).await {
+        let reply = match self.receive(caller, &mut reader, &mut writer).await {
             Ok(vote) => ReceiverMessage::Installed { vote: convert::vote_to_store(vote) },
             Err(Ended::Install(InstallError::Outdated { .. })) => {
                 ReceiverMessage::Installed { vote: convert::vote_to_store(self.own_vote()) }
@@ -73,11 +74,12 @@ impl SnapshotReceiver {
         }
     }
 
-    async fn receive(&self, reader: &mut FrameReader, writer: &mut FrameWriter) -> Result<Vote, Ended> {
+    async fn receive(&self, caller: u64, reader: &mut FrameReader, writer: &mut FrameWriter) -> Result<Vote, Ended> {
         let frame = next(reader).await?;
         let SenderMessage::Offer { vote, manifest } = understood(&frame)? else {
             return Err(Ended::Sender("it began without an offer".into()));
         };
+        expect_own(caller, vote).map_err(Ended::Sender)?;
         let vote = convert::vote(vote);
         let own = self.own_vote();
         if own > vote {

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use bursar_domain::State;
+use bursar_domain::{Level, State};
 use bursar_net::Blocking;
 use bursar_storage::ledger::{self, Checkpoint, InstallError, Installer, Ledger, Recovered};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -40,6 +40,8 @@ pub struct StateMachine {
     state: State,
     /// Where it stands.
     applied: ledger::Applied,
+    /// The newest level that may be applied.
+    supported: Level,
     ledger: Ledger,
     blocking: Arc<dyn Blocking>,
     published: Arc<Published>,
@@ -48,11 +50,11 @@ pub struct StateMachine {
 }
 
 impl StateMachine {
-    /// Goes on from what `ledger` has recovered. A failure is told to `stop`.
-    pub fn new(ledger: Ledger, recovered: Recovered, blocking: Arc<dyn Blocking>, stop: StopSignal) -> Self {
+    /// Goes on from what `ledger` has recovered, and up to the level `supported`. A failure is told to `stop`.
+    pub fn new(ledger: Ledger, recovered: Recovered, supported: Level, blocking: Arc<dyn Blocking>, stop: StopSignal) -> Self {
         let Recovered { state, applied } = recovered;
         let published = Arc::new(Published::new(state.clone(), applied.position.map(|position| position.index)));
-        Self { state, applied, ledger, blocking, published, meter: Arc::default(), stop }
+        Self { state, applied, supported, ledger, blocking, published, meter: Arc::default(), stop }
     }
 
     /// What readers see.
@@ -91,6 +93,7 @@ impl StateMachine {
     async fn finish_install(&mut self, installer: Installer) -> io::Result<()> {
         let finished = self.blocking.run(move || installer.finish()).await.map_err(io::Error::other)?;
         let (state, applied) = finished.map_err(|error| self.stopped(StopReason::Install(error)))?;
+        StopReason::check_level(state.level(), self.supported).map_err(|reason| self.stopped(reason))?;
         tracing::info!(revision = %applied.revision, "installed a snapshot");
         (self.state, self.applied) = (state, applied);
         self.meter.snapshots_installed.increment();
@@ -119,6 +122,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 && let Some((entry, responder)) = entries.try_next().await?
             {
                 batch.apply(entry, responder).map_err(|reason| self.stopped(reason))?;
+                // Already the next entry may be one that is decided otherwise at the newer level.
+                StopReason::check_level(batch.state.level(), self.supported).map_err(|reason| self.stopped(reason))?;
             }
             if batch.is_empty() {
                 return Ok(());

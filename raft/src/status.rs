@@ -1,6 +1,6 @@
 //! What a node says of itself and, as the leader, of the others.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bursar_domain::{AuthorityNodeId, Revision};
 use bursar_storage::log::LogCounters;
@@ -128,6 +128,12 @@ pub(crate) fn peers(metrics: &Metrics) -> Vec<PeerStatus> {
     others.map(status).collect()
 }
 
+/// Those of the others who have answered within the last `silence`.
+pub(crate) fn answering(metrics: &Metrics, silence: Duration) -> impl Iterator<Item = PeerStatus> + use<> {
+    let silence_ms = milliseconds(silence);
+    peers(metrics).into_iter().filter(move |peer| peer.last_ack_ms.is_some_and(|ago| ago <= silence_ms))
+}
+
 const fn role(state: ServerState) -> Role {
     match state {
         ServerState::Leader => Role::Leader,
@@ -138,6 +144,6 @@ const fn role(state: ServerState) -> Role {
     }
 }
 
-fn milliseconds(span: std::time::Duration) -> u64 {
+fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

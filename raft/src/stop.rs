@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bursar_domain::Level;
 use bursar_net::Refusal;
 use bursar_storage::{StorageError, ledger::InstallError};
 use tokio::sync::watch;
@@ -23,6 +24,17 @@ pub enum StopReason {
         /// What is wrong with it.
         detail: String,
     },
+    /// The cluster has agreed on a level that this program does not know: it would decide otherwise than the others.
+    #[error(
+        "the cluster has agreed on {agreed}, this program supports up to {supported}; install the newer program that the other \
+         nodes run, and start the node with it"
+    )]
+    Outdated {
+        /// What the cluster has agreed on.
+        agreed: Level,
+        /// The newest that this program supports.
+        supported: Level,
+    },
     /// Folding an event into the state panicked.
     #[error("the state broke at entry {index} of the log: {detail}; report this, and do not remove the data directory")]
     BrokenState {
@@ -39,6 +51,14 @@ pub enum StopReason {
     /// Another node refuses this one for good.
     #[error("another node refuses this one: {0}")]
     Refused(Refusal),
+    /// A part of the node panicked, so that it runs only by half.
+    #[error("{task} panicked: {detail}; report this, and start the node again")]
+    TaskPanicked {
+        /// Which.
+        task: &'static str,
+        /// What the panic said.
+        detail: String,
+    },
     /// The consensus core died.
     #[error("the consensus core died: {detail}; start the node again")]
     CoreDied {
@@ -48,6 +68,13 @@ pub enum StopReason {
     /// It was asked to.
     #[error("the node was shut down")]
     Shutdown,
+}
+
+impl StopReason {
+    /// Refuses to go on at a level that this program does not know.
+    pub(crate) fn check_level(agreed: Level, supported: Level) -> Result<(), Self> {
+        if agreed > supported { Err(Self::Outdated { agreed, supported }) } else { Ok(()) }
+    }
 }
 
 /// Where the first reason to stop is left, and waited for. Clones share it.

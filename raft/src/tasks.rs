@@ -1,17 +1,19 @@
 //! What a node does beside answering: it watches its core, counts elections, announces itself, writes checkpoints, and
 //! notices that it was removed.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bursar_domain::{
     Actor, AuthorityNodeId, Command, Submission,
     authority_node::{self, AuthorityNode, Facts, Intent},
 };
 use bursar_storage::ledger::Ledger;
+use futures_util::FutureExt;
 use openraft::{ServerState, error::Fatal};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    batch::words_of,
     counters::Meter,
     duty::submission,
     leadership::Leadership,
@@ -28,6 +30,13 @@ const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
 const BETWEEN_ANNOUNCEMENTS: Duration = Duration::from_secs(1);
 /// How often a node that may have been dropped asks whether it still belongs.
 const ASK_WHETHER_MEMBER: Duration = Duration::from_secs(2);
+
+/// Runs `work`, which is called `task`. A panic in it stops the node: it must not run on without a part of itself.
+pub(crate) async fn watched(task: &'static str, stop: StopSignal, work: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+        stop.stop(StopReason::TaskPanicked { task, detail: words_of(panic.as_ref()).to_owned() });
+    }
+}
 
 /// Tells when the core has died. Storage failures have been told before, by those who saw them.
 pub(crate) async fn watch_core(leadership: Leadership, stop: StopSignal) {
@@ -141,5 +150,20 @@ pub(crate) async fn ask_whether_member(node: Node) {
         if !status.voters.contains(&node.id()) || status.leader.is_none() {
             node.greet_others(Instant::now() + ASK_WHETHER_MEMBER).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_stops_the_node_and_one_that_ends_does_not() {
+        let stop = StopSignal::default();
+        watched("what ends", stop.clone(), async {}).await;
+        assert_eq!(stop.reason(), None);
+        watched("the duties", stop.clone(), async { panic!("out of luck") }).await;
+        let expected = StopReason::TaskPanicked { task: "the duties", detail: "out of luck".into() };
+        assert_eq!(stop.reason(), Some(expected));
     }
 }

@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 /// The version that this program speaks.
 const VERSION: u8 = 1;
+/// Room for most messages. Growing into it step by step would cost more than the encoding itself.
+const USUAL_BYTES: usize = 768;
 /// How deep a message may nest.
 const DEPTH_MAX: usize = 64;
 
@@ -44,7 +46,8 @@ pub(crate) enum WireError {
 
 /// Encodes a message. Ours ask for nothing that MessagePack lacks, so it cannot fail.
 pub(crate) fn encode<T: Serialize>(message: &T) -> Bytes {
-    let mut bytes = vec![VERSION];
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    bytes.push(VERSION);
     rmp_serde::encode::write_named(&mut bytes, message).expect("our messages encode into memory");
     bytes.into()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bursar_domain::Level;
 use bursar_net::{Blocking, ThreadBlocking};
 use bursar_raft::{LogStore, StateMachine, StopSignal, TypeConfig};
 use bursar_storage::{
@@ -18,7 +19,7 @@ fn stores(log: Arc<dyn Engine>, ledger: Arc<dyn Engine>) -> (LogStore, StateMach
     let (blocking, stop) = (Arc::new(ThreadBlocking), StopSignal::default());
     let log = RaftLog::open(log, blocking.worker("raft-log"), 1 << 20).expect("the log is empty");
     let (ledger, recovered) = Ledger::open(ledger).expect("the ledger is empty");
-    (LogStore::new(log, stop.clone()), StateMachine::new(ledger, recovered, blocking, stop))
+    (LogStore::new(log, stop.clone()), StateMachine::new(ledger, recovered, Level::SUPPORTED, blocking, stop))
 }
 
 struct InMemory;

@@ -1,16 +1,23 @@
 //! Letting machines in that present a join token: the lane on which they have no certificate yet.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, ObjectRef, Rejection, RequestId, State, Submission, authority_node,
+    Actor, AuthorityNodeId, ClusterId, Command, Effect, Hash, ObjectRef, Outcome, Proposal, Rejection, RequestId, State,
+    Submission, Timestamp,
+    authority_node::{self, AuthorityNode, Intent},
+    decide,
 };
 use bursar_net::{
-    CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, FrameReader, FrameWriter, Hello, Lane,
-    LaneHandler, SealError, WallClock,
+    Address, AddressError, CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, FrameReader,
+    FrameWriter, Hello, Lane, LaneHandler, SealError, WallClock,
 };
-use bursar_raft::{Node, SubmitError};
+use bursar_raft::{Consistency, Node, ReadError, SubmitError};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -30,8 +37,6 @@ pub(super) struct JoinQuestion {
     pub secret: String,
     /// The machine, as it says.
     pub facts: authority_node::Facts,
-    /// The host under which people will reach its API.
-    pub api_host: String,
     /// The key that wants a certificate.
     pub certificate_request: CertificateRequest,
 }
@@ -102,10 +107,16 @@ enum Refusal {
     Decided(Rejection),
     #[error(transparent)]
     Undecided(#[from] SubmitError),
+    #[error(transparent)]
+    Unread(#[from] ReadError),
     #[error("the certificate authority's key does not open: {0}")]
     Sealed(#[from] SealError),
     #[error("no certificate: {0}")]
     Certificate(#[from] CertificateError),
+    #[error("no certificate for the API address: {0}")]
+    ApiAddress(#[from] AddressError),
+    #[error("{0} is not joining here, or not with this key")]
+    NotJoining(AuthorityNodeId),
 }
 
 impl AdmissionDesk {
@@ -131,39 +142,49 @@ impl AdmissionDesk {
     }
 
     async fn admit(&self, hello: &Hello, question: JoinQuestion) -> Result<Welcome, Refusal> {
-        let JoinQuestion { secret, facts, api_host, certificate_request } = question;
+        let JoinQuestion { secret, facts, certificate_request } = question;
         if hello.from_store.0 != facts.store.0 {
             return Err(Refusal::OtherStore);
         }
-        let secret = Hash::of(secret.as_bytes());
-        let asked = Hash::of(&[&secret.0[..], &facts.store.0[..]].concat());
+        let public_key = Hash::of(&certificate_request.public_key()?);
+        let attempt = Hash(self.entropy.array());
+        let admit = authority_node::Command::Admit { secret: Hash::of(secret.as_bytes()), public_key, facts };
         let submission = Submission {
             actor: Actor::Joiner,
-            // One machine with one token is one request, however often it has to ask.
-            request: RequestId::parse(&format!("join-{asked}")).expect("an id of visible characters"),
-            fingerprint: asked,
+            // Each attempt is judged anew, by the rules of the day: what was told before is no title to be told it again.
+            request: RequestId::parse(&format!("join-{attempt}")).expect("an id of visible characters"),
+            fingerprint: attempt,
             expected: None,
             planned_on: None,
-            command: Command::AuthorityNode(authority_node::Command::Admit { secret, facts }),
+            command: Command::AuthorityNode(admit),
         };
-        let decided = self.node.submit(submission, Instant::now() + DECISION_TIMEOUT).await?;
-        let ObjectRef::AuthorityNode(node) = decided.outcome.map_err(Refusal::Decided)?.object else {
-            unreachable!("an admission answers with a node")
-        };
-        self.welcome(&self.node.latest(), node, &api_host, &certificate_request)
+        let deadline = Instant::now() + DECISION_TIMEOUT;
+        let state = self.node.read(Consistency::Linearizable, None, deadline).await?;
+        let proposal = Proposal { time: Timestamp(self.clock.now_unix_ms()), submission };
+        let mut reply = rehearse(&state, &proposal).map_err(Refusal::Decided)?;
+        if reply.effect != Effect::Unchanged {
+            reply = self.node.submit(proposal.submission, deadline).await?.outcome.map_err(Refusal::Decided)?;
+        }
+        let ObjectRef::AuthorityNode(node) = reply.object else { unreachable!("an admission answers with a node") };
+        self.welcome(&self.node.latest(), node, public_key, &certificate_request)
     }
 
     fn welcome(
         &self,
         state: &State,
         node: AuthorityNodeId,
-        api_host: &str,
+        public_key: Hash,
         request: &CertificateRequest,
     ) -> Result<Welcome, Refusal> {
         let cluster = state.cluster().ok_or(Refusal::Decided(Rejection::NotFounded))?;
+        let joins_with_this_key =
+            |member: &AuthorityNode| member.public_key == Some(public_key) && matches!(member.intent, Intent::Joining { .. });
+        let member = state.authority_nodes().get(node).filter(|member| joins_with_this_key(member));
+        let member = member.ok_or(Refusal::NotJoining(node))?;
+        let api_address: Address = member.api_address.as_str().parse()?;
         let key = self.cluster_key.open(SEALED_CA_KEY, &cluster.sealed_ca_key)?;
         let authority = CertificateAuthority::from_pem(&cluster.ca_certificate, &String::from_utf8_lossy(&key))?;
-        let profile = profile(cluster.id, node, api_host);
+        let profile = profile(cluster.id, node, api_address.host());
         let certificate = authority.issue(request, &profile, self.clock.as_ref(), self.entropy.as_ref())?;
         Ok(Welcome {
             cluster: cluster.id,
@@ -175,17 +196,26 @@ impl AdmissionDesk {
     }
 }
 
+/// What would come of a proposal. Whoever asks here has shown no credential yet, so only what succeeds and changes something
+/// is proposed: nobody fills the log by guessing.
+fn rehearse(state: &State, proposal: &Proposal) -> Outcome {
+    // As where it counts: a panic in the rules is a refusal.
+    catch_unwind(AssertUnwindSafe(|| decide(state, proposal).outcome)).unwrap_or(Err(Rejection::Internal))
+}
+
 impl Refusal {
     fn into_answer(self) -> JoinAnswer {
         let reason = self.to_string();
         let (code, remedy, passing) = match self {
             Self::Decided(rejection) => (rejection.code(), rejection.remedy(), false),
-            Self::Undecided(_) => ("unavailable", "Try again once the authority has a quorum.", true),
+            Self::Undecided(_) | Self::Unread(_) => ("unavailable", "Try again once the authority has a quorum.", true),
             Self::OtherStore => ("store_mismatch", "Report this: the joining program contradicts itself.", false),
             Self::Sealed(_) => {
                 ("cluster_key_wrong", "Compare cluster.key with the other nodes', and restore the right one.", true)
             }
-            Self::Certificate(_) => {
+            // Not yet, where this node has still to hear of its own decision; no more, where somebody had it removed.
+            Self::NotJoining(_) => ("not_joining", "Try again; the authority then says whether the token still holds.", true),
+            Self::Certificate(_) | Self::ApiAddress(_) => {
                 ("certificate_refused", "Check the advertised API address, then join with a new token.", false)
             }
         };

@@ -17,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bursar_domain::{AuthorityNodeId, ClusterId, State, StoreId};
+use bursar_domain::{AuthorityNodeId, ClusterId, Command, State, StoreId, Submission, cluster, encoding};
 use bursar_net::{
     CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode,
     Member, NodeKey, SealError,
@@ -185,6 +185,19 @@ pub enum DirectoryError {
         path: PathBuf,
         /// Whose it was.
         node: AuthorityNodeId,
+    },
+    /// The command that founds another cluster than the directory's own.
+    #[error(
+        "{} founds cluster {found}, this directory belongs to cluster {expected}: an interrupted `bursar authority init` left \
+         it behind; remove the file", .path.display()
+    )]
+    ForeignFounding {
+        /// The file.
+        path: PathBuf,
+        /// What it would found.
+        found: ClusterId,
+        /// Whose the directory is.
+        expected: ClusterId,
     },
     /// What an interrupted join left behind.
     #[error("{} is damaged: remove it, and join with a new token", .0.display())]
@@ -376,10 +389,31 @@ impl DataDirectory {
         self.put(FOUNDING_FILE, submission)
     }
 
-    /// The command that founds the cluster, where it is not known to be committed.
+    /// The command that founds the cluster, where it is not known to be committed. One that founds another cluster is refused.
     pub fn founding(&self) -> Result<Option<Vec<u8>>, DirectoryError> {
         let path = self.root.join(FOUNDING_FILE);
-        if self.files.exists(&path)? { Ok(Some(self.files.read_private(&path, FILE_BYTES_MAX)?)) } else { Ok(None) }
+        if !self.files.exists(&path)? {
+            return Ok(None);
+        }
+        let submission = self.files.read_private(&path, FILE_BYTES_MAX)?;
+        let expected = self.identity()?.cluster;
+        match encoding::decode::<Submission>(&submission).map(|submission| submission.command) {
+            Ok(Command::Cluster(cluster::Command::Found { cluster: found, .. })) if found != expected => {
+                Err(DirectoryError::ForeignFounding { path, found, expected })
+            }
+            // Bytes that do not read are for whoever decodes them to report.
+            _ => Ok(Some(submission)),
+        }
+    }
+
+    /// Removes what an interrupted founding left behind: a node that joins founds nothing.
+    pub fn abandon_founding(&self) -> Result<(), DirectoryError> {
+        for path in [FOUNDING_FILE, SETUP_SECRET_FILE].map(|file| self.root.join(file)) {
+            if self.files.exists(&path)? {
+                self.files.remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets the command that founds the cluster: it is committed.
@@ -444,4 +478,63 @@ fn is_leftover(name: &str) -> bool {
 #[derive(Deserialize)]
 struct FormatOnly {
     format: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+    use bursar_domain::{Actor, Hash, Level, RequestId, authority_node::Facts};
+
+    use super::*;
+
+    fn founding(cluster: ClusterId) -> Vec<u8> {
+        let node = Facts {
+            store: StoreId([1; 16]),
+            peer_address: "n1.example:4283".into(),
+            api_address: "n1.example:4285".into(),
+            version: "0.1.0".into(),
+            supported: Level::SUPPORTED,
+        };
+        let found = cluster::Command::Found {
+            cluster,
+            license_key: Vec::new(),
+            ca_certificate: String::new(),
+            sealed_ca_key: Vec::new(),
+            setup_secret: Hash::ZERO,
+            node,
+        };
+        encoding::encode(&Submission {
+            actor: Actor::Founder,
+            request: RequestId::parse("found").unwrap(),
+            fingerprint: Hash::ZERO,
+            expected: None,
+            planned_on: None,
+            command: Command::Cluster(found),
+        })
+    }
+
+    #[test]
+    fn only_the_directorys_own_cluster_is_founded() {
+        let (own, other) = (ClusterId([1; 16]), ClusterId([2; 16]));
+        let root = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(root.path()).unwrap();
+        directory.write_identity(&Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2))).unwrap();
+        directory.write_founding(&founding(own)).unwrap();
+        assert_eq!(directory.founding().unwrap(), Some(founding(own)));
+        directory.write_founding(&founding(other)).unwrap();
+        let refused = directory.founding().unwrap_err();
+        assert!(matches!(refused, DirectoryError::ForeignFounding { found, .. } if found == other), "{refused}");
+    }
+
+    #[test]
+    fn abandoning_a_founding_leaves_nothing_of_it_and_may_be_repeated() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::create(root.path()).unwrap();
+        directory.write_founding(&founding(ClusterId([1; 16]))).unwrap();
+        let secret = directory.write_setup_secret("secret").unwrap();
+        directory.abandon_founding().unwrap();
+        assert!(!secret.exists() && directory.founding().unwrap().is_none());
+        directory.abandon_founding().unwrap();
+    }
 }

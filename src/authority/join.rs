@@ -120,7 +120,6 @@ async fn ask(
     let question = JoinQuestion {
         secret: joining.invitation.secret.clone(),
         facts: facts(store, &joining.config),
-        api_host: joining.config.advertised.api.host().to_owned(),
         certificate_request: key.request()?,
     };
     let dialer = JoinDialer {
@@ -146,6 +145,7 @@ fn settle(
     welcome: Welcome,
 ) -> Result<AuthorityNodeId, JoinError> {
     let Welcome { cluster, node, certificate, ca_certificate, cluster_key } = welcome;
+    directory.abandon_founding()?;
     directory.write(&NewNode {
         identity: Identity::new(cluster, store, node),
         config,

@@ -21,6 +21,7 @@ use bursar_storage::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
+    task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 use tracing::{debug, error, info, warn};
@@ -66,6 +67,14 @@ pub enum RunError {
     /// Raft does not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// One of its ports is served no more.
+    #[error("the port for {port} is served no more: {detail}. Report this, and start the node again")]
+    PortAbandoned {
+        /// For whom it was.
+        port: &'static str,
+        /// What ended it.
+        detail: String,
+    },
     /// It stopped while it ran.
     #[error("the node stopped: {0}")]
     Stopped(StopReason),
@@ -109,7 +118,8 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     let node = Node::start(node_config(&identity, &config), parts).await?;
 
     let (trigger, shutdown) = shutdown_channel();
-    let peers = tokio::spawn(serve_peers(
+    let mut ports = JoinSet::new();
+    let peers = serve_peers(
         peer_listener,
         Arc::new(TlsAcceptor::for_peers(&credentials, Arc::clone(&world.clock))?),
         ConnectionLimits::default(),
@@ -129,8 +139,9 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
             frame_bytes_max: FRAME_BYTES_MAX,
         },
         shutdown.clone(),
-    ));
-    let people = tokio::spawn(world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?);
+    );
+    ports.spawn(named("other nodes", peers));
+    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?));
     info!(node = %identity.node, peer = %config.advertised.peer, api = %config.advertised.api, "the node runs");
 
     let ended = tokio::select! {
@@ -140,9 +151,10 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         }
         reason = node.stopped() => Err(RunError::Stopped(reason)),
         Err(refused) = found(&directory, &node) => Err(refused),
+        abandoned = abandoned(&mut ports) => Err(abandoned),
     };
     trigger.request();
-    if tokio::time::timeout(DRAIN_TIMEOUT, async { tokio::join!(peers, people) }).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, async { while ports.join_next().await.is_some() {} }).await.is_err() {
         warn!("connections were still open at the end");
     }
     node.shutdown().await;
@@ -150,6 +162,18 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         error!(%reason, "the node ends");
     }
     ended
+}
+
+/// Serves a port, and says in the end for whom it was and how it ended.
+async fn named(port: &'static str, serving: impl Future<Output = ()> + Send + 'static) -> (&'static str, Result<(), JoinError>) {
+    (port, tokio::spawn(serving).await)
+}
+
+/// Returns when the first of the ports is served no more, although nobody has asked for it.
+async fn abandoned(ports: &mut JoinSet<(&'static str, Result<(), JoinError>)>) -> RunError {
+    let ended = ports.join_next().await.expect("ports are served from the start");
+    let (port, ended) = ended.expect("whoever waits for a port neither panics nor is aborted");
+    RunError::PortAbandoned { port, detail: ended.map_or_else(|error| error.to_string(), |()| "it ended by itself".to_owned()) }
 }
 
 /// The parts of the real world that a node is made of.
@@ -279,5 +303,23 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_served_no_more_ends_the_node() {
+        let mut ports = JoinSet::new();
+        ports.spawn(named("other nodes", std::future::pending()));
+        ports.spawn(named("people", async { panic!("out of luck") }));
+        let reason = abandoned(&mut ports).await.to_string();
+        assert!(reason.starts_with("the port for people is served no more: "), "{reason}");
+        assert!(reason.contains("out of luck"), "{reason}");
+        ports.spawn(named("people", async {}));
+        let reason = abandoned(&mut ports).await.to_string();
+        assert!(reason.starts_with("the port for people is served no more: it ended by itself."), "{reason}");
     }
 }

@@ -15,6 +15,9 @@ use crate::{Place, StorageError};
 /// How many bytes stand before the payload.
 pub const HEADER_BYTES: usize = 6;
 
+/// Room for most of what is packed. Growing into it step by step would cost more than the packing itself.
+const USUAL_BYTES: usize = 768;
+
 /// What a frame holds. The numbers rest on disks: they are never changed and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -132,7 +135,8 @@ pub fn open(kind: Kind, supported_version: u8, frame: &[u8]) -> Result<(u8, &[u8
 ///
 /// The type is one of ours: its serialisation asks for nothing that MessagePack lacks, so it cannot fail.
 pub fn pack<T: Serialize>(kind: Kind, version: u8, value: &T) -> Bytes {
-    let mut frame = vec![kind as u8, version, 0, 0, 0, 0];
+    let mut frame = Vec::with_capacity(USUAL_BYTES);
+    frame.extend_from_slice(&[kind as u8, version, 0, 0, 0, 0]);
     rmp_serde::encode::write_named(&mut frame, value).expect("a type of ours encodes as MessagePack into memory");
     close(frame)
 }

@@ -153,8 +153,14 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
     }
     let tolerance = fault_tolerance(node);
     if let Some(reachable) = tolerance.voters_reachable.filter(|reachable| *reachable < tolerance.quorum) {
-        let summary = format!("{reachable} of {} voters answer, {} must: nothing can be changed.", tolerance.voters, tolerance.quorum);
-        checks.push(check("no_quorum", Grade::Err, summary, "Start the members that are down, and check that they reach each other."));
+        let summary =
+            format!("{reachable} of {} voters answer, {} must: nothing can be changed.", tolerance.voters, tolerance.quorum);
+        checks.push(check(
+            "no_quorum",
+            Grade::Err,
+            summary,
+            "Start the members that are down, and check that they reach each other.",
+        ));
     }
     let voters = node.voters.len();
     if voters == 2 {

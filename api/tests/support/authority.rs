@@ -34,6 +34,7 @@ pub struct MemoryAuthority {
     revisions: watch::Sender<Revision>,
     /// Whether the others are lost.
     without_quorum: AtomicBool,
+    stuck: AtomicBool,
     overloaded: AtomicBool,
     floor: AtomicU64,
     /// The version that a lagging node shows; it catches up when it is asked for a linearizable reading.
@@ -52,6 +53,7 @@ impl MemoryAuthority {
             journal: Mutex::default(),
             revisions: watch::Sender::new(Revision::ZERO),
             without_quorum: AtomicBool::default(),
+            stuck: AtomicBool::default(),
             overloaded: AtomicBool::default(),
             floor: AtomicU64::default(),
             lagging: Mutex::default(),
@@ -97,6 +99,12 @@ impl MemoryAuthority {
     /// From now on this node shows what it has now, until it is asked for a linearizable reading.
     pub fn lag(&self) {
         *self.lagging.lock().unwrap() = Some(self.state());
+    }
+
+    /// From now on this node shows what it has now, and learns what becomes of its submissions, but not in time what follows.
+    pub fn get_stuck(&self) {
+        self.lag();
+        self.stuck.store(true, Ordering::SeqCst);
     }
 
     /// Appends events as fast as memory takes them: sites that are made.
@@ -163,7 +171,9 @@ impl Authority for MemoryAuthority {
         let lost = |waited_ms| SubmitError::Unavailable { waited_ms, reason, fate: Fate::Unknown };
         self.quorum(deadline).await.map_err(lost)?;
         let applied = self.take(submission);
-        self.catch_up();
+        if !self.stuck.load(Ordering::SeqCst) {
+            self.catch_up();
+        }
         Ok(applied)
     }
 

@@ -164,7 +164,11 @@ fn an_invitation_is_bounded_and_a_member_joins_by_an_operation() {
     let mut ledger = Ledger::founded();
     let invitation = InviteMember::default().command(Secret::new("join").hash(), ledger.state.time()).unwrap();
     ledger.administrator(invitation);
-    let admit = authority_node::Command::Admit { secret: Secret::new("join").hash(), facts: facts(2) };
+    let admit = authority_node::Command::Admit {
+        secret: Secret::new("join").hash(),
+        facts: facts(2),
+        public_key: Hash::of(b"the key of machine 2"),
+    };
     ledger.carry_out(Actor::Joiner, Command::AuthorityNode(admit));
 
     let invitation = Invitation::of(&ledger.state, ledger.state.join_tokens().get(1.into()).unwrap());

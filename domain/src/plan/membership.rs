@@ -3,6 +3,9 @@
 //! One change at a time: a voter that leaves goes first, so that the quorum never counts on it for longer than needed; then a
 //! learner that has caught up is promoted; then a newcomer is made a learner. What stands in the way is reported to the
 //! operation that waits.
+//!
+//! Only what the ledger says is acted upon: a member that it does not know may be one whose admission is not applied yet, and
+//! is left as it is. A node that is to vote and that Raft does not know is taken in anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,10 +105,9 @@ fn report_is_news(state: &State, operation: OperationId, step: Option<Step>, wai
 
 fn next_change(state: &State, observed: &Observed) -> Option<Action> {
     let nodes = || state.authority_nodes().iter();
-    let leaving = |node: &AuthorityNodeId| {
-        let intent = state.authority_nodes().get(*node).map(|node| node.intent);
-        !matches!(intent, Some(Intent::Joining { .. } | Intent::Voting))
-    };
+    let intent = |node: &AuthorityNodeId| state.authority_nodes().get(*node).map(|node| node.intent);
+    let leaving = |node: &AuthorityNodeId| matches!(intent(node), Some(Intent::Leaving { .. } | Intent::Removed));
+    let is_to_vote = |intent| matches!(intent, Intent::Joining { .. } | Intent::Voting);
     if let Some(node) = observed.voters.iter().find(|node| leaving(node)) {
         let stay: BTreeSet<_> = observed.voters.iter().copied().filter(|voter| voter != node).collect();
         if observed.leader == Some(*node) {
@@ -121,13 +123,10 @@ fn next_change(state: &State, observed: &Observed) -> Option<Action> {
         return Some(Action::DropLearner(*node));
     }
     let caught_up = |node: &AuthorityNodeId| observed.lag.get(node).is_some_and(|lag| *lag <= CAUGHT_UP_ENTRIES);
-    if let Some(node) = observed.learners.iter().find(|node| caught_up(node)) {
+    if let Some(node) = observed.learners.iter().find(|node| caught_up(node) && intent(node).is_some_and(is_to_vote)) {
         return Some(Action::SetVoters(observed.voters.iter().copied().chain([*node]).collect()));
     }
-    let newcomer = nodes().find(|node| {
-        matches!(node.intent, Intent::Joining { .. })
-            && !observed.learners.contains(&node.id)
-            && !observed.voters.contains(&node.id)
-    });
+    let newcomer = nodes()
+        .find(|node| is_to_vote(node.intent) && !observed.learners.contains(&node.id) && !observed.voters.contains(&node.id));
     newcomer.map(|node| Action::AddLearner(node.id))
 }

@@ -277,7 +277,8 @@ impl History {
                 let used: Vec<_> = state.join_tokens().iter().map(|token| token.secret).collect();
                 let secrets = if open.is_empty() || self.dice.chance(10) { used } else { open };
                 let secret = if secrets.is_empty() { Hash::ZERO } else { self.dice.pick(&secrets) };
-                (Actor::Joiner, authority_node::Command::Admit { secret, facts: self.facts() })
+                let facts = self.facts();
+                (Actor::Joiner, authority_node::Command::Admit { secret, public_key: Hash::of(&facts.store.0), facts })
             }
             3 => {
                 let node = self.node_id(state);

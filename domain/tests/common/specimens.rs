@@ -104,7 +104,11 @@ pub fn commands() -> Vec<Specimen> {
         "cluster.raise_level": Command::Cluster(cluster::Command::RaiseLevel { .. }) =>
             Command::Cluster(cluster::Command::RaiseLevel { level: Level(2) }),
         "authority_node.admit": Command::AuthorityNode(authority_node::Command::Admit { .. }) =>
-            Command::AuthorityNode(authority_node::Command::Admit { secret: Hash([3; 32]), facts: facts() }),
+            Command::AuthorityNode(authority_node::Command::Admit {
+                secret: Hash([3; 32]),
+                public_key: PUBLIC_KEY,
+                facts: facts(),
+            }),
         "authority_node.announce": Command::AuthorityNode(authority_node::Command::Announce { .. }) =>
             Command::AuthorityNode(authority_node::Command::Announce { node: NODE, facts: facts() }),
         "authority_node.edit": Command::AuthorityNode(authority_node::Command::Edit { .. }) =>
@@ -173,7 +177,12 @@ pub fn events() -> Vec<Specimen> {
         "authority_node.founded": Event::AuthorityNode(authority_node::Event::Founded { .. }) =>
             Event::AuthorityNode(authority_node::Event::Founded { node: NODE, facts: checked_facts() }),
         "authority_node.admitted": Event::AuthorityNode(authority_node::Event::Admitted { .. }) =>
-            Event::AuthorityNode(authority_node::Event::Admitted { node: NODE, facts: checked_facts(), operation: OPERATION }),
+            Event::AuthorityNode(authority_node::Event::Admitted {
+                node: NODE,
+                public_key: PUBLIC_KEY,
+                facts: checked_facts(),
+                operation: OPERATION,
+            }),
         "authority_node.announced": Event::AuthorityNode(authority_node::Event::Announced { .. }) =>
             Event::AuthorityNode(authority_node::Event::Announced { node: NODE, facts: checked_facts() }),
         "authority_node.edited": Event::AuthorityNode(authority_node::Event::Edited { .. }) =>
@@ -499,6 +508,7 @@ fn rows() -> Vec<Specimen> {
 
 const CLUSTER: ClusterId = ClusterId([1; 16]);
 const STORE: StoreId = StoreId([0xa5; 16]);
+const PUBLIC_KEY: Hash = Hash([0xc3; 32]);
 const NODE: AuthorityNodeId = AuthorityNodeId(2);
 const SITE: SiteId = SiteId(1);
 const DESTINATION: DestinationId = DestinationId(130);
@@ -634,6 +644,7 @@ fn authority_node() -> AuthorityNode {
     AuthorityNode {
         id: NODE,
         store,
+        public_key: Some(PUBLIC_KEY),
         site: Some(SITE),
         peer_address,
         api_address,

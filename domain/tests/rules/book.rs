@@ -270,6 +270,11 @@ pub fn facts(number: u8) -> Facts {
     }
 }
 
+/// The hash of the public key of that machine.
+pub fn public_key(number: u8) -> Hash {
+    Hash::of(&[b'k', number])
+}
+
 pub fn checked_facts(number: u8) -> CheckedFacts {
     checked(&facts(number))
 }
@@ -311,9 +316,11 @@ pub fn invited(token: u64) -> Event {
 
 /// A node was taken in, by an operation of that number.
 pub fn admitted(node: u64, operation: u64) -> [Event; 2] {
-    let facts = checked_facts(u8::try_from(node).expect("few nodes"));
+    let machine = u8::try_from(node).expect("few nodes");
+    let (public_key, facts) = (public_key(machine), checked_facts(machine));
     let (node, operation) = (AuthorityNodeId(node), OperationId(operation));
-    [started(operation.0, Task::AddAuthorityNode { node }), authority_node::Event::Admitted { node, facts, operation }.into()]
+    let admitted = authority_node::Event::Admitted { node, public_key, facts, operation };
+    [started(operation.0, Task::AddAuthorityNode { node }), admitted.into()]
 }
 
 /// A node that was taken in votes.

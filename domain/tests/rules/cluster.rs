@@ -74,7 +74,7 @@ rules! {
 
     fn nothing_else_comes_before_the_founding() {
         nothing().when(Actor::Founder, first_token(Some(SETUP_SECRET))).refused("not_founded").because(Rejection::NotFounded);
-        let admit = authority_node::Command::Admit { secret: secret(1), facts: facts(2) };
+        let admit = authority_node::Command::Admit { secret: secret(1), public_key: public_key(2), facts: facts(2) };
         nothing().when(Actor::Joiner, Command::AuthorityNode(admit)).refused("not_founded");
     }
 

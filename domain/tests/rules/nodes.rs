@@ -13,7 +13,13 @@ const FIRST: AuthorityNodeId = AuthorityNodeId(1);
 const SECOND: AuthorityNodeId = AuthorityNodeId(2);
 
 fn admit(token: u8, facts: Facts) -> Command {
-    Command::AuthorityNode(authority_node::Command::Admit { secret: secret(token), facts })
+    let machine = facts.store.0[0];
+    admit_with_key(token, facts, machine)
+}
+
+fn admit_with_key(token: u8, facts: Facts, machine: u8) -> Command {
+    let public_key = public_key(machine);
+    Command::AuthorityNode(authority_node::Command::Admit { secret: secret(token), public_key, facts })
 }
 
 fn announce(node: AuthorityNodeId, facts: Facts) -> Command {
@@ -56,6 +62,31 @@ rules! {
     fn a_machine_whose_answer_was_lost_gets_the_same_number() {
         let given = invitation().and(admitted(2, 1)).and([used(1, SECOND)]);
         given.when(Actor::Joiner, admit(1, facts(2))).then([]).told(Effect::Unchanged, SECOND);
+    }
+
+    /// Who the machine is may be known to many; its key is not.
+    fn a_used_join_token_is_of_no_use_to_another_key() {
+        invitation()
+            .and(admitted(2, 1))
+            .and([used(1, SECOND)])
+            .when(Actor::Joiner, admit_with_key(1, facts(2), 3))
+            .refused("join_token_used")
+            .because(Rejection::JoinTokenUsed { token: JoinTokenId(1), by: SECOND });
+    }
+
+    fn a_used_join_token_ends_with_its_time_and_with_the_admission() {
+        let given = || invitation().and(admitted(2, 1)).and([used(1, SECOND)]);
+        given().later(60 * MINUTE_MS - 1).when(Actor::Joiner, admit(1, facts(2))).then([]).told(Effect::Unchanged, SECOND);
+        given()
+            .later(60 * MINUTE_MS)
+            .when(Actor::Joiner, admit(1, facts(2)))
+            .refused("join_token_expired")
+            .because(Rejection::JoinTokenExpired { token: JoinTokenId(1) });
+        given()
+            .and(joined(2, 1))
+            .when(Actor::Joiner, admit(1, facts(2)))
+            .refused("join_token_used")
+            .because(Rejection::JoinTokenUsed { token: JoinTokenId(1), by: SECOND });
     }
 
     fn a_join_token_admits_one_machine() {

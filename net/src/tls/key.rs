@@ -1,6 +1,6 @@
 //! A node's private key, and what it sends instead of it.
 
-use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls::pki_types::{CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
@@ -73,6 +73,12 @@ impl CertificateRequest {
         &self.der
     }
 
+    /// The key that is to be certified (SubjectPublicKeyInfo, DER): the same in every request for it,
+    /// while signatures differ. Whoever made the request holds it.
+    pub fn public_key(&self) -> Result<Vec<u8>, CertificateError> {
+        Ok(self.verified()?.public_key.subject_public_key_info())
+    }
+
     /// Reads the request and checks its signature: whoever made it holds the key.
     pub(super) fn verified(&self) -> Result<CertificateSigningRequestParams, CertificateError> {
         CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(self.der.as_slice()))
@@ -84,5 +90,21 @@ impl<'de> Deserialize<'de> for CertificateRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let der = serde_bytes::ByteBuf::deserialize(deserializer)?;
         Self::from_der(der.into_vec()).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+    use super::*;
+
+    #[test]
+    fn every_request_for_a_key_names_it_alike_and_no_other() {
+        let (key, other) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
+        let again = NodeKey::from_pem(&key.to_pem()).unwrap();
+        let named = |key: &NodeKey| key.request().unwrap().public_key().unwrap();
+        assert_eq!(named(&key), named(&again));
+        assert_ne!(named(&key), named(&other));
     }
 }

@@ -76,6 +76,11 @@ impl Node {
                     search.was_told(leader);
                     Unavailability::NoLeader
                 }
+                // It will not understand the same bytes later; another that leads may.
+                Err(ForwardError::NotUnderstood) => {
+                    let reason = Unavailability::LeaderUnreachable;
+                    return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
+                }
                 Err(ForwardError::Leader(ProposeError::NotLeader)) => Unavailability::NoLeader,
                 Err(ForwardError::Leader(ProposeError::NoQuorum)) => Unavailability::NoQuorum,
                 Err(ForwardError::Leader(ProposeError::Unknown)) => {
@@ -157,7 +162,7 @@ impl Node {
         }
     }
 
-    /// Gives the leadership to `to`, or to whoever is furthest; works from any node. Returns to whom, once the former leader
+    /// Gives the leadership to `to`, or to whoever is furthest of those who answer; works from any node. Returns to whom, once the former leader
     /// follows it.
     ///
     /// # Errors
@@ -183,7 +188,7 @@ impl Node {
             };
             let reason = match tried {
                 Ok(to) => return Ok(to),
-                Err(HandOverError::NotAVoter(node)) => {
+                Err(HandOverError::NotAVoter(node) | HandOverError::Silent(node)) => {
                     return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) });
                 }
                 Err(HandOverError::NobodyElse) => return Err(TransferError::NobodyElse),

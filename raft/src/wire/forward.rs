@@ -61,9 +61,14 @@ pub(crate) enum Answer {
         /// Who it was.
         node: u64,
     },
+    /// To whom the leadership was to go votes, but does not answer.
+    Silent {
+        /// Who it was.
+        node: u64,
+    },
     /// Nobody else votes, so the leadership cannot be handed over.
     NobodyElse,
-    /// The question cannot be understood. Nothing was done.
+    /// The question, or the submission in it, cannot be understood or is not the caller's to put. Nothing was done.
     NotUnderstood,
     /// This node does not lead. Nothing was done.
     NotLeader {

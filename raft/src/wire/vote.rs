@@ -18,6 +18,16 @@ pub(crate) enum Question {
     TransferLeader(HandOver),
 }
 
+impl Question {
+    /// Who asks: the candidate, or the leader that hands over.
+    pub(crate) fn of_whom(&self) -> log::Vote {
+        match self {
+            Self::Vote(candidacy) | Self::PreVote(candidacy) => candidacy.vote,
+            Self::TransferLeader(hand_over) => hand_over.from,
+        }
+    }
+}
+
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

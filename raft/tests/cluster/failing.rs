@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use bursar_domain::Rejection;
+use bursar_domain::{Rejection, Revision};
 use bursar_raft::{Consistency, Fate, Limits, ReadError, StopReason, SubmitError, Unavailability};
+use bursar_storage::{
+    StorageError,
+    engine::{Batch, Engine, Space},
+};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -111,6 +116,52 @@ async fn a_failed_write_of_the_journal_stops_the_node() {
     let reason = tokio::time::timeout(PATIENCE, first.node.stopped()).await.unwrap();
     assert!(matches!(reason, StopReason::Storage(_)), "{reason}");
     first.stop().await;
+}
+
+/// A node alone, with a journal of which only the end is in memory, and a log that does not go back to its beginning.
+async fn with_a_long_journal(cluster: &Cluster) -> Running {
+    let first = cluster.found().await;
+    for number in 0..50 {
+        cluster.create_site(&first.node, &format!("site {number}")).await.unwrap().outcome.unwrap();
+    }
+    assert!(first.node.status_when(soon(), |status| status.purged.is_some()).await.is_some());
+    cluster.start(1, first.stop().await).await
+}
+
+/// Spoils the first record of a journal, which nothing has read since the node was started.
+fn damage_the_journal(running: &Running) {
+    let mut batch = Batch::new();
+    batch.put(Space::Journal, Bytes::copy_from_slice(&1_u64.to_be_bytes()), Bytes::from_static(b"no record"));
+    running.disk.ledger.write(&batch).unwrap();
+}
+
+fn long_journal(config: &mut bursar_raft::NodeConfig) {
+    config.checkpoint_every = 20;
+    config.log_kept = 0;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_a_reader_of_the_journal_finds_stops_the_node() {
+    let cluster = Cluster::new(long_journal);
+    let running = with_a_long_journal(&cluster).await;
+    damage_the_journal(&running);
+    let found = running.node.records(Revision::ZERO, Revision(5), usize::MAX).await.unwrap_err();
+    assert!(found.is_damage(), "{found}");
+    let reason = tokio::time::timeout(PATIENCE, running.node.stopped()).await.unwrap();
+    assert_eq!(reason, StopReason::Storage(found));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_is_found_while_a_snapshot_is_sent_stops_the_sender() {
+    let cluster = Cluster::new(long_journal);
+    let running = with_a_long_journal(&cluster).await;
+    damage_the_journal(&running);
+    let newcomer = cluster.join(&running.node, 2).await;
+    let reason = tokio::time::timeout(PATIENCE, running.node.stopped()).await.unwrap();
+    assert!(matches!(reason, StopReason::Storage(StorageError::Damaged { .. })), "{reason}");
+    newcomer.stop().await;
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

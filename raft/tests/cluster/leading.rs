@@ -109,6 +109,31 @@ async fn the_leadership_is_handed_over_from_any_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_leadership_goes_to_nobody_who_does_not_answer() {
+    let cluster = Cluster::new(|_| {});
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    // Both have as much of the log; of two who do, the last was taken.
+    let (heir, away) = (&nodes[0], &nodes[1]);
+    cluster.cuts.cut_off(away.node.id().0);
+    let silent = |status: &bursar_raft::NodeStatus| {
+        let peer = status.peers.iter().find(|peer| peer.id == away.node.id());
+        peer.is_some_and(|peer| peer.last_ack_ms.is_none_or(|ago| ago > 2_000))
+    };
+    assert!(leader.node.status_when(soon(), silent).await.is_some());
+
+    let refused = leader.node.transfer_leadership(Some(away.node.id()), soon()).await;
+    assert_eq!(refused, Err(TransferError::NotAVoter { node: away.node.id() }));
+    let refused = heir.node.transfer_leadership(Some(away.node.id()), soon()).await;
+    assert_eq!(refused, Err(TransferError::NotAVoter { node: away.node.id() }));
+    assert_eq!(leader.node.transfer_leadership(None, soon()).await, Ok(heir.node.id()));
+    cluster.cuts.heal(away.node.id().0);
+    for running in nodes.into_iter().chain([leader]) {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lone_node_hands_its_leadership_to_nobody() {
     let cluster = Cluster::new(|_| {});
     let first = cluster.found().await;

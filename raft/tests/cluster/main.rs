@@ -5,7 +5,9 @@
 mod cutting;
 mod failing;
 mod growing;
+mod impostors;
 mod lagging;
 mod leading;
 mod leaving;
+mod levels;
 mod support;

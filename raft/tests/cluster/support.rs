@@ -16,7 +16,7 @@ use bursar_net::{
     LeafProfile, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
     SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
-use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, SubmitError};
+use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, StartError, SubmitError};
 use bursar_storage::{engine::MemoryEngine, ledger::Ledger, log::RaftLog};
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -51,7 +51,8 @@ impl Disk {
 pub struct Cluster {
     pub id: ClusterId,
     authority: CertificateAuthority,
-    tune: fn(&mut NodeConfig),
+    /// What the nodes that are started from now on do otherwise.
+    pub tune: fn(&mut NodeConfig),
     pub cuts: Cuts,
     addresses: Mutex<BTreeMap<u64, Address>>,
     requests: Mutex<u64>,
@@ -119,6 +120,11 @@ impl Cluster {
 
     /// Starts node `id` on `disk`, where it was before if it was anywhere.
     pub async fn start(&self, id: u64, disk: Disk) -> Running {
+        self.try_start(id, disk).await.unwrap()
+    }
+
+    /// Starts node `id` on `disk`, where it was before if it was anywhere, or says why it does not start.
+    pub async fn try_start(&self, id: u64, disk: Disk) -> Result<Running, StartError> {
         let known = self.addresses.lock().unwrap().get(&id).cloned();
         let wanted = known.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
         let listener = TcpNetwork.bind(&wanted).await.unwrap();
@@ -141,7 +147,7 @@ impl Cluster {
             recovered,
             dialer: Arc::new(self.dialer(id, disk.store)),
         };
-        let node = Node::start(config, parts).await.unwrap();
+        let node = Node::start(config, parts).await?;
 
         let acceptor = Arc::new(TlsAcceptor::for_peers(&self.credentials(id), Arc::new(SystemClock)).unwrap());
         let limits = ConnectionLimits { handshake_timeout: PATIENCE, ..Default::default() };
@@ -153,7 +159,7 @@ impl Cluster {
         };
         let (trigger, shutdown) = shutdown_channel();
         let serving = tokio::spawn(serve_peers(listener, acceptor, limits, ConnectionMeter::new(), port, shutdown));
-        Running { node, disk, address, trigger, serving }
+        Ok(Running { node, disk, address, trigger, serving })
     }
 
     /// Starts node 1 and founds the cluster with it.
@@ -191,7 +197,11 @@ impl Cluster {
         let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = Address::from(listener.local_address().unwrap());
         drop(listener);
-        let admit = Command::AuthorityNode(authority_node::Command::Admit { secret, facts: facts(&address, disk.store) });
+        let admit = Command::AuthorityNode(authority_node::Command::Admit {
+            secret,
+            facts: facts(&address, disk.store),
+            public_key: Hash::of(&disk.store),
+        });
         let admitted = self.submit(through, Actor::Joiner, admit).await.unwrap().outcome.unwrap();
         let id = admitted.object.number();
         self.addresses.lock().unwrap().insert(id, address);

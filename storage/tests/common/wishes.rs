@@ -80,9 +80,11 @@ impl Ask {
             Self::RevokeJoinToken { token } => {
                 Command::JoinToken(join_token::Command::Revoke { token: JoinTokenId(token.into()) })
             }
-            Self::Admit { token, store } => {
-                Command::AuthorityNode(authority_node::Command::Admit { secret: secret_of(token.into()), facts: facts(store) })
-            }
+            Self::Admit { token, store } => Command::AuthorityNode(authority_node::Command::Admit {
+                secret: secret_of(token.into()),
+                facts: facts(store),
+                public_key: Hash::of(&[store]),
+            }),
             Self::Settle { node } => {
                 Command::AuthorityNode(authority_node::Command::Settle { node: AuthorityNodeId(node.into()) })
             }
