@@ -323,9 +323,9 @@ impl DataDirectory {
         if found != expected {
             return Err(self.foreign(CERTIFICATE_FILE, found, format!("{expected}, which {} says", self.path(IDENTITY_FILE))));
         }
-        let credentials = Credentials::new(&certificate, &self.private_text(CA_FILE)?, &key);
-        let verified = credentials.and_then(|credentials| credentials.verify().map(|()| credentials));
-        verified.map_err(|error| match error {
+        let authority = self.private_text(CA_FILE)?;
+        let credentials = Credentials::new(&certificate, &authority, &key);
+        credentials.and_then(|credentials| credentials.verify().map(|()| credentials)).map_err(|error| match error {
             CertificateError::ForeignKey => in_files(&[CERTIFICATE_FILE, KEY_FILE])(error),
             CertificateError::ForeignAuthority { .. } => in_files(&[CERTIFICATE_FILE, CA_FILE])(error),
             error => in_files(&[CA_FILE])(error),

@@ -22,8 +22,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads a node's certificate and the authority's, both PEM, and checks that the first belongs
-    /// to `key`. Whether anybody vouches for it is for those to say whom it is shown to;
-    /// [`Credentials::verify`] asks beforehand.
+    /// to `key`.
     pub fn new(certificate_pem: &str, authority_pem: &str, key: &NodeKey) -> Result<Self, CertificateError> {
         let certificate = certificate_from_pem(certificate_pem)?;
         let authority = certificate_from_pem(authority_pem)?;
@@ -34,7 +33,8 @@ impl Credentials {
         Ok(Self { certificate, authority, key: key.to_der(), facts })
     }
 
-    /// Checks that the authority signed the node's certificate, whether it has expired or not.
+    /// Checks that the authority signed the certificate: else every peer would refuse it. Whether it
+    /// has expired is for the peers to say.
     pub fn verify(&self) -> Result<(), CertificateError> {
         configuration::verify_signature(&self.certificate, &self.authority, self.facts.not_before_unix_s)
     }

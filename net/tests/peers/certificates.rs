@@ -83,6 +83,7 @@ async fn a_namesake_with_another_authority_is_trusted_by_neither_side() {
     // … and when it does trust ours, it still has no certificate of it.
     let (key, foreign) = namesake.certify(&SystemClock, 2);
     let intruder = Credentials::new(&foreign.pem, cluster.authority.certificate_pem(), &key).unwrap();
+    assert!(matches!(intruder.verify(), Err(CertificateError::ForeignAuthority { .. })));
     assert!(dial(&cluster.dialer_with(2, &intruder), &node.address).await.is_err());
     assert_eq!(node.stop().await.failed_handshakes, 2);
 }
