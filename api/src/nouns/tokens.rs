@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, header},
     response::Response,
 };
-use bursar_domain::{Actor, Command, ObjectRef, Rejection, Submission, TokenId, token::Token};
+use bursar_domain::{Actor, Command, ObjectRef, Submission, TokenId, token::Token};
 use bursar_wire::{
     page::Page,
     query::{ListQuery, ReadQuery},
@@ -75,7 +75,7 @@ async fn issue(State(service): State<Service>, request: Request) -> Result<Respo
     let secret = secrets::mint_token(&*service.entropy);
     let command = body.command(secret.hash())?;
     if actor == Actor::Founder {
-        service.try_setup_secret(&call, &command).await?;
+        service.try_claim(&call, &command).await?;
     }
     let Verdict { outcome, manner, state } = service.judge(call, command).await?;
     match (outcome, manner) {
@@ -128,14 +128,11 @@ async fn whoami(
 }
 
 impl Service {
-    /// Refuses a wrong setup secret without proposing anything: whoever has no credential must not be able to fill the log.
-    async fn try_setup_secret(&self, call: &Call, command: &Command) -> Result<(), Failure> {
+    /// Answers whatever refuses a claim without proposing anything: whoever has no credential must not be able to fill the log.
+    async fn try_claim(&self, call: &Call, command: &Command) -> Result<(), Failure> {
         let Call { actor, request, fingerprint, .. } = call.clone();
         let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
         let Verdict { outcome, state, .. } = self.rehearse(submission).await?;
-        match outcome {
-            Err(rejection @ Rejection::SetupRefused) => Err(Failure::refused(&rejection, &state)),
-            _ => Ok(()),
-        }
+        outcome.map(drop).map_err(|rejection| Failure::refused(&rejection, &state))
     }
 }
