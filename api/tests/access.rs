@@ -186,6 +186,22 @@ async fn a_claim_that_is_refused_is_not_proposed() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_answered_again_to_whoever_repeats_it() {
+    let world = unclaimed().await;
+    let claim = |key: &str, name: &str| {
+        let body = json!({ "name": name, "setup_secret": SETUP_SECRET });
+        world.request(Method::POST, "/api/v1/tokens").header("idempotency-key", key).body(&body).send()
+    };
+    let (first, again) = (claim("k1", "admin").await, claim("k1", "admin").await);
+    assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED), "{again:?}");
+    assert_eq!(first.json(), again.json());
+    let secret = first.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(world.request(Method::GET, "/api/v1/whoami").bearer(&secret).send().await.status, StatusCode::OK);
+    claim("k1", "another").await.refuses(409, "request_key_reused");
+    claim("k2", "admin").await.refuses(401, "setup_refused");
+}
+
+#[tokio::test]
 async fn a_secret_is_shown_once_and_rests_nowhere() {
     let world = World::new().await;
     let issue = || world.post("/api/v1/tokens", &json!({ "name": "ci" })).header("idempotency-key", "k1");
