@@ -4,12 +4,19 @@
 
 mod support;
 
-use std::{net::SocketAddr, sync::atomic::Ordering};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use axum::http::{Method, StatusCode};
-use bursar_api::RemoteAddress;
-use serde_json::json;
-use support::{START_MS, World, authority::SETUP_SECRET};
+use bursar_api::{Api, Config, RemoteAddress, router};
+use bursar_net::{Fingerprint, SystemEntropy, shutdown_channel};
+use serde_json::{Value, json};
+use support::{
+    START_MS, World,
+    authority::{MemoryAuthority, SETUP_SECRET},
+};
 
 /// All that anybody may ask. `POST /api/v1/tokens` takes the setup secret in place of a token, and `/metrics` lets the machine
 /// itself read.
@@ -147,6 +154,51 @@ async fn the_setup_secret_is_taken_once() {
     claim("a guess").send().await.refuses(401, "setup_refused");
     world.request(Method::POST, "/api/v1/tokens").body(&json!({ "name": "x" })).send().await.refuses(401, "unauthenticated");
     assert_eq!(world.authority.submissions.load(Ordering::SeqCst), submissions, "who has no credential cannot fill the log");
+}
+
+/// A founded cluster whose setup secret nobody has shown yet.
+async fn unclaimed() -> World {
+    let clock = World::new().await.clock;
+    let authority = MemoryAuthority::founded(clock.clone());
+    let (trigger, shutdown) = shutdown_channel();
+    let router = router(Api {
+        authority: authority.clone(),
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy::new()),
+        authority_fingerprint: Fingerprint::from([7; 32]),
+        shutdown,
+        config: Config::default(),
+    });
+    World { authority, clock, router, shutdown: trigger, token: String::new() }
+}
+
+/// Every refusal of a claim is told from a rehearsal, whatever it is for.
+#[tokio::test]
+async fn a_claim_that_is_refused_is_not_proposed() {
+    let world = unclaimed().await;
+    let claim = |body: Value| world.request(Method::POST, "/api/v1/tokens").body(&body);
+    claim(json!({ "name": "", "setup_secret": SETUP_SECRET })).send().await.refuses(422, "invalid_field").pointing_at("/name");
+    let expired = json!({ "name": "x", "expires_at": "2020-01-01T00:00:00Z", "setup_secret": SETUP_SECRET });
+    claim(expired).send().await.refuses(422, "invalid_field").pointing_at("/expires_at");
+    let reused = claim(json!({ "name": "x", "setup_secret": "a guess" })).header("idempotency-key", "found");
+    reused.send().await.refuses(409, "request_key_reused");
+    assert_eq!(world.authority.submissions.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_answered_again_to_whoever_repeats_it() {
+    let world = unclaimed().await;
+    let claim = |key: &str, name: &str| {
+        let body = json!({ "name": name, "setup_secret": SETUP_SECRET });
+        world.request(Method::POST, "/api/v1/tokens").header("idempotency-key", key).body(&body).send()
+    };
+    let (first, again) = (claim("k1", "admin").await, claim("k1", "admin").await);
+    assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED), "{again:?}");
+    assert_eq!(first.json(), again.json());
+    let secret = first.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(world.request(Method::GET, "/api/v1/whoami").bearer(&secret).send().await.status, StatusCode::OK);
+    claim("k1", "another").await.refuses(409, "request_key_reused");
+    claim("k2", "admin").await.refuses(401, "setup_refused");
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ use axum::{
     http::{HeaderMap, header},
     response::Response,
 };
-use bursar_domain::{Actor, Command, ObjectRef, Rejection, Submission, TokenId, token::Token};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bursar_domain::{Actor, Command, ObjectRef, RequestId, Submission, TokenId, token::Token};
 use bursar_wire::{
+    Secret,
+    header::IDEMPOTENCY_KEY,
     page::Page,
     query::{ListQuery, ReadQuery},
     tokens::{self, IssueToken, IssuedToken, WhoAmI},
@@ -68,25 +71,40 @@ async fn issue(State(service): State<Service>, request: Request) -> Result<Respo
     } else {
         Actor::Founder
     };
+    let key_is_given = request.headers().contains_key(IDEMPOTENCY_KEY);
     let Mutation { call, body } = Mutation::<IssueToken>::receive(request, &service, actor).await?;
     if actor == Actor::Founder && body.setup_secret.is_none() {
         return Err(Failure::unauthenticated("The request shows neither a token nor the setup secret."));
     }
-    let secret = secrets::mint_token(&*service.entropy);
-    let command = body.command(secret.hash())?;
+    // A lost answer to the only claim there is would lock everybody out. Whoever repeats the claim under its key shows all that
+    // the secret is derived from, and may see it again.
+    let claim = body.setup_secret.as_ref().filter(|_| actor == Actor::Founder && key_is_given);
+    let secret =
+        claim.map_or_else(|| secrets::mint_token(&*service.entropy), |setup_secret| claimed_token(setup_secret, &call.request));
+    let hash = secret.hash();
+    let command = body.command(hash)?;
     if actor == Actor::Founder {
-        service.try_setup_secret(&call, &command).await?;
+        service.try_claim(&call, &command).await?;
     }
     let Verdict { outcome, manner, state } = service.judge(call, command).await?;
     match (outcome, manner) {
-        (Ok(reply), Manner::Repeated) => Err(Failure::already_issued(reply.object, &state)),
-        (Ok(reply), Manner::Decided) => {
+        (Ok(reply), manner @ (Manner::Decided | Manner::Repeated)) => {
             let token = state.tokens().get(TokenId(reply.object.number()));
+            if matches!(manner, Manner::Repeated) && token.is_none_or(|token| token.secret != hash) {
+                return Err(Failure::already_issued(reply.object, &state));
+            }
             let token = token.ok_or_else(|| Failure::removed_since(reply.object, &state))?;
             Ok(answer::issued(&state, reply.object, &IssuedToken::of(&state, token, secret)))
         }
         (outcome, manner) => service.answer(Verdict { outcome, manner, state }),
     }
+}
+
+/// The secret of the first administrator's token, as the claim with this setup secret and request id always gives it.
+fn claimed_token(setup_secret: &Secret, request: &RequestId) -> Secret {
+    let key = blake3::derive_key("bursar 2026 first administrator's token", setup_secret.expose().as_bytes());
+    let derived = blake3::keyed_hash(&key, request.as_str().as_bytes());
+    Secret::new(format!("bursar_{}", URL_SAFE_NO_PAD.encode(derived.as_bytes())))
 }
 
 /// Read a token, without its secret.
@@ -128,14 +146,11 @@ async fn whoami(
 }
 
 impl Service {
-    /// Refuses a wrong setup secret without proposing anything: whoever has no credential must not be able to fill the log.
-    async fn try_setup_secret(&self, call: &Call, command: &Command) -> Result<(), Failure> {
+    /// Answers whatever refuses a claim without proposing anything: whoever has no credential must not be able to fill the log.
+    async fn try_claim(&self, call: &Call, command: &Command) -> Result<(), Failure> {
         let Call { actor, request, fingerprint, .. } = call.clone();
         let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
         let Verdict { outcome, state, .. } = self.rehearse(submission).await?;
-        match outcome {
-            Err(rejection @ Rejection::SetupRefused) => Err(Failure::refused(&rejection, &state)),
-            _ => Ok(()),
-        }
+        outcome.map(drop).map_err(|rejection| Failure::refused(&rejection, &state))
     }
 }
