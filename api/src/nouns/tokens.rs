@@ -62,7 +62,8 @@ async fn list(
 /// Issue a token.
 ///
 /// The first administrator has none to show: without `Authorization`, the request must carry the setup secret, which is taken
-/// once. The answer is the only one that ever shows the new secret; a repetition is refused with `already_issued`.
+/// once. The answer shows the new secret. A repetition is refused with `already_issued`, but for that of the first
+/// administrator's claim under a key of their own: an answer that was lost must not lock everybody out.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "issue_token", request_body = IssueToken,
     responses((status = 201, description = "The token, with its secret.", body = IssuedToken)))]
 async fn issue(State(service): State<Service>, request: Request) -> Result<Response, Failure> {
