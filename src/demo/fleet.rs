@@ -1,8 +1,8 @@
 //! The demo's nodes: making them, starting them, ending them.
 
-use std::{future::Future, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use bursar_net::{Address, DiskFiles, Entropy, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
 use bursar_wire::{
     Secret,
     client::{Change, Client, ClientConfig, ClientError, ClientParts},
@@ -17,7 +17,7 @@ use bursar_wire::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Credentials, DemoError, process::Process};
+use super::{Credentials, DemoError, ports, process::Process};
 use crate::{
     arguments::Ports,
     authority::{Advertised, Config, DataDirectory, Founding, Joining, Listen, RaftTiming, found, join},
@@ -25,6 +25,8 @@ use crate::{
 
 /// How many authority nodes the demo has.
 const NODES: u64 = 3;
+/// One for the other nodes, one for people.
+const PORTS_PER_NODE: u16 = 2;
 /// How long a node may take to answer, and the cluster to be complete.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look again.
@@ -34,6 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Fleet {
     folder: PathBuf,
     ports: Ports,
+    first_port: Option<u16>,
     talkative: bool,
     processes: Vec<Process>,
 }
@@ -41,7 +44,7 @@ pub struct Fleet {
 impl Fleet {
     /// The fleet of a demo's folder, not yet started.
     pub fn new(folder: PathBuf, ports: Ports, talkative: bool) -> Self {
-        Self { folder, ports, talkative, processes: Vec::new() }
+        Self { folder, ports, first_port: None, talkative, processes: Vec::new() }
     }
 
     /// The running processes.
@@ -148,11 +151,14 @@ impl Fleet {
         self.folder.join(format!("authority-{node}"))
     }
 
-    fn config(&self, node: u64) -> Result<Config, DemoError> {
-        let customary = |port: u16| port + u16::try_from(node - 1).expect("a handful of nodes") * 1_000;
+    fn config(&mut self, node: u64) -> Result<Config, DemoError> {
+        let place = u16::try_from(node - 1).expect("a handful of nodes");
         let (peer, api) = match self.ports {
-            Ports::Customary => (customary(4283), customary(4285)),
-            Ports::Auto => (free_port()?, free_port()?),
+            Ports::Customary => (4283 + place * 1_000, 4285 + place * 1_000),
+            Ports::Auto => {
+                let first = self.first_port()?;
+                (first + place * PORTS_PER_NODE, first + place * PORTS_PER_NODE + 1)
+            }
         };
         let loopback = |port| Address::new("127.0.0.1", port).expect("an address of numbers");
         Ok(Config {
@@ -161,6 +167,18 @@ impl Fleet {
             plain_http_on_loopback: true,
             raft: RaftTiming::default(),
         })
+    }
+
+    /// The first of the ports that this demo took.
+    fn first_port(&mut self) -> Result<u16, DemoError> {
+        if let Some(first) = self.first_port {
+            return Ok(first);
+        }
+        let count = PORTS_PER_NODE * u16::try_from(NODES).expect("a handful of nodes");
+        let taken = ports::take_block(&self.folder, count);
+        let first = taken.map_err(|source| DemoError::System { action: "find free ports", source })?;
+        self.first_port = Some(first);
+        Ok(first)
     }
 
     fn start_node(&mut self, node: u64) -> Result<(), DemoError> {
@@ -190,7 +208,7 @@ impl Fleet {
         Ok(credentials)
     }
 
-    async fn join_node(&self, client: &Client, node: u64) -> Result<(), DemoError> {
+    async fn join_node(&mut self, client: &Client, node: u64) -> Result<(), DemoError> {
         self.tell(&format!("authority node {node} joins"));
         let invited = client.post("cluster/members", &InviteMember::default(), Change::default()).await?;
         let token = invited.json::<IssuedInvitation>()?.join_token;
@@ -291,23 +309,6 @@ async fn make(
         Err(ClientError::Problem { problem, .. }) if problem.code == "name_taken" => Ok(None),
         Err(other) => Err(other),
     }
-}
-
-/// A port that nobody listens on now, below those that the kernel gives to outgoing connections: one of those could take the
-/// port while its node is down.
-fn free_port() -> Result<u16, DemoError> {
-    const PORTS: std::ops::Range<u16> = 10_000..32_000;
-    const ATTEMPTS: usize = 100;
-    let entropy: &dyn Entropy = &SystemEntropy::new();
-    let mut refused = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-    for _ in 0..ATTEMPTS {
-        let port = PORTS.start + u16::from_be_bytes(entropy.array()) % (PORTS.end - PORTS.start);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_free) => return Ok(port),
-            Err(error) => refused = error,
-        }
-    }
-    Err(DemoError::System { action: "find a free port", source: refused })
 }
 
 /// The first of several futures that is done.

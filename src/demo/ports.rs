@@ -1,0 +1,66 @@
+//! Free ports for a demo: a block that no other demo on this machine has, not even one whose nodes are down just now.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    net::TcpListener,
+    path::Path,
+};
+
+use bursar_net::{Entropy, SystemEntropy};
+
+/// Below the ports that the kernel gives to outgoing connections: one of those could take a port while its node is down.
+const FIRST: u16 = 10_000;
+const LAST: u16 = 32_000;
+/// Each block is a file here that names the demo's folder; it is free again when that folder is gone.
+const REGISTER: &str = "bursar-demo-ports";
+const ATTEMPTS: usize = 200;
+
+/// Takes `count` ports in a row for the demo in `folder`; returns the first.
+pub fn take_block(folder: &Path, count: u16) -> io::Result<u16> {
+    let register = std::env::temp_dir().join(REGISTER);
+    fs::create_dir_all(&register)?;
+    let entropy: &dyn Entropy = &SystemEntropy::new();
+    let blocks = (LAST - FIRST) / count;
+    let mut refused = io::Error::from(ErrorKind::AddrInUse);
+    for _ in 0..ATTEMPTS {
+        let first = FIRST + u16::from_be_bytes(entropy.array()) % blocks * count;
+        match claim(&register.join(first.to_string()), folder).and_then(|()| all_free(first, count)) {
+            Ok(()) => return Ok(first),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn claim(entry: &Path, folder: &Path) -> io::Result<()> {
+    let holder = fs::read_to_string(entry);
+    if holder.is_ok_and(|holder| !Path::new(&holder).exists()) {
+        fs::remove_file(entry)?;
+    }
+    // Linked under its name when it is whole, so that nobody reads an empty name of a folder.
+    let aside = entry.with_extension(std::process::id().to_string());
+    fs::write(&aside, folder.to_string_lossy().as_bytes())?;
+    let linked = fs::hard_link(&aside, entry);
+    fs::remove_file(&aside)?;
+    linked
+}
+
+fn all_free(first: u16, count: u16) -> io::Result<()> {
+    (first..first + count).try_for_each(|port| TcpListener::bind(("127.0.0.1", port)).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_belongs_to_one_demo_for_as_long_as_its_folder_is_there() {
+        let [one, other, register] = [(); 3].map(|()| tempfile::tempdir().expect("a temporary folder"));
+        let entry = register.path().join("10000");
+        claim(&entry, one.path()).expect("a free block");
+        assert_eq!(claim(&entry, other.path()).expect_err("a block that is taken").kind(), ErrorKind::AlreadyExists);
+        drop(one);
+        claim(&entry, other.path()).expect("a block whose demo is gone");
+    }
+}
