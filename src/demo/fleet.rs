@@ -174,8 +174,7 @@ impl Fleet {
         if let Some(first) = self.first_port {
             return Ok(first);
         }
-        let count = PORTS_PER_NODE * u16::try_from(NODES).expect("a handful of nodes");
-        let taken = ports::take_block(&self.folder, count);
+        let taken = ports::take_block(&self.folder);
         let first = taken.map_err(|source| DemoError::System { action: "find free ports", source })?;
         self.first_port = Some(first);
         Ok(first)

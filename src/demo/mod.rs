@@ -2,7 +2,7 @@
 //! own data directory, talk over mutual TLS on loopback. A second start continues from the data.
 
 mod fleet;
-mod ports;
+pub mod ports;
 mod process;
 
 use std::{

@@ -15,17 +15,19 @@ const LAST: u16 = 32_000;
 /// Each block is a file here that names the demo's folder; it is free again when that folder is gone.
 const REGISTER: &str = "bursar-demo-ports";
 const ATTEMPTS: usize = 200;
+/// How many ports a block has.
+pub const BLOCK: u16 = 10;
 
-/// Takes `count` ports in a row for the demo in `folder`; returns the first.
-pub fn take_block(folder: &Path, count: u16) -> io::Result<u16> {
+/// Takes [`BLOCK`] ports in a row for whoever keeps its data in `folder`, until that folder is gone; returns the first.
+pub fn take_block(folder: &Path) -> io::Result<u16> {
     let register = std::env::temp_dir().join(REGISTER);
     fs::create_dir_all(&register)?;
     let entropy: &dyn Entropy = &SystemEntropy::new();
-    let blocks = (LAST - FIRST) / count;
+    let blocks = (LAST - FIRST) / BLOCK;
     let mut refused = io::Error::from(ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
-        let first = FIRST + u16::from_be_bytes(entropy.array()) % blocks * count;
-        match claim(&register.join(first.to_string()), folder).and_then(|()| all_free(first, count)) {
+        let first = FIRST + u16::from_be_bytes(entropy.array()) % blocks * BLOCK;
+        match claim(&register.join(first.to_string()), folder).and_then(|()| all_free(first)) {
             Ok(()) => return Ok(first),
             Err(error) => refused = error,
         }
@@ -46,8 +48,8 @@ fn claim(entry: &Path, folder: &Path) -> io::Result<()> {
     linked
 }
 
-fn all_free(first: u16, count: u16) -> io::Result<()> {
-    (first..first + count).try_for_each(|port| TcpListener::bind(("127.0.0.1", port)).map(drop))
+fn all_free(first: u16) -> io::Result<()> {
+    (first..first + BLOCK).try_for_each(|port| TcpListener::bind(("127.0.0.1", port)).map(drop))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A cluster of one authority node, made by the commands that people use.
 
-use std::{net::TcpListener, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use bursar_wire::{
     Secret,
@@ -8,14 +8,14 @@ use bursar_wire::{
     tokens::{IssueToken, IssuedToken},
 };
 
-use super::{BURSAR, Fleet, Node, until};
+use super::{BURSAR, Fleet, Node, free_addresses, until};
 
 impl Fleet {
     /// A fresh cluster of one node, which runs and has an administrator.
     pub async fn of_one() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = folder.path().join("node");
-        let (peer, api) = (free_address(), free_address());
+        let [peer, api] = free_addresses(folder.path());
         let made = Command::new(BURSAR)
             .args(["authority", "init", "--peer-address", &peer, "--listen-peer", &peer])
             .args(["--api-address", &api, "--listen-api", &api, "--dir"])
@@ -50,10 +50,4 @@ async fn claim(node: &Node) -> String {
     until("the node takes requests", async || client.probe("/readyz").await.ok()).await;
     let answer = client.post("tokens", &request, Change::default()).await.expect("an administrator");
     answer.json::<IssuedToken>().expect("a token").secret.expose().to_owned()
-}
-
-/// A loopback address that nobody listens on now.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
 }

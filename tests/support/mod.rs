@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use bursar_net::{Entropy, SystemClock, SystemEntropy};
+use bursar_net::SystemClock;
 use bursar_wire::{
     Secret,
     client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
@@ -197,7 +197,7 @@ impl Fleet {
     pub fn join(&self, name: &str, token: &str) -> Result<Node, Output> {
         let (dir, token_file) = (self.folder().join(name), self.folder().join(format!("{name}.token")));
         write_private(&token_file, token);
-        let [peer, api] = [free_address(), free_address()];
+        let [peer, api] = free_addresses(self.folder());
         let joined = Command::new(BURSAR)
             .args(["authority", "join", "--patience", "3", "--peer-address", &peer, "--listen-peer", &peer])
             .args(["--api-address", &api, "--listen-api", &api, "--dir"])
@@ -481,13 +481,10 @@ fn write_private(path: &Path, text: &str) {
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the file is written");
 }
 
-/// An address on this machine that nobody listens on: its port is below those of outgoing connections.
-fn free_address() -> String {
-    let entropy: &dyn Entropy = &SystemEntropy::new();
-    let free = std::iter::repeat_with(|| 10_000 + u16::from_be_bytes(entropy.array()) % 22_000)
-        .take(100)
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    format!("127.0.0.1:{}", free.expect("some port is free"))
+/// A node's two addresses on this machine, which are its own for as long as the folder is there.
+pub fn free_addresses(folder: &Path) -> [String; 2] {
+    let first = bursar::demo::ports::take_block(folder).expect("free ports");
+    [first, first + 1].map(|port| format!("127.0.0.1:{port}"))
 }
 
 /// Starts, or continues, the demo of a folder.
