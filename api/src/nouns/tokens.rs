@@ -5,10 +5,8 @@ use axum::{
     http::{HeaderMap, header},
     response::Response,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bursar_domain::{Actor, Command, ObjectRef, RequestId, Submission, TokenId, token::Token};
+use bursar_domain::{Actor, Command, ObjectRef, Submission, TokenId, token::Token};
 use bursar_wire::{
-    Secret,
     header::IDEMPOTENCY_KEY,
     page::Page,
     query::{ListQuery, ReadQuery},
@@ -80,8 +78,10 @@ async fn issue(State(service): State<Service>, request: Request) -> Result<Respo
     // A lost answer to the only claim there is would lock everybody out. Whoever repeats the claim under its key shows all that
     // the secret is derived from, and may see it again.
     let claim = body.setup_secret.as_ref().filter(|_| actor == Actor::Founder && key_is_given);
-    let secret =
-        claim.map_or_else(|| secrets::mint_token(&*service.entropy), |setup_secret| claimed_token(setup_secret, &call.request));
+    let secret = claim.map_or_else(
+        || secrets::mint_token(&*service.entropy),
+        |setup_secret| secrets::claimed_token(setup_secret, &call.request),
+    );
     let hash = secret.hash();
     let command = body.command(hash)?;
     if actor == Actor::Founder {
@@ -99,13 +99,6 @@ async fn issue(State(service): State<Service>, request: Request) -> Result<Respo
         }
         (outcome, manner) => service.answer(Verdict { outcome, manner, state }),
     }
-}
-
-/// The secret of the first administrator's token, as the claim with this setup secret and request id always gives it.
-fn claimed_token(setup_secret: &Secret, request: &RequestId) -> Secret {
-    let key = blake3::derive_key("bursar 2026 first administrator's token", setup_secret.expose().as_bytes());
-    let derived = blake3::keyed_hash(&key, request.as_str().as_bytes());
-    Secret::new(format!("bursar_{}", URL_SAFE_NO_PAD.encode(derived.as_bytes())))
 }
 
 /// Read a token, without its secret.
