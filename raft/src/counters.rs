@@ -76,6 +76,8 @@ counters! {
     submissions_forwarded,
     /// Submissions that other nodes passed on to it.
     submissions_received,
+    /// Batches of submissions that it put before its core.
+    batches_proposed,
     /// Submissions that it refused because too many were under way.
     submissions_overloaded,
     /// Rounds that confirmed who leads, each for all reads that waited.

@@ -46,8 +46,8 @@ async fn look_again_and_again(duty: &MembershipDuty, published: &Published) {
 
 async fn wait_for(leadership: &Leadership, leads: bool) {
     let forever = || Instant::now() + Duration::from_secs(3_600);
-    let becomes = |leadership: &Leadership, metrics: &_| ((leadership.named(metrics) == Leader::Own) == leads).then_some(());
-    while leadership.until(forever(), becomes).await.is_none() {
+    let becomes = |leader| ((leader == Leader::Own) == leads).then_some(());
+    while leadership.until_led(forever(), becomes).await.is_none() {
         tokio::time::sleep(TICK).await;
     }
 }

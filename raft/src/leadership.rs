@@ -8,7 +8,7 @@ use std::{
 use openraft::{ServerState, async_runtime::watch::WatchReceiver};
 use tokio::time::{Instant, timeout_at};
 
-use crate::types::{Metrics, MetricsReceiver, Raft};
+use crate::types::{Metrics, MetricsReceiver, Raft, Roles, RolesReceiver};
 
 /// Whom this node takes for the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,10 @@ impl Leader {
 #[derive(Clone)]
 pub(crate) struct Leadership {
     id: u64,
+    /// Changes with every round of the core.
     metrics: MetricsReceiver,
+    /// Changes only with terms, roles and members: whoever waits for one of those is not woken by every entry.
+    roles: RolesReceiver,
     /// When another node last asked to append.
     heard: Arc<Mutex<Option<Instant>>>,
     /// How long a leader may be silent.
@@ -48,7 +51,7 @@ pub(crate) struct Leadership {
 
 impl Leadership {
     pub(crate) fn new(id: u64, raft: &Raft, silence_max: Duration) -> Self {
-        Self { id, metrics: raft.metrics(), heard: Arc::default(), silence_max }
+        Self { id, metrics: raft.metrics(), roles: raft.server_metrics(), heard: Arc::default(), silence_max }
     }
 
     /// Another node asks to append: there is a leader.
@@ -63,7 +66,7 @@ impl Leadership {
 
     /// Who leads now.
     pub(crate) fn leader(&self) -> Leader {
-        self.named(&self.metrics.borrow_watched())
+        self.named(&self.roles.borrow_watched())
     }
 
     /// What the core says of itself now.
@@ -83,9 +86,21 @@ impl Leadership {
         }
     }
 
+    /// Returns what `wanted` finds in who leads, once it finds it; `None` where that is not by `deadline`, or the core has stopped.
+    pub(crate) async fn until_led<T>(&self, deadline: Instant, mut wanted: impl FnMut(Leader) -> Option<T>) -> Option<T> {
+        let mut changes = self.roles.clone();
+        loop {
+            let found = wanted(self.named(&changes.borrow_and_update()));
+            if found.is_some() {
+                return found;
+            }
+            timeout_at(deadline, changes.changed()).await.ok()?.ok()?;
+        }
+    }
+
     /// Returns once another node than `former` leads; never, where the core has stopped.
     pub(crate) async fn superseded(&self, former: u64) {
-        let mut changes = self.metrics.clone();
+        let mut changes = self.roles.clone();
         loop {
             let leader = self.named(&changes.borrow_and_update());
             if leader != Leader::Unknown && leader != Leader::Other(former) {
@@ -97,11 +112,16 @@ impl Leadership {
         }
     }
 
-    /// Who leads by these metrics.
-    pub(crate) fn named(&self, metrics: &Metrics) -> Leader {
-        match metrics.current_leader {
+    /// Follows what this node becomes.
+    pub(crate) fn roles(&self) -> RolesReceiver {
+        self.roles.clone()
+    }
+
+    /// Who leads, by what the core says.
+    fn named(&self, roles: &Roles) -> Leader {
+        match roles.current_leader {
             // The core also names itself where it led before it was started again.
-            Some(leader) if leader == self.id && metrics.state == ServerState::Leader => Leader::Own,
+            Some(leader) if leader == self.id && roles.state == ServerState::Leader => Leader::Own,
             Some(leader) if leader != self.id && !self.is_silent() => Leader::Other(leader),
             Some(_) | None => Leader::Unknown,
         }

@@ -4,7 +4,7 @@
 //! Node::submit ──> leader? ──no──> forward lane ──> the leader
 //!      │             │yes
 //!      │             v
-//!      │         Proposer: bounded, stamped with the time ──> Raft core ──> log + append lanes ──> quorum
+//!      │         Proposer: bounded ──> Gatherer: batches, stamped ──> Raft core ──> log + append lanes ──> quorum
 //!      │                                                          │ committed
 //!      │                                                          v
 //!      └── waits for the revision <── Published <── StateMachine: decide, seal, evolve, ONE commit to the ledger
@@ -19,7 +19,7 @@
 //! | `log_store`, `state_machine`, `batch`, `published`, `snapshot` | what openraft stores on and applies to, and what readers see |
 //! | `network`, `append_client`, `snapshot_sender`, `peers` | the calling side of the lanes between nodes |
 //! | `lanes`, `snapshot_receiver`, `forward`, `admission` | the answering side |
-//! | `proposer`, `bounds`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
+//! | `proposer`, `gatherer`, `bounds`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
 //! | `leadership`, `search`, `patience` | who leads, looking for it, and waiting between attempts |
 //! | `duty`, `membership`, `tasks` | what nodes do by themselves |
 
@@ -33,6 +33,7 @@ mod counters;
 mod duty;
 mod error;
 mod forward;
+mod gatherer;
 mod lanes;
 mod leadership;
 mod log_store;

@@ -27,6 +27,7 @@ use crate::{
     duty,
     error::StartError,
     forward::{ForwardServer, Forwarder},
+    gatherer::Gatherer,
     lanes::Lanes,
     leadership::{Leader, Leadership},
     log_store::LogStore,
@@ -101,8 +102,9 @@ impl Node {
         })?;
 
         let leadership = Leadership::new(id, &raft, config.silence_max());
-        let proposer =
-            Arc::new(Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits));
+        let (proposer, gatherer) =
+            Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits);
+        let proposer = Arc::new(proposer);
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
         let hand_over =
             Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
@@ -147,11 +149,11 @@ impl Node {
             recovered,
             tasks: Mutex::default(),
         }));
-        node.start_tasks(caught_up);
+        node.start_tasks(caught_up, gatherer);
         Ok(node)
     }
 
-    fn start_tasks(&self, caught_up: watch::Sender<bool>) {
+    fn start_tasks(&self, caught_up: watch::Sender<bool>, gatherer: Gatherer) {
         let inner = &*self.0;
         let Inner { config, raft, leadership, published, ledger, meter, stop, .. } = inner;
         let duty = MembershipDuty {
@@ -178,6 +180,7 @@ impl Node {
                 }
             }),
         );
+        spawn("gathering proposals", Box::pin(gatherer.run()));
         spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
         spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
         let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);

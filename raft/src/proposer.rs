@@ -1,29 +1,29 @@
-//! Proposing on the leader: bounded, stamped, and with a fate that is told apart.
+//! Proposing on the leader: bounded, gathered, and with a fate that is told apart.
 
 use std::sync::Arc;
 
-use bursar_domain::{Proposal, Timestamp};
 use bursar_net::WallClock;
 use bytes::Bytes;
-use openraft::error::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     bounds::{Bounds, Full},
     config::Limits,
     counters::Meter,
+    gatherer::{Gatherer, Proposed},
     published::Published,
-    types::{Applied, ProposalBytes, Raft, TypeConfig},
+    types::{Applied, Raft},
 };
 
-/// Puts submissions before the Raft core of this node.
+/// Puts submissions before the Raft core of this node, by way of its [`Gatherer`].
 pub(crate) struct Proposer {
-    raft: Raft,
-    wall_clock: Arc<dyn WallClock>,
-    published: Arc<Published>,
     limits: Limits,
     /// Places for proposals until their fate is known.
     bounds: Bounds,
+    proposals: mpsc::UnboundedSender<Proposed>,
 }
 
 /// Why a submission was not decided here.
@@ -44,37 +44,29 @@ pub(crate) enum ProposeError {
 }
 
 impl Proposer {
+    /// A proposer, and the gatherer that has to run for it.
     pub(crate) fn new(
         raft: Raft,
         wall_clock: Arc<dyn WallClock>,
         published: Arc<Published>,
         meter: Arc<Meter>,
         limits: Limits,
-    ) -> Self {
-        Self { raft, wall_clock, published, limits, bounds: Bounds::new(limits, meter) }
+    ) -> (Self, Gatherer) {
+        let (proposals, proposed) = mpsc::unbounded_channel();
+        let proposer = Self { limits, bounds: Bounds::new(limits, Arc::clone(&meter)), proposals };
+        (proposer, Gatherer { raft, wall_clock, published, meter, proposed })
     }
 
     /// Proposes an encoded submission and waits until it is decided, or for `deadline`.
-    ///
-    /// What is under way keeps its place until its fate is known, whether or not somebody still waits for it: what is bounded
-    /// is what the log holds undecided, not what callers are patient about.
     pub(crate) async fn propose(&self, submission: Bytes, deadline: Instant) -> Result<Applied, ProposeError> {
         self.check_size(submission.len())?;
         let place = self.bounds.enter(submission.len())?;
-        let proposal = ProposalBytes(Proposal::stamp(self.now(), &submission).into());
-        let raft = self.raft.clone();
-        let proposed = tokio::spawn(async move {
-            let written = raft.client_write(proposal).await;
-            drop(place);
-            written
-        });
-        let Ok(proposed) = timeout_at(deadline, proposed).await else { return Err(ProposeError::Unknown) };
-        let written = proposed.map_err(|_panicked_or_shut_down| ProposeError::Stopped)?;
-        match written {
-            Ok(response) => Ok(response.data.expect("an entry with a proposal is answered with what became of it")),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => Err(not_leading(&forward)),
-            Err(RaftError::APIError(_discarded)) => Err(ProposeError::Unknown),
-            Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        let (fate, told) = oneshot::channel();
+        self.proposals.send(Proposed { submission, place, fate }).map_err(|_| ProposeError::Stopped)?;
+        match timeout_at(deadline, told).await {
+            Ok(Ok(fate)) => fate,
+            Ok(Err(_the_core_or_its_gatherer_has_stopped)) => Err(ProposeError::Stopped),
+            Err(_) => Err(ProposeError::Unknown),
         }
     }
 
@@ -86,23 +78,10 @@ impl Proposer {
         }
         Ok(())
     }
-
-    /// The time to stamp: never before the last record's.
-    fn now(&self) -> Timestamp {
-        Timestamp(self.wall_clock.now_unix_ms()).max(self.published.state().time())
-    }
 }
 
 impl From<Full> for ProposeError {
     fn from(Full { retry_after_ms }: Full) -> Self {
         Self::Overloaded { retry_after_ms }
-    }
-}
-
-/// Certainly not appended: openraft says so before it touches the log.
-fn not_leading(forward: &ForwardToLeader<TypeConfig>) -> ProposeError {
-    match forward.reason {
-        ForwardReason::LeaseExpired => ProposeError::NoQuorum,
-        ForwardReason::NotLeader | ForwardReason::LeadershipTransfer => ProposeError::NotLeader,
     }
 }

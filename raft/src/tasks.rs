@@ -9,7 +9,7 @@ use bursar_domain::{
 };
 use bursar_storage::ledger::Ledger;
 use futures_util::FutureExt;
-use openraft::{ServerState, error::Fatal};
+use openraft::{ServerState, async_runtime::watch::WatchReceiver, error::Fatal};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -51,11 +51,13 @@ pub(crate) async fn watch_core(leadership: Leadership, stop: StopSignal) {
 
 /// Counts the elections of this node by what it becomes.
 pub(crate) async fn count_elections(leadership: Leadership, meter: Arc<Meter>) {
-    let mut last = leadership.metrics().state;
-    loop {
-        let changed = |_: &_, metrics: &crate::types::Metrics| (metrics.state != last).then_some(metrics.state);
-        let Some(state) = leadership.until(Instant::now() + A_LONG_TIME, changed).await else { return };
+    let mut roles = leadership.roles();
+    let mut last = roles.borrow_and_update().state;
+    while roles.changed().await.is_ok() {
+        let state = roles.borrow_and_update().state;
         match (last, state) {
+            // Another term, or other members.
+            (before, now) if before == now => {}
             (_, ServerState::Candidate) => meter.elections_started.increment(),
             (ServerState::Candidate, ServerState::Leader) => meter.elections_won.increment(),
             // It was a candidate for so short a time that it was not seen.

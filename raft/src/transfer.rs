@@ -39,7 +39,7 @@ impl HandOver {
     /// Gives the leadership to `to`, or to whoever is furthest of those who answer; returns to whom, once another node leads.
     pub(crate) async fn to(&self, to: Option<u64>, deadline: Instant) -> Result<u64, HandOverError> {
         let metrics = self.leadership.metrics();
-        if self.leadership.named(&metrics) != Leader::Own {
+        if self.leadership.leader() != Leader::Own {
             return Err(HandOverError::Unavailable(Unavailability::NoLeader));
         }
         let others: Vec<u64> = metrics.membership_config.voter_ids().filter(|voter| *voter != self.id).collect();
@@ -58,7 +58,7 @@ impl HandOver {
             None => HandOverError::Unavailable(Unavailability::NoQuorum),
         })?;
         self.raft.trigger().transfer_leader(to).await.map_err(|_| HandOverError::Stopped)?;
-        let other = self.leadership.until(deadline, |leadership, metrics| match leadership.named(metrics) {
+        let other = self.leadership.until_led(deadline, |leader| match leader {
             Leader::Other(leader) => Some(leader),
             Leader::Own | Leader::Unknown => None,
         });

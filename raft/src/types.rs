@@ -38,6 +38,10 @@ pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type Metrics = openraft::RaftMetrics<TypeConfig>;
 /// Where it says so.
 pub(crate) type MetricsReceiver = alias::WatchReceiverOf<TypeConfig, Metrics>;
+/// What of it has to do with who leads.
+pub(crate) type Roles = openraft::metrics::RaftServerMetrics<TypeConfig>;
+/// Where it says that.
+pub(crate) type RolesReceiver = alias::WatchReceiverOf<TypeConfig, Roles>;
 
 /// An encoded proposal. The core passes it on without looking inside; copies share the bytes.
 #[derive(Clone, PartialEq, Eq)]

@@ -76,6 +76,19 @@ async fn when_the_leader_stops_another_goes_on_and_nothing_is_lost_or_doubled() 
     }
 }
 
+#[tokio::test]
+async fn what_comes_together_goes_to_the_core_together() {
+    let cluster = Cluster::new(|_| {});
+    let first = cluster.found().await;
+    let before = first.node.counters().batches_proposed;
+    let sites: Vec<String> = (0..200).map(|number| format!("site {number}")).collect();
+    let made = futures_util::future::join_all(sites.iter().map(|name| cluster.create_site(&first.node, name))).await;
+    assert!(made.iter().all(|applied| applied.as_ref().is_ok_and(|applied| applied.outcome.is_ok())), "{made:?}");
+    let batches = first.node.counters().batches_proposed - before;
+    assert!((1..=20).contains(&batches), "200 submissions took {batches} batches");
+    first.stop().await;
+}
+
 /// The number that is missing among three.
 fn leader_disk_id(others: &[Running]) -> u64 {
     6 - others.iter().map(|running| running.node.id().0).sum::<u64>()

@@ -1,0 +1,142 @@
+//! Gathering proposals into batches for the Raft core.
+//!
+//! ```text
+//! proposals ──> what waits, gathered ──> at most two batches on their way ──> core ──> log, followers, apply ──> answers
+//! ```
+//!
+//! An entry costs little, but whatever carries entries costs much: a round of the core, a synced write, a frame to each follower
+//! and its answer, a batch applied. So while two batches are on their way what comes gathers, as writers wait for each other in
+//! a group commit; with one caller there is nothing to gather and nothing to wait for.
+
+use std::{sync::Arc, time::Duration};
+
+use bursar_domain::{Proposal, Timestamp};
+use bursar_net::WallClock;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use openraft::{
+    error::{ClientWriteError, ForwardReason, ForwardToLeader},
+    raft::WriteResult,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    bounds::Place,
+    counters::Meter,
+    proposer::ProposeError,
+    published::Published,
+    types::{Applied, ProposalBytes, Raft, TypeConfig},
+};
+
+/// How many batches are on their way before what comes gathers: one is being stored while the next is being sent.
+const BATCHES_MAX: usize = 2;
+/// How long a batch gathers at most. Without a quorum the earlier ones do not come back, and the core must still be asked, for
+/// it knows and says so.
+const GATHERING_MAX: Duration = Duration::from_millis(50);
+/// How many proposals make a batch at most.
+const PROPOSALS_MAX: usize = 512;
+/// How many bytes make a batch at most. One proposal may have more.
+const BYTES_MAX: usize = 1 << 20;
+
+/// What becomes of a proposal.
+pub(crate) type Fate = Result<Applied, ProposeError>;
+
+/// A submission on its way to the log.
+pub(crate) struct Proposed {
+    /// As it was encoded at the door.
+    pub(crate) submission: Bytes,
+    /// What it takes until its fate is known.
+    pub(crate) place: Place,
+    /// Who waits for it, or did.
+    pub(crate) fate: oneshot::Sender<Fate>,
+}
+
+/// Takes proposals, and puts them before the core of this node.
+pub(crate) struct Gatherer {
+    pub(crate) raft: Raft,
+    pub(crate) wall_clock: Arc<dyn WallClock>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) meter: Arc<Meter>,
+    /// Bounded by the places that those who send have taken.
+    pub(crate) proposed: mpsc::UnboundedReceiver<Proposed>,
+}
+
+impl Gatherer {
+    /// Runs until nobody can propose any more.
+    pub(crate) async fn run(mut self) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let first = tokio::select! {
+                Some(()) = under_way.next() => continue,
+                first = self.proposed.recv() => first,
+            };
+            let Some(first) = first else { return };
+            let patience = Instant::now() + GATHERING_MAX;
+            while under_way.len() >= BATCHES_MAX {
+                tokio::select! {
+                    _ = under_way.next() => {}
+                    () = sleep_until(patience) => break,
+                }
+            }
+            let batch = self.gather(first);
+            self.meter.batches_proposed.increment();
+            under_way.push(self.carry(batch));
+        }
+    }
+
+    /// The first, and what waits behind it.
+    fn gather(&mut self, first: Proposed) -> Vec<Proposed> {
+        let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+        while let Some(proposed) = next {
+            bytes += proposed.submission.len();
+            batch.push(proposed);
+            let full = batch.len() >= PROPOSALS_MAX || bytes >= BYTES_MAX;
+            next = if full { None } else { self.proposed.try_recv().ok() };
+        }
+        batch
+    }
+
+    /// Puts a batch, stamped with the time, before the core, and tells what becomes of each.
+    ///
+    /// Whether or not somebody still waits, what is under way keeps its place until its fate is known: what is bounded is what
+    /// the log holds undecided, not what callers are patient about.
+    fn carry(&self, batch: Vec<Proposed>) -> impl Future<Output = ()> + use<> {
+        let (time, raft) = (self.now(), self.raft.clone());
+        let stamped: Vec<_> =
+            batch.iter().map(|proposed| ProposalBytes(Proposal::stamp(time, &proposed.submission).into())).collect();
+        async move {
+            let Ok(mut written) = raft.client_write_many(stamped).await else { return };
+            for Proposed { place, fate, .. } in batch {
+                // Who waits for what is dropped here is told that the core has stopped.
+                let Some(Ok(written)) = written.next().await else { return };
+                drop(place);
+                // Nobody has to wait until the end.
+                let _ = fate.send(fate_of(written));
+            }
+        }
+    }
+
+    /// The time to stamp: never before the last record's.
+    fn now(&self) -> Timestamp {
+        Timestamp(self.wall_clock.now_unix_ms()).max(self.published.state().time())
+    }
+}
+
+fn fate_of(written: WriteResult<TypeConfig>) -> Fate {
+    match written {
+        Ok(response) => Ok(response.response.expect("an entry with a proposal is answered with what became of it")),
+        Err(ClientWriteError::ForwardToLeader(forward)) => Err(not_leading(&forward)),
+        Err(_discarded) => Err(ProposeError::Unknown),
+    }
+}
+
+/// Certainly not appended: openraft says so before it touches the log.
+fn not_leading(forward: &ForwardToLeader<TypeConfig>) -> ProposeError {
+    match forward.reason {
+        ForwardReason::LeaseExpired => ProposeError::NoQuorum,
+        ForwardReason::NotLeader | ForwardReason::LeadershipTransfer => ProposeError::NotLeader,
+    }
+}
