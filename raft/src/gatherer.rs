@@ -1,12 +1,12 @@
 //! Gathering proposals into batches for the Raft core.
 //!
 //! ```text
-//! proposals ──> what waits, gathered ──> at most two batches on their way ──> core ──> log, followers, apply ──> answers
+//! proposals ──> what waits, gathered ──> one batch on its way ──> core ──> log, followers, apply ──> answers
 //! ```
 //!
 //! An entry costs little, but whatever carries entries costs much: a round of the core, a synced write, a frame to each follower
-//! and its answer, a batch applied. So while two batches are on their way what comes gathers, as writers wait for each other in
-//! a group commit; with one caller there is nothing to gather and nothing to wait for.
+//! and its answer, a batch applied. So while a batch is on its way what comes gathers, as writers wait for each other in a group
+//! commit. A lone caller finds nothing on its way and waits for nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,11 +31,10 @@ use crate::{
     types::{Applied, ProposalBytes, Raft, TypeConfig},
 };
 
-/// How many batches are on their way before what comes gathers: one is being stored while the next is being sent.
-const BATCHES_MAX: usize = 2;
-/// How long a batch gathers at most. Without a quorum the earlier ones do not come back, and the core must still be asked, for
-/// it knows and says so.
-const GATHERING_MAX: Duration = Duration::from_millis(50);
+/// How long a batch gathers at most while another is on its way. Where that one takes long, because followers are far away,
+/// batches then follow each other at this distance. Without a quorum it does not come back at all, and the core must still be
+/// asked, for it knows and says so.
+const GATHERING_MAX: Duration = Duration::from_millis(10);
 /// How many proposals make a batch at most.
 const PROPOSALS_MAX: usize = 512;
 /// How many bytes make a batch at most. One proposal may have more.
@@ -75,7 +74,7 @@ impl Gatherer {
             };
             let Some(first) = first else { return };
             let patience = Instant::now() + GATHERING_MAX;
-            while under_way.len() >= BATCHES_MAX {
+            while !under_way.is_empty() {
                 tokio::select! {
                     _ = under_way.next() => {}
                     () = sleep_until(patience) => break,
