@@ -361,7 +361,7 @@ mod tests {
     fn only_the_directorys_own_cluster_is_founded() {
         let (own, other) = (ClusterId([1; 16]), ClusterId([2; 16]));
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(root.path()).unwrap();
+        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
         let identity = Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2));
         directory.put(IDENTITY_FILE, identity.to_toml().as_bytes()).unwrap();
         directory.write_founding(&founding(own)).unwrap();
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn abandoning_a_founding_leaves_nothing_of_it_and_may_be_repeated() {
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(root.path()).unwrap();
+        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
         directory.write_founding(&founding(ClusterId([1; 16]))).unwrap();
         let secret = directory.write_setup_secret("secret").unwrap();
         directory.abandon_founding().unwrap();

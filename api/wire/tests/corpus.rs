@@ -42,7 +42,9 @@ fn line(actor: Actor, event: Event) -> StreamItem {
         event,
         closing: None,
     };
-    StreamItem::Event(EventLine::of(&State::default(), &record))
+    // The words for people are no format: they may become better.
+    let line = EventLine::of(&State::default(), &record);
+    StreamItem::Event(EventLine { summary: "what happened".into(), ..line })
 }
 
 /// Every actor: one that is missing does not compile.
