@@ -8,6 +8,7 @@ use bursar::{
     demo, doctor, logging,
 };
 use clap::{CommandFactory, Parser};
+use rustix::fs::Mode;
 
 /// The path of a write makes many small allocations: under a load of writes, 23 % of a node's processor samples were within
 /// glibc's allocator.
@@ -16,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What the program writes is its owner's alone, also what RocksDB writes on its behalf.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match Arguments::parse().command {
         Command::Authority(Authority::Init(init)) => ended_with(authority::init_command(init), CommandError::exit_code),
         Command::Authority(Authority::Join(join)) => ended_with(authority::join_command(join).await, CommandError::exit_code),

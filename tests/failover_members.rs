@@ -149,14 +149,14 @@ async fn a_node_whose_stores_were_emptied_or_replaced_is_refused() {
         }
     }
 
-    // Another data directory under its number: the others know the one that they have admitted.
+    // Another data directory under its number: the stores know the one that they were made with.
     let identity = fs::read_to_string(dir.join("identity.toml")).expect("an identity");
     let store = identity.lines().find(|line| line.starts_with("store = ")).expect("an identity names its store");
     replace(&dir.join("identity.toml"), store, "store = \"00112233445566778899aabbccddeeff\"");
     fleet.restart(wiped);
     assert!(!fleet.node_mut(wiped).wait_for_end(), "it does not run on another store");
     let log = fleet.node(wiped).end_of_log();
-    assert!(log.contains("foreign_store") && log.contains("was admitted on store"), "it says why:\n{log}");
+    assert!(log.contains("says store 00112233445566778899aabbccddeeff") && log.contains("identity.toml"), "it says why:\n{log}");
     fleet.client().post("sites", &site("decided by two of three"), Change::default()).await.expect("the others go on");
 
     // As it was, it belongs.

@@ -1,4 +1,5 @@
-//! What a node makes of the files it finds: looser modes, newer formats, somebody else's lock, a directory that is in use.
+//! What a node makes of the files it finds: looser modes, newer formats, another node's stores or older ones, somebody else's
+//! lock, a directory that is in use.
 
 mod support;
 
@@ -9,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bursar_domain::StoreId;
 use bursar_storage::{
     engine::{Batch, Direction, Engine, KeyRange, Profile, RocksEngine, Space},
     envelope::{self, Kind},
@@ -16,6 +18,7 @@ use bursar_storage::{
 use serde::Serialize;
 use support::{
     Fleet,
+    disk::copy_folder,
     durable::write,
     ended::{bursar, doctor},
     until,
@@ -110,10 +113,47 @@ async fn an_identity_of_a_newer_format_is_refused_and_nothing_is_written() {
     assert!(refused.contains(&file.display().to_string()), "{refused}");
 }
 
+/// The modes of everything that a folder holds, and its own.
+fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
+    let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o7777;
+    let mut modes = vec![(folder.to_owned(), mode(folder))];
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            modes.extend(self::modes(&path));
+        } else {
+            modes.push((path.clone(), mode(&path)));
+        }
+    }
+    modes
+}
+
+#[tokio::test]
+async fn nobody_but_the_owner_may_look_into_a_data_directory() {
+    let mut fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    // Of what RocksDB wrote, too: while the node was made, while it ran, and when it was started again.
+    let loose: Vec<_> = modes(&dir).into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
+    assert!(loose.is_empty(), "{loose:?}");
+    for mode in [0o750, 0o705, 0o711] {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).expect("the directory");
+        let mend = format!("chmod 700 {}", dir.display());
+        let (refused, complained) = (refusal(&dir), complaint(&dir));
+        println!("{mode:04o}: {refused}");
+        assert!(refused.contains(&mend) && complained.contains(&mend), "{refused}; {complained}");
+    }
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("the directory");
+    // The settings hold nothing secret, and editors give what they write modes of their own.
+    fs::set_permissions(dir.join("bursar.toml"), fs::Permissions::from_mode(0o644)).expect("the settings");
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
+}
+
 /// The stamp of a store, as a program of the future may write it.
 #[derive(Serialize)]
-struct StoreFormat {
+struct Stamp {
     format: u8,
+    store: StoreId,
 }
 
 /// Every key and value of a store.
@@ -136,13 +176,13 @@ async fn a_store_of_a_newer_format_is_refused_and_nothing_in_it_is_changed() {
     for (folder, profile, state) in [("log", Profile::Log, Space::LogState), ("ledger", Profile::Ledger, Space::LedgerState)] {
         let stamp = |engine: &RocksEngine, frame| {
             let mut batch = Batch::new();
-            batch.put(state, &b"format"[..], frame);
+            batch.put(state, &b"stamp"[..], frame);
             engine.write(&batch).and_then(|()| engine.sync()).expect("a write");
         };
         let open = || RocksEngine::open(&dir.join(folder), profile).expect("the store");
         let engine = open();
-        let sound = engine.get(state, b"format").expect("a read").expect("every store has a stamp");
-        stamp(&engine, envelope::pack(Kind::StoreFormat, 1, &StoreFormat { format: 2 }));
+        let sound = engine.get(state, b"stamp").expect("a read").expect("every store has a stamp");
+        stamp(&engine, envelope::pack(Kind::Stamp, 1, &Stamp { format: 2, store: StoreId([1; 16]) }));
         let before = pairs(&engine, profile);
         drop(engine);
 
@@ -198,6 +238,91 @@ async fn a_node_is_made_only_where_nothing_is() {
         assert!(said.contains(&folder.path().display().to_string()) && said.contains("empty"), "{said}");
         assert_eq!(contents(folder.path()).into_keys().collect::<Vec<_>>(), [path]);
     }
+}
+
+/// The store id that an identity names.
+fn store_of(dir: &Path) -> String {
+    let identity = fs::read_to_string(dir.join("identity.toml")).expect("an identity");
+    let store = identity.lines().find_map(|line| line.strip_prefix("store = "));
+    store.expect("an identity names its store").trim_matches('"').to_owned()
+}
+
+#[tokio::test]
+async fn a_store_of_another_node_is_refused() {
+    let mut fleet = Fleet::start();
+    let (one, two) = (1, 2);
+    fleet.kill(one);
+    fleet.kill(two);
+    let [own, others] = [one, two].map(|id| fleet.node(id).dir.clone());
+    let stores = [store_of(&own), store_of(&others)];
+    assert_ne!(stores[0], stores[1]);
+    let swap = |store: &str| {
+        let aside = own.join("aside");
+        for (from, to) in [(own.join(store), aside.clone()), (others.join(store), own.join(store)), (aside, others.join(store))] {
+            fs::rename(from, to).expect("a store");
+        }
+    };
+    for swapped in [&["log"][..], &["ledger"], &["log", "ledger"]] {
+        swapped.iter().for_each(|store| swap(store));
+        for (dir, [expected, found]) in [(&own, [&stores[0], &stores[1]]), (&others, [&stores[1], &stores[0]])] {
+            let (refused, complained) = (refusal(dir), complaint(dir));
+            println!("{swapped:?}: {refused}");
+            for said in [&refused, &complained] {
+                let names = [dir.join(swapped[0]).display().to_string(), dir.join("identity.toml").display().to_string()];
+                assert!(names.iter().chain([expected, found]).all(|name| said.contains(name)), "{said}");
+                assert!(said.contains("restore") && said.contains("join"), "it says what to do: {said}");
+            }
+        }
+        swapped.iter().for_each(|store| swap(store));
+    }
+    for id in [one, two] {
+        fleet.restart_anew(id, &[]);
+        fleet.ready(id).await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_log_is_refused() {
+    let mut fleet = stopped_node().await;
+    let dir = fleet.node(NODE).dir.clone();
+    let (log, older) = (dir.join("log"), fleet.folder().join("older"));
+    copy_folder(&log, &older);
+    // Each start is a new term, for which the node votes.
+    fleet.restart_anew(NODE, &[]);
+    fleet.ready(NODE).await;
+    write(&fleet.client(), "in a later term".into()).await;
+    fleet.stop_and_listen(NODE).await;
+    let newest = fleet.folder().join("newest");
+    fs::rename(&log, &newest).expect("the log");
+    fs::rename(&older, &log).expect("the older log");
+    let (refused, complained) = (refusal(&dir), complaint(&dir));
+    println!("{refused}");
+    for said in [refused, complained] {
+        assert!(said.contains(&dir.display().to_string()) && said.contains("the Raft log is an older copy"), "{said}");
+        assert!(said.contains("put back the newest one"), "it says what to do: {said}");
+    }
+    fs::rename(&log, &older).expect("the older log");
+    fs::rename(&newest, &log).expect("the log");
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_making_was_interrupted_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = folder.path().join("node");
+    let init = || {
+        let addresses = ["authority", "init", "--peer-address", "127.0.0.1:4283", "--api-address", "127.0.0.1:4285", "--dir"];
+        bursar(&addresses, &dir)
+    };
+    assert!(init().status.success());
+    let first = store_of(&dir);
+    // The identity is written last: without it, and before the first start, everything there is left over.
+    fs::remove_file(dir.join("identity.toml")).expect("an identity");
+    assert!(init().status.success());
+    assert_ne!(store_of(&dir), first);
+    let diagnosis = doctor(&dir);
+    assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
 }
 
 #[tokio::test]

@@ -35,6 +35,12 @@ pub trait Files: Send + Sync + 'static {
     /// exists is left as it is.
     fn create_directory(&self, directory: &Path) -> Result<(), FileError>;
 
+    /// Refuses a directory that others than its owner may look into or write to.
+    fn require_private(&self, directory: &Path) -> Result<(), FileError>;
+
+    /// Removes a directory and all that is in it, durably, where it is there.
+    fn remove_directory(&self, directory: &Path) -> Result<(), FileError>;
+
     /// Removes a file, durably.
     fn remove(&self, path: &Path) -> Result<(), FileError>;
 
@@ -73,13 +79,15 @@ pub enum FileError {
         /// The bound, in bytes.
         bytes_max: usize,
     },
-    /// A secret that others than its owner may read or replace.
-    #[error("{0} has mode {mode:04o}, looser than 0600: run `chmod 600 {0}`", path.display())]
+    /// What is for its owner alone, and others may read or replace.
+    #[error("{0} has mode {mode:04o}, looser than {bound:04o}: run `chmod {bound:o} {0}`", path.display())]
     LooseMode {
-        /// The file.
+        /// The file or directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// The loosest that it may have.
+        bound: u32,
     },
     /// Somebody else holds the lock.
     #[error("{} is held by {}: stop it first, or choose another directory",

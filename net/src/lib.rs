@@ -25,6 +25,8 @@ mod blocking;
 mod call;
 mod clock;
 mod connections;
+#[cfg(test)]
+mod corpus;
 mod dial;
 mod entropy;
 mod files;

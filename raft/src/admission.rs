@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bursar_domain::{AuthorityNodeId, authority_node::Intent};
-use bursar_net::{Admission, Hello, Lane, Refusal, RefusalCode, Role, StoreId};
+use bursar_net::{Admission, Hello, Lane, Refusal, RefusalCode, Role};
 
-use crate::published::Published;
+use crate::{convert::net_store, published::Published};
 
 /// Judges by the state: who was removed, and who belongs on which store.
 ///
@@ -36,7 +36,7 @@ impl Admission for MemberAdmission {
                 format!("{id} was removed from the cluster"),
                 "to take the machine in again, start it on a new data directory with a join token",
             ),
-            Some(node) if StoreId(node.store.0) != hello.from_store => refuse(
+            Some(node) if net_store(node.store) != hello.from_store => refuse(
                 RefusalCode::ForeignStore,
                 format!("{id} was admitted on store {}, the caller runs on store {}", node.store, hello.from_store),
                 "its data directory was replaced: remove the node, and let the machine join under a new id",

@@ -293,13 +293,13 @@ mod tests {
     }
 
     fn position(index: u64) -> LogId {
-        convert::log_id(LogPosition { term: 1, leader: 0, index })
+        convert::log_id(LogPosition { term: 1, index })
     }
 
     /// A request that can be told from others by its index.
     fn request(index: u64) -> AppendEntriesRequest<TypeConfig> {
         AppendEntriesRequest {
-            vote: convert::vote(Vote { term: 1, leader: Some(1), committed: true }),
+            vote: convert::vote(Vote { term: 1, leader: 1, committed: true }),
             prev_log_id: Some(position(index)),
             entries: Vec::new(),
             leader_commit: None,

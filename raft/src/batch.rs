@@ -152,7 +152,7 @@ mod tests {
     use crate::types::ProposalBytes;
 
     fn entry(index: u64, payload: EntryPayload<ProposalBytes, u64, bursar_storage::log::Member>) -> Entry {
-        Entry::new(convert::log_id(LogPosition { term: 1, leader: 0, index }), payload)
+        Entry::new(convert::log_id(LogPosition { term: 1, index }), payload)
     }
 
     fn founding() -> Submission {

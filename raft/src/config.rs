@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub election_timeout: Range<Duration>,
     /// A checkpoint of the state is written after so many revisions, or so many entries of the log.
     pub checkpoint_every: u64,
+    /// Or after so many bytes of records: what a start folds is bounded, however large the records are.
+    pub checkpoint_bytes: u64,
     /// How many entries that a checkpoint covers stay in the log, for nodes that lag a little.
     pub log_kept: u64,
     /// What may be under way at a time.
@@ -59,6 +61,7 @@ impl NodeConfig {
             heartbeat: Duration::from_millis(150),
             election_timeout: Duration::from_millis(600)..Duration::from_millis(1_200),
             checkpoint_every: 10_000,
+            checkpoint_bytes: 64 << 20,
             log_kept: 10_000,
             limits: Limits::default(),
             supported: Level::SUPPORTED,

@@ -1,10 +1,11 @@
 //! Between openraft's types and those that rest and travel, which are our own: openraft's may change with any version.
 //!
-//! Both directions are total. Two of our fields mean less to openraft than they could: a term has one leader, so a position
-//! needs none to be unique and the field is 0; and nobody is node 0, so a vote for nobody is one for node 0.
+//! Both directions are total. What the network says of a node is translated here, too: net has a store id of its own, because
+//! it depends on no other crate of ours.
 
 use std::collections::BTreeSet;
 
+use bursar_domain::StoreId;
 use bursar_storage::{
     ledger,
     log::{self, LogEntry, LogPosition, Member, Payload},
@@ -13,23 +14,26 @@ use openraft::{EntryPayload, impls::leader_id_std::LeaderId, vote::leader_id_std
 
 use crate::types::{Entry, LogId, Membership, ProposalBytes, SnapshotMeta, StoredMembership, Vote};
 
-const NOBODY: u64 = 0;
-
 pub(crate) fn log_id(position: LogPosition) -> LogId {
     LogId::new(CommittedLeaderId::new(position.term), position.index)
 }
 
 pub(crate) fn position(log_id: LogId) -> LogPosition {
-    LogPosition { term: log_id.leader_id.term, leader: NOBODY, index: log_id.index }
+    LogPosition { term: log_id.leader_id.term, index: log_id.index }
 }
 
 pub(crate) fn vote(vote: log::Vote) -> Vote {
-    let leader_id = LeaderId { term: vote.term, voted_for: vote.leader.unwrap_or(NOBODY) };
+    let leader_id = LeaderId { term: vote.term, voted_for: vote.leader };
     Vote { leader_id, committed: vote.committed }
 }
 
 pub(crate) fn vote_to_store(vote: Vote) -> log::Vote {
-    log::Vote { term: vote.leader_id.term, leader: Some(vote.leader_id.voted_for), committed: vote.committed }
+    log::Vote { term: vote.leader_id.term, leader: vote.leader_id.voted_for, committed: vote.committed }
+}
+
+/// A data directory's id, as the network names it.
+pub fn net_store(store: StoreId) -> bursar_net::StoreId {
+    bursar_net::StoreId(store.0)
 }
 
 /// A voter without a description gets an empty one, which nobody can dial; an empty set of voters decides nothing and is
@@ -84,7 +88,7 @@ mod tests {
 
     fn described() -> log::Membership {
         let member = |address: &str| Member {
-            store_id: log::StoreId([7; 16]),
+            store_id: StoreId([7; 16]),
             peer_address: address.into(),
             api_address: "api:4285".into(),
         };
@@ -98,7 +102,7 @@ mod tests {
     fn entries_come_back_as_they_went() {
         let payloads = [Payload::Blank, Payload::Proposal(Bytes::from_static(b"\0proposal")), Payload::Membership(described())];
         for payload in payloads {
-            let there = LogEntry { position: LogPosition { term: 3, leader: 0, index: 9 }, payload };
+            let there = LogEntry { position: LogPosition { term: 3, index: 9 }, payload };
             assert_eq!(entry_to_store(entry(there.clone())), there);
         }
     }
@@ -106,7 +110,7 @@ mod tests {
     #[test]
     fn votes_come_back_as_they_went() {
         for committed in [false, true] {
-            let there = log::Vote { term: 4, leader: Some(2), committed };
+            let there = log::Vote { term: 4, leader: 2, committed };
             assert_eq!(vote_to_store(vote(there)), there);
         }
     }

@@ -137,9 +137,9 @@ fn caller(hello: &Hello) -> u64 {
 /// Refuses what names another candidate or leader than the node that sends it: each speaks for itself alone.
 pub(crate) fn expect_own(caller: u64, vote: log::Vote) -> Result<(), String> {
     match vote.leader {
-        Some(id) if id == caller => Ok(()),
-        Some(other) => Err(format!("authority node {caller} speaks as if it were {other}")),
-        None => Err(format!("authority node {caller} does not say who is to lead")),
+        0 => Err(format!("authority node {caller} does not say who is to lead")),
+        leader if leader == caller => Ok(()),
+        other => Err(format!("authority node {caller} speaks as if it were {other}")),
     }
 }
 

@@ -59,6 +59,7 @@ mod types;
 mod wire;
 
 pub use config::{Limits, NodeConfig, Parts};
+pub use convert::net_store;
 pub use counters::Counters;
 pub use error::{Fate, ReadError, StartError, SubmitError, TransferError, Unavailability};
 pub use log_store::LogStore;

@@ -8,7 +8,7 @@ use bursar_domain::{
     encoding::encode,
     plan::membership::{Action, Observed, plan},
 };
-use bursar_storage::log::{Member, StoreId};
+use bursar_storage::log::Member;
 use openraft::{
     ChangeMembers,
     error::{ClientWriteError, RaftError},
@@ -162,7 +162,7 @@ fn moved(state: &State, metrics: &Metrics) -> Option<ChangeMembers<u64, Member>>
 
 fn member_of(node: &AuthorityNode) -> Member {
     Member {
-        store_id: StoreId(node.store.0),
+        store_id: node.store,
         peer_address: node.peer_address.as_str().to_owned(),
         api_address: node.api_address.as_str().to_owned(),
     }
@@ -184,7 +184,7 @@ mod tests {
         let stored = |(index, configs): (u64, &[&[u64]])| {
             let configs: Vec<BTreeSet<u64>> = configs.iter().map(|voters| voters.iter().copied().collect()).collect();
             let members = configs.iter().flatten().map(|id| (*id, Member::default())).collect();
-            let position = Some(LogPosition { term: 1, leader: 0, index });
+            let position = Some(LogPosition { term: 1, index });
             Arc::new(convert::stored_membership(ledger::StoredMembership {
                 position,
                 membership: Membership { configs, members },

@@ -13,7 +13,7 @@ use bursar_net::{Admission, Blocking, LaneHandler};
 use bursar_storage::{
     StorageError,
     ledger::{Ledger, StoredRecord},
-    log::{Member, RaftLog, StoreId},
+    log::{Member, RaftLog},
 };
 use futures_util::future::{BoxFuture, join_all};
 use openraft::error::{InitializeError, RaftError};
@@ -183,7 +183,8 @@ impl Node {
         spawn("gathering proposals", Box::pin(gatherer.run()));
         spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
         spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
-        let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);
+        let distance = tasks::CheckpointDistance { revisions: config.checkpoint_every, bytes: config.checkpoint_bytes };
+        let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), distance);
         spawn("writing checkpoints", Box::pin(checkpoints));
         spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
         spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));
@@ -200,7 +201,7 @@ impl Node {
         let Inner { config, raft, .. } = &*self.0;
         let facts = &config.facts;
         let member = Member {
-            store_id: StoreId(facts.store.0),
+            store_id: facts.store,
             peer_address: facts.peer_address.clone(),
             api_address: facts.api_address.clone(),
         };

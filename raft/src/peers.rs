@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    convert::net_store,
     counters::Meter,
     published::Published,
     stop::{StopReason, StopSignal},
@@ -102,13 +103,13 @@ impl Peers {
         let state = self.published.state();
         let announced = state.authority_nodes().get(AuthorityNodeId(id));
         let known = match announced {
-            Some(node) => Some((node.peer_address.as_str().to_owned(), StoreId(node.store.0))),
-            None => lock(&self.members).get(&id).map(|member| (member.peer_address.clone(), StoreId(member.store_id.0))),
+            Some(node) => Some((node.peer_address.as_str().to_owned(), node.store)),
+            None => lock(&self.members).get(&id).map(|member| (member.peer_address.clone(), member.store_id)),
         };
         let (address, store) = known.ok_or(Unreachable::Unknown(id))?;
         let address =
             address.parse().map_err(|error: bursar_net::AddressError| Unreachable::Address { id, detail: error.to_string() })?;
-        Ok((address, store))
+        Ok((address, net_store(store)))
     }
 
     /// A refusal that will not change ends this node: it is no longer who it says it is.

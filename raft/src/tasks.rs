@@ -4,7 +4,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, Command, Submission,
+    Actor, AuthorityNodeId, Command, Revision, Submission,
     authority_node::{self, AuthorityNode, Facts, Intent},
 };
 use bursar_storage::ledger::Ledger;
@@ -72,17 +72,29 @@ pub(crate) async fn count_elections(leadership: Leadership, meter: Arc<Meter>) {
     }
 }
 
-/// Has a checkpoint written after so many revisions; openraft itself counts the entries of the log.
-pub(crate) async fn write_checkpoints(raft: Raft, ledger: Ledger, published: Arc<Published>, every: u64) {
+/// How far a node goes from one checkpoint to the next: whichever comes first. openraft itself counts the entries of the log.
+pub(crate) struct CheckpointDistance {
+    pub(crate) revisions: u64,
+    /// Of records.
+    pub(crate) bytes: u64,
+}
+
+/// Has a checkpoint written whenever the last one is so far away.
+pub(crate) async fn write_checkpoints(raft: Raft, ledger: Ledger, published: Arc<Published>, distance: CheckpointDistance) {
     let mut last = ledger.latest_checkpoint().map_or(0, |latest| latest.manifest().applied.revision.0);
+    // What was folded when the ledger was opened lies behind the last checkpoint, too.
+    let mut last_bytes = 0;
     let mut revisions = published.revisions();
     loop {
-        let due = revisions.wait_for(|revision| revision.0 >= last.saturating_add(every)).await;
-        let Ok(revision) = due.map(|revision| revision.0) else { return };
+        let is_due = |revision: &Revision| {
+            revision.0 >= last.saturating_add(distance.revisions) || ledger.folded_bytes() >= last_bytes + distance.bytes
+        };
+        let Ok(revision) = revisions.wait_for(is_due).await.map(|revision| revision.0) else { return };
+        let bytes = ledger.folded_bytes();
         if raft.trigger().snapshot().await.is_err() {
             return;
         }
-        last = revision;
+        (last, last_bytes) = (revision, bytes);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bursar_domain::Level;
+use bursar_domain::{Level, StoreId};
 use bursar_net::{Blocking, ThreadBlocking};
 use bursar_raft::{LogStore, StateMachine, StopSignal, TypeConfig};
 use bursar_storage::{
@@ -15,10 +15,15 @@ use openraft::{
     testing::log::{StoreBuilder, Suite},
 };
 
+/// The data directory that all of them belong to.
+const STORE: StoreId = StoreId([1; 16]);
+
 fn stores(log: Arc<dyn Engine>, ledger: Arc<dyn Engine>) -> (LogStore, StateMachine) {
     let (blocking, stop) = (Arc::new(ThreadBlocking), StopSignal::default());
-    let log = RaftLog::open(log, blocking.worker("raft-log"), 1 << 20).expect("the log is empty");
-    let (ledger, recovered) = Ledger::open(ledger).expect("the ledger is empty");
+    RaftLog::make(&*log, STORE).expect("an empty engine");
+    Ledger::make(&*ledger, STORE).expect("an empty engine");
+    let log = RaftLog::open(log, STORE, blocking.worker("raft-log"), 1 << 20).expect("the log is empty");
+    let (ledger, recovered) = Ledger::open(ledger, STORE).expect("the ledger is empty");
     (LogStore::new(log, stop.clone()), StateMachine::new(ledger, recovered, Level::SUPPORTED, blocking, stop))
 }
 
@@ -49,7 +54,7 @@ mod on_disk {
         async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
             let directory = TempDir::new().expect("there is room for temporary files");
             let open = |name: &str, profile| -> Arc<dyn Engine> {
-                Arc::new(RocksEngine::open(&directory.path().join(name), profile).expect("a new database opens"))
+                Arc::new(RocksEngine::create(&directory.path().join(name), profile).expect("a new database"))
             };
             let (log, state_machine) = stores(open("log", Profile::Log), open("ledger", Profile::Ledger));
             Ok((directory, log, state_machine))

@@ -17,7 +17,7 @@ use bursar_net::{
     Address, AddressError, CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, FrameReader,
     FrameWriter, Hello, Lane, LaneHandler, SealError, WallClock,
 };
-use bursar_raft::{Consistency, Node, ReadError, SubmitError};
+use bursar_raft::{Consistency, Node, ReadError, SubmitError, net_store};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -143,7 +143,7 @@ impl AdmissionDesk {
 
     async fn admit(&self, hello: &Hello, question: JoinQuestion) -> Result<Welcome, Refusal> {
         let JoinQuestion { secret, facts, certificate_request } = question;
-        if hello.from_store.0 != facts.store.0 {
+        if hello.from_store != net_store(facts.store) {
             return Err(Refusal::OtherStore);
         }
         let public_key = Hash::of(&certificate_request.public_key()?);

@@ -1,7 +1,7 @@
 //! The data directory of an authority node.
 //!
 //! ```text
-//! identity.toml   cluster, store, node: who this directory is, and whether its stores were made
+//! identity.toml   cluster, store, node: who this directory is; written last
 //! bursar.toml     settings
 //! ca.crt          the cluster's certificate authority
 //! node.crt        this node's certificate
@@ -9,26 +9,33 @@
 //! cluster.key     seals the certificate authority's key, which rests in the ledger
 //! joining         while a node joins: its store id and key
 //! founding        on the first node until its first start: the command that founds the cluster
-//! log/  ledger/   RocksDB
+//! log/  ledger/   RocksDB, made with the directory and bearing its store id
 //! lock            held while the node runs
 //! ```
 //!
-//! Everything secret is readable by its owner alone; a node refuses to start with looser files.
+//! The directory and everything secret in it are for their owner alone; a node refuses to start where they are looser. Only
+//! the settings may be: they hold nothing secret, editors give the files that they write modes of their own, and the
+//! directory keeps others from them.
+
+mod error;
 
 use std::path::{Path, PathBuf};
 
-use bursar_domain::{AuthorityNodeId, ClusterId, Command, State, StoreId, Submission, cluster, encoding};
+use bursar_domain::{Command, State, Submission, cluster, encoding};
 use bursar_net::{
-    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, LocalNode,
-    Member, NodeKey, SealError,
+    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, NodeKey,
+    SealError,
 };
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::{
     SEALED_CA_KEY,
-    config::{CONFIG_FILE, Config, ConfigError},
+    config::{CONFIG_FILE, Config},
+    identity::{Identity, IdentityError, new_store},
+    joiner::{DamagedJoiner, Joiner},
+    stores::Stores,
 };
+
+pub use error::DirectoryError;
 
 const IDENTITY_FILE: &str = "identity.toml";
 /// The cluster's certificate authority within the data directory, PEM.
@@ -41,6 +48,7 @@ const FOUNDING_FILE: &str = "founding";
 const SETUP_SECRET_FILE: &str = "setup-secret";
 const LICENSE_FILE: &str = "license.key";
 const LOCK_FILE: &str = "lock";
+const STORES: [&str; 2] = ["log", "ledger"];
 /// What an interrupted attempt to make a node leaves behind; and what a file system keeps at its root.
 const LEFTOVERS: [&str; 11] = [
     CONFIG_FILE,
@@ -56,153 +64,6 @@ const LEFTOVERS: [&str; 11] = [
     "lost+found",
 ];
 const FILE_BYTES_MAX: usize = 64 * 1024;
-
-/// The layout of the directory that this program writes, and the newest that it reads.
-const FORMAT: u32 = 1;
-
-/// What to do about a file that a node keeps about itself and cannot use.
-const RESTORE: &str = "restore it from a backup, or rebuild this node from the quorum under a new id";
-
-/// Who a data directory is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// The layout of the directory.
-    pub format: u32,
-    /// The cluster that it belongs to.
-    pub cluster: ClusterId,
-    /// The directory's own random identity.
-    pub store: StoreId,
-    /// The node that runs on it.
-    pub node: AuthorityNodeId,
-    /// Whether `log` and `ledger` were made. They are at the node's first start, and never again: a node that has lost them
-    /// no longer knows what it has promised, and would break it under the same number.
-    #[serde(default)]
-    pub stores_made: bool,
-}
-
-impl Identity {
-    /// For a new directory.
-    pub fn new(cluster: ClusterId, store: StoreId, node: AuthorityNodeId) -> Self {
-        Self { format: FORMAT, cluster, store, node, stores_made: false }
-    }
-
-    /// As the node says it in every handshake.
-    pub fn local_node(&self) -> LocalNode {
-        LocalNode {
-            cluster: net_cluster(self.cluster),
-            member: Member::authority(self.node.0),
-            store: bursar_net::StoreId(self.store.0),
-        }
-    }
-}
-
-/// The cluster's id as it stands in certificates.
-pub fn net_cluster(cluster: ClusterId) -> bursar_net::ClusterId {
-    bursar_net::ClusterId::new(&cluster.to_string()).expect("32 hexadecimal digits are a DNS label")
-}
-
-/// A new random store id.
-pub fn new_store(entropy: &dyn Entropy) -> StoreId {
-    StoreId(entropy.array())
-}
-
-/// Why a data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// A file cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The settings.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// There is something in it already.
-    #[error("{} holds a node already: start it with `bursar authority run`, or choose an empty directory", .0.display())]
-    NotEmpty(PathBuf),
-    /// There is something else in it.
-    #[error("{} is not empty, it holds {name}: choose an empty directory", path.display())]
-    Occupied {
-        /// The directory.
-        path: PathBuf,
-        /// A file or directory in it.
-        name: String,
-    },
-    /// There is nothing in it.
-    #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]
-    Empty(PathBuf),
-    /// `identity.toml` is not what it must be.
-    #[error("{path} is damaged; {RESTORE}. {source}")]
-    Malformed {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        source: Box<toml::de::Error>,
-    },
-    /// The directory was written by a newer program.
-    #[error("{path} has format {found}, this program reads up to {FORMAT}: run the newer program")]
-    Newer {
-        /// The file.
-        path: String,
-        /// What was found.
-        found: u32,
-    },
-    /// The directory claims a format that no program ever wrote.
-    #[error("{0} is damaged: it has format 0, which never was; {RESTORE}")]
-    NoFormat(String),
-    /// A certificate or a key.
-    #[error("{files} cannot be used: {source}; {RESTORE}")]
-    Certificate {
-        /// The file, or the files of which one is wrong.
-        files: String,
-        /// What is wrong.
-        source: CertificateError,
-    },
-    /// The cluster key.
-    #[error("{path} cannot be used: {source}; {RESTORE}")]
-    ClusterKey {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        source: SealError,
-    },
-    /// A file is another node's or another cluster's, or damaged in a way that still reads.
-    #[error("{path} says {found}, and it must be {expected}; {RESTORE}")]
-    Foreign {
-        /// The file.
-        path: String,
-        /// Whose it is, as it reads.
-        found: String,
-        /// Whose it must be, as other files or the ledger say.
-        expected: String,
-    },
-    /// A store that was made is not there any more.
-    #[error(
-        "{} is gone, and with it what {node} has promised to the others: it cannot go on under this number. Bring the \
-         directory back as it was; else remove the node from the cluster, and let the machine join it with a new data directory", path.display()
-    )]
-    StoreGone {
-        /// Where it was.
-        path: PathBuf,
-        /// Whose it was.
-        node: AuthorityNodeId,
-    },
-    /// The command that founds another cluster than the directory's own.
-    #[error(
-        "{} founds cluster {found}, this directory belongs to cluster {expected}: an interrupted `bursar authority init` left \
-         it behind; remove the file", .path.display()
-    )]
-    ForeignFounding {
-        /// The file.
-        path: PathBuf,
-        /// What it would found.
-        found: ClusterId,
-        /// Whose the directory is.
-        expected: ClusterId,
-    },
-    /// What an interrupted join left behind.
-    #[error("{} is damaged: remove it, and join with a new token", .0.display())]
-    Joining(PathBuf),
-}
 
 /// A data directory that this process holds.
 pub struct DataDirectory {
@@ -236,9 +97,14 @@ impl DataDirectory {
         if files.exists(&root.join(IDENTITY_FILE))? {
             return Err(DirectoryError::NotEmpty(root.to_owned()));
         }
-        if let Some(name) = files.list(root)?.iter().map(|name| name.to_string_lossy()).find(|name| !is_leftover(name)) {
-            return Err(DirectoryError::Occupied { path: root.to_owned(), name: name.into_owned() });
+        let names: Vec<_> = files.list(root)?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        // Stores without a sign of such an attempt are somebody's: of a node that has lost its identity.
+        let interrupted = names.iter().any(|name| [JOINING_FILE, FOUNDING_FILE].contains(&name.as_str()));
+        let is_ours = |name: &str| is_leftover(name) || interrupted && STORES.contains(&name);
+        if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
+            return Err(DirectoryError::Occupied { path: root.to_owned(), name });
         }
+        files.require_private(root)?;
         let lock = files.lock(&root.join(LOCK_FILE))?;
         Ok(Self { root: root.to_owned(), files, _lock: lock })
     }
@@ -254,54 +120,34 @@ impl DataDirectory {
         if !Self::exists(root)? {
             return Err(DirectoryError::Empty(root.to_owned()));
         }
+        files.require_private(root)?;
         let lock = files.lock(&root.join(LOCK_FILE))?;
         Ok(Self { root: root.to_owned(), files, _lock: lock })
     }
 
-    /// Writes a new node's files; the identity last, so that an interrupted attempt leaves no node.
+    /// Writes a new node's files and makes its stores; the identity last, so that an interrupted attempt leaves no node.
     pub fn write(&self, node: &NewNode<'_>) -> Result<(), DirectoryError> {
         node.config.write(&self.files, &self.root)?;
         self.put(CA_FILE, node.ca_certificate.as_bytes())?;
         self.put(CERTIFICATE_FILE, node.certificate.as_bytes())?;
         self.put(KEY_FILE, node.key.to_pem().as_bytes())?;
         self.put(CLUSTER_KEY_FILE, node.cluster_key.as_bytes())?;
-        self.write_identity(&node.identity)
-    }
-
-    fn write_identity(&self, identity: &Identity) -> Result<(), DirectoryError> {
-        let identity = toml::to_string(identity).expect("an identity can be written as TOML");
-        self.put(IDENTITY_FILE, identity.as_bytes())
-    }
-
-    /// Refuses where a store that was made is gone; `is_there` knows how to tell.
-    pub fn check_stores(&self, is_there: impl Fn(&Path) -> bool) -> Result<(), DirectoryError> {
-        let identity = self.identity()?;
-        match [self.log(), self.ledger()].into_iter().find(|store| identity.stores_made && !is_there(store)) {
-            Some(path) => Err(DirectoryError::StoreGone { path, node: identity.node }),
-            None => Ok(()),
+        for leftover in [self.log(), self.ledger()] {
+            self.files.remove_directory(&leftover)?;
         }
-    }
-
-    /// Remembers that the stores were made. To be said before the node promises anything.
-    pub fn note_stores_made(&self) -> Result<(), DirectoryError> {
-        let identity = self.identity()?;
-        if identity.stores_made { Ok(()) } else { self.write_identity(&Identity { stores_made: true, ..identity }) }
+        Stores::make(self, node.identity.store)?;
+        self.put(IDENTITY_FILE, node.identity.to_toml().as_bytes())
     }
 
     /// Who the directory is.
     pub fn identity(&self) -> Result<Identity, DirectoryError> {
         let path = self.path(IDENTITY_FILE);
         let bytes = self.files.read_private(&self.root.join(IDENTITY_FILE), FILE_BYTES_MAX)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let malformed = |source| DirectoryError::Malformed { path: path.clone(), source: Box::new(source) };
-        // The format alone first: a newer layout may have fields that this program does not know.
-        let format = toml::from_str::<FormatOnly>(&text).map_err(malformed)?.format;
-        match format {
-            FORMAT => {}
-            0 => return Err(DirectoryError::NoFormat(path)),
-            newer => return Err(DirectoryError::Newer { path, found: newer }),
-        }
-        toml::from_str(&text).map_err(malformed)
+        Identity::from_toml(&String::from_utf8_lossy(&bytes)).map_err(|error| match error {
+            IdentityError::Malformed(source) => DirectoryError::Malformed { path, source: Box::new(source) },
+            IdentityError::NoFormat => DirectoryError::NoFormat(path),
+            IdentityError::Newer(found) => DirectoryError::Newer { path, found },
+        })
     }
 
     /// The settings.
@@ -338,16 +184,10 @@ impl DataDirectory {
         ClusterKey::from_bytes(&bytes).map_err(|source| self.unusable_cluster_key(source))
     }
 
-    /// Compares the files with what the ledger has recorded of this node and its cluster, as far as it has. A file in which a
-    /// bit has flipped may well read as another store, another authority or another key.
+    /// Compares the files with what the ledger has recorded of this node's cluster, as far as it has. A file in which a bit has
+    /// flipped may well read as another authority or another key.
     pub fn check_against(&self, state: &State) -> Result<(), DirectoryError> {
         let (identity, credentials, cluster_key) = (self.identity()?, self.credentials()?, self.cluster_key()?);
-        if let Some(recorded) = state.authority_nodes().get(identity.node)
-            && recorded.store != identity.store
-        {
-            let (found, expected) = (identity.store, recorded.store);
-            return Err(self.foreign(IDENTITY_FILE, format!("store {found}"), format!("store {expected}")));
-        }
         if let Some(cluster) = state.cluster() {
             if cluster.id != identity.cluster {
                 let expected = format!("cluster {}", cluster.id);
@@ -365,18 +205,16 @@ impl DataDirectory {
 
     /// The store id and the key of a node that joins: made at the first attempt, the same at every further one, so that the
     /// authority recognises the machine when its answer was lost.
-    pub fn prepare_joining(&self, entropy: &dyn Entropy) -> Result<(StoreId, NodeKey), DirectoryError> {
+    pub(super) fn prepare_joining(&self, entropy: &dyn Entropy) -> Result<Joiner, DirectoryError> {
         let path = self.root.join(JOINING_FILE);
         if self.files.exists(&path)? {
-            let text = self.private_text(JOINING_FILE)?;
-            let damaged = || DirectoryError::Joining(path.clone());
-            let (store, key) = text.split_once('\n').ok_or_else(damaged)?;
-            return Ok((store.parse().map_err(|_| damaged())?, NodeKey::from_pem(key).map_err(|_| damaged())?));
+            let joiner = Joiner::from_text(&self.private_text(JOINING_FILE)?);
+            return joiner.map_err(|DamagedJoiner| DirectoryError::Joining(path));
         }
         let made = NodeKey::generate().map_err(|source| DirectoryError::Certificate { files: self.path(JOINING_FILE), source });
-        let (store, key) = (new_store(entropy), made?);
-        self.put(JOINING_FILE, Zeroizing::new(format!("{store}\n{}", *key.to_pem())).as_bytes())?;
-        Ok((store, key))
+        let joiner = Joiner { store: new_store(entropy), key: made? };
+        self.put(JOINING_FILE, joiner.to_text().as_bytes())?;
+        Ok(joiner)
     }
 
     /// Forgets how the node joined: it is a member.
@@ -433,14 +271,24 @@ impl DataDirectory {
         Ok(self.root.join(LICENSE_FILE))
     }
 
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The directory of the Raft log.
     pub fn log(&self) -> PathBuf {
-        self.root.join("log")
+        self.root.join(STORES[0])
     }
 
     /// The directory of journal, checkpoints and applied position.
     pub fn ledger(&self) -> PathBuf {
-        self.root.join("ledger")
+        self.root.join(STORES[1])
+    }
+
+    /// Where the identity is, for messages.
+    pub fn identity_path(&self) -> PathBuf {
+        self.root.join(IDENTITY_FILE)
     }
 
     /// Where the settings are, for messages.
@@ -475,16 +323,11 @@ fn is_leftover(name: &str) -> bool {
     LEFTOVERS.contains(&name) || aside().is_some_and(|of| of == IDENTITY_FILE || LEFTOVERS.contains(&of))
 }
 
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: u32,
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-    use bursar_domain::{Actor, Hash, Level, RequestId, authority_node::Facts};
+    use bursar_domain::{Actor, AuthorityNodeId, ClusterId, Hash, Level, RequestId, StoreId, authority_node::Facts};
 
     use super::*;
 
@@ -518,8 +361,9 @@ mod tests {
     fn only_the_directorys_own_cluster_is_founded() {
         let (own, other) = (ClusterId([1; 16]), ClusterId([2; 16]));
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(root.path()).unwrap();
-        directory.write_identity(&Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2))).unwrap();
+        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
+        let identity = Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2));
+        directory.put(IDENTITY_FILE, identity.to_toml().as_bytes()).unwrap();
         directory.write_founding(&founding(own)).unwrap();
         assert_eq!(directory.founding().unwrap(), Some(founding(own)));
         directory.write_founding(&founding(other)).unwrap();
@@ -530,7 +374,7 @@ mod tests {
     #[test]
     fn abandoning_a_founding_leaves_nothing_of_it_and_may_be_repeated() {
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(root.path()).unwrap();
+        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
         directory.write_founding(&founding(ClusterId([1; 16]))).unwrap();
         let secret = directory.write_setup_secret("secret").unwrap();
         directory.abandon_founding().unwrap();

@@ -13,7 +13,8 @@ use bursar_net::{
 use super::{
     AUTHORITY_LIFETIME, NODE_LIFETIME, SEALED_CA_KEY,
     config::Config,
-    directory::{DataDirectory, DirectoryError, Identity, NewNode, net_cluster, new_store},
+    directory::{DataDirectory, DirectoryError, NewNode},
+    identity::{Identity, net_cluster, new_store},
 };
 use crate::license::MasterLicenseKey;
 

@@ -2,11 +2,12 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use bursar_domain::{AuthorityNodeId, StoreId};
+use bursar_domain::AuthorityNodeId;
 use bursar_net::{
-    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, NodeKey, SealError,
-    TlsPinnedConnector, WallClock,
+    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, SealError, TlsPinnedConnector,
+    WallClock,
 };
+use bursar_raft::net_store;
 use bursar_wire::invitation::Invitation;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -14,8 +15,10 @@ use super::{
     FRAME_BYTES_MAX,
     admission::{JoinAnswer, JoinQuestion, Welcome},
     config::Config,
-    directory::{DataDirectory, DirectoryError, Identity, NewNode},
+    directory::{DataDirectory, DirectoryError, NewNode},
     found::facts,
+    identity::Identity,
+    joiner::Joiner,
 };
 
 /// How long one node may take to answer.
@@ -77,14 +80,14 @@ pub enum JoinError {
 /// it in. Interrupted, it can be run again with the same invitation.
 pub async fn join(joining: Joining<'_>) -> Result<AuthorityNodeId, JoinError> {
     let directory = DataDirectory::create(joining.directory)?;
-    let (store, key) = directory.prepare_joining(joining.entropy)?;
+    let joiner = directory.prepare_joining(joining.entropy)?;
     let deadline = Instant::now() + joining.patience;
     loop {
         let mut attempts = Vec::new();
         for address in &joining.invitation.addresses {
-            match ask(&joining, address, store, &key).await? {
+            match ask(&joining, address, &joiner).await? {
                 Ok(JoinAnswer::Welcome(welcome)) => {
-                    return settle(&directory, joining.config.clone(), store, &key, *welcome);
+                    return settle(&directory, joining.config.clone(), &joiner, *welcome);
                 }
                 Ok(JoinAnswer::Refused { code, reason, remedy, passing: false }) => {
                     return Err(JoinError::Refused { code, reason, remedy });
@@ -114,18 +117,17 @@ enum Attempt {
 async fn ask(
     joining: &Joining<'_>,
     address: &Address,
-    store: StoreId,
-    key: &NodeKey,
+    joiner: &Joiner,
 ) -> Result<Result<JoinAnswer, Attempt>, CertificateError> {
     let question = JoinQuestion {
         secret: joining.invitation.secret.clone(),
-        facts: facts(store, &joining.config),
-        certificate_request: key.request()?,
+        facts: facts(joiner.store, &joining.config),
+        certificate_request: joiner.key.request()?,
     };
     let dialer = JoinDialer {
         network: Arc::clone(&joining.network),
         connector: Arc::new(TlsPinnedConnector::new(Arc::clone(&joining.clock))),
-        store: bursar_net::StoreId(store.0),
+        store: net_store(joiner.store),
         frame_bytes_max: FRAME_BYTES_MAX,
     };
     let exchange = async {
@@ -140,18 +142,17 @@ async fn ask(
 fn settle(
     directory: &DataDirectory,
     config: Config,
-    store: StoreId,
-    key: &NodeKey,
+    joiner: &Joiner,
     welcome: Welcome,
 ) -> Result<AuthorityNodeId, JoinError> {
     let Welcome { cluster, node, certificate, ca_certificate, cluster_key } = welcome;
     directory.abandon_founding()?;
     directory.write(&NewNode {
-        identity: Identity::new(cluster, store, node),
+        identity: Identity::new(cluster, joiner.store, node),
         config,
         ca_certificate: &ca_certificate,
         certificate: &certificate,
-        key,
+        key: &joiner.key,
         cluster_key: &ClusterKey::from_bytes(&cluster_key)?,
     })?;
     directory.forget_joining()?;

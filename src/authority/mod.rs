@@ -3,17 +3,24 @@
 mod admission;
 mod commands;
 mod config;
+#[cfg(test)]
+mod corpus;
 mod directory;
 mod found;
+mod identity;
 mod join;
+mod joiner;
 mod run;
+mod stores;
 
 pub use commands::{CommandError, init_command, join_command};
 pub use config::{Advertised, Config, Listen, RaftTiming};
-pub use directory::{CA_FILE, DataDirectory, DirectoryError, Identity};
+pub use directory::{CA_FILE, DataDirectory, DirectoryError};
 pub use found::{FoundError, Founded, Founding, found};
+pub use identity::Identity;
 pub use join::{JoinError, Joining, join};
 pub use run::{RunError, run};
+pub use stores::{StoreError, Stores, check_there, compare, open_ledger, open_log};
 
 /// How long a cluster's certificate authority is valid.
 const AUTHORITY_LIFETIME: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3600);

@@ -13,12 +13,6 @@ use bursar_net::{
     serve_peers, shutdown_channel,
 };
 use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason};
-use bursar_storage::{
-    StorageError,
-    engine::{Profile, RocksEngine},
-    ledger::Ledger,
-    log::RaftLog,
-};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::{JoinError, JoinSet},
@@ -30,8 +24,10 @@ use super::{
     FRAME_BYTES_MAX,
     admission::{AdmissionDesk, Lanes},
     config::Config,
-    directory::{DataDirectory, DirectoryError, Identity},
+    directory::{DataDirectory, DirectoryError},
     found::facts,
+    identity::Identity,
+    stores::{StoreError, Stores},
 };
 
 /// How much of the Raft log's tail is kept in memory for followers, in bytes.
@@ -50,7 +46,7 @@ pub enum RunError {
     Directory(#[from] DirectoryError),
     /// Its stores.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Store(#[from] StoreError),
     /// Its certificates.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -200,14 +196,10 @@ impl World {
         self.network.bind(address).await.map_err(refused)
     }
 
-    /// Opens the stores, which takes as long as what they hold since the last checkpoint is long.
+    /// Opens the stores, and puts them together with the rest of the world.
     fn open(&self, directory: &DataDirectory, identity: &Identity, credentials: &Credentials) -> Result<Parts, RunError> {
-        directory.check_stores(RocksEngine::exists)?;
-        let log = RocksEngine::open(&directory.log(), Profile::Log)?;
-        let ledger = RocksEngine::open(&directory.ledger(), Profile::Ledger)?;
-        directory.note_stores_made()?;
-        let log = RaftLog::open(Arc::new(log), self.blocking.worker("raft-log"), LOG_CACHE_BYTES)?;
-        let (ledger, recovered) = Ledger::open(Arc::new(ledger))?;
+        let worker = self.blocking.worker("raft-log");
+        let Stores { log, ledger, recovered } = Stores::open(directory, identity, worker, LOG_CACHE_BYTES)?;
         Ok(Parts {
             wall_clock: Arc::clone(&self.clock),
             blocking: Arc::clone(&self.blocking),

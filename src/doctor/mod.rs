@@ -1,8 +1,8 @@
 //! The doctor: examines a node, running or stopped.
 //!
-//! A stopped node is examined from its files: identity and modes, the write-ahead logs, every entry of the Raft log, every
-//! record of the journal with its checksum and its place in the hash chain, the fold of the journal against the checkpoint, and
-//! the invariants of the state. A running node holds its files, so it is asked what it says of itself.
+//! A stopped node is examined from its files: identity and modes, whose its stores are and whether one is an older copy, the
+//! write-ahead logs, every entry of the Raft log, every record of the journal with its checksum and its place in the hash chain,
+//! the fold of the journal against the checkpoint, and the invariants of the state. A running node holds its files, so it is asked what it says of itself.
 
 mod report;
 mod running;

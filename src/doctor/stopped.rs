@@ -1,18 +1,15 @@
 //! A stopped node, from its files.
 
-use std::sync::Arc;
-
 use bursar_domain::State;
 use bursar_net::{Blocking, ThreadBlocking};
 use bursar_storage::{
     StorageError,
-    engine::{Profile, RocksEngine},
-    ledger::Ledger,
-    log::RaftLog,
+    ledger::{Ledger, Recovered},
+    log::{LogPosition, RaftLog},
 };
 
 use super::report::{Finding, Report};
-use crate::authority::{DataDirectory, DirectoryError};
+use crate::authority::{self, DataDirectory, DirectoryError, Identity, StoreError};
 
 /// The doctor reads each entry once: nothing is worth keeping.
 const LOG_CACHE_BYTES: u64 = 0;
@@ -22,44 +19,47 @@ const PROGRESS_RECORDS: u64 = 100_000;
 /// Examines everything that rests.
 pub fn examine(directory: &DataDirectory, report: &mut Report) {
     let identity = directory.identity();
-    report.add(Finding::of("identity", identity.map(|identity| format!("{} of cluster {}", identity.node, identity.cluster))));
+    let who = |identity: &Identity| format!("{} of cluster {}", identity.node, identity.cluster);
+    report.add(Finding::of("identity", identity.as_ref().map(who)));
     report.add(Finding::of("settings", directory.config().map(|config| format!("API at {}", config.advertised.api))));
     report.add(Finding::of("certificate", certificate(directory)));
     report.add(Finding::of("cluster key", directory.cluster_key().map(|_key| "readable by its owner alone".to_owned())));
-    // Opening a store that is not there would make one.
-    if let Err(gone) = directory.check_stores(RocksEngine::exists) {
+    match identity {
+        Ok(identity) => examine_stores(directory, &identity, report),
+        Err(_) => report.add(Finding::bad("stores", "not examined: only the identity tells whose they must be; mend it first")),
+    }
+}
+
+fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut Report) {
+    if let Err(gone) = authority::check_there(directory, identity) {
         return report.add(Finding::bad("stores", gone.to_string()));
     }
-    if ![directory.log(), directory.ledger()].iter().all(|store| RocksEngine::exists(store)) {
-        return report.add(Finding::sound("stores", "none yet: the node was never started"));
+    let log = authority::open_log(directory, identity, ThreadBlocking.worker("doctor"), LOG_CACHE_BYTES);
+    report.add(Finding::of("raft log", log.as_ref().map(raft_log)));
+    let ledger = authority::open_ledger(directory, identity);
+    let (ledger, recovered) = match ledger {
+        Ok(opened) => opened,
+        Err(error) => return report.add(Finding::bad("journal and state", error.to_string())),
+    };
+    report.add(Finding::of("journal and state", journal_and_state(&ledger)));
+    if let Ok(log) = log {
+        report.add(Finding::of("log and ledger", of_one_age(directory, &log, &recovered)));
     }
-    report.add(Finding::of("raft log", raft_log(directory)));
-    match ledger(directory) {
-        Ok((detail, state)) => {
-            report.add(Finding::sound("journal and state", detail));
-            let fits = directory.check_against(&state).map(|()| "identity, authority and cluster key are those of the ledger");
-            report.add(Finding::of("files and ledger", fits.map(str::to_owned)));
-        }
-        Err(error) => report.add(Finding::bad("journal and state", error.to_string())),
-    }
+    report.add(Finding::of("files and ledger", files_and_ledger(directory, &recovered.state)));
 }
 
 fn certificate(directory: &DataDirectory) -> Result<String, DirectoryError> {
     Ok(directory.credentials()?.facts().identity.to_string())
 }
 
-/// Opening the log reads all of it: write-ahead log, checksums, contiguity.
-fn raft_log(directory: &DataDirectory) -> Result<String, StorageError> {
-    let engine = RocksEngine::open(&directory.log(), Profile::Log)?;
-    let log = RaftLog::open(Arc::new(engine), ThreadBlocking.worker("doctor"), LOG_CACHE_BYTES)?;
+/// Opening the log has read all of it.
+fn raft_log(log: &RaftLog) -> String {
     let bounds = log.bounds();
-    let index = |position: Option<bursar_storage::log::LogPosition>| position.map_or(0, |position| position.index);
-    Ok(format!("entries {} to {}, every checksum holds", index(bounds.purged) + 1, index(bounds.last)))
+    let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
+    format!("entries {} to {}, every checksum holds", index(bounds.purged) + 1, index(bounds.last))
 }
 
-fn ledger(directory: &DataDirectory) -> Result<(String, State), StorageError> {
-    let engine = RocksEngine::open(&directory.ledger(), Profile::Ledger)?;
-    let (ledger, recovered) = Ledger::open(Arc::new(engine))?;
+fn journal_and_state(ledger: &Ledger) -> Result<String, StorageError> {
     let mut told = 0;
     let verified = ledger.verify(&mut |progress| {
         if progress.checked >= told + PROGRESS_RECORDS {
@@ -67,9 +67,16 @@ fn ledger(directory: &DataDirectory) -> Result<(String, State), StorageError> {
             eprintln!("      checked {} of {} records", progress.checked, progress.total);
         }
     })?;
-    let detail = format!(
+    Ok(format!(
         "revision {}, {} records, hash chain and fold hold, digest {}",
         verified.revision, verified.records, verified.digest
-    );
-    Ok((detail, recovered.state))
+    ))
+}
+
+fn of_one_age(directory: &DataDirectory, log: &RaftLog, recovered: &Recovered) -> Result<String, StoreError> {
+    authority::compare(directory, log, recovered).map(|()| "neither is an older copy, as far as the other shows".to_owned())
+}
+
+fn files_and_ledger(directory: &DataDirectory, state: &State) -> Result<String, DirectoryError> {
+    directory.check_against(state).map(|()| "authority and cluster key are those of the ledger".to_owned())
 }

@@ -22,8 +22,8 @@ const USUAL_BYTES: usize = 768;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// The format of a whole store.
-    StoreFormat = 1,
+    /// The format of a whole store, and whose it is.
+    Stamp = 1,
     /// The Raft vote.
     Vote = 2,
     /// The position up to which the Raft log is known to be committed.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bursar_domain::StoreId;
 use thiserror::Error;
 
 /// What an operator does about damage: the other nodes hold what this one lost, and an id is never used again.
@@ -43,6 +44,35 @@ pub enum StorageError {
         found: u8,
         /// The newest version that this program reads.
         supported: u8,
+    },
+
+    /// A store of another data directory.
+    #[error("{what} belongs to store {found}, not to store {expected}; put back the one that does, or {REBUILD_FROM_QUORUM}")]
+    Foreign {
+        /// The store.
+        what: &'static str,
+        /// Whose it is.
+        found: StoreId,
+        /// As whose it was opened.
+        expected: StoreId,
+    },
+
+    /// A store that was put back from an older copy: what it has forgotten, others rely on.
+    #[error("{what} is an older copy: {detail}; put back the newest one, or {REBUILD_FROM_QUORUM}")]
+    OlderCopy {
+        /// The store.
+        what: &'static str,
+        /// What it lacks, and how that shows.
+        detail: String,
+    },
+
+    /// A store was to be made where there is something already. Nothing was changed.
+    #[error("{what} cannot be made: there is data in {space} already; open what is there, or choose an empty directory")]
+    NotEmpty {
+        /// The store.
+        what: &'static str,
+        /// The key space that is not empty.
+        space: &'static str,
     },
 
     /// An append or a purge would leave a hole in the log. The caller's bookkeeping and the log disagree.

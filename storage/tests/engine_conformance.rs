@@ -4,9 +4,10 @@ mod support;
 
 use std::ops::ControlFlow;
 
+use bursar_domain::StoreId;
 use bursar_storage::StorageError;
-use bursar_storage::engine::{Batch, Direction, Engine, KeyRange, MemoryEngine, Space, stamp_format};
-use support::{Fixture, pairs};
+use bursar_storage::engine::{Batch, Direction, Engine, KeyRange, MemoryEngine, Space, Stamping};
+use support::{Fixture, STORE, pairs};
 
 /// Instantiates every test of the suite for a fixture.
 macro_rules! conformance {
@@ -25,7 +26,7 @@ macro_rules! conformance {
             an_inverted_range_is_empty
             large_values_survive_a_reopening
             what_was_synced_survives_a_reopening
-            a_format_is_stamped_once_and_newer_ones_are_refused
+            a_store_is_stamped_once_and_opened_as_what_it_is
         );
     };
 }
@@ -175,21 +176,30 @@ fn what_was_synced_survives_a_reopening<F: Fixture>() {
     }
 }
 
-fn a_format_is_stamped_once_and_newer_ones_are_refused<F: Fixture>() {
+fn a_store_is_stamped_once_and_opened_as_what_it_is<F: Fixture>() {
     let fixture = F::create();
     let [contents, state] = F::spaces();
+    let contents: &'static [Space] = Box::leak(Box::new([contents]));
     let engine = fixture.engine();
-    let stamp = |supported| stamp_format(engine.as_ref(), "a store", state, &[contents], supported);
-    assert_eq!(stamp(2), Ok(2));
-    assert_eq!(stamp(3), Ok(2), "an older format is told to its reader");
+    let stamping = |format| Stamping { what: "a store", space: state, contents, format };
+    assert!(stamping(2).check(&*engine, STORE).expect_err("nothing was made").is_damage());
+    let mut first = Batch::new();
+    first.put(state, "first", "what it begins with");
+    assert_eq!(stamping(2).make(&*engine, STORE, first), Ok(()));
+    assert_eq!(keys(&*engine, state), ["first", "stamp"]);
+    assert_eq!(stamping(2).check(&*engine, STORE), Ok(2));
+    assert_eq!(stamping(3).check(&*engine, STORE), Ok(2), "an older format is told to its reader");
     let newer = StorageError::NewerFormat { what: "a store".into(), found: 2, supported: 1 };
-    assert_eq!(stamp(1), Err(newer));
+    assert_eq!(stamping(1).check(&*engine, STORE), Err(newer));
+    let other = StoreId([7; 16]);
+    let foreign = StorageError::Foreign { what: "a store", found: STORE, expected: other };
+    assert_eq!(stamping(2).check(&*engine, other), Err(foreign));
 
-    let mut batch = Batch::new();
-    batch.delete(state, "format");
-    batch.put(contents, "a", "something");
-    engine.write(&batch).expect("a write");
-    assert!(stamp(2).expect_err("contents without a format").is_damage());
+    let not_empty = |space: Space| Err(StorageError::NotEmpty { what: "a store", space: space.name() });
+    assert_eq!(stamping(2).make(&*engine, other, Batch::new()), not_empty(state));
+    put(&*engine, contents[0], &["a"]);
+    assert_eq!(stamping(2).make(&*engine, other, Batch::new()), not_empty(contents[0]));
+    assert_eq!(stamping(2).check(&*engine, STORE), Ok(2), "what was there is there");
 }
 
 #[test]

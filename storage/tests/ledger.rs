@@ -6,15 +6,15 @@ mod support;
 use std::sync::Arc;
 use std::thread;
 
-use bursar_domain::{Hash, Revision, Sealed};
+use bursar_domain::{Hash, Revision, Sealed, StoreId};
 use bursar_storage::StorageError;
-use bursar_storage::engine::{Batch, Engine, Space};
+use bursar_storage::engine::{Batch, Engine, MemoryEngine, Space};
 use bursar_storage::envelope::{self, HEADER_BYTES, Kind};
 use bursar_storage::ledger::{Applied, Ledger, Progress, Recovered};
 use bytes::Bytes;
 use common::author::{Decided, history};
 use common::wishes::{Ask, Wish, bulk, edits};
-use common::{Counted, Replica, contents, generations, journal_of, replace};
+use common::{Counted, Replica, STORE, contents, generations, journal_of, replace};
 use support::Fixture;
 
 /// Instantiates every test for an engine.
@@ -45,7 +45,7 @@ on_every_engine!(rocksdb, crate::support::rocks::RocksLedger);
 
 /// Every kind of value that a ledger holds.
 const KINDS: [Kind; 6] =
-    [Kind::StoreFormat, Kind::Record, Kind::Applied, Kind::CheckpointManifest, Kind::CheckpointChunk, Kind::CheckpointPointer];
+    [Kind::Stamp, Kind::Record, Kind::Applied, Kind::CheckpointManifest, Kind::CheckpointChunk, Kind::CheckpointPointer];
 
 fn last(history: &[Decided]) -> &Decided {
     history.last().expect("a history has a founding")
@@ -53,6 +53,7 @@ fn last(history: &[Decided]) -> &Decided {
 
 fn an_empty_ledger_opens_empty<F: Fixture>() {
     let fixture = F::create();
+    drop(Replica::make(fixture.engine()));
     for _ in 0..2 {
         let replica = Replica::open(fixture.engine()).expect("an empty ledger");
         assert_eq!((replica.ledger.head(), replica.ledger.floor()), (Revision::ZERO, Revision::ZERO));
@@ -69,7 +70,7 @@ fn what_was_committed_is_there_after_a_reopening<F: Fixture>() {
     let mut wishes = edits(20);
     wishes.push(Wish::ChangeMembers { members: 3 });
     let history = history(&wishes);
-    let mut replica = Replica::open(fixture.engine()).expect("an empty ledger");
+    let mut replica = Replica::make(fixture.engine());
     replica.commit(&history[..5]);
     replica.commit_together(&history[5..]);
     replica.ledger.sync().expect("a sync");
@@ -85,7 +86,7 @@ fn what_was_committed_is_there_after_a_reopening<F: Fixture>() {
 fn a_checkpoint_and_its_tail_are_the_state<F: Fixture>() {
     let fixture = F::create();
     let history = history(&bulk(40));
-    let mut replica = Replica::open(fixture.engine()).expect("an empty ledger");
+    let mut replica = Replica::make(fixture.engine());
     replica.commit(&history[..38]);
     let checkpoint = replica.checkpoint();
     assert_eq!(checkpoint.manifest().applied, history[37].applied);
@@ -93,11 +94,15 @@ fn a_checkpoint_and_its_tail_are_the_state<F: Fixture>() {
     assert!(checkpoint.manifest().chunks >= 3, "{} chunks", checkpoint.manifest().chunks);
     replica.commit(&history[38..]);
     replica.ledger.sync().expect("a sync");
+    let bytes_behind = |after| replica.journal_after(after).iter().map(|record| record.len() as u64).sum::<u64>();
+    assert_eq!(replica.ledger.folded_bytes(), bytes_behind(Revision::ZERO));
+    let tail_bytes = bytes_behind(history[37].applied.revision);
     drop((replica, checkpoint));
 
     let fixture = fixture.reopen();
     let replica = Replica::open(fixture.engine()).expect("a sound ledger");
     replica.assert_stands_at(last(&history));
+    assert_eq!(replica.ledger.folded_bytes(), tail_bytes);
     let checkpoint = replica.ledger.latest_checkpoint().expect("one was written");
     assert_eq!(checkpoint.manifest().applied, history[37].applied);
 
@@ -114,7 +119,7 @@ fn readers_get_what_they_ask_for_from_memory_and_from_the_engine<F: Fixture>() {
     let fixture = F::create();
     let history = history(&edits(20));
     let journal = journal_of(&history);
-    let mut live = Replica::open(fixture.engine()).expect("an empty ledger");
+    let mut live = Replica::make(fixture.engine());
     live.commit(&history);
     // A ledger that was just opened has nothing in memory yet.
     let opened = Replica::open(fixture.engine()).expect("a sound ledger");
@@ -145,7 +150,7 @@ fn a_held_checkpoint_stays_and_others_go<F: Fixture>() {
     let fixture = F::create();
     let engine = fixture.engine();
     let history = history(&edits(20));
-    let mut replica = Replica::open(Arc::clone(&engine)).expect("an empty ledger");
+    let mut replica = Replica::make(Arc::clone(&engine));
     replica.commit(&history[..5]);
     let held = replica.checkpoint();
     for decided in &history[5..10] {
@@ -171,7 +176,7 @@ fn a_held_checkpoint_stays_and_others_go<F: Fixture>() {
 /// A ledger with a checkpoint and a tail.
 fn specimen(engine: &Arc<dyn Engine>) -> Vec<Decided> {
     let history = history(&edits(12));
-    let mut replica = Replica::open(Arc::clone(engine)).expect("an empty ledger");
+    let mut replica = Replica::make(Arc::clone(engine));
     replica.commit(&history[..8]);
     replica.checkpoint();
     replica.commit(&history[8..]);
@@ -181,7 +186,7 @@ fn specimen(engine: &Arc<dyn Engine>) -> Vec<Decided> {
 
 /// Opens the ledger and goes through all of it.
 fn open_and_verify(engine: &Arc<dyn Engine>) -> Result<(), StorageError> {
-    let (ledger, _) = Ledger::open(Arc::clone(engine))?;
+    let (ledger, _) = Ledger::open(Arc::clone(engine), STORE)?;
     ledger.verify(&mut |_| {}).map(drop)
 }
 
@@ -258,7 +263,7 @@ fn a_hole_in_the_journal_is_found<F: Fixture>() {
         let expected = format!("the journal is damaged at revision {revision}: the record is missing");
         assert!(error.to_string().starts_with(&expected), "{error}");
         // What is needed to rebuild the state, and the beginning, is looked at by every start; the rest when it is read.
-        let at_start = Ledger::open(Arc::clone(&engine));
+        let at_start = Ledger::open(Arc::clone(&engine), STORE);
         assert_eq!(at_start.is_err(), revision >= checkpoint_at || revision == Revision(1), "revision {revision}");
         if let Ok((ledger, _)) = at_start {
             assert_eq!(ledger.records(Revision::ZERO, Revision(u64::MAX), usize::MAX), Err(error.clone()));
@@ -350,7 +355,7 @@ fn a_checkpoint_that_is_interrupted_anywhere_changes_nothing_that_readers_see() 
 fn a_checkpoint_is_written_in_pieces_and_never_goes_back() {
     let history = history(&bulk(100));
     let engine = Counted::over(Default::default());
-    let mut replica = Replica::open(engine.clone()).expect("an empty ledger");
+    let mut replica = Replica::make(engine.clone());
     replica.commit(&history[..50]);
     let (state, applied) = (replica.state.clone(), replica.applied.clone());
     replica.commit(&history[50..]);
@@ -366,7 +371,7 @@ fn a_checkpoint_is_written_in_pieces_and_never_goes_back() {
 fn live_readers_do_not_ask_the_engine() {
     let engine = Counted::over(Default::default());
     let history = history(&edits(50));
-    let mut replica = Replica::open(engine.clone()).expect("an empty ledger");
+    let mut replica = Replica::make(engine.clone());
     replica.commit(&history);
     let before = engine.operations();
     assert_eq!(replica.journal_after(Revision::ZERO), journal_of(&history));
@@ -428,13 +433,27 @@ fn a_commit_that_does_not_follow_is_a_broken_invariant() {
 }
 
 #[test]
+fn a_ledger_is_made_once_and_opened_for_its_own_directory_alone() {
+    let (engine, other) = (MemoryEngine::new(), StoreId([7; 16]));
+    let open_for = |store| Ledger::open(Arc::new(engine.clone()), store).map(drop);
+    assert!(open_for(STORE).expect_err("nothing was made").is_damage());
+    Ledger::make(&engine, STORE).expect("an empty engine");
+    assert_eq!(open_for(STORE), Ok(()));
+    assert_eq!(open_for(other), Err(StorageError::Foreign { what: "the ledger", found: STORE, expected: other }));
+    let again = Ledger::make(&engine, other);
+    assert_eq!(again, Err(StorageError::NotEmpty { what: "the ledger", space: Space::LedgerState.name() }));
+    assert_eq!(open_for(STORE), Ok(()), "what was there is there");
+    assert_eq!(engine.unsynced(), 0, "a ledger that is made is durable");
+}
+
+#[test]
 fn a_lost_applied_position_is_damage_and_no_fresh_start() {
     let (mut replica, engine) = Replica::in_memory();
     replica.commit(&history(&edits(3)));
     let mut batch = Batch::new();
     batch.delete(Space::LedgerState, Bytes::from_static(b"applied"));
     engine.write(&batch).expect("a write");
-    let error = Ledger::open(Arc::new(engine.clone())).map(drop).expect_err("the position is gone");
+    let error = Ledger::open(Arc::new(engine.clone()), STORE).map(drop).expect_err("the position is gone");
     assert!(error.to_string().starts_with("the ledger is damaged at `applied`: it is missing"), "{error}");
     assert!(!contents(&engine, Space::Journal).is_empty(), "nothing was removed");
 }
@@ -450,7 +469,7 @@ fn an_applied_position_that_went_back_is_damage() {
     replica.checkpoint();
     replace(&engine, Space::LedgerState, &key, earlier);
     let error =
-        Ledger::open(Arc::new(engine)).map(|(_, Recovered { applied, .. })| applied).expect_err("it is behind the checkpoint");
+        Ledger::open(Arc::new(engine), STORE).map(|(_, Recovered { applied, .. })| applied).expect_err("it is behind the checkpoint");
     assert!(error.to_string().starts_with("the ledger is damaged at `applied`: it stands at revision"), "{error}");
 }
 
@@ -460,7 +479,7 @@ fn an_applied_position_of_another_history_is_damage() {
     replica.commit(&history(&edits(3)));
     let other = Applied { head: Hash::of(b"another history"), ..replica.applied.clone() };
     replace(&engine, Space::LedgerState, &Bytes::from_static(b"applied"), other.encode());
-    let error = Ledger::open(Arc::new(engine)).map(drop).expect_err("the last record has another hash");
+    let error = Ledger::open(Arc::new(engine), STORE).map(drop).expect_err("the last record has another hash");
     let expected = format!("the journal is damaged at revision {}: the last record has the hash", other.revision);
     assert!(error.to_string().starts_with(&expected), "{error}");
 }

@@ -4,21 +4,23 @@ mod support;
 
 use std::sync::Arc;
 
+use bursar_domain::StoreId;
 use bursar_net::Worker;
 use bursar_storage::engine::{Batch, Engine, MemoryEngine, Space};
-use bursar_storage::log::{Bounds, LogEntry, Payload, RaftLog, Vote};
-use bursar_storage::{Place, StorageError};
-use support::{Calls, InlineWorker, ManualWorker, Observed, ThreadWorker, entry, position};
+use bursar_storage::ledger::Applied;
+use bursar_storage::log::{Bounds, LogEntry, LogPosition, Payload, RaftLog, Vote};
+use bursar_storage::{Place, StorageError, compare_ages};
+use support::{Calls, InlineWorker, ManualWorker, Observed, STORE, ThreadWorker, empty_log, entry, position};
 
 const CACHE: u64 = 1 << 20;
 
 fn open(engine: &MemoryEngine) -> Result<RaftLog, StorageError> {
-    RaftLog::open(Arc::new(engine.clone()), Arc::new(InlineWorker), CACHE)
+    RaftLog::open(Arc::new(engine.clone()), STORE, Arc::new(InlineWorker), CACHE)
 }
 
 fn manual(engine: Arc<dyn Engine>) -> (RaftLog, Arc<ManualWorker>) {
     let worker = Arc::new(ManualWorker::default());
-    let log = RaftLog::open(engine, worker.clone(), CACHE).expect("a sound store");
+    let log = RaftLog::open(engine, STORE, worker.clone(), CACHE).expect("a sound store");
     (log, worker)
 }
 
@@ -28,7 +30,7 @@ fn indexes(log: &RaftLog) -> Vec<u64> {
 }
 
 fn vote(term: u64) -> Vote {
-    Vote { term, leader: Some(1), committed: false }
+    Vote { term, leader: 1, committed: false }
 }
 
 fn ignore() -> Box<dyn FnOnce(Result<(), Arc<StorageError>>) + Send> {
@@ -37,7 +39,7 @@ fn ignore() -> Box<dyn FnOnce(Result<(), Arc<StorageError>>) + Send> {
 
 #[test]
 fn what_arrives_during_a_sync_shares_the_next_one() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let engine = Observed::over(memory.clone());
     let (log, worker) = manual(engine.clone());
     let opening = memory.counters().syncs;
@@ -67,7 +69,7 @@ fn what_arrives_during_a_sync_shares_the_next_one() {
 
 #[test]
 fn entries_and_removals_are_seen_at_once() {
-    let (log, worker) = manual(Arc::new(MemoryEngine::new()));
+    let (log, worker) = manual(Arc::new(empty_log()));
     log.append((0..10).map(|index| entry(1, index, 10)).collect(), ignore());
     assert_eq!(indexes(&log), (0..10).collect::<Vec<_>>());
     log.truncate_after(Some(6)).expect("a truncation");
@@ -84,7 +86,7 @@ fn entries_and_removals_are_seen_at_once() {
 
 #[test]
 fn a_vote_is_durable_before_it_is_told() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let engine = Observed::over(memory.clone());
     let (log, worker) = manual(engine.clone());
     let calls = Calls::default();
@@ -101,7 +103,7 @@ fn a_vote_is_durable_before_it_is_told() {
 
 #[test]
 fn a_committed_position_rides_along_without_a_turn_of_its_own() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let (log, worker) = manual(Arc::new(memory.clone()));
     log.save_committed(Some(position(1, 0))).expect("no failure");
     assert_eq!(worker.waiting(), 0);
@@ -113,7 +115,7 @@ fn a_committed_position_rides_along_without_a_turn_of_its_own() {
 
 #[test]
 fn a_callback_that_asks_for_more_overtakes_nobody() {
-    let log = open(&MemoryEngine::new()).expect("an empty store");
+    let log = open(&empty_log()).expect("an empty store");
     let calls = Calls::default();
     let (inner_log, inner_done, first) = (log.clone(), calls.done("inner"), calls.done("first"));
     log.append(
@@ -132,7 +134,7 @@ fn the_first_failure_is_everybodys_and_final() {
     let inject_sync = |engine: &MemoryEngine| engine.fail_sync(1);
     let inject_write = |engine: &MemoryEngine| engine.fail_write(1);
     for inject in [&inject_sync as &dyn Fn(&MemoryEngine), &inject_write] {
-        let memory = MemoryEngine::new();
+        let memory = empty_log();
         let (log, worker) = manual(Arc::new(memory.clone()));
         inject(&memory);
         let calls = Calls::default();
@@ -162,7 +164,7 @@ fn the_first_failure_is_everybodys_and_final() {
 #[test]
 fn a_hole_or_an_overlap_is_refused_and_final() {
     for wrong in [4, 1, 2] {
-        let log = open(&MemoryEngine::new()).expect("an empty store");
+        let log = open(&empty_log()).expect("an empty store");
         let calls = Calls::default();
         log.append(vec![entry(1, 1, 10), entry(1, 2, 10)], calls.done("right"));
         log.append(vec![entry(1, wrong, 10)], calls.done("wrong"));
@@ -175,17 +177,17 @@ fn a_hole_or_an_overlap_is_refused_and_final() {
 
 #[test]
 fn a_hole_within_one_append_or_after_a_purge_is_refused() {
-    let log = open(&MemoryEngine::new()).expect("an empty store");
+    let log = open(&empty_log()).expect("an empty store");
     let calls = Calls::default();
     log.append(vec![entry(1, 1, 10), entry(1, 3, 10)], calls.done("hole"));
     assert_eq!(calls.names(), ["hole!"]);
 
-    let log = open(&MemoryEngine::new()).expect("an empty store");
+    let log = open(&empty_log()).expect("an empty store");
     log.purge(position(1, 5)).expect("a purge");
     log.append(vec![entry(1, 7, 10)], calls.done("gap"));
     assert_eq!(calls.names(), ["hole!", "gap!"]);
 
-    let log = open(&MemoryEngine::new()).expect("an empty store");
+    let log = open(&empty_log()).expect("an empty store");
     log.append(vec![entry(1, 5, 10)], calls.done("five"));
     let hole = StorageError::HoleInLog { expected: 5, found: 3 };
     assert_eq!(log.purge(position(1, 3)), Err(Arc::new(hole)));
@@ -193,7 +195,7 @@ fn a_hole_within_one_append_or_after_a_purge_is_refused() {
 
 #[test]
 fn a_log_may_begin_anywhere_and_goes_on_after_a_purge_beyond_its_end() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let log = open(&memory).expect("an empty store");
     log.append(vec![entry(1, 2, 10)], ignore());
     log.purge(position(1, 1)).expect("a purge before the first entry");
@@ -211,8 +213,8 @@ fn a_log_may_begin_anywhere_and_goes_on_after_a_purge_beyond_its_end() {
 #[test]
 fn a_read_is_bounded_by_bytes_and_never_empty_for_it() {
     for cache in [0, CACHE] {
-        let engine = Arc::new(MemoryEngine::new());
-        let log = RaftLog::open(engine, Arc::new(InlineWorker), cache).expect("an empty store");
+        let engine = Arc::new(empty_log());
+        let log = RaftLog::open(engine, STORE, Arc::new(InlineWorker), cache).expect("an empty store");
         log.append((0..10).map(|index| entry(1, index, 100)).collect(), ignore());
         let weight = entry(1, 0, 100).weight();
         let count = |range, max| log.read(range, max).expect("a read").len();
@@ -228,9 +230,9 @@ fn a_read_is_bounded_by_bytes_and_never_empty_for_it() {
 
 #[test]
 fn a_read_that_a_removal_overtakes_starts_anew() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let engine = Observed::over(memory.clone());
-    let log = RaftLog::open(engine.clone(), Arc::new(InlineWorker), 0).expect("an empty store");
+    let log = RaftLog::open(engine.clone(), STORE, Arc::new(InlineWorker), 0).expect("an empty store");
     log.append((0..10).map(|index| entry(1, index, 10)).collect(), ignore());
     let other = log.clone();
     engine.before_scan.once(move || {
@@ -247,7 +249,7 @@ fn a_read_that_a_removal_overtakes_starts_anew() {
 fn readers_meet_no_gap_while_a_thread_writes() {
     const ENTRIES: u64 = 3_000;
     let worker: Arc<dyn Worker> = Arc::new(ThreadWorker::start());
-    let log = RaftLog::open(Arc::new(MemoryEngine::new()), worker, 1_000).expect("an empty store");
+    let log = RaftLog::open(Arc::new(empty_log()), STORE, worker, 1_000).expect("an empty store");
     let (told, last_told) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -279,9 +281,47 @@ fn readers_meet_no_gap_while_a_thread_writes() {
     assert_eq!(counters.groups, counters.syncs);
 }
 
+#[test]
+fn a_log_is_made_once_and_opened_for_its_own_directory_alone() {
+    let (memory, other) = (MemoryEngine::new(), StoreId([7; 16]));
+    let open_for = |store| RaftLog::open(Arc::new(memory.clone()), store, Arc::new(InlineWorker), CACHE).map(drop);
+    assert!(open_for(STORE).expect_err("nothing was made").is_damage());
+    RaftLog::make(&memory, STORE).expect("an empty engine");
+    assert_eq!(open_for(STORE), Ok(()));
+    assert_eq!(open_for(other), Err(StorageError::Foreign { what: "the Raft log", found: STORE, expected: other }));
+    let again = RaftLog::make(&memory, other);
+    assert_eq!(again, Err(StorageError::NotEmpty { what: "the Raft log", space: Space::LogState.name() }));
+    assert_eq!(open_for(STORE), Ok(()), "what was there is there");
+    assert_eq!(memory.unsynced(), 0, "a log that is made is durable");
+}
+
+#[test]
+fn of_log_and_ledger_the_older_copy_is_named() {
+    let ages = |vote_term: u64, purged: Option<LogPosition>, applied: Option<LogPosition>| {
+        let log = open(&empty_log()).expect("an empty log");
+        log.save_vote(vote(vote_term), ignore());
+        if let Some(purged) = purged {
+            log.purge(purged).expect("a purge");
+        }
+        match compare_ages(&log, &Applied { position: applied, ..Applied::default() }) {
+            Ok(()) => None,
+            Err(StorageError::OlderCopy { what, .. }) => Some(what),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let (fifth, sixth) = (Some(position(2, 5)), Some(position(2, 6)));
+    assert_eq!(ages(0, None, None), None, "a new node");
+    assert_eq!(ages(2, None, fifth), None, "the log is behind, as a power cut may leave it");
+    assert_eq!(ages(2, fifth, fifth), None);
+    assert_eq!(ages(3, fifth, sixth), None);
+    assert_eq!(ages(2, sixth, fifth), Some("the ledger"));
+    assert_eq!(ages(2, fifth, None), Some("the ledger"));
+    assert_eq!(ages(1, None, fifth), Some("the Raft log"));
+}
+
 /// Three entries of each kind, a vote, a committed and a purged position.
 fn sample() -> MemoryEngine {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let log = open(&memory).expect("an empty store");
     let blank = LogEntry { position: position(1, 5), payload: Payload::Blank };
     log.append(vec![entry(1, 3, 8), entry(1, 4, 8), blank, entry(1, 6, 8)], ignore());
@@ -301,7 +341,7 @@ fn overwrite(engine: &MemoryEngine, space: Space, key: &[u8], value: Vec<u8>) {
 fn every_flipped_bit_is_found_when_the_log_is_opened() {
     let index = |index: u64| (Space::LogEntries, index.to_be_bytes().to_vec(), Place::Index(index));
     let state = |key: &'static str| (Space::LogState, key.as_bytes().to_vec(), Place::Key(key));
-    let values = [index(4), index(5), index(6), state("vote"), state("committed"), state("purged"), state("format")];
+    let values = [index(4), index(5), index(6), state("vote"), state("committed"), state("purged"), state("stamp")];
     let memory = sample();
     for (space, key, place) in values {
         let sound = memory.get(space, &key).expect("a get").expect("the sample has it");
@@ -356,8 +396,8 @@ fn missing_swapped_and_left_over_entries_are_found_when_the_log_is_opened() {
 
 #[test]
 fn damage_is_found_by_the_read_that_meets_it() {
-    let memory = MemoryEngine::new();
-    let log = RaftLog::open(Arc::new(memory.clone()), Arc::new(InlineWorker), 0).expect("an empty store");
+    let memory = empty_log();
+    let log = RaftLog::open(Arc::new(memory.clone()), STORE, Arc::new(InlineWorker), 0).expect("an empty store");
     log.append((0..5).map(|index| entry(1, index, 10)).collect(), ignore());
     overwrite(&memory, Space::LogEntries, &3_u64.to_be_bytes(), b"not a frame".to_vec());
     assert_eq!(log.read(0..3, u64::MAX).expect("sound entries").len(), 3);

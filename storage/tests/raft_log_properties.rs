@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bursar_storage::engine::MemoryEngine;
 use bursar_storage::log::{Bounds, LogEntry, LogPosition, RaftLog, Vote};
 use proptest::prelude::*;
-use support::{Fixture, InlineWorker, ManualWorker, Memory, Observed, entry, position};
+use support::{Fixture, InlineWorker, ManualWorker, Memory, Observed, STORE, empty_log, entry, position};
 
 /// What a log should hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -89,7 +89,7 @@ fn take(step: &Step, model: &mut Model, log: &RaftLog, done: impl FnOnce() + Sen
         }
         Step::SaveVote => {
             model.term += 1;
-            let vote = Vote { term: model.term, leader: None, committed: model.term.is_multiple_of(2) };
+            let vote = Vote { term: model.term, leader: 1, committed: model.term.is_multiple_of(2) };
             model.vote = Some(vote);
             log.save_vote(vote, done);
         }
@@ -100,10 +100,11 @@ fn take(step: &Step, model: &mut Model, log: &RaftLog, done: impl FnOnce() + Sen
 
 fn check_against_model<F: Fixture>(histories: Vec<Vec<Step>>, cache_bytes: u64) -> Result<(), TestCaseError> {
     let mut fixture = F::create();
+    RaftLog::make(&*fixture.engine(), STORE).expect("an empty engine");
     let mut model = Model::default();
     for history in histories {
         let worker = Arc::new(ManualWorker::default());
-        let log = RaftLog::open(fixture.engine(), worker.clone(), cache_bytes).expect("a sound store");
+        let log = RaftLog::open(fixture.engine(), STORE, worker.clone(), cache_bytes).expect("a sound store");
         for step in &history {
             take(step, &mut model, &log, || {});
             if let Step::Turn = step {
@@ -164,7 +165,7 @@ impl Promises {
     /// A store after a power cut must hold one of the states from the acknowledged one on.
     fn check(&mut self, engine: &MemoryEngine, unsynced_kept: usize) {
         let store = engine.crash_keeping(unsynced_kept);
-        let log = RaftLog::open(Arc::new(store), Arc::new(InlineWorker), 0).expect("a power cut is no damage");
+        let log = RaftLog::open(Arc::new(store), STORE, Arc::new(InlineWorker), 0).expect("a power cut is no damage");
         let found = |state: &Model| Model::of(&log, state.term) == *state;
         if !self.states[self.acknowledged..].iter().any(found) {
             let acknowledged = &self.states[self.acknowledged];
@@ -178,10 +179,10 @@ impl Promises {
 
 /// Takes the steps, and cuts the power before each sync, with every part of what was not synced, and after each turn.
 fn cut_power_everywhere(steps: &[Step], observe: impl FnOnce(MemoryEngine) -> Arc<Observed>) -> Result<(), String> {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let engine = observe(memory.clone());
     let worker = Arc::new(ManualWorker::default());
-    let log = RaftLog::open(engine.clone(), worker.clone(), 300).expect("an empty store");
+    let log = RaftLog::open(engine.clone(), STORE, worker.clone(), 300).expect("an empty store");
     let mut model = Model::default();
     let promises = Arc::new(Mutex::new(Promises { states: vec![model.clone()], committed: vec![None], ..Promises::default() }));
     let (hook_memory, hook_promises) = (memory.clone(), promises.clone());

@@ -26,7 +26,7 @@ impl Database {
     fn with_batches(sizes: &[usize]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let path = directory.path().join("log");
-        let engine = RocksEngine::open(&path, Profile::Log).expect("a directory of its own");
+        let engine = RocksEngine::create(&path, Profile::Log).expect("a directory of its own");
         let log = log_file(&path);
         let mut ends = Vec::new();
         for (index, size) in sizes.iter().enumerate() {
@@ -88,8 +88,9 @@ fn every_flipped_bit_in_a_manifest_is_refused_and_so_is_a_torn_end() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("log");
     // Each opening makes tables of what the one before has written.
+    drop(RocksEngine::create(&path, Profile::Log).expect("a directory of its own"));
     for round in 0..4 {
-        let engine = RocksEngine::open(&path, Profile::Log).expect("a directory of its own");
+        let engine = RocksEngine::open(&path, Profile::Log).expect("no damage");
         let mut batch = Batch::new();
         batch.put(Space::LogEntries, format!("{round}"), "a value");
         engine.write(&batch).and_then(|()| engine.sync()).expect("a synced write");
@@ -128,10 +129,31 @@ fn every_flipped_bit_in_a_manifest_is_refused_and_so_is_a_torn_end() {
 }
 
 #[test]
+fn a_database_is_created_once_and_opened_only_where_it_is() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("log");
+    for empty in [false, true] {
+        assert!(!RocksEngine::exists(&path));
+        let error = RocksEngine::open(&path, Profile::Log).expect_err("there is no database");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert_eq!(path.exists(), empty);
+        if empty {
+            assert_eq!(fs::read_dir(&path).expect("the directory").count(), 0, "nothing is left in it");
+        } else {
+            fs::create_dir(&path).expect("a directory");
+        }
+    }
+    drop(RocksEngine::create(&path, Profile::Log).expect("an empty directory"));
+    assert!(RocksEngine::exists(&path));
+    RocksEngine::create(&path, Profile::Log).expect_err("there is a database");
+    RocksEngine::open(&path, Profile::Log).expect("no damage");
+}
+
+#[test]
 fn a_manifest_in_use_is_never_appended_to() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("log");
-    let engine = RocksEngine::open(&path, Profile::Log).expect("a directory of its own");
+    let engine = RocksEngine::create(&path, Profile::Log).expect("a directory of its own");
     let manifest_in_use = || {
         let current = fs::read_to_string(path.join("CURRENT")).expect("the pointer to the manifest");
         let manifest = path.join(current.trim_end());

@@ -135,7 +135,7 @@ impl Log {
 
     /// When this node's vote for a leader had become durable here.
     fn vote_durable_at(&self, term: u64, leader: u64) -> Option<u64> {
-        let (logged, _) = self.votes().find(|(_, vote)| vote.term == term && vote.leader == Some(leader))?;
+        let (logged, _) = self.votes().find(|(_, vote)| vote.term == term && vote.leader == leader)?;
         self.times_of(logged).1
     }
 
@@ -148,7 +148,7 @@ impl Log {
     /// The terms for which this node has voted for itself, and in which it wrote entries: those that it led, with the time of
     /// the first entry.
     fn led(&self) -> BTreeMap<u64, u64> {
-        let own = self.votes().filter(|(_, vote)| vote.leader == Some(self.node));
+        let own = self.votes().filter(|(_, vote)| vote.leader == self.node);
         own.filter_map(|(_, vote)| Some((vote.term, self.began_at(vote.term)?))).collect()
     }
 }

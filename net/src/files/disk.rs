@@ -14,9 +14,6 @@ const FILE_MODE: u32 = 0o600;
 /// Read, write and search, for the owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// Every mode bit beyond [`FILE_MODE`].
-const LOOSE_BITS: u32 = 0o7777 & !FILE_MODE;
-
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFiles;
@@ -30,10 +27,7 @@ impl Files for DiskFiles {
     fn read_private(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
         let file = File::open(path).map_err(failed("open", path))?;
         // The mode of what was opened, not of what stands at the path by now.
-        let mode = file.metadata().map_err(failed("examine", path))?.permissions().mode() & 0o7777;
-        if mode & LOOSE_BITS != 0 {
-            return Err(FileError::LooseMode { path: path.to_owned(), mode });
-        }
+        check_mode(&file, path, FILE_MODE)?;
         read_bounded(file, path, bytes_max)
     }
 
@@ -73,6 +67,19 @@ impl Files for DiskFiles {
         sync_directory_of(directory)
     }
 
+    fn require_private(&self, directory: &Path) -> Result<(), FileError> {
+        let opened = File::open(directory).map_err(failed("open", directory))?;
+        check_mode(&opened, directory, DIRECTORY_MODE)
+    }
+
+    fn remove_directory(&self, directory: &Path) -> Result<(), FileError> {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("remove", directory)(error)),
+            Ok(()) => sync_directory_of(directory),
+        }
+    }
+
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         fs::remove_file(path).map_err(failed("remove", path))?;
         sync_directory_of(path)
@@ -104,6 +111,12 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileEr
         io::ErrorKind::NotFound => FileError::NotFound { path: path.to_owned() },
         _ => FileError::Io { action, path: path.to_owned(), source },
     }
+}
+
+/// Every permission bit beyond `bound` is one too many.
+fn check_mode(file: &File, path: &Path, bound: u32) -> Result<(), FileError> {
+    let mode = file.metadata().map_err(failed("examine", path))?.permissions().mode() & 0o7777;
+    if mode & !bound != 0 { Err(FileError::LooseMode { path: path.to_owned(), mode, bound }) } else { Ok(()) }
 }
 
 fn read_bounded(file: File, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
@@ -193,6 +206,33 @@ mod tests {
         assert_eq!(DiskFiles.read(&path, 100).unwrap(), b"secret");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         assert_eq!(DiskFiles.read_private(&path, 100).unwrap(), b"secret");
+    }
+
+    #[test]
+    fn a_directory_that_others_may_look_into_is_refused_with_the_command_that_mends_it() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("node");
+        DiskFiles.create_directory(&path).unwrap();
+        DiskFiles.require_private(&path).unwrap();
+        for mode in [0o750, 0o701, 0o755, 0o1700] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = DiskFiles.require_private(&path).unwrap_err();
+            assert!(matches!(refused, FileError::LooseMode { mode: found, .. } if found == mode));
+            assert!(refused.to_string().ends_with(&format!("run `chmod 700 {}`", path.display())), "{refused}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        DiskFiles.require_private(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_is_removed_with_all_that_is_in_it() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("a");
+        DiskFiles.create_directory(&path.join("b")).unwrap();
+        DiskFiles.write_atomic(&path.join("b/file"), b"contents").unwrap();
+        DiskFiles.remove_directory(&path).unwrap();
+        assert!(!path.exists());
+        DiskFiles.remove_directory(&path).unwrap();
     }
 
     #[test]

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_request_comes_back_as_it_went_and_shares_the_proposals() {
-        let position = |index| LogPosition { term: 2, leader: 0, index };
+        let position = |index| LogPosition { term: 2, index };
         let proposal = Bytes::from(vec![9; 5_000]);
         let payloads = [
             EntryPayload::Normal(ProposalBytes(proposal.clone())),
@@ -126,7 +126,7 @@ mod tests {
         let entries: Vec<Entry> =
             (5..).zip(payloads).map(|(index, payload)| Entry { log_id: convert::log_id(position(index)), payload }).collect();
         let request = AppendEntriesRequest {
-            vote: convert::vote(log::Vote { term: 2, leader: Some(1), committed: true }),
+            vote: convert::vote(log::Vote { term: 2, leader: 1, committed: true }),
             prev_log_id: Some(convert::log_id(position(4))),
             leader_commit: None,
             entries,
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn answers_come_back_as_they_went() {
-        let at = convert::log_id(LogPosition { term: 2, leader: 0, index: 7 });
-        let vote = convert::vote(log::Vote { term: 3, leader: Some(2), committed: false });
+        let at = convert::log_id(LogPosition { term: 2, index: 7 });
+        let vote = convert::vote(log::Vote { term: 3, leader: 2, committed: false });
         let answers = [Ok(None), Ok(Some(at)), Err(StreamAppendError::Conflict(at)), Err(StreamAppendError::HigherVote(vote))];
         for answer in answers {
             assert_eq!(decode_answer(&encode_answer(&answer)), Ok(answer));

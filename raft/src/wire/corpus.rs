@@ -5,8 +5,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use bursar_domain::{Effect, ObjectRef, Rejection, Reply, Revision, SiteId, hash::hex};
-use bursar_storage::log::{LogPosition, Member, Membership, StoreId, Vote};
+use bursar_domain::{Effect, ObjectRef, Rejection, Reply, Revision, SiteId, StoreId, hash::hex};
+use bursar_storage::log::{LogPosition, Member, Membership, Vote};
 use bytes::Bytes;
 use openraft::{
     EntryPayload,
@@ -28,11 +28,11 @@ struct Sample {
 }
 
 fn stored(term: u64, committed: bool) -> Vote {
-    Vote { term, leader: Some(2), committed }
+    Vote { term, leader: 2, committed }
 }
 
 fn position(index: u64) -> LogPosition {
-    LogPosition { term: 3, leader: 0, index }
+    LogPosition { term: 3, index }
 }
 
 fn log_id(index: u64) -> LogId {

@@ -165,13 +165,13 @@ mod tests {
     use crate::wire::{decode, encode};
 
     fn position(index: u64) -> LogPosition {
-        LogPosition { term: 2, leader: 0, index }
+        LogPosition { term: 2, index }
     }
 
     #[test]
     fn a_candidacy_carries_the_permission_of_the_leader() {
         for leadership_transfer in [false, true] {
-            let vote = log::Vote { term: 3, leader: Some(2), committed: false };
+            let vote = log::Vote { term: 3, leader: 2, committed: false };
             let question = Question::PreVote(Candidacy { vote, last: Some(position(4)), leadership_transfer });
             assert_eq!(decode::<Question>(&encode(&question)), Ok(question.clone()));
             let Question::PreVote(candidacy) = question else { unreachable!("it was just made") };
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_answers_to_a_hand_over_come_back_as_they_went() {
-        let vote = |term| log::Vote { term, leader: Some(1), committed: true };
+        let vote = |term| log::Vote { term, leader: 1, committed: true };
         let answers = [
             Answer::TransferTaken,
             Answer::TransferVoteChanged { expected: vote(1), actual: vote(2) },

@@ -128,7 +128,7 @@ async fn nobody_speaks_for_another_candidate_or_leader() {
     let leader = take_leader(&mut nodes).await;
     let (from, other) = (&nodes[0], &nodes[1]);
     let term = other.node.status().term;
-    for impersonated in [Some(leader.node.id().0), Some(other.node.id().0), None] {
+    for impersonated in [leader.node.id().0, other.node.id().0, 0] {
         let vote = Vote { term: term + 1_000, leader: impersonated, committed: false };
         let candidacy = Candidacy { vote, last: None, leadership_transfer: true };
         let hand_over = HandOver { from: vote, to: other.node.id().0, last: None };

@@ -17,7 +17,7 @@ use bursar_net::{
     SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
 use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, StartError, SubmitError};
-use bursar_storage::{engine::MemoryEngine, ledger::Ledger, log::RaftLog};
+use bursar_storage::{compare_ages, engine::MemoryEngine, ledger::Ledger, log::RaftLog};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::cutting::Cuts;
@@ -43,7 +43,10 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(store: u8) -> Self {
-        Self { log: MemoryEngine::new(), ledger: MemoryEngine::new(), store: [store; 16] }
+        let disk = Self { log: MemoryEngine::new(), ledger: MemoryEngine::new(), store: [store; 16] };
+        RaftLog::make(&disk.log, bursar_domain::StoreId(disk.store)).unwrap();
+        Ledger::make(&disk.ledger, bursar_domain::StoreId(disk.store)).unwrap();
+        disk
     }
 }
 
@@ -137,8 +140,10 @@ impl Cluster {
         config.election_timeout = Duration::from_millis(500)..Duration::from_millis(1_000);
         (self.tune)(&mut config);
         let blocking = Arc::new(ThreadBlocking);
-        let log = RaftLog::open(Arc::new(disk.log.clone()), blocking.worker("raft-log"), 1 << 20).unwrap();
-        let (ledger, recovered) = Ledger::open(Arc::new(disk.ledger.clone())).unwrap();
+        let store = bursar_domain::StoreId(disk.store);
+        let log = RaftLog::open(Arc::new(disk.log.clone()), store, blocking.worker("raft-log"), 1 << 20).unwrap();
+        let (ledger, recovered) = Ledger::open(Arc::new(disk.ledger.clone()), store).unwrap();
+        compare_ages(&log, &recovered.applied).unwrap();
         let parts = Parts {
             wall_clock: Arc::new(SystemClock),
             blocking,

@@ -5,11 +5,11 @@
 //! (`tests/engine_conformance.rs`).
 
 mod crc32c;
-mod format;
 mod fuse;
 pub mod memory;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
+pub(crate) mod stamp;
 pub mod wal_audit;
 
 use std::ops::ControlFlow;
@@ -18,8 +18,8 @@ use bytes::Bytes;
 
 #[cfg(feature = "rocksdb")]
 pub use self::rocksdb::{Profile, RocksEngine};
-pub use format::stamp_format;
 pub use memory::MemoryEngine;
+pub use stamp::Stamping;
 
 use crate::StorageError;
 
@@ -62,13 +62,13 @@ pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Storag
 pub enum Space {
     /// The entries of the Raft log, by index.
     LogEntries,
-    /// Vote, committed and purged position of the Raft log.
+    /// Stamp, vote, committed and purged position of the Raft log.
     LogState,
     /// The records of the journal, by revision.
     Journal,
     /// Checkpoints of State.
     Checkpoints,
-    /// The applied position, and which generation is in use.
+    /// Stamp, applied position, and which generation is in use.
     LedgerState,
 }
 

@@ -54,22 +54,40 @@ pub struct RocksEngine {
 }
 
 impl RocksEngine {
-    /// Opens or creates the database, after an audit of its manifest and its write-ahead log.
-    ///
-    /// The parent directory must exist.
+    /// Creates an empty database. The parent directory must exist.
     ///
     /// # Errors
-    /// Damage, with the file that has it; a database that is in use or cannot be opened.
+    /// A database that is there already; a disk that fails.
+    pub fn create(directory: &Path, profile: Profile) -> Result<Self, StorageError> {
+        let mut options = database_options()?;
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_error_if_exists(true);
+        Self::start(directory, profile, &options, "create")
+    }
+
+    /// Opens the database that is there, after an audit of its manifest and its write-ahead log.
+    ///
+    /// # Errors
+    /// No database; damage, with the file that has it; a database that is in use or cannot be opened.
     pub fn open(directory: &Path, profile: Profile) -> Result<Self, StorageError> {
+        // RocksDB would leave files of its own in the directory that it refuses.
+        if !Self::exists(directory) {
+            return Err(StorageError::io(format!("open {}", directory.display()), "there is no database"));
+        }
         wal_audit::audit_manifest(directory)?;
         for torn in wal_audit::audit(directory)? {
             torn.cut()?;
             tracing::warn!(file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes, "cut off the torn end of a log");
         }
+        Self::start(directory, profile, &database_options()?, "open")
+    }
+
+    fn start(directory: &Path, profile: Profile, options: &Options, action: &str) -> Result<Self, StorageError> {
         let cache = Cache::new_lru_cache(profile.cache_bytes());
         let families = profile.spaces().iter().map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(&cache)));
-        let database = DB::open_cf_descriptors(&database_options()?, directory, families)
-            .map_err(|error| failure(&format!("open {}", directory.display()), error))?;
+        let database = DB::open_cf_descriptors(options, directory, families)
+            .map_err(|error| failure(&format!("{action} {}", directory.display()), error))?;
         // The directory's name, new files and the removal of old log files rest before anything relies on them.
         sync_directory(directory)?;
         if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -157,8 +175,6 @@ impl fmt::Debug for RocksEngine {
 
 fn database_options() -> Result<Options, StorageError> {
     let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     // A write only fills the buffer of the write-ahead log; `sync` hands it to the kernel and syncs, once.
     options.set_manual_wal_flush(true);

@@ -5,6 +5,7 @@
 //! | journal | revision, 8 bytes | one record, as the domain encodes it |
 //! | checkpoints | generation, 8 bytes; `0` | the manifest |
 //! | checkpoints | generation, 8 bytes; `1`; number, 4 bytes | a chunk |
+//! | ledger state | `stamp` | the format, and whose ledger it is |
 //! | ledger state | `applied` | the [`Applied`] position |
 //! | ledger state | `checkpoint` | the generation in use |
 //!
@@ -12,19 +13,17 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
-use bursar_domain::Revision;
+use bursar_domain::{Revision, StoreId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::applied::Applied;
 use super::chunk::Chunk;
 use super::manifest::Manifest;
-use crate::engine::{Batch, Direction, Engine, KeyRange, Space, stamp_format};
+use crate::engine::{Batch, Direction, Engine, KeyRange, Space, Stamping};
 use crate::envelope::{self, HEADER_BYTES, Kind, OpenError};
 use crate::{Place, StorageError};
 
-/// The format of the ledger's store that this program writes, and the newest that it reads.
-const FORMAT: u8 = 1;
 /// The envelope version of a record; what is inside has a version of its own.
 const RECORD_VERSION: u8 = 1;
 /// The envelope version of the pointer to a generation.
@@ -34,6 +33,9 @@ const POINTER_VERSION: u8 = 1;
 pub(super) const JOURNAL: &str = "the journal";
 /// The name of the whole store in errors.
 pub(super) const LEDGER: &str = "the ledger";
+/// How a ledger's store is stamped.
+const STAMPING: Stamping =
+    Stamping { what: LEDGER, space: Space::LedgerState, contents: &[Space::Journal, Space::Checkpoints], format: 1 };
 
 const APPLIED: &[u8] = b"applied";
 const CHECKPOINT: &[u8] = b"checkpoint";
@@ -41,16 +43,32 @@ const MANIFEST_TAG: u8 = 0;
 const CHUNK_TAG: u8 = 1;
 
 /// The value under `checkpoint`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pointer {
-    generation: u64,
+pub(crate) struct Pointer {
+    pub(crate) generation: u64,
 }
 
-/// Writes the format into an empty store, or refuses a store of a newer one.
-pub(super) fn stamp(engine: &dyn Engine) -> Result<(), StorageError> {
-    stamp_format(engine, LEDGER, Space::LedgerState, &[Space::Journal, Space::Checkpoints], FORMAT)?;
-    Ok(())
+impl Pointer {
+    pub(crate) fn encode(self) -> Bytes {
+        envelope::pack(Kind::CheckpointPointer, POINTER_VERSION, &self)
+    }
+
+    pub(crate) fn decode(frame: &[u8]) -> Result<Self, OpenError> {
+        envelope::unpack(Kind::CheckpointPointer, POINTER_VERSION, frame)
+    }
+}
+
+/// Makes a ledger in which nothing is applied.
+pub(super) fn make(engine: &dyn Engine, store: StoreId) -> Result<(), StorageError> {
+    let mut batch = Batch::new();
+    put_applied(&mut batch, &Applied::default());
+    STAMPING.make(engine, store, batch)
+}
+
+/// Checks that the ledger is the one of `store`, in a format that this program reads.
+pub(super) fn check_stamp(engine: &dyn Engine, store: StoreId) -> Result<(), StorageError> {
+    STAMPING.check(engine, store).map(drop)
 }
 
 /// Adds a record to a batch; returns its bytes as they now lie in the frame, shared with the batch.
@@ -99,22 +117,22 @@ pub(super) fn put_applied(batch: &mut Batch, applied: &Applied) {
     batch.put(Space::LedgerState, APPLIED, applied.encode());
 }
 
-pub(super) fn read_applied(engine: &dyn Engine) -> Result<Option<Applied>, StorageError> {
+/// The applied position, which every ledger has from the beginning.
+pub(super) fn read_applied(engine: &dyn Engine) -> Result<Applied, StorageError> {
     let frame = engine.get(Space::LedgerState, APPLIED)?;
-    frame.map(|frame| Applied::decode(&frame).map_err(|error| error.at(LEDGER, Place::Key("applied")))).transpose()
+    let frame = frame.ok_or_else(|| StorageError::damaged(LEDGER, Place::Key("applied"), "it is missing"))?;
+    Applied::decode(&frame).map_err(|error| error.at(LEDGER, Place::Key("applied")))
 }
 
 /// Makes a generation the one in use.
 pub(super) fn put_pointer(batch: &mut Batch, generation: u64) {
-    let frame = envelope::pack(Kind::CheckpointPointer, POINTER_VERSION, &Pointer { generation });
-    batch.put(Space::LedgerState, CHECKPOINT, frame);
+    batch.put(Space::LedgerState, CHECKPOINT, Pointer { generation }.encode());
 }
 
 /// The generation in use.
 pub(super) fn read_pointer(engine: &dyn Engine) -> Result<Option<u64>, StorageError> {
     let Some(frame) = engine.get(Space::LedgerState, CHECKPOINT)? else { return Ok(None) };
-    let pointer: Pointer = envelope::unpack(Kind::CheckpointPointer, POINTER_VERSION, &frame)
-        .map_err(|error| error.at(LEDGER, Place::Key("checkpoint")))?;
+    let pointer = Pointer::decode(&frame).map_err(|error| error.at(LEDGER, Place::Key("checkpoint")))?;
     Ok(Some(pointer.generation))
 }
 

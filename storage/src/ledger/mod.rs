@@ -17,6 +17,8 @@
 mod applied;
 mod checkpoint;
 mod chunk;
+#[cfg(test)]
+pub(crate) mod corpus;
 mod generations;
 mod install;
 mod journal;
@@ -29,7 +31,7 @@ mod verify;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bursar_domain::{Hash, Revision, Sealed, State};
+use bursar_domain::{Hash, Revision, Sealed, State, StoreId};
 
 pub use applied::{Applied, StoredMembership};
 pub use checkpoint::Checkpoint;
@@ -73,21 +75,32 @@ struct Writer {
 struct Head {
     applied: Applied,
     tail: Tail,
+    /// See [`Ledger::folded_bytes`].
+    folded_bytes: u64,
 }
 
 impl Ledger {
-    /// Opens the ledger of an engine: the checkpoint in use, then the fold of the journal behind it up to the applied position.
-    /// Removes what an unfinished install or checkpoint left.
+    /// Makes the ledger of the data directory `store`, in an empty engine, durably.
     ///
     /// # Errors
-    /// Anything that does not fit — a checksum, a hole, the hash chain, a digest — names where; data of a newer program; a
-    /// failing engine.
-    pub fn open(engine: Arc<dyn Engine>) -> Result<(Ledger, Recovered), StorageError> {
-        let (recovered, latest) = recover::recover(&*engine)?;
+    /// An engine that is not empty, which is not changed; a failing engine.
+    pub fn make(engine: &dyn Engine, store: StoreId) -> Result<(), StorageError> {
+        layout::make(engine, store)
+    }
+
+    /// Opens the ledger that was made in an engine for the data directory `store`: the checkpoint in use, then the fold of the
+    /// journal behind it up to the applied position. Removes what an unfinished install or checkpoint left.
+    ///
+    /// # Errors
+    /// Anything that does not fit — a checksum, a hole, the hash chain, a digest — names where; another directory's ledger;
+    /// data of a newer program; a failing engine.
+    pub fn open(engine: Arc<dyn Engine>, store: StoreId) -> Result<(Ledger, Recovered), StorageError> {
+        let (recovered, latest, folded_bytes) = recover::recover(&*engine, store)?;
+        let head = Head { applied: recovered.applied.clone(), tail: Tail::new(TAIL_BYTES), folded_bytes };
         let shared = Shared {
             engine,
             writer: Mutex::default(),
-            head: RwLock::new(Head { applied: recovered.applied.clone(), tail: Tail::new(TAIL_BYTES) }),
+            head: RwLock::new(head),
             generations: Generations::new(latest),
         };
         Ok((Ledger { shared: Arc::new(shared) }, recovered))
@@ -118,6 +131,7 @@ impl Ledger {
         let mut head = self.shared.head_mut();
         head.applied = applied.clone();
         for record in stored {
+            head.folded_bytes += record.bytes.len() as u64;
             head.tail.push(record);
         }
         Ok(())
@@ -143,6 +157,12 @@ impl Ledger {
     /// Where the state machine stands.
     pub fn applied(&self) -> Applied {
         self.shared.head().applied.clone()
+    }
+
+    /// How many bytes of records were folded into the state since it was read from a checkpoint: when the ledger was opened, and
+    /// by commits since. It only grows; whoever writes checkpoints goes by how much it has grown.
+    pub fn folded_bytes(&self) -> u64 {
+        self.shared.head().folded_bytes
     }
 
     /// The revision of the last record.

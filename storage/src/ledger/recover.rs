@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bursar_domain::{Revision, State};
+use bursar_domain::{Revision, State, StoreId};
 
 use super::applied::Applied;
 use super::layout::LEDGER;
@@ -26,10 +26,10 @@ pub struct Recovered {
 /// The generation in use, and what it says of itself.
 type Latest = Option<(u64, Arc<Manifest>)>;
 
-/// Reads, checks, and only then removes what was left.
-pub(super) fn recover(engine: &dyn Engine) -> Result<(Recovered, Latest), StorageError> {
-    layout::stamp(engine)?;
-    let applied = read_or_found_applied(engine)?;
+/// Reads, checks, and only then removes what was left. The number is the bytes of the records behind the checkpoint.
+pub(super) fn recover(engine: &dyn Engine, store: StoreId) -> Result<(Recovered, Latest, u64), StorageError> {
+    layout::check_stamp(engine, store)?;
+    let applied = layout::read_applied(engine)?;
     let (mut state, latest) = match layout::read_pointer(engine)? {
         None => (State::default(), None),
         Some(generation) => {
@@ -38,28 +38,15 @@ pub(super) fn recover(engine: &dyn Engine) -> Result<(Recovered, Latest), Storag
             (checkpoint::read_state(engine, generation, &manifest)?, Some((generation, Arc::new(manifest))))
         }
     };
-    journal::replay(engine, state.revision(), applied.revision, |sealed| journal::follow(&mut state, sealed))?;
+    let mut folded_bytes = 0;
+    journal::replay(engine, state.revision(), applied.revision, |sealed| {
+        folded_bytes += sealed.bytes.len() as u64;
+        journal::follow(&mut state, sealed)
+    })?;
     check_head(&state, &applied)?;
     check_beginning(engine, &applied)?;
     remove_leftovers(engine, &applied, latest.as_ref().map(|(generation, _)| *generation))?;
-    Ok((Recovered { state, applied }, latest))
-}
-
-/// The applied position. A store that was made but never used gets its first one; a store with contents has one.
-fn read_or_found_applied(engine: &dyn Engine) -> Result<Applied, StorageError> {
-    if let Some(applied) = layout::read_applied(engine)? {
-        return Ok(applied);
-    }
-    let used = layout::journal_bounds(engine)?.is_some() || !layout::generations(engine)?.is_empty();
-    if used || layout::read_pointer(engine)?.is_some() {
-        return Err(StorageError::damaged(LEDGER, APPLIED, "it is missing, yet there are records or checkpoints"));
-    }
-    let applied = Applied::default();
-    let mut batch = Batch::new();
-    layout::put_applied(&mut batch, &applied);
-    engine.write(&batch)?;
-    engine.sync()?;
-    Ok(applied)
+    Ok((Recovered { state, applied }, latest, folded_bytes))
 }
 
 /// A checkpoint is made of what is applied, and its last record stays in the journal.

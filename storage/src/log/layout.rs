@@ -2,16 +2,16 @@
 
 use std::ops::{ControlFlow, Range};
 
+use bursar_domain::StoreId;
 use bytes::Bytes;
 
 use super::types::{Committed, LogEntry, LogPosition, Purged, Vote};
-use crate::engine::{Batch, Direction, Engine, KeyRange, Space, stamp_format};
+use crate::engine::{Batch, Direction, Engine, KeyRange, Space, Stamping};
 use crate::{Place, StorageError};
 
-/// The format of the log's store that this program writes, and the newest that it reads.
-const FORMAT: u8 = 1;
-
 const WHAT: &str = "the Raft log";
+/// How a log's store is stamped.
+const STAMPING: Stamping = Stamping { what: WHAT, space: Space::LogState, contents: &[Space::LogEntries], format: 1 };
 const VOTE: &[u8] = b"vote";
 const COMMITTED: &[u8] = b"committed";
 const PURGED: &[u8] = b"purged";
@@ -28,9 +28,14 @@ pub(super) struct Recovered {
     pub(super) last_entry: Option<LogPosition>,
 }
 
-/// Reads the whole log once: every entry's checksum, and that no index is missing after the purged one.
-pub(super) fn recover(engine: &dyn Engine) -> Result<Recovered, StorageError> {
-    stamp_format(engine, WHAT, Space::LogState, &[Space::LogEntries], FORMAT)?;
+/// Makes a log without entries.
+pub(super) fn make(engine: &dyn Engine, store: StoreId) -> Result<(), StorageError> {
+    STAMPING.make(engine, store, Batch::new())
+}
+
+/// Reads the whole log once: whose it is, every entry's checksum, and that no index is missing after the purged one.
+pub(super) fn recover(engine: &dyn Engine, store: StoreId) -> Result<Recovered, StorageError> {
+    STAMPING.check(engine, store)?;
     let mut recovered = Recovered {
         vote: read_state(engine, VOTE, "vote", Vote::decode)?,
         committed: read_state(engine, COMMITTED, "committed", Committed::decode)?.and_then(|value| value.position),

@@ -21,9 +21,10 @@ mod writer;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bursar_domain::StoreId;
 use bursar_net::Worker;
 
-pub use types::{InvalidStoreId, LogEntry, LogPosition, Member, Membership, Payload, StoreId, Vote};
+pub use types::{LogEntry, LogPosition, Member, Membership, Payload, Vote};
 pub use writer::LogCounters;
 
 use crate::StorageError;
@@ -52,15 +53,28 @@ pub struct RaftLog {
 }
 
 impl RaftLog {
-    /// Opens the log of an engine and reads all of it once.
+    /// Makes the log of the data directory `store`, in an empty engine, durably.
+    ///
+    /// # Errors
+    /// An engine that is not empty, which is not changed; a failing engine.
+    pub fn make(engine: &dyn Engine, store: StoreId) -> Result<(), StorageError> {
+        layout::make(engine, store)
+    }
+
+    /// Opens the log that was made in an engine for the data directory `store`, and reads all of it once.
     ///
     /// Writes and syncs run on `worker`. Written entries stay in memory up to about `cache_bytes`; entries that wait to be
     /// written come on top, so the caller bounds what it has under way.
     ///
     /// # Errors
-    /// A damaged or missing entry, named by its index; a newer format; a failing engine.
-    pub fn open(engine: Arc<dyn Engine>, worker: Arc<dyn Worker>, cache_bytes: u64) -> Result<Self, StorageError> {
-        let recovered = layout::recover(engine.as_ref())?;
+    /// A damaged or missing entry, named by its index; another directory's log; a newer format; a failing engine.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        store: StoreId,
+        worker: Arc<dyn Worker>,
+        cache_bytes: u64,
+    ) -> Result<Self, StorageError> {
+        let recovered = layout::recover(engine.as_ref(), store)?;
         Ok(RaftLog { writer: Arc::new(Writer::new(engine, worker, cache_bytes, recovered)) })
     }
 

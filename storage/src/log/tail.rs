@@ -89,7 +89,7 @@ mod tests {
     use crate::log::types::{LogPosition, Payload};
 
     fn entry(index: u64) -> LogEntry {
-        let position = LogPosition { term: 1, leader: 1, index };
+        let position = LogPosition { term: 1, index };
         LogEntry { position, payload: Payload::Blank }
     }
 

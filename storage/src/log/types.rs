@@ -7,32 +7,30 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
+use bursar_domain::StoreId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::envelope::{self, Kind, OpenError};
 
 /// The envelope version of every type of this module.
 const VERSION: u8 = 1;
 
-/// Where an entry stands: which leader, of which term, put it at which index. Ordered by term, leader, index.
+/// Where an entry stands: in which term it was put at which index. A term has one leader, so it needs no further name.
+/// Ordered by term, then index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogPosition {
     /// The term of the leader.
     pub term: u64,
-    /// The id of the leader's node.
-    pub leader: u64,
     /// The place in the log, from 0.
     pub index: u64,
 }
 
 impl fmt::Display for LogPosition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} (term {}, leader {})", self.index, self.term, self.leader)
+        write!(formatter, "{} (term {})", self.index, self.term)
     }
 }
 
@@ -42,8 +40,8 @@ impl fmt::Display for LogPosition {
 pub struct Vote {
     /// The term of the vote.
     pub term: u64,
-    /// The node that was voted for, if any.
-    pub leader: Option<u64>,
+    /// The node that was voted for; 0, which no node is, before the first vote.
+    pub leader: u64,
     /// Whether a quorum granted it.
     pub committed: bool,
 }
@@ -63,53 +61,8 @@ impl Vote {
     }
 }
 
-/// The random identity of a data directory, made with it. A node whose disk was wiped has another one.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StoreId(#[serde(with = "serde_bytes")] pub [u8; 16]);
-
-impl fmt::Display for StoreId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for StoreId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "StoreId({self})")
-    }
-}
-
-/// A text that is no store id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a store id is 32 lower-case hexadecimal digits")]
-pub struct InvalidStoreId;
-
-impl FromStr for StoreId {
-    type Err = InvalidStoreId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidStoreId> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(InvalidStoreId),
-        };
-        let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-            return Err(InvalidStoreId);
-        };
-        let mut id = [0; 16];
-        if pairs.len() != id.len() {
-            return Err(InvalidStoreId);
-        }
-        for (byte, [high, low]) in id.iter_mut().zip(pairs) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
-        Ok(StoreId(id))
-    }
-}
-
 /// A node of the Raft group, as its peers know it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The identity of its data directory.
@@ -118,6 +71,13 @@ pub struct Member {
     pub peer_address: String,
     /// Where people and devices reach it, host and port.
     pub api_address: String,
+}
+
+impl Default for Member {
+    /// Nobody that could be dialled, with the store id that no directory has.
+    fn default() -> Self {
+        Self { store_id: StoreId([0; 16]), peer_address: String::new(), api_address: String::new() }
+    }
 }
 
 /// Who votes and who listens.
@@ -265,12 +225,12 @@ mod tests {
 
     use super::*;
 
-    fn position(term: u64, leader: u64, index: u64) -> LogPosition {
-        LogPosition { term, leader, index }
+    fn position(term: u64, index: u64) -> LogPosition {
+        LogPosition { term, index }
     }
 
     fn positions() -> impl Strategy<Value = LogPosition> {
-        any::<(u64, u64, u64)>().prop_map(|(term, leader, index)| position(term, leader, index))
+        any::<(u64, u64)>().prop_map(|(term, index)| position(term, index))
     }
 
     fn memberships() -> impl Strategy<Value = Membership> {
@@ -299,7 +259,7 @@ mod tests {
             entry in entries(),
             membership in memberships(),
             position in prop::option::of(positions()),
-            vote in any::<(u64, Option<u64>, bool)>(),
+            vote in any::<(u64, u64, bool)>(),
         ) {
             let vote = Vote { term: vote.0, leader: vote.1, committed: vote.2 };
             prop_assert_eq!(Vote::decode(&vote.encode()), Ok(vote));
@@ -320,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_ordered_by_term_then_leader_then_index() {
-        let ascending = [position(1, 9, 9), position(2, 1, 8), position(2, 3, 0), position(2, 3, 1)];
+    fn positions_are_ordered_by_term_then_index() {
+        let ascending = [position(1, 9), position(2, 0), position(2, 1), position(3, 0)];
         assert!(ascending.is_sorted());
     }
 
     #[test]
     fn a_decoded_proposal_is_a_slice_of_its_frame() {
-        let entry = LogEntry { position: position(1, 2, 3), payload: Payload::Proposal(Bytes::from(vec![7; 1000])) };
+        let entry = LogEntry { position: position(1, 3), payload: Payload::Proposal(Bytes::from(vec![7; 1000])) };
         let frame = entry.encode();
         let Payload::Proposal(proposal) = LogEntry::decode(&frame).expect("it was just encoded").payload else {
             panic!("a proposal went in");
@@ -337,9 +297,9 @@ mod tests {
 
     #[test]
     fn an_entry_encodes_with_named_fields_and_raw_bytes() {
-        let entry = LogEntry { position: position(1, 2, 3), payload: Payload::Proposal(Bytes::from_static(b"\x00\xff")) };
+        let entry = LogEntry { position: position(1, 3), payload: Payload::Proposal(Bytes::from_static(b"\x00\xff")) };
         let expected = [
-            b"\x82\xa8position\x83\xa4term\x01\xa6leader\x02\xa5index\x03".as_slice(),
+            b"\x82\xa8position\x82\xa4term\x01\xa5index\x03".as_slice(),
             b"\xa7payload\x81\xa8proposal\xc4\x02\x00\xff",
         ]
         .concat();
@@ -348,18 +308,8 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_refused() {
-        let payload = b"\x84\xa4term\x01\xa6leader\xc0\xa9committed\xc2\xa5other\x01";
+        let payload = b"\x84\xa4term\x01\xa6leader\x02\xa9committed\xc2\xa5other\x01";
         let error = Vote::decode(&envelope::seal(Kind::Vote, VERSION, payload)).expect_err("a field is unknown");
         assert!(error.to_string().contains("unknown field `other`"), "{error}");
-    }
-
-    #[test]
-    fn a_store_id_reads_as_hexadecimal() {
-        let id = StoreId(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\xff");
-        assert_eq!(id.to_string(), "000102030405060708090a0b0c0d0eff");
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "00", "000102030405060708090a0b0c0d0efg", "000102030405060708090a0b0c0d0eff0"] {
-            assert_eq!(wrong.parse::<StoreId>(), Err(InvalidStoreId), "{wrong}");
-        }
     }
 }

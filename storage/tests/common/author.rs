@@ -117,7 +117,7 @@ impl Author {
     }
 
     fn next_position(&self) -> LogPosition {
-        LogPosition { term: self.term, leader: 1, index: self.entries + 1 }
+        LogPosition { term: self.term, index: self.entries + 1 }
     }
 }
 

@@ -9,13 +9,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use bursar_domain::{Revision, State, evolve};
+use bursar_domain::{Revision, State, StoreId, evolve};
 use bursar_storage::StorageError;
 use bursar_storage::engine::{Batch, Direction, Engine, KeyRange, MemoryEngine, Operation, Space, Visitor};
 use bursar_storage::ledger::{Applied, Checkpoint, Ledger, Recovered};
 use bytes::Bytes;
 
 use author::Decided;
+
+/// The data directory that all ledgers belong to.
+pub const STORE: StoreId = StoreId([0x5a; 16]);
 
 /// A node's state machine: a ledger, and the state that its journal says.
 pub struct Replica {
@@ -27,14 +30,20 @@ pub struct Replica {
 impl Replica {
     /// Opens whatever an engine holds.
     pub fn open(engine: Arc<dyn Engine>) -> Result<Self, StorageError> {
-        let (ledger, Recovered { state, applied }) = Ledger::open(engine)?;
+        let (ledger, Recovered { state, applied }) = Ledger::open(engine, STORE)?;
         Ok(Self { ledger, state, applied })
+    }
+
+    /// A ledger of nothing, in an empty engine.
+    pub fn make(engine: Arc<dyn Engine>) -> Self {
+        Ledger::make(&*engine, STORE).expect("an empty engine");
+        Self::open(engine).expect("it was just made")
     }
 
     /// A replica in memory, and its engine.
     pub fn in_memory() -> (Self, MemoryEngine) {
         let engine = MemoryEngine::new();
-        (Self::open(Arc::new(engine.clone())).expect("an empty engine opens"), engine)
+        (Self::make(Arc::new(engine.clone())), engine)
     }
 
     /// Commits each decision in a batch of its own.

@@ -8,11 +8,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use bursar_domain::StoreId;
 use bursar_net::Worker;
 use bursar_storage::StorageError;
 use bursar_storage::engine::{Batch, Direction, Engine, KeyRange, MemoryEngine, Space, Visitor};
-use bursar_storage::log::{Done, LogEntry, LogPosition, Outcome, Payload};
+use bursar_storage::log::{Done, LogEntry, LogPosition, Outcome, Payload, RaftLog};
 use bytes::Bytes;
+
+/// The data directory that all stores belong to where it does not matter.
+pub const STORE: StoreId = StoreId([0x5a; 16]);
 
 /// Runs each job where it is submitted.
 pub struct InlineWorker;
@@ -200,14 +204,18 @@ pub mod rocks {
     /// RocksDB with the profile of the ledger.
     pub struct RocksLedger(Arc<RocksEngine>, TempDir);
 
+    fn create(directory: &TempDir, profile: Profile) -> Arc<RocksEngine> {
+        Arc::new(RocksEngine::create(&directory.path().join("store"), profile).expect("a directory of its own"))
+    }
+
     fn open(directory: &TempDir, profile: Profile) -> Arc<RocksEngine> {
-        Arc::new(RocksEngine::open(&directory.path().join("store"), profile).expect("a directory of its own"))
+        Arc::new(RocksEngine::open(&directory.path().join("store"), profile).expect("it was created"))
     }
 
     impl Fixture for RocksLog {
         fn create() -> Self {
             let directory = TempDir::new().expect("a temporary directory");
-            RocksLog(open(&directory, Profile::Log), directory)
+            RocksLog(create(&directory, Profile::Log), directory)
         }
 
         fn spaces() -> [Space; 2] {
@@ -228,7 +236,7 @@ pub mod rocks {
     impl Fixture for RocksLedger {
         fn create() -> Self {
             let directory = TempDir::new().expect("a temporary directory");
-            RocksLedger(open(&directory, Profile::Ledger), directory)
+            RocksLedger(create(&directory, Profile::Ledger), directory)
         }
 
         fn spaces() -> [Space; 2] {
@@ -247,6 +255,13 @@ pub mod rocks {
     }
 }
 
+/// A log without entries, in memory.
+pub fn empty_log() -> MemoryEngine {
+    let engine = MemoryEngine::new();
+    RaftLog::make(&engine, STORE).expect("an empty engine");
+    engine
+}
+
 /// The pairs of a range.
 pub fn pairs(engine: &dyn Engine, space: Space, range: KeyRange<'_>, direction: Direction) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
@@ -260,7 +275,7 @@ pub fn pairs(engine: &dyn Engine, space: Space, range: KeyRange<'_>, direction: 
 }
 
 pub fn position(term: u64, index: u64) -> LogPosition {
-    LogPosition { term, leader: 1, index }
+    LogPosition { term, index }
 }
 
 /// An entry whose proposal is `size` bytes that depend on where it stands.

@@ -1,0 +1,100 @@
+//! Why a data directory cannot be used, and what to do about it.
+
+use std::path::PathBuf;
+
+use bursar_domain::ClusterId;
+use bursar_net::{CertificateError, FileError, SealError};
+
+use crate::authority::{config::ConfigError, identity::FORMAT, stores::StoreError};
+
+/// What to do about a file that a node keeps about itself and cannot use.
+const RESTORE: &str = "restore it from a backup, or rebuild this node from the quorum under a new id";
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is something in it already.
+    #[error("{} holds a node already: start it with `bursar authority run`, or choose an empty directory", .0.display())]
+    NotEmpty(PathBuf),
+    /// There is something else in it.
+    #[error("{} is not empty, it holds {name}: choose an empty directory", path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+        /// A file or directory in it.
+        name: String,
+    },
+    /// There is nothing in it.
+    #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]
+    Empty(PathBuf),
+    /// `identity.toml` is not what it must be.
+    #[error("{path} is damaged; {RESTORE}. {source}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: Box<toml::de::Error>,
+    },
+    /// The directory was written by a newer program.
+    #[error("{path} has format {found}, this program reads up to {FORMAT}: run the newer program")]
+    Newer {
+        /// The file.
+        path: String,
+        /// What was found.
+        found: u32,
+    },
+    /// The directory claims a format that no program ever wrote.
+    #[error("{0} is damaged: it has format 0, which never was; {RESTORE}")]
+    NoFormat(String),
+    /// A certificate or a key.
+    #[error("{files} cannot be used: {source}; {RESTORE}")]
+    Certificate {
+        /// The file, or the files of which one is wrong.
+        files: String,
+        /// What is wrong.
+        source: CertificateError,
+    },
+    /// The cluster key.
+    #[error("{path} cannot be used: {source}; {RESTORE}")]
+    ClusterKey {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: SealError,
+    },
+    /// A file is another node's or another cluster's, or damaged in a way that still reads.
+    #[error("{path} says {found}, and it must be {expected}; {RESTORE}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// Whose it is, as it reads.
+        found: String,
+        /// Whose it must be, as other files or the ledger say.
+        expected: String,
+    },
+    /// One of its stores.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The command that founds another cluster than the directory's own.
+    #[error(
+        "{} founds cluster {found}, this directory belongs to cluster {expected}: an interrupted `bursar authority init` left \
+         it behind; remove the file", .path.display()
+    )]
+    ForeignFounding {
+        /// The file.
+        path: PathBuf,
+        /// What it would found.
+        found: ClusterId,
+        /// Whose the directory is.
+        expected: ClusterId,
+    },
+    /// What an interrupted join left behind.
+    #[error("{} is damaged: remove it, and join with a new token", .0.display())]
+    Joining(PathBuf),
+}
