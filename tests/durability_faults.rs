@@ -76,7 +76,7 @@ impl Fragile {
         let lost: Vec<_> = self.acknowledged.iter().filter(|name| !names.contains(*name)).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
         self.write(1).await;
-        self.fleet.stop_and_listen(NODE).await;
+        self.fleet.stop(NODE);
         let diagnosis = doctor(&self.fleet.node(NODE).dir);
         assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
         self.fleet.restart_anew(NODE, &[]);
