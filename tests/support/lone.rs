@@ -1,6 +1,9 @@
 //! A cluster of one authority node, made by the commands that people use.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 use bursar_wire::{
     Secret,
@@ -9,43 +12,63 @@ use bursar_wire::{
 };
 use tempfile::TempDir;
 
-use super::{BURSAR, Fleet, Node, errors_of, free_addresses, members::Home, until, write_private};
+use super::{BURSAR, Fleet, Node, errors_of, members::Home, until, write_private};
+
+/// The first node of a cluster.
+const FIRST: u64 = 1;
 
 impl Fleet {
     /// A fresh cluster of one node, which runs and has an administrator, and serves people without TLS.
     pub async fn of_one() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let [peer, api] = free_addresses(folder.path());
-        let mut node = found(folder.path(), Home { peer, api, namespace: None });
+        let mut fleet = Self::of_one_never_started();
+        fleet.restart(FIRST);
+        fleet.claim().await;
+        fleet
+    }
+
+    /// The same before anything of it was started.
+    pub fn of_one_never_started() -> Self {
+        let mut fleet = Self::founded(|folder| Home::free(folder));
+        let node = fleet.node_mut(FIRST);
         serve_plain_http(&node.dir);
         node.api = node.api.replace("https://", "http://");
-        Self::begin(folder, node).await
+        fleet
     }
 
-    /// A fresh cluster of one node that lives there.
+    /// A fresh cluster of one node that lives there, runs and has an administrator.
     pub async fn of_one_at(home: Home) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let node = found(folder.path(), home);
-        Self::begin(folder, node).await
+        let mut fleet = Self::founded(|_| home);
+        fleet.restart(FIRST);
+        fleet.claim().await;
+        fleet
     }
 
-    async fn begin(folder: TempDir, mut node: Node) -> Self {
-        node.start(&[]);
-        let (token, token_file) = (claim(&node).await, folder.path().join("token"));
-        write_private(&token_file, &token);
-        Self { folder, token, token_file, nodes: vec![node] }
+    fn founded(home: impl FnOnce(&Path) -> Home) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (home, dir) = (home(folder.path()), folder.path().join("node"));
+        let made = found(&home, &dir, &[]);
+        assert!(made.status.success(), "no node is made: {}", errors_of(&made));
+        Self::of_first(folder, Node::member(home, &dir))
+    }
+
+    /// The cluster of a first node, which has no administrator yet.
+    pub fn of_first(folder: TempDir, first: Node) -> Self {
+        let token_file = folder.path().join("token");
+        Self { folder, token: String::new(), token_file, nodes: vec![first] }
+    }
+
+    /// Makes the first administrator.
+    pub async fn claim(&mut self) {
+        self.token = claim(self.node(FIRST)).await;
+        write_private(&self.token_file, &self.token);
     }
 }
 
-/// Makes the first node of a cluster.
-fn found(folder: &Path, home: Home) -> Node {
-    let dir = folder.join("node");
+/// Has a machine found a cluster, in an environment.
+pub fn found(home: &Home, dir: &Path, environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(BURSAR);
-    command.args(["authority", "init"]).args(home.arguments()).arg("--dir").arg(&dir);
-    let made = command.output().expect("the program starts");
-    assert!(made.status.success(), "no node is made: {}", errors_of(&made));
-    let Home { peer, api, namespace } = home;
-    Node { id: 1, dir, log: folder.join("node.log"), api: format!("https://{api}"), peer, namespace, pid: 0, child: None }
+    command.args(["authority", "init"]).args(home.arguments()).arg("--dir").arg(dir).envs(environment.iter().copied());
+    command.output().expect("the program starts")
 }
 
 /// The setting that the demo makes too.
@@ -57,7 +80,7 @@ fn serve_plain_http(dir: &Path) {
     std::fs::write(&file, settings.replace(off, on)).expect("the settings");
 }
 
-/// Makes the first administrator.
+/// The token of the first administrator.
 async fn claim(node: &Node) -> String {
     let secret = std::fs::read_to_string(node.dir.join("setup-secret")).expect("the setup secret");
     let request = IssueToken { name: "test".into(), expires_at: None, setup_secret: Some(Secret::new(secret)) };

@@ -1,6 +1,10 @@
 //! Members that come and go.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
 
 use bursar_wire::{
     cluster::{IssuedInvitation, MemberIntent},
@@ -18,6 +22,12 @@ pub struct Home {
 }
 
 impl Home {
+    /// On this machine, for as long as the folder is there.
+    pub fn free(folder: &Path) -> Self {
+        let [peer, api] = free_addresses(folder);
+        Self { peer, api, namespace: None }
+    }
+
     /// The words that tell the program, behind `init` and `join`.
     pub fn arguments(&self) -> [&str; 8] {
         let Self { peer, api, .. } = self;
@@ -36,28 +46,27 @@ impl Fleet {
 
     /// Has a machine join with a token: its node, not yet started, or what the program says.
     pub fn join(&self, name: &str, token: &str) -> Result<Node, Output> {
-        let [peer, api] = free_addresses(self.folder());
-        self.join_at(Home { peer, api, namespace: None }, name, token)
+        self.join_at(Home::free(self.folder()), name, token)
     }
 
     /// The same, where its home is known.
     pub fn join_at(&self, home: Home, name: &str, token: &str) -> Result<Node, Output> {
+        let joined = self.try_to_join(&home, name, token, &[]);
+        if joined.status.success() { Ok(Node::member(home, &self.folder().join(name))) } else { Err(joined) }
+    }
+
+    /// What the program says to a machine that joins, in an environment.
+    pub fn try_to_join(&self, home: &Home, name: &str, token: &str, environment: &[(&str, &str)]) -> Output {
         let (dir, token_file) = (self.folder().join(name), self.folder().join(format!("{name}.token")));
         write_private(&token_file, token);
-        let joined = Command::new(BURSAR)
+        Command::new(BURSAR)
             .args(["authority", "join", "--patience", "3"])
             .args(home.arguments())
             .args(["--dir".as_ref(), dir.as_os_str(), "--token-file".as_ref(), token_file.as_os_str()])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .output()
-            .expect("the program starts");
-        if !joined.status.success() {
-            return Err(joined);
-        }
-        let identity = std::fs::read_to_string(dir.join("identity.toml")).expect("a member has an identity");
-        let id = identity.lines().find_map(|line| line.strip_prefix("node = ")?.parse().ok()).expect("a member has a number");
-        let Home { peer, api, namespace } = home;
-        Ok(Node { id, log: dir.join("node.log"), dir, api: format!("https://{api}"), peer, namespace, pid: 0, child: None })
+            .expect("the program starts")
     }
 
     /// Takes a further node in, whose data directory was made by `bursar authority join`, and starts it.
@@ -83,5 +92,17 @@ impl Fleet {
             (voting.eq(ids.iter().copied()) && status.members.len() == ids.len() && status.node.voters == ids).then_some(())
         })
         .await;
+    }
+}
+
+impl Node {
+    /// The node of a data directory that was made, not yet started.
+    pub fn member(home: Home, dir: &Path) -> Self {
+        let identity = fs::read_to_string(dir.join("identity.toml")).expect("a member has an identity");
+        let id = identity.lines().find_map(|line| line.strip_prefix("node = ")?.parse().ok()).expect("a member has a number");
+        let Home { peer, api, namespace } = home;
+        // Beside the directory, in which nothing is but what the program makes.
+        let log = dir.with_extension("node-log");
+        Self { id, dir: dir.to_owned(), log, api: format!("https://{api}"), peer, namespace, pid: 0, child: None }
     }
 }

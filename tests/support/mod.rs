@@ -74,6 +74,7 @@ pub struct Described {
 /// Three authority nodes on free ports, in a folder of their own. All processes end with it.
 pub struct Fleet {
     folder: TempDir,
+    /// The administrator's; empty before there is one.
     pub token: String,
     /// Where the token rests, for the commands of operators.
     token_file: PathBuf,
@@ -214,7 +215,8 @@ impl Fleet {
         let nodes: Vec<NodeUrl> = ids.iter().map(|id| self.node(*id).api.parse().expect("a URL")).collect();
         // All nodes have the authority's certificate.
         let trust = nodes.iter().any(NodeUrl::is_secure).then(|| self.nodes[0].trust());
-        let config = change(ClientConfig::new(nodes, Some(Secret::new(self.token.clone()))));
+        let token = (!self.token.is_empty()).then(|| Secret::new(self.token.clone()));
+        let config = change(ClientConfig::new(nodes, token));
         Client::new(config, ClientParts::real(trust)).expect("a client of the fleet's URLs")
     }
 
