@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Output};
 
 use rustix::process::Signal;
 use support::{
@@ -24,8 +24,11 @@ const LONG: u64 = 3_600;
 /// More steps than any of the commands takes.
 const STEPS_MAX: u64 = 100;
 
+/// Makes the disk such that a command on it breaks off.
+type Break = fn(Watched) -> Watched;
+
 /// The ways in which a command breaks off: its disk fails, or it dies.
-const BREAKS: [(&str, fn(Watched) -> Watched); 4] = [
+const BREAKS: [(&str, Break); 4] = [
     ("a-sync-fails", |watched| watched.failing(Fault::SyncFails, "")),
     ("the-disk-is-full", |watched| watched.failing(Fault::DiskFull, "")),
     ("dies-before-a-sync", |watched| watched.dying_in(EventKind::Sync, "")),
@@ -33,7 +36,7 @@ const BREAKS: [(&str, fn(Watched) -> Watched); 4] = [
 ];
 
 /// Repeats a command, which breaks off one step later each time, until it has made a node.
-fn repeat(shim: &Shim, dir: &Path, breaks: fn(Watched) -> Watched, command: impl Fn(&[(&str, &str)]) -> std::process::Output) {
+fn repeat(shim: &Shim, dir: &Path, breaks: Break, command: impl Fn(&[(&str, &str)]) -> Output) {
     fs::create_dir(dir).expect("a new folder");
     for step in 0..STEPS_MAX {
         let watched = breaks(shim.watch_folder(dir, &dir.with_extension("disk")));

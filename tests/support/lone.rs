@@ -28,7 +28,7 @@ impl Fleet {
 
     /// The same before anything of it was started.
     pub fn of_one_never_started() -> Self {
-        let mut fleet = Self::founded(|folder| Home::free(folder));
+        let mut fleet = Self::founded(Home::free);
         let node = fleet.node_mut(FIRST);
         serve_plain_http(&node.dir);
         node.api = node.api.replace("https://", "http://");
