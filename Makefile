@@ -7,7 +7,7 @@ DEMO_DIR ?= demo-data
 help: ## says what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## installs what a build needs, compiles RocksDB once for this machine
+setup: ## installs what a build and the tests need, compiles RocksDB once for this machine
 	@scripts/setup
 
 build: setup ## builds the program, release

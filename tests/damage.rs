@@ -95,7 +95,7 @@ impl Specimen {
             write(&client, format!("last site {number}")).await;
         }
         let history = history(&client).await.expect("the history of a sound node");
-        fleet.stop_and_listen(NODE).await;
+        fleet.stop(NODE);
         let diagnosis = doctor_on_a_copy(&fleet);
         assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
         let finding = |what| diagnosis.of(what).detail.clone();

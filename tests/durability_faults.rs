@@ -11,6 +11,7 @@ use support::{
     disk::{Fault, Shim, Watched, copy_folder},
     durable::{CHECKPOINT_REVISIONS, edit_at_once, site_names, try_write, write},
     ended::{Ended, doctor},
+    traffic::journal_of,
     until,
 };
 
@@ -76,7 +77,7 @@ impl Fragile {
         let lost: Vec<_> = self.acknowledged.iter().filter(|name| !names.contains(*name)).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
         self.write(1).await;
-        self.fleet.stop_and_listen(NODE).await;
+        self.fleet.stop(NODE);
         let diagnosis = doctor(&self.fleet.node(NODE).dir);
         assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
         self.fleet.restart_anew(NODE, &[]);
@@ -140,6 +141,28 @@ async fn whatever_fails_at_a_start_the_node_does_not_start() {
         fragile.fail_each(shim, fault, folder, "/readyz", "").await;
         fragile.assert_nothing_is_lost().await;
         fragile.fleet.kill(NODE);
+    }
+}
+
+/// The start that makes the stores and founds the cluster, from the very beginning for each kind of failure.
+#[tokio::test]
+async fn whatever_fails_at_the_first_start_the_cluster_is_founded_once() {
+    let Some(shim) = Shim::build() else { return };
+    for (fault, folder) in
+        [(Fault::SyncFails, "/log/"), (Fault::SyncFails, "/ledger/"), (Fault::DiskFull, "/log/"), (Fault::DiskFull, "/ledger/")]
+    {
+        let fleet = Fleet::of_one_never_started();
+        let client = fleet.client();
+        let mut fragile = Fragile { fleet, client, acknowledged: Vec::new() };
+        fragile.fail_each(shim, fault, folder, "/readyz", "").await;
+        fragile.fleet.restart_anew(NODE, &[]);
+        fragile.fleet.claim().await;
+        fragile.client = fragile.fleet.client();
+        let journal = journal_of(&fragile.fleet, NODE).await;
+        let founded = journal.iter().filter(|line| line.kind == "cluster.founded").map(|line| line.revision);
+        assert_eq!(founded.collect::<Vec<_>>(), [1], "{journal:#?}");
+        fragile.fleet.kill(NODE);
+        fragile.assert_nothing_is_lost().await;
     }
 }
 

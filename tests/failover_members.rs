@@ -7,16 +7,15 @@ use std::{fs, path::Path, process::Output};
 
 use bursar_wire::{
     client::Change,
-    cluster::{MemberIntent, TransferLeadership},
+    cluster::TransferLeadership,
     invitation::Invitation,
     operations::{Operation, OperationStatus},
-    sites::CreateSite,
-    status::Status,
 };
 use support::{
-    Fleet, Node, bursar, errors_of,
+    Fleet, Node,
+    ended::{bursar, doctor},
+    errors_of, site,
     traffic::{Temper, Traffic, settled},
-    until,
 };
 use tokio::{sync::Mutex, time::Instant};
 
@@ -32,7 +31,6 @@ const LONG: u64 = 3_600;
 const FAILED: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
 const NOT_LET_IN: Option<i32> = Some(3);
-const UNHEALTHY: Option<i32> = Some(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_joins_with_its_token_alone_and_its_vote_counts() {
@@ -58,12 +56,12 @@ async fn a_machine_joins_with_its_token_alone_and_its_vote_counts() {
 
     let node = fleet.join("authority-4", &token).expect("the machine joins");
     refused(fleet.join("too-late", &token), NOT_LET_IN, "join_token_used");
-    let never_made = bursar(["authority", "run", "--dir"], &[&fleet.folder().join("too-late")]);
+    let never_made = bursar(&["authority", "run", "--dir"], &fleet.folder().join("too-late"));
     assert!(errors_of(&never_made).contains("holds no authority node"), "{}", errors_of(&never_made));
 
     let fourth = fleet.take_in(node);
     assert_eq!(fourth, 4);
-    until_voting(&fleet, &[1, 2, 3, 4]).await;
+    fleet.until_voting(&[1, 2, 3, 4]).await;
     // With one of four down, all that are left must vote.
     let leader = fleet.leader().await;
     fleet.kill(leader);
@@ -111,12 +109,12 @@ async fn a_leader_that_is_removed_hands_over_ends_and_stays_out() {
     assert_says_removed(fleet.node(leaving), 2);
     assert!(traffic.failures().is_empty(), "{:#?}", traffic.failures());
     fleet.give_up(leaving);
-    until_voting(&fleet, &[1, 2]).await;
+    fleet.until_voting(&[1, 2]).await;
 
     // The machine comes back as another node.
     let newcomer = fleet.join("authority-4", &fleet.invite(LONG)).expect("the machine joins");
     assert_eq!(fleet.take_in(newcomer), 4, "numbers are never given again");
-    until_voting(&fleet, &[1, 2, 4]).await;
+    fleet.until_voting(&[1, 2, 4]).await;
     fleet.ready(4).await;
     let history = traffic.end(&fleet).await;
     history.assert_sound();
@@ -137,8 +135,7 @@ async fn a_node_whose_stores_were_emptied_or_replaced_is_refused() {
         for store in stores {
             fs::rename(dir.join(store), dir.join(format!("{store}.kept"))).expect("the store is moved away");
         }
-        let doctor = bursar(["doctor", "--dir"], &[&dir]);
-        assert_eq!(doctor.status.code(), UNHEALTHY, "the doctor notices that {stores:?} are gone");
+        assert!(!doctor(&dir).healthy, "the doctor notices that {stores:?} are gone");
         fleet.restart(wiped);
         assert!(!fleet.node_mut(wiped).wait_for_end(), "it does not run without its {stores:?}");
         let log = fleet.node(wiped).end_of_log();
@@ -175,16 +172,6 @@ fn refused(joined: Result<Node, Output>, code: Option<i32>, why: &str) {
     assert_eq!(output.status.code(), code, "{errors}");
 }
 
-/// Waits until exactly these members vote, by what one of them says who has applied it.
-async fn until_voting(fleet: &Fleet, ids: &[u64]) {
-    until("the members vote", async || {
-        let status: Status = fleet.client().get("status", &()).await.ok()?.json().ok()?;
-        let voting = status.members.iter().filter(|member| member.intent == MemberIntent::Voting).map(|member| member.id);
-        (voting.eq(ids.iter().copied()) && status.members.len() == ids.len() && status.node.voters == ids).then_some(())
-    })
-    .await;
-}
-
 /// The node's log says, so many times, that it was removed, and what to do.
 fn assert_says_removed(node: &Node, times: usize) {
     let log = fs::read_to_string(&node.log).expect("the log file");
@@ -197,8 +184,4 @@ fn replace(path: &Path, old: &str, new: &str) {
     let text = fs::read_to_string(path).expect("a text file");
     assert!(text.contains(old), "{text}");
     fs::write(path, text.replace(old, new)).expect("the file is written");
-}
-
-fn site(name: &str) -> CreateSite {
-    CreateSite { name: name.into(), expected_latency_ms: 1 }
 }

@@ -1,5 +1,6 @@
 //! Work that blocks its thread: disk, password hashing, large encodings.
 
+use std::any::Any;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -21,7 +22,8 @@ pub trait Blocking: Send + Sync + 'static {
 ///
 /// A job that panics ends its worker: what was submitted behind it relied on its effect, so it is
 /// dropped without being run. Submitting never waits; how much may be under way is for the
-/// submitter to bound.
+/// submitter to bound. Where others wait for what a job tells them, the job itself catches a panic, so
+/// that they are told of it.
 pub trait Worker: Send + Sync + 'static {
     /// Queues `job` behind all that were submitted before.
     fn submit(&self, job: Job);
@@ -31,6 +33,12 @@ pub trait Worker: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a blocking job was lost: it, or one before it on the same worker, panicked")]
 pub struct JobLost;
+
+/// What a panic said, where it said something.
+pub fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
+}
 
 impl dyn Blocking + '_ {
     /// Runs `work` and hands back what it returns. Dropping the future does not stop work that has
@@ -147,6 +155,14 @@ mod tests {
         let lost = worker.run(|| panic!("planted")).await;
         assert_eq!(lost, Err::<(), _>(JobLost));
         assert_eq!(worker.run(|| 1).await, Err(JobLost));
+    }
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        let words = |work: fn()| words_of(std::panic::catch_unwind(work).unwrap_err().as_ref()).to_owned();
+        assert_eq!(words(|| panic!("planted")), "planted");
+        assert_eq!(words(|| panic!("planted {}", 7)), "planted 7");
+        assert_eq!(words(|| std::panic::panic_any(7)), "it said nothing");
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ mod shutdown;
 pub mod tls;
 
 pub use address::{Address, AddressError};
-pub use blocking::{Blocking, Job, JobLost, ThreadBlocking, Worker};
+pub use blocking::{Blocking, Job, JobLost, ThreadBlocking, Worker, words_of};
 pub use call::{AnswerError, CallError, Caller, answer};
 pub use clock::{SystemClock, WallClock};
 pub use connections::{ConnectionCounts, ConnectionLimits, ConnectionMeter};

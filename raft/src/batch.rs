@@ -7,12 +7,10 @@
 //! Nothing leaves the batch until its records rest in the journal: the state machine commits it as a whole, publishes the
 //! state, and only then sends the answers.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bursar_domain::{Decision, Proposal, Rejection, Sealed, State, decide, evolve, seal};
+use bursar_net::words_of;
 use bursar_storage::ledger;
 use bytes::Bytes;
 use openraft::{EntryPayload, storage::ApplyResponder};
@@ -132,12 +130,6 @@ impl<'m> Batch<'m> {
             }
         })
     }
-}
-
-/// What a panic said, where it said something.
-pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::{
     proposer::Proposer,
     published::Published,
     read_index::ReadIndex,
-    snapshot_receiver::SnapshotReceiver,
+    snapshot_receiver::{SnapshotReceiver, Turns},
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
     stop::{StopReason, StopSignal},
@@ -123,7 +123,7 @@ impl Node {
                 blocking: Arc::clone(&blocking),
                 meter: Arc::clone(&meter),
                 stop: stop.clone(),
-                turn: tokio::sync::Mutex::default(),
+                turns: Turns::default(),
             },
             published: Arc::clone(&published),
             leadership: leadership.clone(),
@@ -155,7 +155,7 @@ impl Node {
 
     fn start_tasks(&self, caught_up: watch::Sender<bool>, gatherer: Gatherer) {
         let inner = &*self.0;
-        let Inner { config, raft, leadership, published, ledger, meter, stop, .. } = inner;
+        let Inner { config, raft, leadership, published, log, ledger, meter, stop, .. } = inner;
         let duty = MembershipDuty {
             raft: raft.clone(),
             leadership: leadership.clone(),
@@ -182,6 +182,7 @@ impl Node {
         );
         spawn("gathering proposals", Box::pin(gatherer.run()));
         spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
+        spawn("watching the log", Box::pin(tasks::watch_log(log.clone(), stop.clone())));
         spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
         let distance = tasks::CheckpointDistance { revisions: config.checkpoint_every, bytes: config.checkpoint_bytes };
         let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), distance);

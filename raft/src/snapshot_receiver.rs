@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bursar_net::{Blocking, FrameReader, FrameWriter};
 use bursar_storage::ledger::{InstallError, Installer, Ledger, Manifest};
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use crate::{
     convert,
@@ -23,15 +26,30 @@ use crate::{
 /// How long the sender may take from one message to the next.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Receives snapshots, one at a time.
+/// Receives snapshots, one at a time: a newer install would make an older one void.
 pub(crate) struct SnapshotReceiver {
     pub(crate) raft: Raft,
     pub(crate) ledger: Ledger,
     pub(crate) blocking: Arc<dyn Blocking>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) stop: StopSignal,
-    /// Held while a snapshot is received and installed: a newer install would make an older one void.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) turns: Turns,
+}
+
+/// Whose snapshot is received. A sender that died is noticed late, so whoever offers another one does not wait for that: the
+/// newest offer takes the turn from the one before.
+#[derive(Default)]
+pub(crate) struct Turns {
+    /// Held while a snapshot is received and installed.
+    held: Mutex<()>,
+    /// How many were offered.
+    offers: watch::Sender<u64>,
+}
+
+/// One attempt at a turn.
+struct Attempt {
+    number: u64,
+    offers: watch::Receiver<u64>,
 }
 
 /// Why receiving ended early.
@@ -49,7 +67,6 @@ enum Ended {
 impl SnapshotReceiver {
     /// Serves one connection of the node `caller`: one snapshot.
     pub(crate) async fn serve(&self, caller: u64, mut reader: FrameReader, mut writer: FrameWriter) {
-        let _turn = self.turn.lock().await;
         let reply = match self.receive(caller, &mut reader, &mut writer).await {
             Ok(vote) => ReceiverMessage::Installed { vote: convert::vote_to_store(vote) },
             Err(Ended::Install(InstallError::Outdated { .. })) => {
@@ -75,8 +92,27 @@ impl SnapshotReceiver {
     }
 
     async fn receive(&self, caller: u64, reader: &mut FrameReader, writer: &mut FrameWriter) -> Result<Vote, Ended> {
-        let frame = next(reader).await?;
-        let SenderMessage::Offer { vote, manifest } = understood(&frame)? else {
+        let (vote, manifest) = self.offer(caller, &next(reader).await?)?;
+        let mut attempt = self.turns.begin();
+        let _turn = attempt.unless_overtaken(self.turns.held.lock()).await?;
+        let meta = convert::snapshot_meta(&manifest.applied);
+        let ledger = self.ledger.clone();
+        let begun = self.blocking.run(move || ledger.installer(manifest)).await;
+        let mut installer = begun.map_err(|lost| Ended::Stopped(lost.to_string()))?.map_err(Ended::Install)?;
+        let (after, _) = installer.missing_records();
+        let missing = wire::encode(&ReceiverMessage::Missing { after });
+        writer.send_raw(missing).await.map_err(|error| Ended::Sender(error.to_string()))?;
+        while let Some(part) = self.part(&attempt.unless_overtaken(next(reader)).await??)? {
+            installer = self.put(installer, part).await?;
+        }
+        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received(Box::new(installer)) };
+        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+        Ok(installed.map_err(|fatal| Ended::Stopped(fatal.to_string()))?.vote)
+    }
+
+    /// What the first message offers. Who follows another leader by now is told so at once, and takes nobody's turn.
+    fn offer(&self, caller: u64, frame: &[u8]) -> Result<(Vote, Manifest), Ended> {
+        let SenderMessage::Offer { vote, manifest } = understood(frame)? else {
             return Err(Ended::Sender("it began without an offer".into()));
         };
         expect_own(caller, vote).map_err(Ended::Sender)?;
@@ -86,19 +122,7 @@ impl SnapshotReceiver {
             return Err(Ended::Refused(own));
         }
         let manifest = Manifest::decode(&manifest).map_err(|error| Ended::Sender(error.to_string()))?;
-        let meta = convert::snapshot_meta(&manifest.applied);
-        let ledger = self.ledger.clone();
-        let begun = self.blocking.run(move || ledger.installer(manifest)).await;
-        let mut installer = begun.map_err(|lost| Ended::Stopped(lost.to_string()))?.map_err(Ended::Install)?;
-        let (after, _) = installer.missing_records();
-        let missing = wire::encode(&ReceiverMessage::Missing { after });
-        writer.send_raw(missing).await.map_err(|error| Ended::Sender(error.to_string()))?;
-        while let Some(part) = self.part(&next(reader).await?)? {
-            installer = self.put(installer, part).await?;
-        }
-        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received(Box::new(installer)) };
-        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
-        Ok(installed.map_err(|fatal| Ended::Stopped(fatal.to_string()))?.vote)
+        Ok((vote, manifest))
     }
 
     /// A message as a part to install; none at the end.
@@ -132,6 +156,28 @@ impl SnapshotReceiver {
     fn own_vote(&self) -> Vote {
         use openraft::async_runtime::watch::WatchReceiver;
         self.raft.metrics().borrow_watched().vote
+    }
+}
+
+impl Turns {
+    /// An attempt that is newer than all others.
+    fn begin(&self) -> Attempt {
+        let mut number = 0;
+        self.offers.send_modify(|offers| {
+            *offers += 1;
+            number = *offers;
+        });
+        Attempt { number, offers: self.offers.subscribe() }
+    }
+}
+
+impl Attempt {
+    /// What `step` gives, unless a newer attempt begins before.
+    async fn unless_overtaken<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Ended> {
+        tokio::select! {
+            done = step => Ok(done),
+            Ok(_) = self.offers.wait_for(|offers| *offers > self.number) => Err(Ended::Sender("a newer offer took its turn".into())),
+        }
     }
 }
 

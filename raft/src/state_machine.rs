@@ -12,7 +12,7 @@ use std::{
 };
 
 use bursar_domain::{Level, State};
-use bursar_net::Blocking;
+use bursar_net::{Blocking, words_of};
 use bursar_storage::ledger::{self, Checkpoint, InstallError, Installer, Ledger, Recovered};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::{
@@ -22,7 +22,7 @@ use openraft::{
 };
 
 use crate::{
-    batch::{Batch, words_of},
+    batch::Batch,
     convert,
     counters::Meter,
     published::Published,

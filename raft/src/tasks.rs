@@ -7,13 +7,13 @@ use bursar_domain::{
     Actor, AuthorityNodeId, Command, Revision, Submission,
     authority_node::{self, AuthorityNode, Facts, Intent},
 };
-use bursar_storage::ledger::Ledger;
+use bursar_net::words_of;
+use bursar_storage::{ledger::Ledger, log::RaftLog};
 use futures_util::FutureExt;
 use openraft::{ServerState, async_runtime::watch::WatchReceiver, error::Fatal};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    batch::words_of,
     counters::Meter,
     duty::submission,
     leadership::Leadership,
@@ -47,6 +47,12 @@ pub(crate) async fn watch_core(leadership: Leadership, stop: StopSignal) {
         None => "it is gone".to_owned(),
     };
     stop.stop(StopReason::CoreDied { detail });
+}
+
+/// Tells when the log has failed, also where nobody waits for what failed.
+pub(crate) async fn watch_log(log: RaftLog, stop: StopSignal) {
+    let failure = log.failed().await;
+    stop.stop(StopReason::Storage((*failure).clone()));
 }
 
 /// Counts the elections of this node by what it becomes.
@@ -169,6 +175,9 @@ pub(crate) async fn ask_whether_member(node: Node) {
 
 #[cfg(test)]
 mod tests {
+    use bursar_net::{Blocking, ThreadBlocking};
+    use bursar_storage::{engine::MemoryEngine, log::LogPosition};
+
     use super::*;
 
     #[tokio::test]
@@ -179,5 +188,15 @@ mod tests {
         watched("the duties", stop.clone(), async { panic!("out of luck") }).await;
         let expected = StopReason::TaskPanicked { task: "the duties", detail: "out of luck".into() };
         assert_eq!(stop.reason(), Some(expected));
+    }
+    #[tokio::test]
+    async fn a_log_that_fails_while_nobody_waits_for_it_stops_the_node() {
+        let engine = MemoryEngine::new();
+        let log = RaftLog::open(Arc::new(engine.clone()), ThreadBlocking.worker("raft-log"), 0).expect("an empty store");
+        let stop = StopSignal::default();
+        engine.fail_sync(1);
+        log.purge(LogPosition { term: 1, leader: 1, index: 7 }).expect("it is asked for");
+        watch_log(log, stop.clone()).await;
+        assert!(matches!(stop.reason(), Some(StopReason::Storage(_))), "{:?}", stop.reason());
     }
 }

@@ -20,6 +20,15 @@ pub enum StorageError {
         detail: String,
     },
 
+    /// The program itself broke off while it worked on the store: a defect, of which the disk knows nothing.
+    #[error("the program panicked while it tried to {action}: {detail}; report this, then start the node again")]
+    Panicked {
+        /// What was tried, as the end of "tried to …".
+        action: &'static str,
+        /// What the panic said.
+        detail: String,
+    },
+
     /// What was read is not what was written.
     #[error("{what} is damaged at {at}: {detail}; {remedy}")]
     Damaged {

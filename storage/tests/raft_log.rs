@@ -162,6 +162,56 @@ fn the_first_failure_is_everybodys_and_final() {
 }
 
 #[test]
+fn a_panic_of_the_engine_is_told_to_all_who_wait_and_final() {
+    let engine = Observed::over(MemoryEngine::new());
+    let (log, worker) = manual(engine.clone());
+    let calls = Calls::default();
+    log.append(vec![entry(1, 0, 10)], calls.done("append"));
+    log.save_vote(vote(1), calls.done("vote"));
+    engine.before_sync.once(|| panic!("planted"));
+    worker.run_one();
+    log.append(vec![entry(1, 1, 10)], calls.done("later"));
+    worker.run_all();
+    assert_eq!(calls.names(), ["append!", "vote!", "later!"]);
+    for outcome in calls.outcomes() {
+        let failure = outcome.expect_err("nothing was synced").to_string();
+        assert!(failure.contains("panicked") && failure.contains("planted") && failure.contains("report this"), "{failure}");
+    }
+}
+
+#[test]
+fn a_callback_that_panics_keeps_no_other_from_its_outcome_and_nothing_is_written_any_more() {
+    let memory = MemoryEngine::new();
+    let (log, worker) = manual(Arc::new(memory.clone()));
+    let calls = Calls::default();
+    log.append(vec![entry(1, 0, 10)], Box::new(|_| panic!("planted")));
+    log.append(vec![entry(1, 1, 10)], calls.done("behind it"));
+    worker.run_all();
+    log.append(vec![entry(1, 2, 10)], calls.done("later"));
+    worker.run_all();
+    assert_eq!(calls.names(), ["behind it", "later!"]);
+    assert_eq!(indexes(&open(&memory.crash()).expect("a sound store")), [0, 1]);
+}
+
+#[tokio::test]
+async fn a_failure_of_which_no_caller_is_told_is_told_to_who_watches() {
+    let memory = MemoryEngine::new();
+    let (log, worker) = manual(Arc::new(memory.clone()));
+    log.append(vec![entry(1, 0, 10)], ignore());
+    worker.run_all();
+    let watching = tokio::spawn({
+        let log = log.clone();
+        async move { log.failed().await }
+    });
+    memory.fail_sync(1);
+    log.purge(position(1, 0)).expect("it is asked for");
+    worker.run_all();
+    let failure = watching.await.expect("watching does not panic");
+    assert!(matches!(*failure, StorageError::Io { .. }), "{failure}");
+    assert!(Arc::ptr_eq(&failure, &log.failed().await), "whoever comes later is told the same");
+}
+
+#[test]
 fn a_hole_or_an_overlap_is_refused_and_final() {
     for wrong in [4, 1, 2] {
         let log = open(&empty_log()).expect("an empty store");

@@ -11,7 +11,7 @@
  *   DISK_LIES      present: syncs do nothing, leave no line, and report success
  *   DISK_FAULT     <sync|write>:<errno>:<part of the path>, armed while the file DISK_ARMED exists; that file holds how many
  *                  calls still pass. The call that fails removes it. A sync that fails has not synced; a write that fails
- *                  has written half.
+ *                  has written half. With errno 0 the process is killed there instead.
  *
  * The system calls are made directly, so nothing here depends on the order in which libraries are loaded. */
 #define _GNU_SOURCE
@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,12 @@ static int fails(int applies, const char *path) {
     return result;
 }
 
+/* Dies where a failure would be told, if that is what was asked for. */
+static void die_if_deadly(void) {
+    if (!fault_errno)
+        syscall(SYS_kill, getpid(), SIGKILL);
+}
+
 static int sync_file(long number, int fd) {
     char path[PATH_MAX];
     if (!counts(fd, path))
@@ -116,6 +123,7 @@ static int sync_file(long number, int fd) {
     long begin = now_ns();
     fstat(fd, &before);
     if (fails(fault_on_sync, path)) {
+        die_if_deadly();
         tell("sync", begin, 0, before.st_size, fault_errno, path);
         errno = fault_errno;
         return -1;
@@ -139,23 +147,32 @@ int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags) {
     return lies && counts(fd, path) ? 0 : syscall(SYS_sync_file_range, fd, offset, bytes, flags);
 }
 
+static ssize_t refuse_write(const char *path, long begin, off_t offset) {
+    die_if_deadly();
+    torn_fd = -1;
+    tell("write", begin, offset, 0, fault_errno, path);
+    errno = fault_errno;
+    return -1;
+}
+
 /* offset < 0: where the file stands. */
 static ssize_t write_file(int fd, const void *bytes, size_t count, off_t offset) {
     char path[PATH_MAX];
     int counted = counts(fd, path);
     long begin = counted ? now_ns() : 0;
-    if (counted && torn_fd == fd) {
-        torn_fd = -1;
-        tell("write", begin, offset, 0, fault_errno, path);
-        errno = fault_errno;
-        return -1;
-    }
+    if (counted && torn_fd == fd)
+        return refuse_write(path, begin, offset);
     if (counted && fails(fault_on_write, path)) {
         torn_fd = fd;
-        count = count / 2 + 1;
+        count /= 2;
     }
+    /* Of a single byte there is no half. */
+    if (counted && torn_fd == fd && count == 0)
+        return refuse_write(path, begin, offset);
     ssize_t written = offset < 0 ? syscall(SYS_write, fd, bytes, count) : syscall(SYS_pwrite64, fd, bytes, count, offset);
     int error = written < 0 ? errno : 0;
+    if (counted && torn_fd == fd)
+        die_if_deadly();
     if (counted) {
         off_t at = offset < 0 ? syscall(SYS_lseek, fd, 0, SEEK_CUR) - (written > 0 ? written : 0) : offset;
         tell("write", begin, at, written, error, path);

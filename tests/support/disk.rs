@@ -53,9 +53,13 @@ impl Shim {
 
     /// Watches a node; what it finds is kept beside its folder.
     pub fn watch(&self, fleet: &Fleet, id: u64) -> Watched {
-        let dir = fs::canonicalize(&fleet.node(id).dir).expect("the node's folder");
-        let events = fleet.folder().join(format!("disk-{id}.events"));
-        let armed = fleet.folder().join(format!("disk-{id}.armed"));
+        self.watch_folder(&fleet.node(id).dir, &fleet.folder().join(format!("disk-{id}")))
+    }
+
+    /// Watches a folder; what it finds is kept in files that begin with `notes`.
+    pub fn watch_folder(&self, folder: &Path, notes: &Path) -> Watched {
+        let dir = fs::canonicalize(folder).expect("a folder");
+        let (events, armed) = (notes.with_extension("events"), notes.with_extension("armed"));
         let environment = vec![
             ("LD_PRELOAD", self.library.display().to_string()),
             ("DISK_FOLDER", format!("{}/", dir.display())),
@@ -103,6 +107,16 @@ impl Watched {
             Fault::DiskFull => format!("write:28:{part}"),
         };
         self.with("DISK_FAULT", rule)
+    }
+
+    /// The process dies in such a call, once that is [armed](Self::arm), for files whose path contains `part`: before a sync,
+    /// or when half is written.
+    pub fn dying_in(self, kind: EventKind, part: &str) -> Self {
+        let call = match kind {
+            EventKind::Sync => "sync",
+            EventKind::Write => "write",
+        };
+        self.with("DISK_FAULT", format!("{call}:0:{part}"))
     }
 
     fn with(mut self, name: &'static str, value: String) -> Self {

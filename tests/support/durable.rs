@@ -16,6 +16,7 @@ use bursar_wire::{
 use super::{
     Fleet,
     disk::{Event, EventKind, Watched, now_ns},
+    site,
     write_ahead::{self, Logged, Value},
 };
 
@@ -72,9 +73,8 @@ pub async fn write(client: &Client, marker: String) -> Acknowledged {
 
 /// Makes a site with a name of its own, if somebody answers.
 pub async fn try_write(client: &Client, marker: String) -> Result<Acknowledged, ClientError> {
-    let request = CreateSite { name: marker.clone(), expected_latency_ms: 1 };
     let sent = now_ns();
-    client.post("sites", &request, Change::default()).await?;
+    client.post("sites", &site(&marker), Change::default()).await?;
     Ok(Acknowledged { marker, sent, told: now_ns() })
 }
 

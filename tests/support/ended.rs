@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use super::{BURSAR, Fleet, Node, PATIENCE, until};
+use super::{BURSAR, Fleet, PATIENCE, until};
 
 /// How a process ended, and everything that it had said.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
 }
 
+/// One thing that the doctor has examined.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Finding {
     pub what: String,
@@ -49,18 +50,9 @@ impl Fleet {
     pub async fn ended(&mut self, id: u64) -> Ended {
         until("the node ends", async || self.has_ended(id).then_some(())).await;
         let node = self.node_mut(id);
-        Ended { success: node.wait_for_end(), said: said(node) }
+        let success = node.wait_for_end();
+        Ended { success, said: std::fs::read_to_string(&node.log).expect("the log file") }
     }
-
-    /// Asks a node that this test started to end, and waits until it has.
-    pub async fn stop_and_listen(&mut self, id: u64) -> Ended {
-        self.signal(id, Signal::TERM);
-        self.ended(id).await
-    }
-}
-
-fn said(node: &Node) -> String {
-    std::fs::read_to_string(&node.log).expect("the log file")
 }
 
 /// What the doctor says of a data directory.

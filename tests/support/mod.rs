@@ -7,7 +7,10 @@ pub mod durable;
 pub mod ended;
 pub mod history;
 pub mod lone;
+pub mod members;
+pub mod network;
 pub mod random;
+pub mod refused;
 pub mod traffic;
 pub mod write_ahead;
 
@@ -27,10 +30,11 @@ use bursar_net::SystemClock;
 use bursar_wire::{
     Secret,
     client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
-    cluster::IssuedInvitation,
     query::{Consistency, ReadQuery},
+    sites::CreateSite,
     status::Status,
 };
+use ended::doctor;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -67,25 +71,13 @@ pub struct Described {
     pub peer: String,
 }
 
-/// What `bursar doctor --json` prints.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Diagnosis {
-    pub healthy: bool,
-    pub findings: Vec<Finding>,
-}
-
-/// One thing that the doctor has examined.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Finding {
-    pub what: String,
-    pub sound: bool,
-    pub detail: String,
-}
-
 /// Three authority nodes on free ports, in a folder of their own. All processes end with it.
 pub struct Fleet {
     folder: TempDir,
+    /// The administrator's; empty before there is one.
     pub token: String,
+    /// Where the token rests, for the commands of operators.
+    token_file: PathBuf,
     nodes: Vec<Node>,
 }
 
@@ -96,6 +88,8 @@ pub struct Node {
     pub log: PathBuf,
     pub api: String,
     pub peer: String,
+    /// The network that it lives in, where that is not everybody's.
+    namespace: Option<String>,
     pid: i32,
     /// The process, where this test started it; the demo's own are nobody's children.
     child: Option<Child>,
@@ -112,7 +106,8 @@ impl Fleet {
     pub fn start_in(folder: TempDir) -> Self {
         let ready = run_demo(folder.path());
         let nodes = ready.processes.iter().map(Node::of).collect();
-        Self { folder, token: ready.token, nodes }
+        let token_file = folder.path().join("demo").join("token");
+        Self { folder, token: ready.token, token_file, nodes }
     }
 
     pub fn folder(&self) -> &Path {
@@ -156,67 +151,26 @@ impl Fleet {
         }
     }
 
-    /// Takes a further node in, whose data directory was made by `bursar authority join`, and starts it.
-    pub fn take_in(&mut self, node: Node) -> u64 {
-        let id = node.id;
-        self.nodes.push(node);
-        self.restart(id);
-        id
-    }
-
-    /// Forgets a node whose process has ended, and hands it out.
-    pub fn give_up(&mut self, id: u64) -> Node {
-        let at = self.nodes.iter().position(|node| node.id == id).expect("a node of the fleet");
-        assert!(!self.nodes[at].runs(), "authority node {id} has ended");
-        self.nodes.remove(at)
-    }
-
     /// What an operator's command gives; it asks all nodes.
     pub fn operate<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Output {
         let urls: Vec<_> = self.nodes.iter().map(|node| node.api.as_str()).collect();
         Command::new(BURSAR)
             .args(words)
             .env("BURSAR_URL", urls.join(","))
-            .env("BURSAR_TOKEN_FILE", self.folder().join("demo").join("token"))
-            .env("BURSAR_CA_FILE", self.folder().join("demo").join("authority-1").join("ca.crt"))
+            .env("BURSAR_TOKEN_FILE", &self.token_file)
+            .env("BURSAR_CA_FILE", self.nodes[0].dir.join("ca.crt"))
             .env("BURSAR_CONFIG", self.folder().join("no-config.toml"))
             .stdin(Stdio::null())
             .output()
             .expect("the program starts")
     }
 
-    /// An invitation for one machine: the line that it joins with.
-    pub fn invite(&self, seconds: u64) -> String {
-        let invited = self.operate(["cluster", "invite", "--expires-in", &seconds.to_string(), "-o", "json"]);
-        assert!(invited.status.success(), "{}", errors_of(&invited));
-        let invited: IssuedInvitation = serde_json::from_slice(&invited.stdout).expect("an invitation as JSON");
-        invited.join_token.expose().to_owned()
-    }
-
-    /// Has a machine join with a token: its node, not yet started, or what the program says.
-    pub fn join(&self, name: &str, token: &str) -> Result<Node, Output> {
-        let (dir, token_file) = (self.folder().join(name), self.folder().join(format!("{name}.token")));
-        write_private(&token_file, token);
-        let [peer, api] = free_addresses(self.folder());
-        let joined = Command::new(BURSAR)
-            .args(["authority", "join", "--patience", "3", "--peer-address", &peer, "--listen-peer", &peer])
-            .args(["--api-address", &api, "--listen-api", &api, "--dir"])
-            .args([dir.as_os_str(), "--token-file".as_ref(), token_file.as_os_str()])
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program starts");
-        if !joined.status.success() {
-            return Err(joined);
-        }
-        let identity = std::fs::read_to_string(dir.join("identity.toml")).expect("a member has an identity");
-        let id = identity.lines().find_map(|line| line.strip_prefix("node = ")?.parse().ok()).expect("a member has a number");
-        Ok(Node { id, log: dir.join("node.log"), dir, api: format!("https://{api}"), peer, pid: 0, child: None })
-    }
-
-    /// Asks a node to end, and waits until it has.
+    /// Asks a node to end, and waits until it has: well, where this test started it and can tell.
     pub fn stop(&mut self, id: u64) {
         self.signal(id, Signal::TERM);
-        self.node_mut(id).wait_for_exit();
+        let node = self.node_mut(id);
+        let well = node.wait_for_exit();
+        assert_ne!(well, Some(false), "authority node {id} was asked to end, and failed:\n{}", node.end_of_log());
     }
 
     /// Starts a node that has ended.
@@ -259,15 +213,11 @@ impl Fleet {
     /// A client of some nodes alone, with another patience than the customary one.
     pub fn client_with(&self, ids: &[u64], change: impl FnOnce(ClientConfig) -> ClientConfig) -> Client {
         let nodes: Vec<NodeUrl> = ids.iter().map(|id| self.node(*id).api.parse().expect("a URL")).collect();
-        let trust = nodes.iter().any(NodeUrl::is_secure).then(|| self.trust());
-        let config = change(ClientConfig::new(nodes, Some(Secret::new(self.token.clone()))));
+        // All nodes have the authority's certificate.
+        let trust = nodes.iter().any(NodeUrl::is_secure).then(|| self.nodes[0].trust());
+        let token = (!self.token.is_empty()).then(|| Secret::new(self.token.clone()));
+        let config = change(ClientConfig::new(nodes, token));
         Client::new(config, ClientParts::real(trust)).expect("a client of the fleet's URLs")
-    }
-
-    /// Trust in the fleet's own certificate authority.
-    fn trust(&self) -> Trust {
-        let authority = std::fs::read(self.nodes[0].dir.join("ca.crt")).expect("every node has the authority's certificate");
-        Trust::in_authorities(&authority, Arc::new(SystemClock)).expect("a certificate authority")
     }
 
     /// What a node says of the cluster, from its own knowledge alone.
@@ -311,16 +261,6 @@ impl Fleet {
         value.unwrap_or_else(|| panic!("node {id} does not count {name}"))
     }
 
-    /// What `bursar doctor` says of a node.
-    pub fn doctor(&self, id: u64) -> Diagnosis {
-        let output = bursar(["doctor", "--json", "--dir"], &[&self.node(id).dir]);
-        let diagnosis: Diagnosis = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("the doctor prints a JSON document: {error}: {}", String::from_utf8_lossy(&output.stderr))
-        });
-        assert_eq!(diagnosis.healthy, output.status.success(), "the exit code says what the document says");
-        diagnosis
-    }
-
     /// Stops all nodes and has the doctor examine them: all are healthy, and all hold the same.
     pub fn stop_and_examine(&mut self) {
         for id in self.running() {
@@ -328,12 +268,11 @@ impl Fleet {
         }
         let mut ledgers = BTreeMap::new();
         for id in self.ids() {
-            let Diagnosis { healthy, findings } = self.doctor(id);
-            assert!(healthy, "authority node {id}: {findings:#?}");
-            let ledger =
-                findings.into_iter().find(|finding| finding.what == "journal and state").expect("the ledger is examined");
-            assert!(ledger.detail.contains("digest"), "{}", ledger.detail);
-            ledgers.entry(ledger.detail).or_insert_with(Vec::new).push(id);
+            let diagnosis = doctor(&self.node(id).dir);
+            assert!(diagnosis.healthy, "authority node {id}: {:#?}", diagnosis.complaints());
+            let ledger = diagnosis.of("journal and state").detail.clone();
+            assert!(ledger.contains("digest"), "{ledger}");
+            ledgers.entry(ledger).or_insert_with(Vec::new).push(id);
         }
         assert_eq!(ledgers.len(), 1, "all nodes hold the same: {ledgers:#?}");
     }
@@ -353,7 +292,13 @@ impl Drop for Fleet {
 impl Node {
     fn of(described: &Described) -> Self {
         let Described { id, pid, dir, log, api, peer, .. } = described.clone();
-        Self { id, dir, log, api, peer, pid, child: None }
+        Self { id, dir, log, api, peer, namespace: None, pid, child: None }
+    }
+
+    /// Trust in the certificate authority of its cluster.
+    fn trust(&self) -> Trust {
+        let authority = std::fs::read(self.dir.join("ca.crt")).expect("every node has the authority's certificate");
+        Trust::in_authorities(&authority, Arc::new(SystemClock)).expect("a certificate authority")
     }
 
     pub fn pid(&self) -> i32 {
@@ -392,7 +337,7 @@ impl Node {
     pub fn start(&mut self, environment: &[(&str, &str)]) {
         assert_eq!(self.pid, 0, "authority node {} was ended before", self.id);
         let log = OpenOptions::new().append(true).create(true).open(&self.log).expect("the log file");
-        let child = Command::new(BURSAR)
+        let child = program_in(self.namespace.as_deref())
             .args(["authority", "run", "--own-session", "--dir"])
             .arg(&self.dir)
             .envs(environment.iter().copied())
@@ -465,9 +410,9 @@ pub fn stale() -> ReadQuery {
     ReadQuery { consistency: Consistency::Stale, ..ReadQuery::default() }
 }
 
-/// Runs the program with these words, and these paths behind them, to its end.
-pub fn bursar<'w>(words: impl IntoIterator<Item = &'w str>, paths: &[&Path]) -> Output {
-    Command::new(BURSAR).args(words).args(paths).stdin(Stdio::null()).output().expect("the program starts")
+/// The request for a site with this name.
+pub fn site(name: &str) -> CreateSite {
+    CreateSite { name: name.into(), expected_latency_ms: 1 }
 }
 
 /// What the program told on standard error.
@@ -479,6 +424,14 @@ pub fn errors_of(output: &Output) -> String {
 fn write_private(path: &Path, text: &str) {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the file is written");
+}
+
+/// The program, to be run in a network.
+fn program_in(namespace: Option<&str>) -> Command {
+    let Some(namespace) = namespace else { return Command::new(BURSAR) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, BURSAR]);
+    command
 }
 
 /// A node's two addresses on this machine, which are its own for as long as the folder is there.

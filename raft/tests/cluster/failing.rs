@@ -108,6 +108,19 @@ async fn a_failed_sync_of_the_log_stops_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_the_log_stops_the_node_at_once() {
+    let cluster = Cluster::new(|_| {});
+    let first = cluster.found().await;
+    first.disk.log.panic_in_sync(1);
+    let refused = tokio::time::timeout(PATIENCE / 4, cluster.create_site(&first.node, "Chur")).await;
+    assert_eq!(refused.expect("nobody waits for a log that is gone"), Err(SubmitError::Stopped));
+    let reason = tokio::time::timeout(PATIENCE, first.node.stopped()).await.unwrap();
+    assert!(matches!(reason, StopReason::Storage(StorageError::Panicked { .. })), "{reason}");
+    assert!(reason.to_string().contains("injected"), "{reason}");
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_write_of_the_journal_stops_the_node() {
     let cluster = Cluster::new(|_| {});
     let first = cluster.found().await;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use bursar_domain::{Actor, AuthorityNodeId, Command, authority_node, encoding::encode};
-use bursar_net::{Caller, Lane, Link, Member, StoreId};
+use bursar_net::{Caller, Lane};
 use bursar_storage::log::{LogPosition, Vote};
 use bytes::Bytes;
 use serde::Serialize;
@@ -56,7 +56,7 @@ struct Append {
 /// What the first message of the snapshot lane looks like.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Sender {
+pub enum Sender {
     Offer {
         vote: Vote,
         #[serde(with = "serde_bytes")]
@@ -65,23 +65,16 @@ enum Sender {
 }
 
 /// A message as it travels: behind the version of the protocol.
-fn message(question: &impl Serialize) -> Bytes {
+pub fn message(question: &impl Serialize) -> Bytes {
     let mut bytes = vec![1];
     rmp_serde::encode::write_named(&mut bytes, question).unwrap();
     bytes.into()
 }
 
 impl Cluster {
-    /// Calls `to` as the node `from`.
-    async fn call(&self, from: &Running, to: &Running, lane: Lane) -> Link {
-        let dialer = self.dialer(from.node.id().0, from.disk.store);
-        let (member, store) = (Member::authority(to.node.id().0), Some(StoreId(to.disk.store)));
-        dialer.dial(&to.address, member, store, lane, PATIENCE).await.unwrap()
-    }
-
     /// What `to` answers to one question of `from`.
     async fn ask(&self, from: &Running, to: &Running, lane: Lane, question: Bytes) -> String {
-        let link = self.call(from, to, lane).await;
+        let link = self.call(from.identity(), to, lane).await;
         let answer = Caller::new(link.reader, link.writer, 1).call_raw(question, soon()).await.unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }
@@ -140,7 +133,7 @@ async fn nobody_speaks_for_another_candidate_or_leader() {
         let append = message(&Append { vote, previous: None, committed: None, entries: [] });
         let offer = message(&Sender::Offer { vote, manifest: Vec::new() });
         for (lane, first) in [(Lane::Append, append), (Lane::Snapshot, offer)] {
-            let mut link = cluster.call(from, other, lane).await;
+            let mut link = cluster.call(from.identity(), other, lane).await;
             link.writer.send_raw(first).await.unwrap();
             let answer = tokio::time::timeout(PATIENCE, link.reader.receive_raw()).await.unwrap();
             assert!(answer.is_err(), "{lane:?}: {answer:?}");

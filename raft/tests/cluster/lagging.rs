@@ -1,10 +1,15 @@
 //! Nodes that were away: they get from the log what is there, and from a snapshot what is not.
 
 use bursar_domain::Revision;
+use bursar_net::{Lane, Link};
 use bursar_raft::{Consistency, ReadError, Unavailability};
-use tokio::time::Instant;
+use bursar_storage::log::Vote;
+use tokio::time::{Instant, timeout};
 
-use crate::support::*;
+use crate::{
+    impostors::{Sender, message},
+    support::*,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_held_back_past_a_purge_receives_the_state_and_only_the_records_that_it_lacks() {
@@ -51,6 +56,59 @@ async fn a_follower_held_back_past_a_purge_receives_the_state_and_only_the_recor
     assert_eq!(ours.len() as u64, state.revision().0);
     assert_eq!(ours, theirs);
     for running in nodes.into_iter().chain([back]) {
+        running.stop().await;
+    }
+}
+
+/// Offers a snapshot, and returns once the receiver waits for it.
+async fn begin_to_send(cluster: &Cluster, leader: (u64, [u8; 16]), to: &Running, offer: &Sender) -> Link {
+    let mut link = cluster.call(leader, to, Lane::Snapshot).await;
+    link.writer.send_raw(message(offer)).await.unwrap();
+    let answer = timeout(PATIENCE / 4, link.reader.receive_raw()).await.expect("it is its turn at once").unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("missing"), "{answer:?}");
+    link
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_fell_silent_holds_up_no_newer_one() {
+    let cluster = Cluster::new(|config| {
+        config.checkpoint_every = 20;
+        config.log_kept = 0;
+    });
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    let (away, other) = (nodes.remove(0), nodes.remove(0));
+    let last_entry = away.node.status().last_log;
+    let (away_id, away_disk) = (away.node.id().0, away.stop().await);
+    for number in 0..100 {
+        cluster.create_site(&leader.node, &format!("meanwhile {number}")).await.unwrap().outcome.unwrap();
+    }
+    for running in [&leader, &other] {
+        let purged = running.node.status_when(soon(), |status| status.purged > last_entry).await;
+        assert!(purged.is_some(), "what the absent one lacks is purged");
+    }
+    let identity = leader.identity();
+    let vote = Vote { term: leader.node.status().term, leader: Some(identity.0), committed: true };
+    let manifest = leader.node.journal().latest_checkpoint().unwrap().manifest().encode().to_vec();
+    let (other_id, other_disk) = (other.node.id().0, other.stop().await);
+    let leader_disk = leader.stop().await;
+
+    // The leader begins twice, and says no more.
+    let back = cluster.start(away_id, away_disk).await;
+    let offer = Sender::Offer { vote, manifest };
+    let mut first = begin_to_send(&cluster, identity, &back, &offer).await;
+    let mut second = begin_to_send(&cluster, identity, &back, &offer).await;
+    let closed = timeout(PATIENCE / 4, first.reader.receive_raw()).await.expect("its turn was taken at once");
+    assert!(closed.is_err(), "{closed:?}");
+
+    // The next leader does not wait for it either.
+    let others = [cluster.start(identity.0, leader_disk).await, cluster.start(other_id, other_disk).await];
+    let state = back.node.read(Consistency::Linearizable, None, Instant::now() + PATIENCE / 4).await.unwrap();
+    assert_eq!(state.sites().len(), 100);
+    assert_eq!(back.node.counters().snapshots_installed, 1);
+    let closed = timeout(PATIENCE / 4, second.reader.receive_raw()).await.expect("its turn was taken at once");
+    assert!(closed.is_err(), "{closed:?}");
+    for running in others.into_iter().chain([back]) {
         running.stop().await;
     }
 }

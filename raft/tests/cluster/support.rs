@@ -13,7 +13,7 @@ use bursar_domain::{
 };
 use bursar_net::{
     Address, Blocking, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
-    LeafProfile, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
+    Lane, LeafProfile, Link, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
     SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
 use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, StartError, SubmitError};
@@ -71,6 +71,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its number and its store.
+    pub fn identity(&self) -> (u64, [u8; 16]) {
+        (self.node.id().0, self.disk.store)
+    }
+
     /// Ends the node in order, and gives what it leaves.
     pub async fn stop(self) -> Disk {
         self.node.shutdown().await;
@@ -114,6 +119,12 @@ impl Cluster {
         let request = key.request().unwrap();
         let certificate = self.authority.issue(&request, &profile, &SystemClock, &SystemEntropy::new()).unwrap();
         Credentials::new(&certificate.pem, self.authority.certificate_pem(), &key).unwrap()
+    }
+
+    /// Calls `to` as the node with this number and this store.
+    pub async fn call(&self, from: (u64, [u8; 16]), to: &Running, lane: Lane) -> Link {
+        let (member, store) = (Member::authority(to.node.id().0), Some(StoreId(to.disk.store)));
+        self.dialer(from.0, from.1).dial(&to.address, member, store, lane, PATIENCE).await.unwrap()
     }
 
     /// Lets the next start of node `id` take another port.

@@ -40,6 +40,7 @@ struct Disk {
     counters: EngineCounters,
     failing_write: Option<u64>,
     failing_sync: Option<u64>,
+    panicking_sync: Option<u64>,
 }
 
 impl MemoryEngine {
@@ -88,8 +89,14 @@ impl MemoryEngine {
         disk.failing_sync = Some(disk.counters.syncs + nth);
     }
 
+    /// Lets the `nth` sync from now on (1 is the next) panic, as a defect would.
+    pub fn panic_in_sync(&self, nth: u64) {
+        let mut disk = self.disk();
+        disk.panicking_sync = Some(disk.counters.syncs + nth);
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        // A visitor that panicked only read, so the maps are whole.
+        // A visitor that panicked only read, and a sync that did had changed nothing yet, so the maps are whole.
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,6 +145,9 @@ impl Engine for MemoryEngine {
             disk.counters.syncs += 1;
             if disk.failing_sync == Some(disk.counters.syncs) {
                 return Err(StorageError::io("sync", "input/output error (injected)"));
+            }
+            if disk.panicking_sync == Some(disk.counters.syncs) {
+                panic!("a sync panicked (injected)");
             }
             let Disk { durable, unsynced, .. } = &mut *disk;
             for batch in unsynced.drain(..) {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! After the first failure nothing is tried again: the failed group, what waits behind it and every later call get that
-//! first failure, and the caller stops the node.
+//! first failure, and the caller stops the node. A panic of the engine is a failure like any other.
 
 mod layout;
 mod tail;
@@ -139,6 +139,11 @@ impl RaftLog {
     /// A purge that ends before the first entry would leave a hole; or the first failure of the log.
     pub fn purge(&self, up_to: LogPosition) -> Outcome<()> {
         self.writer.purge(up_to)
+    }
+
+    /// Returns with the first failure of the log, which may be one of which no caller is told: nobody waits for a purge.
+    pub async fn failed(&self) -> Arc<StorageError> {
+        self.writer.failed().await
     }
 
     /// What the writer did since it was opened.

@@ -1,11 +1,14 @@
 //! The one queue in front of the disk, and what readers see of the log meanwhile.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::{ControlFlow, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bursar_net::Worker;
+use bursar_net::{Worker, words_of};
+use tokio::sync::watch;
 
 use super::layout::{self, Recovered};
 use super::tail::Tail;
@@ -45,7 +48,8 @@ struct View {
     /// Raised by whatever removes entries, so that a reader of the engine notices.
     removals: u64,
     queue: Queue,
-    failure: Option<Arc<StorageError>>,
+    /// The first failure, for everybody from then on.
+    failure: watch::Sender<Option<Arc<StorageError>>>,
 }
 
 #[derive(Default)]
@@ -87,7 +91,7 @@ impl Writer {
                 tail: Tail::new(cache_bytes),
                 removals: 0,
                 queue: Queue::default(),
-                failure: None,
+                failure: watch::Sender::new(None),
             }),
             groups: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
@@ -116,9 +120,15 @@ impl Writer {
         }
     }
 
+    pub(super) async fn failed(&self) -> Arc<StorageError> {
+        let mut failure = self.view().failure.subscribe();
+        let found = failure.wait_for(Option::is_some).await.expect("the sender lives in this writer");
+        found.clone().expect("waited for")
+    }
+
     pub(super) fn save_vote(self: &Arc<Self>, vote: Vote, done: Done) {
         let mut view = self.view();
-        if let Some(failure) = view.failure.clone() {
+        if let Err(failure) = view.check() {
             drop(view);
             return done(Err(failure));
         }
@@ -250,15 +260,20 @@ impl Writer {
 
     /// One turn: everything that waits becomes one batch and one sync.
     fn take_turn(self: Arc<Self>) {
-        let (group, failure) = self.view().take_group();
-        let outcome = match failure {
-            Some(failure) => Err(failure),
-            None => self.store(&group).map_err(|error| self.view().fail(error)),
-        };
+        let (group, passed) = self.view().take_group();
+        let outcome = passed.and_then(|()| {
+            let stored = caught("write the Raft log", || self.store(&group)).flatten();
+            stored.map_err(|error| self.view().fail(error))
+        });
         if outcome.is_ok() {
             self.view().tail.shrink(group.newest);
         }
-        group.tell(&outcome);
+        for done in group.callbacks() {
+            // Those behind one that panics are told all the same.
+            if let Err(panicked) = caught("tell what became of a write to the Raft log", || done(outcome.clone())) {
+                self.view().fail(panicked);
+            }
+        }
         // Only now, so that a callback that asks for more cannot overtake the callbacks behind it.
         let mut view = self.view();
         view.queue.scheduled = !view.queue.operations.is_empty();
@@ -294,16 +309,21 @@ impl fmt::Debug for Writer {
 impl View {
     /// Passes while nothing failed.
     fn check(&self) -> Outcome<()> {
-        self.failure.clone().map_or(Ok(()), Err)
+        self.failure.borrow().clone().map_or(Ok(()), Err)
     }
 
     /// Remembers a failure, and returns the first one.
-    fn fail(&mut self, failure: StorageError) -> Arc<StorageError> {
-        Arc::clone(self.failure.get_or_insert_with(|| Arc::new(failure)))
+    fn fail(&self, failure: StorageError) -> Arc<StorageError> {
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(|| Arc::new(failure));
+            is_first
+        });
+        self.check().expect_err("there is a failure by now")
     }
 
     /// Whether the entries go on where the log ends.
-    fn check_append(&mut self, entries: &[LogEntry]) -> Outcome<()> {
+    fn check_append(&self, entries: &[LogEntry]) -> Outcome<()> {
         let mut expected = self.last_entry.or(self.purged).map(|last| last.index + 1);
         for entry in entries {
             let found = entry.position.index;
@@ -325,13 +345,14 @@ impl View {
         }
     }
 
-    fn take_group(&mut self) -> (Group, Option<Arc<StorageError>>) {
+    /// What waits, and whether it may be written.
+    fn take_group(&mut self) -> (Group, Outcome<()>) {
         let group = Group {
             operations: std::mem::take(&mut self.queue.operations),
             committed: self.queue.committed.take(),
             newest: self.queue.newest,
         };
-        (group, self.failure.clone())
+        (group, self.check())
     }
 }
 
@@ -364,14 +385,20 @@ impl Group {
         self.operations.iter().map(appended).sum()
     }
 
-    fn tell(self, outcome: &Outcome<()>) {
-        for operation in self.operations {
-            match operation {
-                Operation::SaveVote { done, .. } | Operation::Append { done, .. } => done(outcome.clone()),
-                Operation::Truncate { .. } | Operation::Purge { .. } => {}
-            }
-        }
+    /// Whom to tell what became of it, in order.
+    fn callbacks(self) -> impl Iterator<Item = Done> {
+        self.operations.into_iter().filter_map(|operation| match operation {
+            Operation::SaveVote { done, .. } | Operation::Append { done, .. } => Some(done),
+            Operation::Truncate { .. } | Operation::Purge { .. } => None,
+        })
     }
+}
+
+/// Does a part of a turn. A panic in it must not end the turn: nobody would ever get one again, and those who wait would not
+/// be told.
+fn caught<T>(action: &'static str, part: impl FnOnce() -> T) -> Result<T, StorageError> {
+    let panicked = |panic: Box<dyn Any + Send>| StorageError::Panicked { action, detail: words_of(panic.as_ref()).to_owned() };
+    catch_unwind(AssertUnwindSafe(part)).map_err(panicked)
 }
 
 /// A read under way: what it has, what comes next, and how much more may come.

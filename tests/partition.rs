@@ -1,0 +1,171 @@
+//! Real processes, each in a network of its own, between which packets vanish: both ways, or one way only.
+
+mod support;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use support::{
+    Fleet,
+    network::Network,
+    refused::{Refused, ask_in_vain},
+    traffic::{Temper, Traffic, settled},
+    until,
+};
+
+/// Two processors run one fleet at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How many writes must be acknowledged before the next step.
+const PROGRESS: u64 = 20;
+/// How soon the others must take writes again when the leader is cut off.
+const GAP_MAX: Duration = Duration::from_secs(6);
+
+/// How a node is cut off from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Nothing comes through.
+    Off,
+    /// It hears the others, who do not hear it.
+    Mute,
+    /// They hear it, and it does not hear them.
+    Deaf,
+}
+
+impl Cut {
+    const ALL: [Self; 3] = [Self::Off, Self::Mute, Self::Deaf];
+
+    fn make(self, network: &Network, node: u64, others: &[u64]) {
+        for other in others {
+            if self != Self::Deaf {
+                network.cut(node, *other);
+            }
+            if self != Self::Mute {
+                network.cut(*other, node);
+            }
+        }
+    }
+}
+
+/// A fleet at work in a network that is cut and healed.
+struct Trial<'n> {
+    network: &'n Network,
+    fleet: Fleet,
+    traffic: Traffic,
+    /// The writes that a node without a quorum has refused.
+    refused: Vec<String>,
+}
+
+impl<'n> Trial<'n> {
+    async fn begin(network: &'n Network) -> Self {
+        let fleet = Fleet::across(network).await;
+        let traffic = Traffic::of(&fleet);
+        traffic.progress(PROGRESS).await;
+        Self { network, fleet, traffic, refused: Vec::new() }
+    }
+
+    /// The leader and its term, once all nodes name the same.
+    async fn leader(&self) -> (u64, u64) {
+        until("all nodes follow one leader", async || {
+            let mut named = Vec::new();
+            for id in self.fleet.ids() {
+                let status = self.fleet.status_of(id).await?;
+                named.push((status.leader?, status.node.term));
+            }
+            named.dedup();
+            (named.len() == 1).then(|| named[0])
+        })
+        .await
+    }
+
+    /// A node that has no quorum says so soon, and shows nothing.
+    async fn ask_in_vain(&mut self, node: u64, name: &str) {
+        let Refused { requests, .. } = ask_in_vain(&self.fleet, node, name).await;
+        self.refused.extend(requests);
+    }
+
+    /// The others elect another leader and go on; the one that is cut off acknowledges nothing and shows nothing.
+    async fn cut_the_leader(&mut self, cut: Cut) {
+        let (leader, _) = self.leader().await;
+        let others = self.fleet.others(leader);
+        // Asks nobody else: what it is shown, the checker compares with what everybody else was.
+        self.traffic.read(self.fleet.client_of(&[leader]));
+        // Who asks the leader first waits for as long as it hopes for a quorum; who asks the others does not.
+        self.traffic.write(self.fleet.client_of(&others), Temper::Stubborn);
+        self.traffic.progress(PROGRESS).await;
+        let cut_at = self.traffic.record().now();
+        cut.make(self.network, leader, &others);
+        let successor = self.fleet.leader_among(&others).await;
+        self.traffic.progress(PROGRESS).await;
+        self.ask_in_vain(leader, &format!("the leader {cut:?}")).await;
+        self.traffic.progress(PROGRESS).await;
+        let gap = self.traffic.longest_gap(cut_at);
+        println!("the leader {cut:?}: {successor} took over from {leader}, gap in acknowledged writes: {gap:.2?}");
+        assert!(gap < GAP_MAX, "two of three go on without the third");
+
+        self.network.heal();
+        let (after, _) = self.leader().await;
+        assert_ne!(after, leader, "it follows whom the others have elected");
+        self.traffic.progress(PROGRESS).await;
+    }
+
+    /// Nobody is elected, whatever the one that is cut off hears and says.
+    async fn cut_a_follower(&mut self, cut: Cut) {
+        let led = self.leader().await;
+        let (leader, _) = led;
+        let follower = self.fleet.others(leader)[0];
+        let cut_at = self.traffic.record().now();
+        cut.make(self.network, follower, &self.fleet.others(follower));
+        until("it notices", async || self.fleet.status_of(follower).await?.leader.is_none().then_some(())).await;
+        self.ask_in_vain(follower, &format!("a follower {cut:?}")).await;
+        self.traffic.progress(PROGRESS).await;
+        println!("a follower {cut:?}: gap in acknowledged writes: {:.2?}", self.traffic.longest_gap(cut_at));
+
+        self.network.heal();
+        assert_eq!(self.leader().await, led, "the same leader leads, in the same term");
+        self.traffic.progress(PROGRESS).await;
+    }
+
+    /// What was acknowledged is there, once, on all nodes, which are alike to the last bit.
+    async fn end(self) {
+        let Self { mut fleet, traffic, refused, .. } = self;
+        let history = traffic.end(&fleet).await;
+        let acknowledged = history.writes.iter().filter(|write| write.acknowledgement.is_some()).count();
+        println!("{acknowledged} writes acknowledged, {} linearizable reads", history.reads.len());
+        history.assert_sound();
+        for request in refused {
+            let times = history.journals[&1].iter().filter(|line| line.request == request).count();
+            assert!(times <= 1, "{request} was never acknowledged, and was carried out {times} times");
+        }
+        settled(&fleet).await;
+        fleet.stop_and_examine();
+    }
+}
+
+#[test]
+fn a_leader_that_is_cut_off_is_replaced_acknowledges_nothing_and_shows_nothing_stale() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(network) = Network::of(3) else { return };
+    network.run(async || {
+        let mut trial = Trial::begin(&network).await;
+        for cut in Cut::ALL {
+            trial.cut_the_leader(cut).await;
+        }
+        trial.end().await;
+    });
+}
+
+#[test]
+fn a_follower_that_is_cut_off_disturbs_nobody() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(network) = Network::of(3) else { return };
+    network.run(async || {
+        let mut trial = Trial::begin(&network).await;
+        for cut in Cut::ALL {
+            trial.cut_a_follower(cut).await;
+        }
+        trial.end().await;
+    });
+}
