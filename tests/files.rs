@@ -291,7 +291,7 @@ async fn an_older_copy_of_the_log_is_refused() {
     fleet.restart_anew(NODE, &[]);
     fleet.ready(NODE).await;
     write(&fleet.client(), "in a later term".into()).await;
-    fleet.stop_and_listen(NODE).await;
+    fleet.stop(NODE);
     let newest = fleet.folder().join("newest");
     fs::rename(&log, &newest).expect("the log");
     fs::rename(&older, &log).expect("the older log");

@@ -36,8 +36,7 @@ impl Patience {
     pub(crate) async fn rest(&mut self, leadership: &Leadership, tried: Leader) -> bool {
         let until = (Instant::now() + self.pause).min(self.deadline);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
-        let another =
-            leadership.until_led(until, |leader| (leader != tried && leader != Leader::Unknown).then_some(()));
+        let another = leadership.until_led(until, |leader| (leader != tried && leader != Leader::Unknown).then_some(()));
         if another.await.is_none() {
             // Also where the core is gone, so that nobody spins.
             sleep(until.saturating_duration_since(Instant::now())).await;
