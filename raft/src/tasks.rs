@@ -175,6 +175,7 @@ pub(crate) async fn ask_whether_member(node: Node) {
 
 #[cfg(test)]
 mod tests {
+    use bursar_domain::StoreId;
     use bursar_net::{Blocking, ThreadBlocking};
     use bursar_storage::{engine::MemoryEngine, log::LogPosition};
 
@@ -189,13 +190,15 @@ mod tests {
         let expected = StopReason::TaskPanicked { task: "the duties", detail: "out of luck".into() };
         assert_eq!(stop.reason(), Some(expected));
     }
+
     #[tokio::test]
     async fn a_log_that_fails_while_nobody_waits_for_it_stops_the_node() {
         let engine = MemoryEngine::new();
-        let log = RaftLog::open(Arc::new(engine.clone()), ThreadBlocking.worker("raft-log"), 0).expect("an empty store");
+        let (store, worker) = (StoreId([1; 16]), ThreadBlocking.worker("raft-log"));
+        let log = RaftLog::open(Arc::new(engine.clone()), store, worker, 0).expect("an empty store");
         let stop = StopSignal::default();
         engine.fail_sync(1);
-        log.purge(LogPosition { term: 1, leader: 1, index: 7 }).expect("it is asked for");
+        log.purge(LogPosition { term: 1, index: 7 }).expect("it is asked for");
         watch_log(log, stop.clone()).await;
         assert!(matches!(stop.reason(), Some(StopReason::Storage(_))), "{:?}", stop.reason());
     }
