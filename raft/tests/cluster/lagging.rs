@@ -88,7 +88,7 @@ async fn a_sender_that_fell_silent_holds_up_no_newer_one() {
         assert!(purged.is_some(), "what the absent one lacks is purged");
     }
     let identity = leader.identity();
-    let vote = Vote { term: leader.node.status().term, leader: Some(identity.0), committed: true };
+    let vote = Vote { term: leader.node.status().term, leader: identity.0, committed: true };
     let manifest = leader.node.journal().latest_checkpoint().unwrap().manifest().encode().to_vec();
     let (other_id, other_disk) = (other.node.id().0, other.stop().await);
     let leader_disk = leader.stop().await;
