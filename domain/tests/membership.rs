@@ -1,6 +1,5 @@
 //! The planner of Raft's membership, driven in a loop against a small model of Raft, of the log's delays and of operators.
 
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_domain::{
@@ -14,7 +13,6 @@ use bursar_domain::{
 };
 use bursar_domain_testing::{Dice, Ledger};
 use proptest::prelude::*;
-
 
 const FIRST: AuthorityNodeId = AuthorityNodeId(1);
 /// How many rounds the operators meddle.

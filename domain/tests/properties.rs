@@ -1,6 +1,5 @@
 //! What holds of every history, shown over random ones.
 
-
 use bursar_domain::{
     Proposal, Revision, Sealed, State, decide,
     encoding::{decode, encode},
@@ -8,7 +7,6 @@ use bursar_domain::{
 };
 use bursar_domain_testing::{History, Ledger};
 use proptest::prelude::*;
-
 
 /// How many proposals a history has at most.
 const LENGTH_MAX: usize = 150;

@@ -17,7 +17,6 @@
 //! - `state`: where the ledger stands, and its digest;
 //! - `repeat 100 <line>`: many times, with the turn in place of each `{n}`.
 
-
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
 use bursar_domain::{

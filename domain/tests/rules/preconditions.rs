@@ -2,7 +2,9 @@
 
 use bursar_domain::{
     Actor, AuthorityNodeId, Command, Cursor, Effect, Epoch, Proposal, Rejection, Reply, RequestId, Revision, SiteId, State,
-    Submission, Timestamp, TokenId, decide, encoding, operation, requests::{GIVEN, MINTED}, site,
+    Submission, Timestamp, TokenId, decide, encoding, operation,
+    requests::{GIVEN, MINTED},
+    site,
 };
 
 use crate::{book::*, specimens};
