@@ -8,8 +8,9 @@ use std::{
 use serde_json::Value;
 
 /// Each of our crates with those of our crates that it may name.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("bursar-domain", &[]),
+    ("bursar-domain-testing", &["bursar-domain"]),
     ("bursar-net", &[]),
     ("bursar-storage", &["bursar-domain", "bursar-net"]),
     ("bursar-raft", &["bursar-domain", "bursar-net", "bursar-storage"]),

@@ -92,9 +92,9 @@ fn request_id(headers: &HeaderMap, service: &Service) -> Result<RequestId, Failu
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else {
         let minted: [u8; 16] = service.entropy.array();
-        return Ok(RequestId::parse(&hex::encode(&minted)).expect("hexadecimal digits are visible ASCII"));
+        return Ok(RequestId::minted(&hex::encode(&minted)).expect("hexadecimal digits are visible ASCII"));
     };
-    let parsed = key.to_str().ok().and_then(RequestId::parse).filter(|_| keys.next().is_none());
+    let parsed = key.to_str().ok().and_then(|key| RequestId::parse(key).ok()).filter(|_| keys.next().is_none());
     parsed.ok_or_else(|| Failure::malformed("Idempotency-Key must be given once, as 1 to 128 visible ASCII characters."))
 }
 

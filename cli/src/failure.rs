@@ -105,11 +105,12 @@ impl From<Problem> for Failure {
             let object = ObjectRef { kind: blocker.kind.clone(), id: blocker.id };
             format!("in use by {object} “{}”", blocker.name)
         });
+        let unlisted = problem.unlisted_blockers.map(|unlisted| format!("and by {unlisted} more"));
         let errors = problem.errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail));
         Self {
             exit: exit_for(&problem),
             message: format!("{} ({})", problem.detail, problem.code),
-            details: errors.chain(blockers).collect(),
+            details: errors.chain(blockers).chain(unlisted).collect(),
             next: next_after(&problem),
             hint: problem.hint,
         }
@@ -135,7 +136,11 @@ fn exit_for(problem: &Problem) -> Exit {
 /// The command that shows most about a problem.
 fn next_after(problem: &Problem) -> String {
     if let Some(blocker) = problem.blockers.first() {
-        return show_command(&ObjectRef { kind: blocker.kind.clone(), id: blocker.id });
+        let blocker = ObjectRef { kind: blocker.kind.clone(), id: blocker.id };
+        return match (&problem.object, problem.unlisted_blockers) {
+            (Some(object), Some(_)) => format!("{} --filter {}={}", list_command(&blocker), object.kind, object.id),
+            _ => show_command(&blocker),
+        };
     }
     match (problem.status, &problem.object) {
         (401, _) => LOGIN.into(),

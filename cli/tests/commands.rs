@@ -423,6 +423,21 @@ next: bursar cluster members
 }
 
 #[tokio::test]
+async fn of_many_blockers_it_says_how_many_more_there_are_and_where_to_list_them() {
+    let object = Some(bursar_wire::objects::ObjectRef { kind: "site".into(), id: 7 });
+    let blockers = vec![Blocker { kind: "destination".into(), id: 3, name: "Vault".into() }];
+    let refusal = Problem { object, blockers, unlisted_blockers: Some(99_900), ..problem(409, "in_use") };
+    let ended = Stage::set().await.refuse(LIST, refusal).run("site list").await;
+    let expected = "\
+error: It cannot be. (in_use)
+  in use by destination 3 “Vault”
+  and by 99900 more
+next: bursar destination list --filter site=7
+";
+    assert_eq!(ended.err, expected);
+}
+
+#[tokio::test]
 async fn nobody_there_is_told_node_by_node() {
     // Port 1 is reserved, and nothing listens there.
     let stage = Stage::set().await.with("BURSAR_URL", "http://127.0.0.1:1");

@@ -9,10 +9,6 @@
 #[path = "../tests/common/corpus.rs"]
 #[allow(dead_code, reason = "reading is for the tests")]
 mod corpus;
-#[path = "../tests/common/history.rs"]
-mod history;
-#[path = "../tests/common/ledger.rs"]
-mod ledger;
 #[path = "../tests/common/specimens.rs"]
 #[allow(dead_code, reason = "reading is for the tests")]
 mod specimens;
@@ -20,9 +16,8 @@ mod specimens;
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use bursar_domain::Proposal;
+use bursar_domain_testing::{History, Ledger};
 use corpus::{JOURNAL, PROPOSALS, SUMMARY, folder, joined, summary};
-use history::History;
-use ledger::Ledger;
 
 /// How many records the history has at least.
 const RECORDS: usize = 400;

@@ -9,6 +9,7 @@ use crate::{
     decision::{Outcome, Reply},
     draft::Draft,
     encoding::{Encoded, Kind},
+    excerpt::Excerpt,
     hash::Hash,
     ids::{ClusterId, ObjectRef},
     level::Level,
@@ -128,7 +129,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
                 return Err(Rejection::LevelNotNext { asked: *level, current });
             }
             let present = draft.state().authority_nodes().iter().filter(|node| node.intent.is_present());
-            let by: Vec<_> = present.filter(|node| node.supported < *level).map(|node| node.id).collect();
+            let by: Excerpt<_> = present.filter(|node| node.supported < *level).map(|node| node.id).collect();
             if !by.is_empty() {
                 return Err(Rejection::LevelUnsupported { asked: *level, by });
             }

@@ -43,7 +43,8 @@ impl State {
             .chain(rows(&self.destinations))
             .chain(rows(&self.operations))
             .chain(rows(&self.tokens))
-            .chain(rows(self.requests.table()))
+            .chain(rows(self.requests.given()))
+            .chain(rows(self.requests.minted()))
     }
 
     /// The state that [`State::export`] took apart.

@@ -98,11 +98,12 @@ fn recompute(state: &State, found: &mut Vec<Violation>) {
         part("destinations", state.destinations(), found),
         part("operations", state.operations(), found),
         part("tokens", state.tokens(), found),
-        part("requests", state.requests().table(), found),
+        part("requests under a key", state.requests().given(), found),
+        part("requests under a minted id", state.requests().minted(), found),
     ]
     .into_iter()
     .fold(state.digest_of_scalars(), Digest::plus);
-    if !state.requests().index_holds() {
+    if !state.requests().indexes_hold() {
         found.push(Violation::Index { table: "requests by actor" });
     }
     if recomputed != state.digest() {

@@ -121,10 +121,8 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
             let object = ObjectRef::from(*token);
             let current = draft.state().join_tokens().get(*token).ok_or(Rejection::NotFound { object })?;
             if let Some(by) = current.used_by {
-                return Err(Rejection::InUse {
-                    object,
-                    blockers: vec![Blocker { object: by.into(), name: "joined by it".into() }],
-                });
+                let blocker = Blocker { object: by.into(), name: "joined by it".into() };
+                return Err(Rejection::InUse { object, blockers: [blocker].into_iter().collect() });
             }
             draft.emit(Event::Revoked { token: *token }.into());
             Ok(Reply::removed(*token))

@@ -13,10 +13,13 @@ use crate::{
     draft::Draft,
     encoding::{Encoded, Kind},
     ids::{AuthorityNodeId, ObjectRef, OperationId},
-    rejection::Rejection,
+    rejection::{FieldFault, Rejection},
     state::{Stamp, State, given},
     table::Row,
 };
+
+/// The most that an operation says it waits on.
+pub const WAITS_MAX: u32 = 100;
 
 /// A long piece of work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +33,7 @@ pub struct Operation {
     pub status: Status,
     /// The steps that are behind it, with when they were reached.
     pub steps: Vec<Reached>,
-    /// What it waits on now.
+    /// What it waits on now, at most [`WAITS_MAX`].
     pub waiting_on: Vec<Wait>,
     /// When and by whom it was started.
     pub created: Stamp,
@@ -223,6 +226,10 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
 fn report(draft: &mut Draft<'_>, id: OperationId, step: Option<Step>, waiting_on: &[(WaitCode, ObjectRef)]) -> Outcome {
     let state = draft.state();
     let operation = running(state, id)?;
+    if waiting_on.len() > WAITS_MAX as usize {
+        let fault = FieldFault::TooMany { entries_max: WAITS_MAX };
+        return Err(Rejection::InvalidField { field: "waiting_on".into(), fault });
+    }
     let since_now = state.revision().next();
     let known = |code, object| operation.waiting_on.iter().find(|wait| wait.code == code && wait.object == object);
     let waits: Vec<Wait> = waiting_on

@@ -1,7 +1,5 @@
 //! What is put before the replicas.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,35 +9,9 @@ use crate::{
     encoding::{DecodeError, Encoded, Kind, decode, encode},
     hash::Hash,
     ids::ObjectRef,
+    request_id::RequestId,
     time::Timestamp,
 };
-
-/// Names one request of one actor: its `Idempotency-Key`, or one that is minted at the door.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RequestId(String);
-
-/// The most bytes in a request id.
-pub const REQUEST_ID_BYTES_MAX: usize = 128;
-
-impl RequestId {
-    /// 1 to 128 visible ASCII characters; `None` where `text` is not.
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    /// As given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What the caller read before it asked for the change (If-Match).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use crate::{
     encoding::{DecodeError, Encoded, Kind, decode, encode},
     event::{Audience, Event},
     hash::Hash,
-    proposal::{Proposal, RequestId},
+    proposal::Proposal,
+    request_id::RequestId,
     state::State,
     time::Timestamp,
 };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     actor::Actor,
     cursor::{Cursor, Revision},
+    excerpt::Excerpt,
     ids::{AuthorityNodeId, JoinTokenId, ObjectRef, OperationId, StoreId},
     level::Level,
 };
@@ -38,8 +39,8 @@ pub enum Rejection {
     InUse {
         /// What was to be removed.
         object: ObjectRef,
-        /// Everything that uses it.
-        blockers: Vec<Blocker>,
+        /// What uses it, by kind and then in the order of the ids.
+        blockers: Excerpt<Blocker>,
     },
     /// The object changed since it was read (If-Match).
     RevisionMismatch {
@@ -122,8 +123,8 @@ pub enum Rejection {
     LevelUnsupported {
         /// What was asked for.
         asked: Level,
-        /// Who cannot.
-        by: Vec<AuthorityNodeId>,
+        /// Who cannot, in the order of the ids.
+        by: Excerpt<AuthorityNodeId>,
     },
     /// The last authority node cannot be removed.
     LastAuthorityNode {
@@ -169,6 +170,11 @@ pub enum FieldFault {
         /// The most that are.
         characters_max: u32,
     },
+    /// More entries than allowed.
+    TooMany {
+        /// The most that are.
+        entries_max: u32,
+    },
     /// A control character.
     ControlCharacter,
     /// Blanks at the start or the end.
@@ -198,6 +204,7 @@ impl fmt::Display for FieldFault {
         match self {
             Self::Empty => f.write_str("must not be empty"),
             Self::TooLong { characters_max } => write!(f, "must have at most {characters_max} characters"),
+            Self::TooMany { entries_max } => write!(f, "must have at most {entries_max} entries"),
             Self::ControlCharacter => f.write_str("must not contain control characters"),
             Self::SurroundingBlank => f.write_str("must not start or end with a blank"),
             Self::NoAddress => f.write_str("must look like host:port"),
@@ -338,11 +345,11 @@ impl Rejection {
         }
     }
 
-    /// What stands in the way of a removal: all of it.
-    pub fn blockers(&self) -> &[Blocker] {
+    /// What stands in the way of a removal.
+    pub const fn blockers(&self) -> Option<&Excerpt<Blocker>> {
         match self {
-            Self::InUse { blockers, .. } => blockers,
-            _ => &[],
+            Self::InUse { blockers, .. } => Some(blockers),
+            _ => None,
         }
     }
 
@@ -352,7 +359,7 @@ impl Rejection {
             Self::InvalidField { .. } => "Correct the field and send the request again.",
             Self::NameTaken { .. } => "Choose another name, or rename the object that has it.",
             Self::NotFound { .. } => "List the objects of this kind; it may have been removed.",
-            Self::InUse { .. } => "Move or remove everything that is listed, then remove it again.",
+            Self::InUse { .. } => "Move or remove everything that uses it, then remove it again.",
             Self::RevisionMismatch { .. } => "Read the object again, decide anew, and send its new ETag.",
             Self::RequestKeyReused { .. } => "Use a new Idempotency-Key for a new request.",
             Self::PlanStale { .. } => "Plan again on the current state.",
@@ -387,10 +394,7 @@ impl fmt::Display for Rejection {
             Self::InvalidField { field, fault } => write!(f, "{field} {fault}"),
             Self::NameTaken { name, holder } => write!(f, "the name “{name}” is taken by {holder}"),
             Self::NotFound { object } => write!(f, "{object} does not exist"),
-            Self::InUse { object, blockers } => {
-                write!(f, "{object} is in use by ")?;
-                list(f, blockers)
-            }
+            Self::InUse { object, blockers } => write!(f, "{object} is in use by {blockers}"),
             Self::RevisionMismatch { object, expected, actual } => {
                 write!(f, "{object} has changed: expected {expected}, it is at {actual}")
             }
@@ -412,10 +416,7 @@ impl fmt::Display for Rejection {
                 write!(f, "the cluster is at {needed}, the machine supports up to {supported}")
             }
             Self::LevelNotNext { asked, current } => write!(f, "{asked} does not follow {current}"),
-            Self::LevelUnsupported { asked, by } => {
-                write!(f, "{asked} is not supported by ")?;
-                list(f, by)
-            }
+            Self::LevelUnsupported { asked, by } => write!(f, "{asked} is not supported by {by}"),
             Self::LastAuthorityNode { node } => write!(f, "{node} is the last one"),
             Self::LastCredential => f.write_str("no token would be left that never expires"),
             Self::AlreadyIssued { object } => write!(f, "this secret was issued before, as {object}"),
@@ -427,12 +428,4 @@ impl fmt::Display for Rejection {
             Self::Internal => f.write_str("deciding failed because of a defect"),
         }
     }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
-    for (index, item) in items.iter().enumerate() {
-        let separator = if index == 0 { "" } else { ", " };
-        write!(f, "{separator}{item}")?;
-    }
-    Ok(())
 }

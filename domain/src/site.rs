@@ -8,6 +8,7 @@ use crate::{
     decision::{Outcome, Reply},
     draft::Draft,
     encoding::{Encoded, Kind},
+    excerpt::Excerpt,
     ids::{ObjectRef, SiteId},
     rejection::{Blocker, FieldFault, Rejection},
     state::{Stamp, State, given},
@@ -167,7 +168,7 @@ fn checked_latency(latency_ms: u32) -> Result<u32, Rejection> {
     Err(Rejection::InvalidField { field: "expected_latency_ms".into(), fault })
 }
 
-fn users(state: &State, site: SiteId) -> Vec<Blocker> {
+fn users(state: &State, site: SiteId) -> Excerpt<Blocker> {
     let destinations = state.destinations().iter().filter(|destination| destination.site == site);
     let destinations =
         destinations.map(|destination| Blocker { object: destination.id.into(), name: destination.name.to_string() });

@@ -205,7 +205,7 @@ impl State {
             self.destinations.digest(),
             self.operations.digest(),
             self.tokens.digest(),
-            self.requests.table().digest(),
+            self.requests.digest(),
         ] {
             digest = digest.plus(part);
         }

@@ -6,8 +6,6 @@
 #[path = "common/corpus.rs"]
 #[allow(dead_code, reason = "writing is for the example that adds files")]
 mod corpus;
-#[path = "common/ledger.rs"]
-mod ledger;
 #[path = "common/specimens.rs"]
 mod specimens;
 
@@ -18,8 +16,8 @@ use std::{
 };
 
 use bursar_domain::{Proposal, Sealed, State, encoding::Kind, evolve, invariants};
+use bursar_domain_testing::Ledger;
 use corpus::{JOURNAL, PROPOSALS, SUMMARY, folder, parted, summary};
-use ledger::Ledger;
 use specimens::Specimen;
 
 fn read(path: &str) -> Vec<u8> {

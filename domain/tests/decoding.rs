@@ -164,6 +164,16 @@ fn another_version_or_kind_is_told_apart() {
     assert!(matches!(decode::<Site>(&[]), Err(DecodeError::Malformed { .. })));
 }
 
+#[test]
+fn a_request_id_that_nobody_could_have_given_is_refused() {
+    let specimen = specimens::all().into_iter().find(|specimen| specimen.path().starts_with("request_id/given")).expect("it");
+    let id = specimen.bytes.windows(7).position(|bytes| bytes == b"3f0c-91").expect("its text");
+    let mut bytes = specimen.bytes.clone();
+    bytes[id + 4] = b' ';
+    let Err(DecodeError::Malformed { detail, .. }) = (specimen.read)(&bytes) else { panic!("a blank was read") };
+    assert!(detail.contains("visible ASCII"), "{detail}");
+}
+
 /// The first bytes of a text, of bytes, of an array, of a map and of an extension that claim four billion elements.
 const ENDLESS: [u8; 5] = [0xdb, 0xc6, 0xdd, 0xdf, 0xc9];
 

@@ -1,11 +1,5 @@
 //! The planner of Raft's membership, driven in a loop against a small model of Raft, of the log's delays and of operators.
 
-#[path = "common/history.rs"]
-#[allow(dead_code, reason = "only the dice are needed")]
-mod history;
-#[path = "common/ledger.rs"]
-mod ledger;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_domain::{
@@ -17,10 +11,8 @@ use bursar_domain::{
     plan::membership::{Action, CAUGHT_UP_ENTRIES, Observed, plan},
     token,
 };
+use bursar_domain_testing::{Dice, Ledger};
 use proptest::prelude::*;
-
-use history::Dice;
-use ledger::Ledger;
 
 const FIRST: AuthorityNodeId = AuthorityNodeId(1);
 /// How many rounds the operators meddle.

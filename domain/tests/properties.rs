@@ -1,19 +1,12 @@
 //! What holds of every history, shown over random ones.
 
-#[path = "common/history.rs"]
-mod history;
-#[path = "common/ledger.rs"]
-mod ledger;
-
 use bursar_domain::{
     Proposal, Revision, Sealed, State, decide,
     encoding::{decode, encode},
     evolve, invariants, seal,
 };
+use bursar_domain_testing::{History, Ledger};
 use proptest::prelude::*;
-
-use history::History;
-use ledger::Ledger;
 
 /// How many proposals a history has at most.
 const LENGTH_MAX: usize = 150;

@@ -11,14 +11,11 @@
 //!   2 authority node 1 founded the cluster at n1.example:4283
 //! ```
 //!
-//! A line is `<actor> [key=<request id>] [if-match=<cursor>] [planned-on=<revision>|none]: <command>`, or one of
+//! A line is `<actor> [key=<key>] [if-match=<cursor>] [planned-on=<revision>|none]: <command>`, or one of
 //!
 //! - `at +61m`: the leader's clock moves, also back (`at -5s`);
 //! - `state`: where the ledger stands, and its digest;
 //! - `repeat 100 <line>`: many times, with the turn in place of each `{n}`.
-
-#[path = "common/ledger.rs"]
-mod ledger;
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
@@ -32,7 +29,7 @@ use bursar_domain::{
     operation::{self, Step, WaitCode},
     site, token,
 };
-use ledger::Ledger;
+use bursar_domain_testing::Ledger;
 
 #[test]
 fn the_scripts_tell_what_happens() {
@@ -150,7 +147,11 @@ impl Stage {
         };
         Submission {
             actor,
-            request: RequestId::parse(head.get("key").unwrap_or(&format!("request-{}", self.requests))).expect("a request id"),
+            request: match head.get("key") {
+                Some(key) => RequestId::parse(key),
+                None => RequestId::minted(&format!("request-{}", self.requests)),
+            }
+            .expect("a request id"),
             fingerprint: Hash::of(format!("{command:?}").as_bytes()),
             expected: head.get("if-match").map(|cursor| ExpectedRevision {
                 object: object.expect("a command to an object that exists"),

@@ -62,7 +62,7 @@ pub(crate) fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, 
     let request = format!("{name}.{planned_on}.{}.{}", object.kind(), object.number());
     let mut submission = Submission {
         actor,
-        request: RequestId::parse(&request).expect("names and numbers are visible ASCII"),
+        request: RequestId::minted(&request).expect("names and numbers are visible ASCII"),
         fingerprint: Hash::ZERO,
         expected: None,
         planned_on: Some(planned_on),

@@ -175,13 +175,12 @@ impl ForwardServer {
 }
 
 /// What every replica must be able to apply is looked at before it is logged: a committed entry that nobody understands would
-/// stop all nodes for ever. And for a node speaks nobody but itself.
+/// stop all nodes for ever. And for a node speaks nobody but itself, for a duty nobody but the leader, which passes nothing on.
 fn check(caller: u64, submission: &[u8]) -> Result<(), String> {
     let submission: Submission = encoding::decode(submission).map_err(|error| error.to_string())?;
     match submission.actor {
-        Actor::AuthorityNode(AuthorityNodeId(actor)) if actor != caller => {
-            Err(format!("it is said to come from authority node {actor}"))
-        }
-        _ => Ok(()),
+        Actor::AuthorityNode(AuthorityNodeId(actor)) if actor == caller => Ok(()),
+        actor @ (Actor::AuthorityNode(_) | Actor::Duty(_)) => Err(format!("it is said to come from the {actor}")),
+        Actor::Founder | Actor::Token(_) | Actor::Joiner => Ok(()),
     }
 }

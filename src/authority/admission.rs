@@ -152,7 +152,7 @@ impl AdmissionDesk {
         let submission = Submission {
             actor: Actor::Joiner,
             // Each attempt is judged anew, by the rules of the day: what was told before is no title to be told it again.
-            request: RequestId::parse(&format!("join-{attempt}")).expect("an id of visible characters"),
+            request: RequestId::minted(&format!("join-{attempt}")).expect("an id of visible characters"),
             fingerprint: attempt,
             expected: None,
             planned_on: None,

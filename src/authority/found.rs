@@ -80,7 +80,7 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
     };
     let submission = Submission {
         actor: Actor::Founder,
-        request: RequestId::parse(&format!("found-{cluster}")).expect("an id of visible characters"),
+        request: RequestId::minted(&format!("found-{cluster}")).expect("an id of visible characters"),
         fingerprint: Hash::of(&cluster.0),
         expected: None,
         planned_on: None,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bursar_domain::{Class, Cursor, Rejection};
+use bursar_domain::{Class, Cursor, Excerpt, Rejection};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,9 +28,12 @@ pub struct Problem {
     /// What is wrong with which part of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// Everything that stands in the way.
+    /// What stands in the way: at most 100 objects, by kind and number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<Blocker>,
+    /// How many more objects stand in the way; `hint` tells where to list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlisted_blockers: Option<u64>,
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -120,6 +123,7 @@ impl Problem {
             object: None,
             errors: Vec::new(),
             blockers: Vec::new(),
+            unlisted_blockers: None,
             hint: None,
             retry_after_seconds: None,
             revision: None,
@@ -145,16 +149,19 @@ impl Problem {
             Rejection::InvalidField { field, fault } => vec![FieldError::new(pointer_to(field), fault.to_string())],
             _ => Vec::new(),
         };
-        let blockers = rejection.blockers().iter().map(|blocker| Blocker {
-            kind: blocker.object.kind().into(),
-            id: blocker.object.number(),
-            name: blocker.name.clone(),
-        });
+        let blockers = rejection.blockers().map(Excerpt::listed).unwrap_or_default().iter().map(Blocker::from);
+        let unlisted_blockers = rejection.blockers().map(Excerpt::unlisted).filter(|unlisted| *unlisted > 0);
+        let object = rejection.object().map(ObjectRef::from);
+        let hint = match (unlisted_blockers, &object) {
+            (Some(_), Some(object)) => format!("{} {}", rejection.remedy(), where_to_list_users(object)),
+            _ => rejection.remedy().into(),
+        };
         Self {
-            object: rejection.object().map(ObjectRef::from),
+            object,
             errors,
             blockers: blockers.collect(),
-            hint: Some(rejection.remedy().into()),
+            unlisted_blockers,
+            hint: Some(hint),
             revision: Some(revision.to_string()),
             ..Self::new(status, rejection.code(), title, sentence(&rejection.to_string()))
         }
@@ -184,6 +191,12 @@ impl From<FieldError> for Problem {
     }
 }
 
+impl From<&bursar_domain::Blocker> for Blocker {
+    fn from(blocker: &bursar_domain::Blocker) -> Self {
+        Self { kind: blocker.object.kind().into(), id: blocker.object.number(), name: blocker.name.clone() }
+    }
+}
+
 impl FieldError {
     /// What is wrong with the part that `pointer` names.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -210,6 +223,12 @@ fn pointer_to(field: &str) -> String {
     format!("/{}", field.trim_end_matches("_minute"))
 }
 
+/// Where everything is listed that uses an object. What has many users is a filter of their lists, by its kind.
+fn where_to_list_users(object: &ObjectRef) -> String {
+    let ObjectRef { kind, id } = object;
+    format!("The lists of the kinds that `blockers` names have all of it, with ?filter={kind}={id}.")
+}
+
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     match characters.next() {
@@ -227,19 +246,32 @@ mod tests {
 
     const CURSOR: Cursor = Cursor { epoch: Epoch(1), revision: Revision(42) };
 
+    fn in_use(names: impl IntoIterator<Item = String>) -> Rejection {
+        let blocker = |(number, name)| bursar_domain::Blocker { object: DestinationId(number).into(), name };
+        Rejection::InUse { object: SiteId(7).into(), blockers: (1..).zip(names).map(blocker).collect() }
+    }
+
     #[test]
-    fn a_refusal_lists_every_blocker() {
-        let blockers = vec![bursar_domain::Blocker { object: DestinationId(3).into(), name: "east".into() }];
-        let problem = Problem::of(&Rejection::InUse { object: SiteId(7).into(), blockers }, CURSOR);
+    fn of_very_many_blockers_the_first_are_listed_and_the_others_counted() {
+        let problem = Problem::of(&in_use((1..=100_000).map(|number| format!("vault {number}"))), CURSOR);
+        assert_eq!(problem.blockers.len(), 100);
+        assert_eq!(problem.unlisted_blockers, Some(99_900));
+        assert!(problem.detail.ends_with("destination 10 “vault 10” and 99990 more."), "{}", problem.detail);
+        assert!(problem.hint.is_some_and(|hint| hint.ends_with("with ?filter=site=7.")));
+    }
+
+    #[test]
+    fn a_refusal_lists_the_blockers() {
+        let problem = Problem::of(&in_use(["east"].map(String::from)), CURSOR);
         let expected = json!({
             "type": "urn:bursar:problem:in_use",
             "title": "The request does not fit what is",
             "status": 409,
-            "detail": "Site 7 is in use by destination 3 “east”.",
+            "detail": "Site 7 is in use by destination 1 “east”.",
             "code": "in_use",
             "object": { "kind": "site", "id": 7 },
-            "blockers": [{ "kind": "destination", "id": 3, "name": "east" }],
-            "hint": "Move or remove everything that is listed, then remove it again.",
+            "blockers": [{ "kind": "destination", "id": 1, "name": "east" }],
+            "hint": "Move or remove everything that uses it, then remove it again.",
             "revision": "1-42",
         });
         assert_eq!(serde_json::to_value(&problem).unwrap(), expected);

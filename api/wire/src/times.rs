@@ -1,23 +1,13 @@
 //! Points in time and spans of the day, as people and programs write them.
 
 use bursar_domain::Timestamp;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::FieldError;
 
-/// The last point in time that four digits of a year can name, in milliseconds since 1970-01-01T00:00:00Z.
-const LAST_MS: u64 = 253_402_300_799_999;
-
-/// RFC 3339 in UTC with milliseconds, for instance `2031-05-17T08:30:00.000Z`. What lies behind the year 9999 is shown as its end.
+/// RFC 3339 in UTC with milliseconds, for instance `2031-05-17T08:30:00.000Z`, as the ledger's own texts have it.
 pub fn rfc3339(timestamp: Timestamp) -> String {
-    let milliseconds = i128::from(timestamp.0.min(LAST_MS));
-    OffsetDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000)
-        .ok()
-        .and_then(|at| {
-            let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-            at.format(&form).ok()
-        })
-        .expect("the years 1970 to 9999 can be written")
+    timestamp.to_string()
 }
 
 /// Reads any RFC 3339 text, whatever its offset. `pointer` names the field in the error.

@@ -75,6 +75,7 @@ fn others() -> [StreamItem; 3] {
         object: Some(ObjectRef { kind: "site".into(), id: 1 }),
         errors: vec![FieldError { pointer: "/name".into(), detail: "it is empty".into() }],
         blockers: vec![Blocker { kind: "destination".into(), id: 2, name: "north".into() }],
+        unlisted_blockers: Some(9),
         hint: Some("Remove the destination first.".into()),
         retry_after_seconds: Some(1),
         revision: Some("1-12".into()),

@@ -69,6 +69,7 @@ pub fn all() -> Vec<Specimen> {
     [
         commands(),
         submissions(),
+        request_ids(),
         actors(),
         duties(),
         objects(),
@@ -252,7 +253,7 @@ pub fn rejections() -> Vec<Specimen> {
         "not_found": Rejection::NotFound { .. } => Rejection::NotFound { object: DESTINATION.into() },
         "in_use": Rejection::InUse { .. } => Rejection::InUse {
             object: SITE.into(),
-            blockers: vec![Blocker { object: DESTINATION.into(), name: "vault".into() }],
+            blockers: (0..120).map(|number| Blocker { object: DestinationId(number).into(), name: "vault".into() }).collect(),
         },
         "revision_mismatch": Rejection::RevisionMismatch { .. } =>
             Rejection::RevisionMismatch { object: SITE.into(), expected: cursor(4), actual: cursor(1 << 40) },
@@ -272,7 +273,7 @@ pub fn rejections() -> Vec<Specimen> {
         "level_too_low": Rejection::LevelTooLow { .. } => Rejection::LevelTooLow { needed: Level(2), supported: Level(1) },
         "level_not_next": Rejection::LevelNotNext { .. } => Rejection::LevelNotNext { asked: Level(9), current: Level(1) },
         "level_unsupported": Rejection::LevelUnsupported { .. } =>
-            Rejection::LevelUnsupported { asked: Level(2), by: vec![NODE, AuthorityNodeId(3)] },
+            Rejection::LevelUnsupported { asked: Level(2), by: [NODE, AuthorityNodeId(3)].into_iter().collect() },
         "last_authority_node": Rejection::LastAuthorityNode { .. } => Rejection::LastAuthorityNode { node: NODE },
         "last_credential": Rejection::LastCredential => Rejection::LastCredential,
         "operation_ended": Rejection::OperationEnded { .. } => Rejection::OperationEnded { operation: OPERATION },
@@ -294,6 +295,7 @@ fn field_faults() -> Vec<Specimen> {
     family! { "field_fault": FieldFault => Remembered, wrap, find;
         "empty": FieldFault::Empty => FieldFault::Empty,
         "too_long": FieldFault::TooLong { .. } => FieldFault::TooLong { characters_max: 128 },
+        "too_many": FieldFault::TooMany { .. } => FieldFault::TooMany { entries_max: 100 },
         "control_character": FieldFault::ControlCharacter => FieldFault::ControlCharacter,
         "surrounding_blank": FieldFault::SurroundingBlank => FieldFault::SurroundingBlank,
         "no_address": FieldFault::NoAddress => FieldFault::NoAddress,
@@ -311,6 +313,16 @@ fn submissions() -> Vec<Specimen> {
             Submission { expected: Some(ExpectedRevision { object: SITE.into(), at: cursor(5) }), ..submission(COMMAND) },
         "planned": Submission { expected: None, planned_on: Some(_), .. } =>
             Submission { planned_on: Some(Revision(u64::MAX)), ..submission(COMMAND) },
+    }
+}
+
+fn request_ids() -> Vec<Specimen> {
+    fn wrap(request: RequestId) -> Submission {
+        Submission { request, ..submission(COMMAND) }
+    }
+    family! { "request_id": RequestId => Submission, wrap, |submission| &submission.request;
+        "given": RequestId::Given(_) => request(),
+        "minted": RequestId::Minted(_) => RequestId::minted("membership.42.operation.1").expect("visible ASCII"),
     }
 }
 

@@ -158,6 +158,12 @@ impl When {
         self
     }
 
+    /// The request came without a key, and got that id.
+    pub fn without_a_key(mut self, minted: &str) -> Self {
+        self.submission.request = RequestId::minted(minted).expect("visible ASCII");
+        self
+    }
+
     /// The request has that key.
     pub fn under(mut self, key: &str) -> Self {
         self.submission.request = RequestId::parse(key).expect("visible ASCII");

@@ -93,6 +93,14 @@ rules! {
             .because(Rejection::CredentialRevoked { actor: other });
     }
 
+    fn a_token_that_was_never_issued_does_not_stand() {
+        let made_up = Actor::Token(TokenId(7));
+        a_cluster()
+            .when(made_up, create_site("Dublin"))
+            .refused("credential_revoked")
+            .because(Rejection::CredentialRevoked { actor: made_up });
+    }
+
     fn a_token_stands_until_the_instant_at_which_it_expires() {
         let other = Actor::Token(TokenId(2));
         let expiring = || a_cluster().and([token_issued(2, "second", Some(soon()))]);
@@ -128,7 +136,7 @@ rules! {
             .refused("in_use")
             .because(Rejection::InUse {
                 object: JoinTokenId(1).into(),
-                blockers: vec![Blocker { object: AuthorityNodeId(2).into(), name: "joined by it".into() }],
+                blockers: [Blocker { object: AuthorityNodeId(2).into(), name: "joined by it".into() }].into_iter().collect(),
             });
     }
 }

@@ -1,7 +1,7 @@
 //! Operations: what a duty reports, and calling them off.
 
 use bursar_domain::{
-    AuthorityNodeId, Command, Effect, ObjectRef, OperationId, Rejection, Revision,
+    AuthorityNodeId, Command, Effect, FieldFault, ObjectRef, OperationId, Rejection, Revision,
     operation::{self, End, Step, Wait, WaitCode},
 };
 
@@ -60,8 +60,13 @@ rules! {
         an_admission().when(ADMINISTRATOR, report(Some(Step::Learning), &[])).refused("not_permitted");
     }
 
-    fn a_report_fits_one_decision() {
-        an_admission().when(MEMBERSHIP, report(None, &[WaitCode::NodeUnreachable; 100_000])).refused("decision_too_large");
+    fn a_report_names_few_waits() {
+        let most = [(WaitCode::NodeUnreachable, 7); 100];
+        an_admission().when(MEMBERSHIP, report(None, &[WaitCode::NodeUnreachable; 100])).then([waiting(&most)]);
+        an_admission()
+            .when(MEMBERSHIP, report(None, &[WaitCode::NodeUnreachable; 101]))
+            .refused("invalid_field")
+            .for_field("waiting_on", FieldFault::TooMany { entries_max: 100 });
     }
 
     fn an_operation_that_has_ended_says_no_more() {

@@ -2,7 +2,9 @@
 
 use bursar_domain::{
     Actor, AuthorityNodeId, Command, Cursor, Effect, Epoch, Proposal, Rejection, Reply, RequestId, Revision, SiteId, State,
-    Submission, Timestamp, TokenId, decide, encoding, operation, requests::REMEMBERED_MS, site,
+    Submission, Timestamp, TokenId, decide, encoding, operation,
+    requests::{GIVEN, MINTED},
+    site,
 };
 
 use crate::{book::*, specimens};
@@ -45,8 +47,25 @@ rules! {
 
     fn a_request_is_forgotten_after_an_hour() {
         let first = edited_once().revision();
-        edited_once().later(REMEMBERED_MS - 1).when(ADMINISTRATOR, latency(9)).repeats(Reply::changed(SiteId(1)), first);
-        edited_once().later(REMEMBERED_MS).when(ADMINISTRATOR, latency(10)).then([latency_set(10)]);
+        assert_eq!(GIVEN.span_ms, 60 * MINUTE_MS);
+        edited_once().later(GIVEN.span_ms - 1).when(ADMINISTRATOR, latency(9)).repeats(Reply::changed(SiteId(1)), first);
+        edited_once().later(GIVEN.span_ms).when(ADMINISTRATOR, latency(10)).then([latency_set(10)]);
+    }
+
+    fn a_request_without_a_key_is_forgotten_after_ten_minutes() {
+        let given = || a_cluster().and([site_created(1, "Dublin")]);
+        let edited = || {
+            let edit = given().when(ADMINISTRATOR, latency(9)).without_a_key("a-minted-id");
+            edit.then([latency_set(9)]).told(Effect::Changed, SiteId(1))
+        };
+        let again = |given: Given| given.when(ADMINISTRATOR, latency(9)).without_a_key("a-minted-id");
+        assert_eq!(MINTED.span_ms, 10 * MINUTE_MS);
+        again(edited().later(MINTED.span_ms - 1)).repeats(Reply::changed(SiteId(1)), edited().revision());
+        again(edited().later(MINTED.span_ms)).then([]).told(Effect::Unchanged, SiteId(1));
+    }
+
+    fn a_key_is_never_taken_for_a_minted_id() {
+        edited_once().when(ADMINISTRATOR, latency(10)).without_a_key("a-key").then([latency_set(10)]);
     }
 
     fn time_never_goes_back() {

@@ -1,7 +1,10 @@
 //! Sites.
 
 use bursar_domain::{
-    AuthorityNodeId, Blocker, Command, DestinationId, Effect, FieldFault, Rejection, SiteId, authority_node,
+    AuthorityNodeId, Blocker, Command, DestinationId, Effect, FieldFault, Hash, Rejection, RequestId, Revision, SiteId,
+    authority_node,
+    encoding::encode,
+    requests::Remembered,
     site::{self, EXPECTED_LATENCY_MS_MAX},
 };
 
@@ -94,7 +97,7 @@ rules! {
             .told(Effect::Removed, SiteId(1));
     }
 
-    fn a_removal_lists_everything_that_stands_in_the_way() {
+    fn a_removal_lists_what_stands_in_the_way() {
         let placed = |node| authority_node::Event::Edited { node: AuthorityNodeId(node), site: Some(SiteId(1)) }.into();
         two_nodes()
             .and([
@@ -112,11 +115,43 @@ rules! {
             .refused("in_use")
             .because(Rejection::InUse {
                 object: SiteId(1).into(),
-                blockers: vec![
+                blockers: [
                     Blocker { object: DestinationId(1).into(), name: "vault".into() },
                     Blocker { object: DestinationId(3).into(), name: "attic".into() },
                     Blocker { object: AuthorityNodeId(1).into(), name: "n1.example:4283".into() },
-                ],
+                ]
+                .into_iter()
+                .collect(),
             });
     }
+
+    fn of_much_that_stands_in_the_way_the_first_are_listed_and_all_are_counted() {
+        let name = |number: u64| format!("vault {number}");
+        let all = || 1..=250;
+        a_cluster()
+            .and([site_created(1, "Dublin")])
+            .and(all().map(|number| destination_created(number, &name(number), 1)))
+            .when(ADMINISTRATOR, remove_site(1))
+            .refused("in_use")
+            .because(Rejection::InUse {
+                object: SiteId(1).into(),
+                blockers: all().map(|number| Blocker { object: DestinationId(number).into(), name: name(number) }).collect(),
+            });
+    }
+}
+
+/// However many use a site, the refusal of its removal is a small part of what travels between nodes in one piece.
+#[test]
+fn a_refusal_is_small() {
+    let blockers = (1..=100_000).map(|number| Blocker { object: DestinationId(number).into(), name: "𝄞".repeat(128) });
+    let refusal = Rejection::InUse { object: SiteId(1).into(), blockers: blockers.collect() };
+    let remembered = Remembered {
+        revision: Revision(1),
+        actor: ADMINISTRATOR,
+        request: RequestId::parse("a-key").expect("visible ASCII"),
+        fingerprint: Hash::ZERO,
+        outcome: Err(refusal),
+        at: START,
+    };
+    assert!(encode(&remembered).len() < 1 << 16);
 }

@@ -7,6 +7,7 @@ use bursar_domain::{
     cursor::CursorError,
     destination::{self, Change},
     encoding::decode,
+    request_id::RequestIdError,
     requests::Remembered,
 };
 
@@ -101,10 +102,13 @@ rules! {
 #[test]
 fn a_request_id_is_visible_ascii() {
     for text in ["x", "3f0c-91", &"x".repeat(128)] {
-        assert_eq!(RequestId::parse(text).as_ref().map(RequestId::as_str), Some(text));
+        for id in [RequestId::parse(text), RequestId::minted(text)] {
+            assert_eq!(id.as_ref().map(RequestId::as_str), Ok(text));
+        }
     }
     for text in ["", "a b", "a\nb", "ä", &"x".repeat(129), &"x".repeat(10_000_000)] {
-        assert_eq!(RequestId::parse(text), None);
+        assert_eq!(RequestId::parse(text), Err(RequestIdError));
+        assert_eq!(RequestId::minted(text), Err(RequestIdError));
     }
 }
 

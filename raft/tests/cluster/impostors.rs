@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use bursar_domain::{Actor, AuthorityNodeId, Command, authority_node, encoding::encode};
+use bursar_domain::{Actor, AuthorityNodeId, Command, Duty, authority_node, encoding::encode};
 use bursar_net::{Caller, Lane};
 use bursar_storage::log::{LogPosition, Vote};
 use bytes::Bytes;
@@ -81,7 +81,7 @@ impl Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_leader_cannot_read_or_is_not_the_callers_is_not_logged() {
+async fn what_the_leader_cannot_read_or_is_not_the_callers_to_say_is_not_logged() {
     let cluster = Cluster::new(|_| {});
     let mut nodes: Vec<Running> = cluster.three().await.into();
     let leader = take_leader(&mut nodes).await;
@@ -94,8 +94,10 @@ async fn what_the_leader_cannot_read_or_is_not_the_callers_is_not_logged() {
     let own = announce(from.node.id());
     let mut newer = own.clone();
     newer[1] += 1;
-    let refused = [newer, b"no submission".to_vec(), Vec::new(), announce(other.node.id()), announce(leader.node.id())];
-    for submission in refused {
+    let settle = Command::AuthorityNode(authority_node::Command::Settle { node: other.node.id() });
+    let duty = encode(&cluster.submission(Actor::Duty(Duty::Membership), settle));
+    let (others, leaders) = (announce(other.node.id()), announce(leader.node.id()));
+    for submission in [newer, b"no submission".to_vec(), Vec::new(), others, leaders, duty] {
         let question = message(&Forward::Submit { remaining_ms: 5_000, submission: Cow::Owned(submission) });
         let answer = cluster.ask(from, &leader, Lane::Forward, question).await;
         assert!(answer.contains("not_understood"), "{answer}");

@@ -1,9 +1,7 @@
 //! Decides wishes one after the other, as a leader would, and tells what every replica then commits.
 
-use bursar_domain::{
-    Actor, ClusterId, Command, Hash, Level, Proposal, RequestId, Sealed, State, StoreId, Submission, Timestamp, authority_node,
-    cluster, decide, evolve, seal,
-};
+use bursar_domain::{Actor, ClusterId, Command, Hash, Level, Proposal, Sealed, State, StoreId, authority_node, cluster};
+use bursar_domain_testing::{History, Ledger, SETUP_SECRET};
 use bursar_storage::ledger::{Applied, StoredMembership};
 use bursar_storage::log::{LogPosition, Member, Membership};
 
@@ -22,41 +20,41 @@ pub struct Decided {
 
 /// The author of a history.
 pub struct Author {
-    state: State,
+    history: History,
+    ledger: Ledger,
     applied: Applied,
     term: u64,
     entries: u64,
-    now: Timestamp,
 }
 
 impl Author {
     /// Has decided nothing.
     pub fn new() -> Self {
-        Self { state: State::default(), applied: Applied::default(), term: 1, entries: 0, now: Timestamp(1_700_000_000_000) }
+        Self { history: History::new(0), ledger: Ledger::default(), applied: Applied::default(), term: 1, entries: 0 }
     }
 
     /// One who goes on behind a decision, as the leader of a later term.
     pub fn behind(decided: &Decided) -> Self {
         let position = decided.applied.position.expect("a decision has a position");
         Self {
-            state: decided.state.clone(),
+            history: History::behind(&decided.state, 0),
+            ledger: Ledger { state: decided.state.clone(), journal: Vec::new() },
             applied: decided.applied.clone(),
             term: position.term + 1,
             entries: position.index,
-            now: decided.state.time(),
         }
     }
 
     /// Founds the cluster.
     pub fn found(&mut self) -> Decided {
-        self.propose(
+        self.ask(
             Actor::Founder,
             Command::Cluster(cluster::Command::Found {
                 cluster: ClusterId([7; 16]),
                 license_key: vec![1; 32],
                 ca_certificate: "a certificate".into(),
                 sealed_ca_key: vec![2; 64],
-                setup_secret: Hash::of(b"setup"),
+                setup_secret: Hash::of(SETUP_SECRET),
                 node: facts(1),
             }),
         )
@@ -72,28 +70,29 @@ impl Author {
         match wish {
             Wish::ChangeMembers { members } => self.change_members(*members),
             Wish::Wait { minutes, wish } => {
-                self.now = Timestamp(self.now.0 + u64::from(*minutes) * 60_000);
+                self.history.wait_ms(u64::from(*minutes) * 60_000);
                 self.carry_out(wish)
             }
+            Wish::Any { seed } => {
+                self.history.reseed(*seed);
+                let proposal = self.history.next(&self.ledger.state);
+                self.put(&proposal)
+            }
             Wish::Ask(ask) => {
-                let (actor, command) = ask.command(&self.state);
-                self.propose(actor, command)
+                let (actor, command) = ask.command(&self.ledger.state);
+                self.ask(actor, command)
             }
         }
     }
 
-    fn propose(&mut self, actor: Actor, command: Command) -> Decided {
-        self.now = Timestamp(self.now.0 + 1);
-        let request = RequestId::parse(&format!("request-{}", self.entries)).expect("visible ASCII");
-        let fingerprint = Hash::of(command.to_string().as_bytes());
-        let submission =
-            Submission { actor, request, fingerprint, expected: None, planned_on: Some(self.state.revision()), command };
-        let proposal = Proposal { time: self.now, submission };
-        let decision = decide(&self.state, &proposal);
-        let records = seal(&self.state, &proposal, &decision);
-        for record in &records {
-            evolve(&mut self.state, record);
-        }
+    fn ask(&mut self, actor: Actor, command: Command) -> Decided {
+        let proposal = self.history.ask(&self.ledger.state, actor, command);
+        self.put(&proposal)
+    }
+
+    fn put(&mut self, proposal: &Proposal) -> Decided {
+        self.ledger.put(proposal);
+        let records = std::mem::take(&mut self.ledger.journal);
         self.applied(records)
     }
 
@@ -108,12 +107,12 @@ impl Author {
     fn applied(&mut self, records: Vec<Sealed>) -> Decided {
         self.applied = Applied {
             position: Some(self.next_position()),
-            revision: self.state.revision(),
-            head: self.state.head(),
+            revision: self.ledger.state.revision(),
+            head: self.ledger.state.head(),
             ..self.applied.clone()
         };
         self.entries += 1;
-        Decided { records, applied: self.applied.clone(), state: self.state.clone() }
+        Decided { records, applied: self.applied.clone(), state: self.ledger.state.clone() }
     }
 
     fn next_position(&self) -> LogPosition {

@@ -1,10 +1,5 @@
 //! Histories of a fleet, drawn from a seed: proposals that mostly make sense in the state that they meet, with retries,
 //! stale readings, clocks that step back, and nonsense in between. The same seed gives the same history.
-//!
-//! ```ignore
-//! let mut history = History::new(seed);
-//! let proposal = history.next(&state);
-//! ```
 
 use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Cursor, DestinationId, Duty, Epoch, ExpectedRevision, Hash, JoinTokenId, Level,
@@ -17,65 +12,48 @@ use bursar_domain::{
     site, token,
 };
 
-/// A source of choices: SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
+use crate::dice::Dice;
 
-impl Dice {
-    /// The same seed gives the same choices.
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
+/// The secret with which the first administrator is made.
+pub const SETUP_SECRET: &[u8] = b"setup secret";
 
-    /// Any number.
-    pub const fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which must not be 0.
-    pub const fn below(&mut self, bound: u64) -> u64 {
-        self.number() % bound
-    }
-
-    /// Whether something happens that happens `percent` times in a hundred.
-    pub const fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// One of several, which must not be empty.
-    pub fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
-        let index = usize::try_from(self.below(choices.len() as u64)).expect("an index fits");
-        choices[index].clone()
-    }
-
-    /// `value`, or nothing.
-    pub fn perhaps<T>(&mut self, percent: u64, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        self.chance(percent).then(|| value(self))
-    }
-}
-
+/// When a history begins.
+const BEGINNING: Timestamp = Timestamp(1_760_000_000_000);
 /// How many earlier submissions may come again.
 const EARLIER: usize = 32;
 const MINUTE_MS: u64 = 60_000;
-const SETUP_SECRET: &[u8] = b"setup secret";
 
 /// A history in the making.
 #[derive(Clone, Debug)]
 pub struct History {
     dice: Dice,
-    now: u64,
+    now: Timestamp,
+    /// The revision behind which it was taken up: its requests are others than those of the history before.
+    behind: Revision,
     requests: u64,
     earlier: Vec<Submission>,
 }
 
 impl History {
-    /// The history that a seed stands for.
-    pub const fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed), now: 1_760_000_000_000, requests: 0, earlier: Vec::new() }
+    /// The history that a seed stands for, from the founding on.
+    pub fn new(seed: u64) -> Self {
+        Self::behind(&State::default(), seed)
+    }
+
+    /// One that goes on where another has led to `state`.
+    pub fn behind(state: &State, seed: u64) -> Self {
+        let now = state.time().max(BEGINNING);
+        Self { dice: Dice::new(seed), now, behind: state.revision(), requests: 0, earlier: Vec::new() }
+    }
+
+    /// Draws what follows from another seed.
+    pub const fn reseed(&mut self, seed: u64) {
+        self.dice = Dice::new(seed);
+    }
+
+    /// Lets time pass.
+    pub const fn wait_ms(&mut self, milliseconds: u64) {
+        self.now = self.now.plus_ms(milliseconds);
     }
 
     /// The proposal that follows, where `state` is what the ones before it led to.
@@ -92,16 +70,23 @@ impl History {
         Proposal { time, submission }
     }
 
+    /// What comes a moment later where somebody asks for just that.
+    pub fn ask(&mut self, state: &State, actor: Actor, command: Command) -> Proposal {
+        self.wait_ms(1);
+        Proposal { time: self.now, submission: self.fresh(actor, command, Some(state.revision())) }
+    }
+
     /// Time passes, now and then by hours; a new leader's clock may be behind.
     const fn clock(&mut self) -> Timestamp {
-        self.now += match self.dice.below(100) {
+        let passed = match self.dice.below(100) {
             0 => 61 * MINUTE_MS,
             1..=3 => 7 * MINUTE_MS,
             4..=50 => self.dice.below(2_000),
             _ => 0,
         };
+        self.wait_ms(passed);
         let behind = if self.dice.chance(3) { self.dice.below(5_000) } else { 0 };
-        Timestamp(self.now - behind)
+        Timestamp(self.now.0 - behind)
     }
 
     /// A caller whose answer was lost asks again; a careless one uses its key for something else.
@@ -117,7 +102,6 @@ impl History {
     }
 
     fn submission(&mut self, state: &State) -> Submission {
-        self.requests += 1;
         let (actor, command) = self.wish(state);
         let actor = if self.dice.chance(3) { self.any_actor() } else { actor };
         let expected = self.expectation(state, &command);
@@ -126,11 +110,19 @@ impl History {
             Actor::Duty(_) => self.dice.perhaps(50, |dice| Revision(dice.below(state.revision().0 + 1))),
             _ => None,
         };
+        Submission { expected, ..self.fresh(actor, command, planned_on) }
+    }
+
+    /// A request that was not made before. Some callers give their requests a key, and some do not.
+    fn fresh(&mut self, actor: Actor, command: Command, planned_on: Option<Revision>) -> Submission {
+        self.requests += 1;
+        let name = format!("request-{}-{}", self.behind, self.requests);
+        let request = if self.dice.chance(50) { RequestId::parse(&name) } else { RequestId::minted(&name) };
         Submission {
             actor,
-            request: RequestId::parse(&format!("request-{}", self.requests)).expect("visible ASCII"),
+            request: request.expect("visible ASCII"),
             fingerprint: Hash::of(command.to_string().as_bytes()),
-            expected,
+            expected: None,
             planned_on,
             command,
         }
@@ -250,7 +242,7 @@ impl History {
         token::Command::Issue {
             name: self.name(),
             secret: self.secret(&used),
-            expires_at: self.dice.perhaps(30, |dice| Timestamp(now + dice.below(120) * MINUTE_MS)),
+            expires_at: self.dice.perhaps(30, |dice| now.plus_ms(dice.below(120) * MINUTE_MS)),
             setup_secret,
         }
     }
@@ -258,7 +250,7 @@ impl History {
     fn join_token(&mut self, state: &State) -> join_token::Command {
         if self.dice.chance(70) {
             let used: Vec<_> = state.join_tokens().iter().map(|token| token.secret).collect();
-            let expires_at = Timestamp(self.now + self.dice.below(120) * MINUTE_MS);
+            let expires_at = self.now.plus_ms(self.dice.below(120) * MINUTE_MS);
             return join_token::Command::Issue { secret: self.secret(&used), expires_at };
         }
         let known: Vec<_> = state.join_tokens().iter().map(|token| token.id).collect();
