@@ -36,6 +36,7 @@ use crate::{
     proposer::Proposer,
     published::Published,
     read_index::ReadIndex,
+    readiness::{Readiness, ReadinessCheck, Timing},
     snapshot_receiver::SnapshotReceiver,
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
@@ -68,7 +69,7 @@ struct Inner {
     lanes: Arc<Lanes>,
     meter: Arc<Meter>,
     stop: StopSignal,
-    recovered: watch::Receiver<bool>,
+    readiness: watch::Receiver<Readiness>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -127,7 +128,7 @@ impl Node {
             leadership: leadership.clone(),
             meter: Arc::clone(&meter),
         });
-        let (caught_up, recovered) = watch::channel(false);
+        let (found, readiness) = watch::channel(Readiness::Recovering);
         let node = Node(Arc::new(Inner {
             door: Bounds::new(config.limits, Arc::clone(&meter)),
             forwarder: Forwarder { peers, meter: Arc::clone(&meter) },
@@ -144,14 +145,14 @@ impl Node {
             lanes,
             meter,
             stop,
-            recovered,
+            readiness,
             tasks: Mutex::default(),
         }));
-        node.start_tasks(caught_up);
+        node.start_tasks(found);
         Ok(node)
     }
 
-    fn start_tasks(&self, caught_up: watch::Sender<bool>) {
+    fn start_tasks(&self, found: watch::Sender<Readiness>) {
         let inner = &*self.0;
         let Inner { config, raft, leadership, published, ledger, meter, stop, .. } = inner;
         let duty = MembershipDuty {
@@ -163,21 +164,17 @@ impl Node {
             published: Arc::clone(published),
             silence: config.silence_max(),
         };
-        let recovering = raft.clone();
+        let readiness = ReadinessCheck {
+            reads: Arc::clone(&inner.reads),
+            published: Arc::clone(published),
+            timing: Timing::of(config),
+            found,
+        };
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut spawn = |task, work: BoxFuture<'static, ()>| {
             tasks.spawn(tasks::watched(task, stop.clone(), work));
         };
-        spawn(
-            "waiting for the recovery",
-            Box::pin(async move {
-                if recovering.wait_for_recovery(None).await.is_ok() {
-                    caught_up.send_replace(true);
-                    // Whoever waits for this asks a receiver, which must not outlive its sender.
-                    caught_up.closed().await;
-                }
-            }),
-        );
+        spawn("finding out whether this node can serve", Box::pin(readiness.run()));
         spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
         spawn("counting elections", Box::pin(tasks::count_elections(leadership.clone(), Arc::clone(meter))));
         let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), config.checkpoint_every);
@@ -257,29 +254,27 @@ impl Node {
         self.0.config.id
     }
 
-    /// Returns once this node has applied all that was committed before it was started; until then it answers no reads.
-    pub async fn recovered(&self) {
-        let mut recovered = self.0.recovered.clone();
-        if recovered.wait_for(|recovered| *recovered).await.is_err() {
-            // The core stopped before; whoever waits here also watches for that.
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// What this node says of itself and, as the leader, of the others.
     pub fn status(&self) -> NodeStatus {
-        let Inner { leadership, published, recovered, log, .. } = &*self.0;
-        node_status(&leadership.metrics(), leadership, published, *recovered.borrow(), log.counters())
+        let Inner { leadership, published, readiness, log, .. } = &*self.0;
+        node_status(&leadership.metrics(), leadership, published, *readiness.borrow(), log.counters())
     }
 
     /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
     pub async fn status_when(&self, deadline: Instant, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Option<NodeStatus> {
-        let Inner { leadership, published, recovered, log, .. } = &*self.0;
-        let taken = leadership.until(deadline, |leadership, metrics| {
-            let status = node_status(metrics, leadership, published, *recovered.borrow(), log.counters());
-            wanted(&status).then_some(status)
-        });
-        taken.await
+        let Inner { leadership, published, readiness, log, .. } = &*self.0;
+        let mut changes = readiness.clone();
+        loop {
+            let found = *changes.borrow_and_update();
+            let taken = leadership.until(deadline, |leadership, metrics| {
+                let status = node_status(metrics, leadership, published, found, log.counters());
+                wanted(&status).then_some(status)
+            });
+            tokio::select! {
+                taken = taken => return taken,
+                Ok(()) = changes.changed() => {}
+            }
+        }
     }
 
     /// What this node has counted since it was started.

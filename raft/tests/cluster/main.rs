@@ -10,4 +10,5 @@ mod lagging;
 mod leading;
 mod leaving;
 mod levels;
+mod serving;
 mod support;
