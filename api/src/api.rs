@@ -5,7 +5,10 @@ use std::{ops::Deref, sync::Arc};
 use bursar_domain::{Cursor, State, Timestamp};
 use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
 use bursar_wire::query::{self as wire, ReadQuery};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::{
     authentication::{Caller, TokenRefresh},
@@ -40,8 +43,10 @@ pub(crate) struct Shared {
     api: Api,
     pub(crate) token_refresh: TokenRefresh,
     pub(crate) metrics: Metrics,
-    /// A place for each request.
+    /// A place for each request of a caller who is known.
     pub(crate) places: Semaphore,
+    /// A place for each request of anybody else.
+    pub(crate) stranger_places: Semaphore,
     /// A place for each event stream.
     pub(crate) stream_places: Arc<Semaphore>,
 }
@@ -66,9 +71,21 @@ impl Service {
             token_refresh: TokenRefresh::default(),
             metrics: Metrics::default(),
             places: Semaphore::new(api.config.requests_max),
+            stranger_places: Semaphore::new(api.config.strangers_max),
             stream_places: Arc::new(Semaphore::new(api.config.streams_max)),
             api,
         }))
+    }
+
+    /// A place for the request of a caller who is known.
+    pub(crate) fn place(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.places.try_acquire().map_err(|_| Failure::overloaded("Too many requests are being answered by this node."))
+    }
+
+    /// A place for the request of somebody who is not known, or not yet.
+    pub(crate) fn stranger_place(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let place = self.stranger_places.try_acquire();
+        place.map_err(|_| Failure::overloaded("Too many requests without a known token are being answered by this node."))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -35,6 +35,7 @@ pub struct MemoryAuthority {
     /// Whether the others are lost.
     without_quorum: AtomicBool,
     stuck: AtomicBool,
+    unconfirmed: AtomicBool,
     overloaded: AtomicBool,
     floor: AtomicU64,
     /// The version that a lagging node shows; it catches up when it is asked for a linearizable reading.
@@ -54,6 +55,7 @@ impl MemoryAuthority {
             revisions: watch::Sender::new(Revision::ZERO),
             without_quorum: AtomicBool::default(),
             stuck: AtomicBool::default(),
+            unconfirmed: AtomicBool::default(),
             overloaded: AtomicBool::default(),
             floor: AtomicU64::default(),
             lagging: Mutex::default(),
@@ -85,6 +87,11 @@ impl MemoryAuthority {
 
     pub fn lose_quorum(&self) {
         self.without_quorum.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the others do not confirm that this node leads, and it has not noticed.
+    pub fn go_unconfirmed(&self) {
+        self.unconfirmed.store(true, Ordering::SeqCst);
     }
 
     pub fn overload(&self) {
@@ -254,6 +261,7 @@ impl Authority for MemoryAuthority {
             peers: Vec::new(),
             quorum_last_ack_ms: Some(0),
             recovered: true,
+            confirmed: leader.is_some() && !self.unconfirmed.load(Ordering::SeqCst),
             log: LogCounters::default(),
         }
     }
