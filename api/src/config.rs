@@ -20,6 +20,8 @@ pub struct Config {
     pub stranger_body_bytes_max: usize,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
+    /// Versions of the past that are made at a time; each takes as much memory as the state, and the processor time of a fold.
+    pub past_versions_max: usize,
     /// Event streams at a time.
     pub streams_max: usize,
     /// About how many bytes of the journal a stream holds for its reader.
@@ -41,6 +43,7 @@ impl Default for Config {
             body_bytes_max: 1 << 20,
             stranger_body_bytes_max: 8 << 10,
             body_timeout: Duration::from_secs(10),
+            past_versions_max: 2,
             streams_max: 1_024,
             stream_page_bytes: 64 << 10,
             stream_write_timeout: Duration::from_secs(30),

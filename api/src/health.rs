@@ -116,7 +116,12 @@ impl Service {
         let strangers = self.config.strangers_max.saturating_sub(self.stranger_places.available_permits());
         let streams = self.config.streams_max.saturating_sub(self.stream_places.available_permits());
         page.single("bursar_http_requests_under_way", "gauge", "Requests that are being answered.", under_way);
-        page.single("bursar_http_strangers_under_way", "gauge", "Requests of unknown callers that are being answered.", strangers);
+        page.single(
+            "bursar_http_strangers_under_way",
+            "gauge",
+            "Requests of unknown callers that are being answered.",
+            strangers,
+        );
         page.single("bursar_streams_open", "gauge", "Event streams that are open.", streams);
         page.single("bursar_revision", "gauge", "The last revision that is applied here.", state.revision());
         page.single("bursar_epoch", "gauge", "Counts the restores.", state.epoch());

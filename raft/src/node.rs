@@ -235,6 +235,20 @@ impl Node {
         }
     }
 
+    /// The state as it was at a revision; none beyond this node's head. Made where blocking is allowed; see
+    /// [`Ledger::state_at`].
+    ///
+    /// # Errors
+    /// Storage that fails or is damaged; it stops the node.
+    pub async fn state_at(&self, revision: Revision) -> Result<Option<State>, StorageError> {
+        let Inner { blocking, ledger, stop, .. } = &*self.0;
+        let ledger = ledger.clone();
+        match blocking.run(move || ledger.state_at(revision)).await {
+            Ok(made) => made.inspect_err(|error| stop.stop(StopReason::Storage(error.clone()))),
+            Err(lost) => Err(StorageError::io("make a version of the past", lost)),
+        }
+    }
+
     /// Who leads, as far as this node knows.
     pub fn leader(&self) -> Option<AuthorityNodeId> {
         match self.0.leadership.leader() {

@@ -28,7 +28,7 @@ use bursar_wire::{
     Secret,
     client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
     cluster::IssuedInvitation,
-    query::{Consistency, ReadQuery},
+    query::ReadQuery,
     status::Status,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -462,7 +462,7 @@ fn is_alive(pid: i32) -> bool {
 
 /// Asks for what the answering node has, however old.
 pub fn stale() -> ReadQuery {
-    ReadQuery { consistency: Consistency::Stale, ..ReadQuery::default() }
+    ReadQuery::stale()
 }
 
 /// Runs the program with these words, and these paths behind them, to its end.

@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use bursar_api::{Authority, JournalError};
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission,
+    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, Sealed, State, StoreId, Submission,
     Timestamp, TokenId, authority_node, cluster, decide, evolve, seal, site,
 };
 use bursar_net::WallClock;
@@ -44,6 +44,9 @@ pub struct MemoryAuthority {
     pub linearizable_readings: AtomicUsize,
     /// How many bytes of the journal were read.
     pub bytes_read: AtomicUsize,
+    pub past_versions_made: AtomicUsize,
+    /// While it is held, no version of the past comes to be.
+    pub past: tokio::sync::Mutex<()>,
 }
 
 impl MemoryAuthority {
@@ -62,6 +65,8 @@ impl MemoryAuthority {
             submissions: AtomicUsize::default(),
             linearizable_readings: AtomicUsize::default(),
             bytes_read: AtomicUsize::default(),
+            past_versions_made: AtomicUsize::default(),
+            past: tokio::sync::Mutex::default(),
         });
         let found = cluster::Command::Found {
             cluster: ClusterId([1; 16]),
@@ -236,6 +241,16 @@ impl Authority for MemoryAuthority {
         let records: Vec<_> = wanted.iter().take_while(fits).cloned().collect();
         self.bytes_read.fetch_add(records.iter().map(Bytes::len).sum(), Ordering::SeqCst);
         Ok(records)
+    }
+
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError> {
+        self.past_versions_made.fetch_add(1, Ordering::SeqCst);
+        let _may_be_made = self.past.lock().await;
+        let mut state = State::default();
+        for bytes in &self.journal.lock().unwrap()[..revision.0 as usize] {
+            evolve(&mut state, &Sealed::open(bytes.to_vec()).unwrap());
+        }
+        Ok(Arc::new(state))
     }
 
     fn leader(&self) -> Option<AuthorityNodeId> {
