@@ -7,13 +7,13 @@ pub(crate) mod sites;
 pub(crate) mod status;
 pub(crate) mod tokens;
 
-use bursar_API;
 use bursar_domain::ObjectRef;
+use bursar_wire::API;
 
 /// The path of an object.
 pub(crate) fn path(object: ObjectRef) -> String {
     let collection = match object {
-        ObjectRef::Cluster => return format!("{}/cluster/level", API),
+        ObjectRef::Cluster => return format!("{API}/cluster/level"),
         ObjectRef::Site(_) => "sites",
         ObjectRef::Destination(_) => "destinations",
         ObjectRef::AuthorityNode(_) => "cluster/members",
@@ -21,5 +21,5 @@ pub(crate) fn path(object: ObjectRef) -> String {
         ObjectRef::Operation(_) => "operations",
         ObjectRef::Token(_) => "tokens",
     };
-    format!("{}/{collection}/{}", API, object.number())
+    format!("{API}/{collection}/{}", object.number())
 }
