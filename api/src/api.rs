@@ -140,9 +140,10 @@ impl Service {
         if asked.revision < floor.revision {
             return Err(Failure::gone(asked, floor));
         }
-        let state = match asked.revision == latest.revision() {
-            true => latest,
-            false => self.past.state_at(&self.authority, asked.revision, deadline).await?,
+        let state = if asked.revision == latest.revision() {
+            latest
+        } else {
+            self.past.state_at(&self.authority, asked.revision, deadline).await?
         };
         caller.stands(&self.authority.latest(), self.now())?;
         Ok(state)

@@ -29,6 +29,7 @@ use crate::{
     api::Service,
     authentication::Caller,
     authority::{Authority, NodeStatus},
+    failure::Failure,
     listing::Selection,
     parameters::Parameters,
 };
@@ -113,9 +114,9 @@ pub(crate) struct Reading<Q> {
 }
 
 impl<Q: DeserializeOwned> FromRequestParts<Service> for Reading<Q> {
-    type Rejection = crate::failure::Failure;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Failure> {
         let caller = Caller::from_request_parts(parts, service).await?;
         let Parameters(query) = Parameters::from_request_parts(parts, service).await?;
         Ok(Self { service: service.clone(), caller, query, headers: parts.headers.clone() })
