@@ -93,6 +93,18 @@ async fn files_that_others_may_read_are_refused_with_the_command_that_mends_it()
 }
 
 #[tokio::test]
+async fn the_setup_secret_is_removed_once_it_was_used_also_by_a_later_start() {
+    let mut fleet = Fleet::of_one().await;
+    let file = fleet.node(NODE).dir.join("setup-secret");
+    until("the setup secret is removed", async || (!file.exists()).then_some(())).await;
+    // As where the node ended between the claim and the removal.
+    fleet.stop_and_listen(NODE).await;
+    fs::write(&file, "left over").expect("the setup secret");
+    fleet.restart_anew(NODE, &[]);
+    until("the setup secret is removed", async || (!file.exists()).then_some(())).await;
+}
+
+#[tokio::test]
 async fn an_identity_of_a_newer_format_is_refused_and_nothing_is_written() {
     let fleet = stopped_node().await;
     let dir = fleet.node(NODE).dir.clone();

@@ -9,7 +9,10 @@ use bursar_domain::{Cursor, Effect, ObjectRef, Record, Reply, State};
 use bursar_wire::{events::EventLine, header::REVISION, page::DryRun};
 use serde::Serialize;
 
-use crate::{api::Service, etag, failure::Failure, nouns};
+use crate::{etag, failure::Failure, nouns, resource::View};
+
+/// What a handler gives.
+pub(crate) type Answered = Result<Response, Failure>;
 
 /// An object as it is shown.
 pub(crate) struct Shown {
@@ -38,37 +41,35 @@ pub(crate) fn issued(state: &State, object: ObjectRef, body: &impl Serialize) ->
     response
 }
 
-impl Service {
-    /// An object, or 304 where the caller has it as it stands.
-    pub(crate) fn object(&self, state: &State, object: ObjectRef, headers: &HeaderMap) -> Result<Response, Failure> {
-        let Shown { body, changed } = self.show(state, object).ok_or_else(|| Failure::not_found(object, state))?;
-        let mut response = if etag::none_match(headers, changed) {
-            with_revision(StatusCode::NOT_MODIFIED, state, Body::empty())
-        } else {
-            with_json(StatusCode::OK, state, body)
-        };
-        response.headers_mut().insert(header::ETAG, etag::of(changed));
-        Ok(response)
-    }
+/// An object, or 304 where the caller has it as it stands.
+pub(crate) fn object(view: &View, object: ObjectRef, headers: &HeaderMap) -> Answered {
+    let Shown { body, changed } = view.show(object).ok_or_else(|| Failure::not_found(object, view))?;
+    let mut response = if etag::none_match(headers, changed) {
+        with_revision(StatusCode::NOT_MODIFIED, view, Body::empty())
+    } else {
+        with_json(StatusCode::OK, view, body)
+    };
+    response.headers_mut().insert(header::ETAG, etag::of(changed));
+    Ok(response)
+}
 
-    /// What was done, with the object as it stands now.
-    pub(crate) fn changed(&self, state: &State, reply: Reply) -> Result<Response, Failure> {
-        let Reply { effect, object } = reply;
-        let status = match effect {
-            Effect::Removed => return Ok(with_revision(StatusCode::NO_CONTENT, state, Body::empty())),
-            Effect::Created => StatusCode::CREATED,
-            Effect::Accepted => StatusCode::ACCEPTED,
-            Effect::Changed | Effect::Unchanged => StatusCode::OK,
-        };
-        let Shown { body, changed } = self.show(state, object).ok_or_else(|| Failure::removed_since(object, state))?;
-        let mut response = with_json(status, state, body);
-        let headers = response.headers_mut();
-        headers.insert(header::ETAG, etag::of(changed));
-        if matches!(effect, Effect::Created | Effect::Accepted) {
-            headers.insert(header::LOCATION, location(object));
-        }
-        Ok(response)
+/// What was done, with the object as it stands now.
+pub(crate) fn changed(view: &View, reply: Reply) -> Answered {
+    let Reply { effect, object } = reply;
+    let status = match effect {
+        Effect::Removed => return Ok(with_revision(StatusCode::NO_CONTENT, view, Body::empty())),
+        Effect::Created => StatusCode::CREATED,
+        Effect::Accepted => StatusCode::ACCEPTED,
+        Effect::Changed | Effect::Unchanged => StatusCode::OK,
+    };
+    let Shown { body, changed } = view.show(object).ok_or_else(|| Failure::removed_since(object, view))?;
+    let mut response = with_json(status, view, body);
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag::of(changed));
+    if matches!(effect, Effect::Created | Effect::Accepted) {
+        headers.insert(header::LOCATION, location(object));
     }
+    Ok(response)
 }
 
 /// The JSON of `value`.

@@ -4,8 +4,11 @@ use std::{ops::Deref, sync::Arc};
 
 use bursar_domain::{Cursor, State, Timestamp};
 use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
-use bursar_wire::query::{self as wire, ReadQuery};
-use tokio::{sync::Semaphore, time::Instant};
+use bursar_wire::query::{self as wire, PresentQuery, ReadQuery, Version};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::{
     authentication::{Caller, TokenRefresh},
@@ -14,6 +17,8 @@ use crate::{
     failure::Failure,
     metrics::Metrics,
     parameters,
+    past::Past,
+    resource::View,
 };
 
 /// The parts of the API.
@@ -40,10 +45,13 @@ pub(crate) struct Shared {
     api: Api,
     pub(crate) token_refresh: TokenRefresh,
     pub(crate) metrics: Metrics,
-    /// A place for each request.
+    /// A place for each request of a caller who is known.
     pub(crate) places: Semaphore,
+    /// A place for each request of anybody else.
+    pub(crate) stranger_places: Semaphore,
     /// A place for each event stream.
     pub(crate) stream_places: Arc<Semaphore>,
+    past: Past,
 }
 
 impl Deref for Service {
@@ -66,9 +74,22 @@ impl Service {
             token_refresh: TokenRefresh::default(),
             metrics: Metrics::default(),
             places: Semaphore::new(api.config.requests_max),
+            stranger_places: Semaphore::new(api.config.strangers_max),
             stream_places: Arc::new(Semaphore::new(api.config.streams_max)),
+            past: Past::new(api.config.past_versions_max),
             api,
         }))
+    }
+
+    /// A place for the request of a caller who is known.
+    pub(crate) fn place(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.places.try_acquire().map_err(|_| Failure::overloaded("Too many requests are being answered by this node."))
+    }
+
+    /// A place for the request of somebody who is not known, or not yet.
+    pub(crate) fn stranger_place(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let place = self.stranger_places.try_acquire();
+        place.map_err(|_| Failure::overloaded("Too many requests without a known token are being answered by this node."))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -80,9 +101,17 @@ impl Service {
         Instant::now() + self.config.deadline
     }
 
+    /// The version of the state that is asked for.
+    pub(crate) async fn read(&self, caller: Caller, query: &ReadQuery) -> Result<View, Failure> {
+        match query.version().map_err(Failure::malformed_part)? {
+            Version::Present(query) => Ok(View::of_the_present(self.read_present(caller, &query).await?, self)),
+            Version::AsOf(revision) => Ok(View::of_the_past(self.read_past(caller, revision).await?)),
+        }
+    }
+
     /// A version of the state as fresh as asked for. The caller's token is judged by it once more: a revocation counts for
     /// every reading that comes behind it.
-    pub(crate) async fn read(&self, caller: Caller, query: &ReadQuery) -> Result<Arc<State>, Failure> {
+    pub(crate) async fn read_present(&self, caller: Caller, query: &PresentQuery) -> Result<Arc<State>, Failure> {
         let min_revision = query.min_revision.as_deref();
         let min_revision =
             min_revision.map(|text| parameters::cursor("?min_revision", text, &self.authority.latest())).transpose()?;
@@ -94,6 +123,29 @@ impl Service {
             wire::Consistency::Linearizable => self.read_latest(min_revision).await?,
         };
         caller.stands(&state, self.now())?;
+        Ok(state)
+    }
+
+    /// The state as it was. Whatever this node has of the past stands, so nobody else is asked; the caller's token is judged by
+    /// the present.
+    async fn read_past(&self, caller: Caller, revision: &str) -> Result<Arc<State>, Failure> {
+        let deadline = self.deadline();
+        let mut latest = self.authority.latest();
+        let asked = parameters::revision("?as_of", revision, &latest)?;
+        if asked.revision > latest.revision() {
+            // This node may lag: whoever leads knows what has happened.
+            latest = self.read_latest(Some(asked)).await?;
+        }
+        let floor = Cursor { revision: self.authority.floor(), ..asked };
+        if asked.revision < floor.revision {
+            return Err(Failure::gone(asked, floor));
+        }
+        let state = if asked.revision == latest.revision() {
+            latest
+        } else {
+            self.past.state_at(&self.authority, asked.revision, deadline).await?
+        };
+        caller.stands(&self.authority.latest(), self.now())?;
         Ok(state)
     }
 

@@ -52,7 +52,19 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// Stands in front of every route that is not explicitly open.
 pub(crate) async fn guard(Shared(service): Shared<Service>, mut request: Request, next: Next) -> Result<Response, Failure> {
     let caller = service.authenticate(request.headers()).await?;
+    let _place = service.place()?;
     request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Stands in front of the open routes. Whoever shows no token that is known here has one of a few places.
+pub(crate) async fn receive_strangers(
+    Shared(service): Shared<Service>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    let known = bearer(request.headers()).and_then(|secret| service.bearer_of(secret));
+    let _place = if matches!(known, Ok(Some(_))) { service.place()? } else { service.stranger_place()? };
     Ok(next.run(request).await)
 }
 
@@ -64,6 +76,7 @@ impl Service {
             return Ok(caller);
         }
         // It may have been issued a moment ago, on another node.
+        let _place = self.stranger_place()?;
         self.token_refresh.refresh(self).await?;
         self.bearer_of(secret)?.ok_or_else(|| Failure::unauthenticated("No token has this secret."))
     }

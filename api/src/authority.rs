@@ -37,6 +37,9 @@ pub trait Authority: Send + Sync + 'static {
     /// `bytes_max`.
     async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<Bytes>, JournalError>;
 
+    /// The state as it was at `revision`, which the journal here reaches. It may take long.
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError>;
+
     /// Who leads, as far as is known here.
     fn leader(&self) -> Option<AuthorityNodeId>;
 

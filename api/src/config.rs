@@ -9,12 +9,19 @@ use bursar_net::ConnectionLimits;
 pub struct Config {
     /// How long a request may take to be decided or confirmed.
     pub deadline: Duration,
-    /// Requests at a time, streams not counted.
+    /// Requests at a time of callers who show a token that stands; streams are not counted.
     pub requests_max: usize,
+    /// Requests at a time of everybody else. They have places of their own, so that a flood of them takes nothing from callers
+    /// who are known.
+    pub strangers_max: usize,
     /// The most bytes in a request's body.
     pub body_bytes_max: usize,
+    /// The most bytes in the body of a request without a token.
+    pub stranger_body_bytes_max: usize,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
+    /// Versions of the past that are made at a time; each takes as much memory as the state, and the processor time of a fold.
+    pub past_versions_max: usize,
     /// Event streams at a time.
     pub streams_max: usize,
     /// About how many bytes of the journal a stream holds for its reader.
@@ -32,12 +39,15 @@ impl Default for Config {
         Self {
             deadline: Duration::from_secs(10),
             requests_max: 4_096,
+            strangers_max: 64,
             body_bytes_max: 1 << 20,
+            stranger_body_bytes_max: 8 << 10,
             body_timeout: Duration::from_secs(10),
+            past_versions_max: 2,
             streams_max: 1_024,
             stream_page_bytes: 64 << 10,
             stream_write_timeout: Duration::from_secs(30),
-            bookmark_interval: Duration::from_secs(5),
+            bookmark_interval: bursar_wire::events::BOOKMARK_INTERVAL,
             token_refresh_interval: Duration::from_millis(50),
         }
     }

@@ -5,12 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use axum::response::Response;
-use bursar_domain::{
-    Command, Cursor, ExpectedRevision, ObjectRef, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal,
-};
+use bursar_domain::{Command, Cursor, ExpectedRevision, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
 
-use crate::{answer, api::Service, failure::Failure, mutation::Call};
+use crate::{
+    answer::{self, Answered},
+    api::Service,
+    failure::Failure,
+    mutation::Call,
+    resource::{Resource, View},
+};
 
 /// What became of a request for a change.
 pub(crate) struct Verdict {
@@ -45,25 +48,22 @@ const EDIT_ATTEMPTS: usize = 8;
 
 impl Service {
     /// Has a command decided, or rehearsed, and answers with the object that it made or changed.
-    pub(crate) async fn change(&self, call: Call, command: Command) -> Result<Response, Failure> {
+    pub(crate) async fn change(&self, call: Call, command: Command) -> Answered {
         let verdict = self.judge(call, command).await?;
         self.answer(verdict)
     }
 
-    /// Has a change of `object` decided that `edit` makes of how it stands, and makes it anew where somebody else has changed
+    /// Has a change of an object decided that `edit` makes of how it stands, and makes it anew where somebody else has changed
     /// the object meanwhile. Where the caller says on which reading it rests (If-Match), that reading alone counts.
-    pub(crate) async fn edit(
-        &self,
-        call: Call,
-        object: ObjectRef,
-        edit: impl Fn(&State) -> Result<Edit, Failure>,
-    ) -> Result<Response, Failure> {
+    pub(crate) async fn edit<R: Resource>(&self, call: Call, id: R::Id, edit: impl Fn(&R) -> Result<Edit, Failure>) -> Answered {
+        let object = id.into();
         let mut state = self.authority.latest();
         if call.dry_run || state.changed_at(object).is_none() {
             state = self.read_latest(None).await?;
         }
         for attempt in 1.. {
-            let Edit { command, rests_on_current } = edit(&state)?;
+            let current = R::table(&state).get(id).ok_or_else(|| Failure::not_found(object, &state))?;
+            let Edit { command, rests_on_current } = edit(current)?;
             let pin = state.changed_at(object).filter(|_| rests_on_current && call.if_match.is_none());
             let pin = pin.map(|revision| Cursor { epoch: state.epoch(), revision });
             let mut attempted = call.clone();
@@ -114,12 +114,12 @@ impl Service {
     }
 
     /// The answer to a request for a change: the refusal, or the object, or what would happen.
-    pub(crate) fn answer(&self, verdict: Verdict) -> Result<Response, Failure> {
+    pub(crate) fn answer(&self, verdict: Verdict) -> Answered {
         let Verdict { outcome, manner, state } = verdict;
         let reply = outcome.map_err(|rejection| Failure::refused(&rejection, &state))?;
         match manner {
             Manner::Rehearsed(records) => Ok(answer::rehearsed(&state, reply, &records)),
-            Manner::Decided | Manner::Repeated => self.changed(&state, reply),
+            Manner::Decided | Manner::Repeated => answer::changed(&View::of_the_present(state, self), reply),
         }
     }
 }

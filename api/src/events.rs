@@ -13,7 +13,7 @@ use bursar_domain::{Cursor, Record, Revision, encoding::decode};
 use bursar_wire::{
     FieldError,
     events::{EventLine, StreamItem},
-    query::EventsQuery,
+    query::{EventsQuery, PresentQuery},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -72,11 +72,8 @@ async fn follow(
         (status = 200, description = "The event.", body = EventLine),
         (status = 410, description = "The event is no longer kept.")))]
 async fn read(State(service): State<Service>, caller: Caller, Path(name): Path<String>) -> Result<Response, Failure> {
-    let state = service.read(caller, &Default::default()).await?;
-    let cursor = match name.parse() {
-        Ok(revision) => Cursor { epoch: state.epoch(), revision: Revision(revision) },
-        Err(_) => parameters::cursor("/revision", &name, &state)?,
-    };
+    let state = service.read_present(caller, &PresentQuery::default()).await?;
+    let cursor = parameters::revision("/revision", &name, &state)?;
     if cursor.revision > state.revision() {
         return Err(Failure::cursor_beyond_end(cursor, &state));
     }

@@ -233,6 +233,9 @@ impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let detail = format!("The request was not decided: {error}.");
         match error {
+            SubmitError::Unavailable { reason: reason @ Unavailability::NotUnderstood, fate: Fate::NotDone, .. } => {
+                unavailable(reason, detail).hint(SAME_VERSION)
+            }
             SubmitError::Unavailable { reason, fate: Fate::NotDone, .. } => {
                 unavailable(reason, detail).hint("Nothing was changed. Try again, or ask another node.")
             }
@@ -255,12 +258,16 @@ impl From<SubmitError> for Failure {
     }
 }
 
+const SAME_VERSION: &str = "Nothing was changed. Run the same version on all nodes; until then ask one of the leader's version.";
 const REPEAT: &str = "It may have been carried out: repeat it with the same Idempotency-Key, which is harmless.";
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let detail = format!("The state could not be read as asked: {error}.");
         match error {
+            ReadError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. } => {
+                unavailable(reason, detail).hint(SAME_VERSION)
+            }
             ReadError::Unavailable { reason, .. } => unavailable(reason, detail)
                 .hint("Try again, ask another node, or read with consistency=stale what this node has."),
             ReadError::Behind { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, code::BEHIND, "The node is behind", detail)
@@ -279,7 +286,13 @@ impl From<TransferError> for Failure {
             TransferError::NotAVoter { node } => {
                 failed().about(node.into()).hint("Choose one of the voters that /api/v1/status lists.")
             }
+            TransferError::Silent { node } => {
+                failed().about(node.into()).hint("Start it, or check that the leader reaches it; or choose another voter.")
+            }
             TransferError::NobodyElse => failed().hint("Add another authority node first."),
+            TransferError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. } => {
+                unavailable(reason, detail).hint(SAME_VERSION)
+            }
             TransferError::Unavailable { reason, .. } => {
                 unavailable(reason, detail).hint("Look at /api/v1/status who leads now, then try again.")
             }
@@ -302,7 +315,8 @@ fn unavailable(reason: Unavailability, detail: String) -> Failure {
         // A leader that is not found within the whole deadline means that too few are there to elect one.
         Unavailability::NoLeader | Unavailability::NoQuorum => (code::NO_QUORUM, "Too few members answer"),
         Unavailability::LeaderUnreachable => (code::LEADER_UNREACHABLE, "The leader is not reached"),
-        Unavailability::Recovering => (code::RECOVERING, "The node is starting"),
+        Unavailability::NotUnderstood => (code::VERSION_MISMATCH, "The leader runs another version"),
+        Unavailability::Recovering => (code::RECOVERING, "The node is catching up"),
     };
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).retry_after_ms(PAUSE_MS)
 }

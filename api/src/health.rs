@@ -27,8 +27,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteAddress(pub SocketAddr);
 
-/// The routes. They are open; the metrics look at the caller themselves.
-pub(crate) fn open_routes() -> OpenApiRouter<Service> {
+/// The routes. The metrics look at the caller themselves.
+pub(crate) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
@@ -42,7 +42,10 @@ async fn livez(State(service): State<Service>) -> Response {
     }
 }
 
-/// Tell whether the node can serve.
+/// Tell whether the node can serve: reads that see everything acknowledged, and changes.
+///
+/// It can where it has recovered, knows a leader, and a quorum confirmed within the last three election timeouts that it is up to
+/// date. A load balancer sends requests to nodes that can; one that cannot still answers reads with `consistency=stale`.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", params(ReadinessQuery),
     responses((status = 200, description = "It can.", body = Readiness), (status = 503, description = "It cannot.", body = Readiness)))]
 async fn readyz(State(service): State<Service>, Parameters(query): Parameters<ReadinessQuery>) -> Response {
@@ -59,8 +62,8 @@ async fn readyz(State(service): State<Service>, Parameters(query): Parameters<Re
         check(
             "recovered",
             status.recovered,
-            format!("All data is read, up to {}.", state.cursor()),
-            "The node is reading its own data.",
+            format!("All that was committed before the start is applied; the node is at {}.", state.cursor()),
+            "The node has not applied yet what was committed before it was started.",
         ),
         check(
             "founded",
@@ -69,6 +72,12 @@ async fn readyz(State(service): State<Service>, Parameters(query): Parameters<Re
             "The node belongs to no cluster yet.",
         ),
         check("leader_known", status.leader.is_some(), format!("The leader is {leader}."), "The node knows no leader."),
+        check(
+            "quorum_confirmed",
+            status.confirmed,
+            "A quorum has confirmed lately that the node is up to date.".into(),
+            "No quorum has confirmed lately that the node is up to date.",
+        ),
     ];
     let ready = checks.iter().all(|check| check.passed);
     let checks = if query.verbose.is_some() { checks } else { Vec::new() };
@@ -104,8 +113,15 @@ impl Service {
         let state = self.authority.latest();
         let status = self.authority.status();
         let under_way = self.config.requests_max.saturating_sub(self.places.available_permits());
+        let strangers = self.config.strangers_max.saturating_sub(self.stranger_places.available_permits());
         let streams = self.config.streams_max.saturating_sub(self.stream_places.available_permits());
         page.single("bursar_http_requests_under_way", "gauge", "Requests that are being answered.", under_way);
+        page.single(
+            "bursar_http_strangers_under_way",
+            "gauge",
+            "Requests of unknown callers that are being answered.",
+            strangers,
+        );
         page.single("bursar_streams_open", "gauge", "Event streams that are open.", streams);
         page.single("bursar_revision", "gauge", "The last revision that is applied here.", state.revision());
         page.single("bursar_epoch", "gauge", "Counts the restores.", state.epoch());

@@ -5,6 +5,9 @@
 //! reading of a version of the state → an answer, made of that state. What is refused anywhere on the way becomes a problem
 //! document in one place.
 //!
+//! A new noun is one file in `nouns/`: a [`resource`] that says where its objects are kept and how they are shown, and handlers
+//! of a line or two under the description of their routes.
+//!
 //! Everything that the API wants of the cluster stands in one trait, [`Authority`].
 
 mod answer;
@@ -24,6 +27,8 @@ mod node;
 mod nouns;
 mod openapi;
 mod parameters;
+mod past;
+mod resource;
 mod router;
 mod secrets;
 mod serve;

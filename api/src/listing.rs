@@ -6,32 +6,21 @@
 use std::{cmp::Ordering, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bursar_domain::{
-    Epoch, Hash, ObjectRef, State,
-    table::{Row, Table},
-};
+use bursar_domain::{Epoch, Hash, State, table::Table};
 use bursar_wire::{
     FieldError,
     page::Page,
     query::{self, Filter, ListQuery},
 };
 
-use crate::{failure::Failure, parameters::abridged};
-
-/// A field by which a list can be filtered: its name, and what it says of an object.
-pub(crate) type Field<R> = (&'static str, fn(&R) -> String);
-
-/// Objects that can be listed.
-pub(crate) trait Listed: Row<Id: Into<ObjectRef> + From<u64>> + 'static {
-    /// The fields that `filter` knows.
-    const FIELDS: &'static [Field<Self>];
-
-    /// What `sort=name` goes by; none where objects of the kind have no names.
-    const FOLDED_NAME: Option<fn(&Self) -> String> = None;
-}
+use crate::{
+    failure::Failure,
+    parameters::abridged,
+    resource::{Field, Resource, View},
+};
 
 /// What is asked of a list.
-pub(crate) struct Selection<R: Listed> {
+pub(crate) struct Selection<R: Resource> {
     filter: Option<(Field<R>, Filter)>,
     sort: Sort,
     limit: usize,
@@ -47,7 +36,7 @@ struct Sort {
 }
 
 impl Sort {
-    fn parse<R: Listed>(sort: query::Sort) -> Result<Self, Failure> {
+    fn parse<R: Resource>(sort: query::Sort) -> Result<Self, Failure> {
         let by_name = match (sort.field.as_str(), R::FOLDED_NAME) {
             ("id", _) => false,
             ("name", Some(_)) => true,
@@ -72,7 +61,7 @@ struct Place {
     id: u64,
 }
 
-impl<R: Listed> Selection<R> {
+impl<R: Resource> Selection<R> {
     /// Understands a query.
     pub(crate) fn of(query: ListQuery) -> Result<Self, Failure> {
         let sort = query.sort().map(Sort::parse::<R>).transpose()?.unwrap_or_default();
@@ -82,15 +71,15 @@ impl<R: Listed> Selection<R> {
         Ok(Self { filter, sort, limit, page_token: query.page_token, binding })
     }
 
-    /// The page of `table` that is asked for, its rows as `show` shows them.
-    pub(crate) fn page<T>(&self, state: &State, table: &Table<R>, show: impl Fn(&R) -> T) -> Result<Page<T>, Failure> {
-        let behind = self.page_token.as_deref().map(|token| self.place_of(token, state)).transpose()?;
-        let mut matching = self.ordered(table, behind).filter(|row| self.admits(row));
+    /// The page that is asked for.
+    pub(crate) fn page(&self, view: &View) -> Result<Page<R::Shown>, Failure> {
+        let behind = self.page_token.as_deref().map(|token| self.place_of(token, view)).transpose()?;
+        let mut matching = self.ordered(R::table(view), behind).filter(|row| self.admits(row));
         let rows: Vec<_> = matching.by_ref().take(self.limit).collect();
         let goes_on = matching.next().is_some();
-        let next_page_token = rows.last().filter(|_| goes_on).map(|last| self.token(state.epoch(), &self.place(last)));
-        let items = rows.into_iter().map(|row| show(row)).collect();
-        Ok(Page { items, next_page_token, revision: state.cursor().to_string() })
+        let next_page_token = rows.last().filter(|_| goes_on).map(|last| self.token(view.epoch(), &self.place(last)));
+        let items = rows.into_iter().map(|row| row.show(view)).collect();
+        Ok(Page { items, next_page_token, revision: view.cursor().to_string() })
     }
 
     fn admits(&self, row: &R) -> bool {
@@ -162,7 +151,7 @@ impl<R: Listed> Selection<R> {
 
 const SEAL_BYTES: usize = 8;
 
-fn known_field<R: Listed>(filter: Filter) -> Result<(Field<R>, Filter), Failure> {
+fn known_field<R: Resource>(filter: Filter) -> Result<(Field<R>, Filter), Failure> {
     let known = R::FIELDS.iter().find(|(name, _)| *name == filter.field);
     known.map(|field| (*field, filter.clone())).ok_or_else(|| {
         let names: Vec<_> = R::FIELDS.iter().map(|(name, _)| *name).collect();
@@ -171,6 +160,6 @@ fn known_field<R: Listed>(filter: Filter) -> Result<(Field<R>, Filter), Failure>
     })
 }
 
-fn number<R: Listed>(row: &R) -> u64 {
+fn number<R: Resource>(row: &R) -> u64 {
     row.id().into().number()
 }

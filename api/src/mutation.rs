@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     api::Service,
     authentication::Caller,
+    config::Config,
     etag,
     failure::Failure,
     parameters::{Parameters, abridged},
@@ -82,7 +83,10 @@ async fn receive(request: Request, service: &Service, actor: Actor) -> Result<(C
     let Parameters(MutationQuery { dry_run }) = Parameters::from_request_parts(&mut parts, service).await?;
     let if_match = etag::if_match(&parts.headers)?;
     let request = request_id(&parts.headers, service)?;
-    let bytes = collect(body, service).await?;
+    // Who founds shows no token.
+    let Config { body_bytes_max, stranger_body_bytes_max, .. } = service.config;
+    let bytes_max = if actor == Actor::Founder { stranger_body_bytes_max } else { body_bytes_max };
+    let bytes = collect(body, bytes_max, service).await?;
     let fingerprint = fingerprint(&parts.method, &parts.uri, &parts.headers, &bytes);
     Ok((Call { actor, request, fingerprint, if_match, dry_run, deadline }, bytes))
 }
@@ -108,14 +112,13 @@ fn fingerprint(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> 
     Hash(*hasher.finalize().as_bytes())
 }
 
-async fn collect(body: Body, service: &Service) -> Result<Bytes, Failure> {
-    let max = service.config.body_bytes_max;
-    let too_large = || Failure::too_large(max as u64);
+async fn collect(body: Body, bytes_max: usize, service: &Service) -> Result<Bytes, Failure> {
+    let too_large = || Failure::too_large(bytes_max as u64);
     // What announces its size is refused before it is read.
-    if body.size_hint().lower() > max as u64 {
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    match timeout(service.config.body_timeout, Limited::new(body, max).collect()).await {
+    match timeout(service.config.body_timeout, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Failure::malformed(format!("The body could not be read: {error}."))),

@@ -44,6 +44,11 @@ impl Authority for Node {
         Ok(records.into_iter().map(|record| record.bytes).collect())
     }
 
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError> {
+        let made = Self::state_at(self, revision).await.map_err(|error| JournalError(error.to_string()))?;
+        made.map(Arc::new).ok_or_else(|| JournalError(format!("revision {revision} lies beyond its end")))
+    }
+
     fn leader(&self) -> Option<AuthorityNodeId> {
         Self::leader(self)
     }

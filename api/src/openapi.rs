@@ -17,7 +17,10 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{api::Service, router};
+use crate::{
+    api::Service,
+    router::{self, Routes},
+};
 
 /// The name of the way to show a token.
 const BEARER: &str = "bearer";
@@ -37,14 +40,16 @@ struct Base;
 
 /// The OpenAPI 3.1 document of all routes. The same program always gives the same document.
 pub fn openapi() -> OpenApi {
-    let (guarded, open) = router::documented();
+    let Routes { guarded, open, health } = router::documented();
     let (_, mut guarded) = guarded.split_for_parts();
     let (_, open) = open.split_for_parts();
+    let (_, health) = health.split_for_parts();
     guarded.paths.paths.values_mut().for_each(|item| operations(item).for_each(|(_, operation)| require_token(operation)));
     let mut document = Base::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.merge(guarded);
     document.merge(open);
+    document.merge(health);
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
             describe_problems(operation);

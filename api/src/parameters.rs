@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use bursar_domain::{Cursor, State};
+use bursar_domain::{Cursor, Revision, State};
 use bursar_wire::FieldError;
 use serde::de::DeserializeOwned;
 
@@ -44,6 +44,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 pub(crate) fn cursor(pointer: &str, text: &str, state: &State) -> Result<Cursor, Failure> {
     let cursor = bursar_wire::objects::parse_cursor(pointer, text).map_err(Failure::malformed_part)?;
     if cursor.epoch == state.epoch() { Ok(cursor) } else { Err(Failure::foreign_epoch(cursor, state)) }
+}
+
+/// A revision of the epoch that the cluster is in: its number, or its cursor. `pointer` names its place in the request.
+pub(crate) fn revision(pointer: &str, text: &str, state: &State) -> Result<Cursor, Failure> {
+    match text.parse() {
+        Ok(revision) => Ok(Cursor { epoch: state.epoch(), revision: Revision(revision) }),
+        Err(_) => cursor(pointer, text, state),
+    }
 }
 
 /// As much of a caller's text as an answer should repeat.

@@ -105,7 +105,7 @@ async fn a_token_that_was_issued_elsewhere_a_moment_ago_is_known() {
 
 #[tokio::test(start_paused = true)]
 async fn guessing_tokens_costs_the_cluster_next_to_nothing() {
-    let world = World::new().await;
+    let world = World::with(Config { strangers_max: 500, ..Config::default() }).await;
     let before = world.authority.linearizable_readings.load(Ordering::SeqCst);
     let started = tokio::time::Instant::now();
     let guesses: Vec<_> = (0..500)
@@ -120,6 +120,21 @@ async fn guessing_tokens_costs_the_cluster_next_to_nothing() {
         world.request(Method::GET, "/api/v1/sites").bearer(&guess.to_string()).send().await.refuses(401, "unauthenticated");
     }
     assert!(started.elapsed().as_millis() >= 10 * 50, "readings keep a distance");
+}
+
+#[tokio::test]
+async fn whoever_shows_no_token_may_say_little() {
+    let world = unclaimed().await;
+    let claim = |name: String| {
+        let body = json!({ "name": name, "setup_secret": SETUP_SECRET });
+        world.request(Method::POST, "/api/v1/tokens").body(&body)
+    };
+    claim("x".repeat(8 << 10)).send().await.refuses(413, "too_large");
+    claim("x".repeat(7 << 10)).send().await.refuses(422, "invalid_field").pointing_at("/name");
+    let issued = claim("admin".into()).send().await;
+    let secret = issued.json()["secret"].as_str().unwrap().to_owned();
+    let known = world.request(Method::POST, "/api/v1/tokens").bearer(&secret).body(&json!({ "name": "x".repeat(8 << 10) }));
+    known.send().await.refuses(422, "invalid_field").pointing_at("/name");
 }
 
 #[tokio::test]

@@ -34,6 +34,33 @@ impl Port {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+
+    /// The status of the answer to one request on a connection of its own. `headers` end with a line's end, if there are any.
+    async fn get(&self, path: &str, headers: &str) -> u16 {
+        let mut stream = self.connect().await;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = until_end(&mut stream).await;
+        answer.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
+    }
+
+    /// Asks until the answer has this status.
+    async fn get_until(&self, path: &str, headers: &str, status: u16) {
+        let asking = async { while self.get(path, headers).await != status {} };
+        tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap_or_else(|_| panic!("{path} never answers {status}"));
+    }
+
+    /// Changes that are announced and whose bodies never come: each keeps its place for as long as it is held.
+    async fn unfinished(&self, path: &str, headers: &str, count: usize) -> Vec<TcpStream> {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let mut stream = self.connect().await;
+            let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n{headers}\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        held
+    }
 }
 
 async fn until_end(stream: &mut TcpStream) -> String {
@@ -135,6 +162,36 @@ async fn a_reader_whose_socket_is_full_is_let_go() {
     }
     let text = until_end(&mut stream).await;
     assert!(!text.contains("site 29999"), "it was cut off before the end");
+}
+
+#[tokio::test]
+async fn neither_a_flood_of_strangers_nor_a_full_api_keeps_the_node_from_telling_how_it_fares() {
+    let world = World::with(Config { strangers_max: 2, requests_max: 2, ..Config::default() }).await;
+    let port = Port::open(&world, ServeLimits::default()).await;
+    let known = format!("authorization: Bearer {}\r\n", world.token);
+    let health = async || {
+        for path in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(port.get(path, "").await, 200, "{path}");
+        }
+    };
+    let strangers = port.unfinished("/api/v1/tokens", "", 2).await;
+    port.get_until("/api/v1/version", "", 503).await;
+    health().await;
+    // Callers who are known do not notice, on open routes either.
+    for path in ["/api/v1/sites", "/api/v1/version"] {
+        assert_eq!(port.get(path, &known).await, 200, "{path}");
+    }
+    // Whose token is not known yet is a stranger.
+    assert_eq!(port.get("/api/v1/sites", "authorization: Bearer unknown\r\n").await, 503);
+
+    let callers = port.unfinished("/api/v1/sites", &known, 2).await;
+    port.get_until("/api/v1/sites", &known, 503).await;
+    health().await;
+    drop(strangers);
+    port.get_until("/api/v1/version", "", 200).await;
+    assert_eq!(port.get("/api/v1/sites", &known).await, 503);
+    drop(callers);
+    port.get_until("/api/v1/sites", &known, 200).await;
 }
 
 #[tokio::test]

@@ -271,7 +271,8 @@ async fn status_readiness_and_metrics_tell_how_the_node_fares() {
     assert_eq!(status["members"][0]["observed"]["reachable"], true);
     let ready = world.request(Method::GET, "/readyz?verbose").send().await;
     assert_eq!((ready.status, &ready.json()["ready"]), (StatusCode::OK, &json!(true)));
-    assert_eq!(ready.json()["checks"].as_array().unwrap().len(), 4);
+    let checks: Vec<_> = ready.json()["checks"].as_array().unwrap().iter().map(|check| check["code"].clone()).collect();
+    assert_eq!(checks, ["running", "recovered", "founded", "leader_known", "quorum_confirmed"]);
     let metrics = world.get("/metrics").send().await;
     assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
@@ -280,6 +281,18 @@ async fn status_readiness_and_metrics_tell_how_the_node_fares() {
     world.authority.lose_quorum();
     let unready = world.request(Method::GET, "/readyz").send().await;
     assert_eq!((unready.status, unready.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "checks": [] })));
+    assert_eq!(world.request(Method::GET, "/livez").send().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_leader_whom_no_quorum_confirms_is_not_ready() {
+    let world = World::new().await;
+    world.authority.go_unconfirmed();
+    let unready = world.request(Method::GET, "/readyz?verbose").send().await;
+    assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE);
+    let failed: Vec<_> = unready.json()["checks"].as_array().unwrap().clone();
+    let failed: Vec<_> = failed.iter().filter(|check| check["passed"] == false).map(|check| &check["code"]).collect();
+    assert_eq!(failed, ["quorum_confirmed"]);
     assert_eq!(world.request(Method::GET, "/livez").send().await.status, StatusCode::OK);
 }
 

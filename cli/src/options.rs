@@ -86,6 +86,17 @@ pub struct ListOptions {
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<usize>,
     /// Take what the node has, which may be old, where no quorum answers
-    #[arg(long)]
+    #[arg(long, conflicts_with = "as_of")]
     pub stale: bool,
+    /// The past, where it is asked for.
+    #[command(flatten)]
+    pub past: PastOptions,
+}
+
+/// The options of what can be read as it was.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PastOptions {
+    /// Show how things were at a revision: its number, or its cursor
+    #[arg(long, value_name = "REVISION")]
+    pub as_of: Option<String>,
 }

@@ -15,7 +15,7 @@ use crate::{
     Console, Surroundings,
     failure::{Exit, Failure},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, Format, ListOptions, Options},
+    options::{ChangeOptions, ConfirmedOptions, Format, ListOptions, Options, PastOptions},
     output,
     settings::Settings,
 };
@@ -52,7 +52,8 @@ impl<'s> Session<'s> {
         let mut query = ListQuery {
             filter: options.filter.clone(),
             sort: options.sort.clone(),
-            consistency: if options.stale { Consistency::Stale } else { Consistency::Linearizable },
+            consistency: options.stale.then_some(Consistency::Stale),
+            as_of: options.past.as_of.clone(),
             ..ListQuery::default()
         };
         while items.len() < wanted {
@@ -79,20 +80,25 @@ impl<'s> Session<'s> {
         self.show(object, || output::details(object.details()))
     }
 
-    /// The object that a person means: by its number, or by its name, ASCII letters folded. Where a name looks like a number and
-    /// both exist, `id:` or `name:` before it tells which.
+    /// The object that a person means, as it is.
     pub async fn find<N: Noun>(&self, reference: &str) -> Result<N, Failure> {
+        self.find_in(&PastOptions::default(), reference).await
+    }
+
+    /// The object that a person means, as it is or was: by its number, or by its name, ASCII letters folded. Where a name looks like a number and
+    /// both exist, `id:` or `name:` before it tells which.
+    pub async fn find_in<N: Noun>(&self, past: &PastOptions, reference: &str) -> Result<N, Failure> {
         let (by_number, by_name) = match reference.split_once(':') {
             Some(("id", number)) => (Some(number), None),
             Some(("name", name)) => (None, Some(name)),
             _ => (Some(reference), Some(reference)),
         };
         let numbered = match by_number.and_then(|text| text.parse::<u64>().ok()) {
-            Some(number) => self.numbered::<N>(number).await?,
+            Some(number) => self.numbered::<N>(past, number).await?,
             None => None,
         };
         let named = match (by_name, N::NAME_FIELD) {
-            (Some(name), Some(field)) => self.named::<N>(field, name).await?,
+            (Some(name), Some(field)) => self.named::<N>(past, field, name).await?,
             _ => Vec::new(),
         };
         let mut found: Vec<N> = numbered.into_iter().collect();
@@ -106,16 +112,18 @@ impl<'s> Session<'s> {
         found.pop().ok_or_else(missing)
     }
 
-    async fn numbered<N: Noun>(&self, number: u64) -> Result<Option<N>, Failure> {
-        match self.client.get(&format!("{}/{number}", N::PATH), &ReadQuery::default()).await {
+    async fn numbered<N: Noun>(&self, past: &PastOptions, number: u64) -> Result<Option<N>, Failure> {
+        let query = ReadQuery { as_of: past.as_of.clone(), ..ReadQuery::default() };
+        match self.client.get(&format!("{}/{number}", N::PATH), &query).await {
             Ok(answer) => Ok(Some(answer.json()?)),
             Err(ClientError::Problem { problem, .. }) if problem.status == 404 => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn named<N: Noun>(&self, field: &str, name: &str) -> Result<Vec<N>, Failure> {
-        let query = ListQuery { filter: Some(format!("{field}={name}")), limit: Some(10), ..ListQuery::default() };
+    async fn named<N: Noun>(&self, past: &PastOptions, field: &str, name: &str) -> Result<Vec<N>, Failure> {
+        let (filter, as_of) = (Some(format!("{field}={name}")), past.as_of.clone());
+        let query = ListQuery { filter, as_of, limit: Some(10), ..ListQuery::default() };
         let found = self.client.page::<N>(N::PATH, &query).await?.items;
         Ok(found.into_iter().filter(|object| object.name().eq_ignore_ascii_case(name)).collect())
     }

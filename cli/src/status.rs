@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use bursar_wire::{
     client::NodeUrl,
-    query::{Consistency, ReadQuery},
+    query::ReadQuery,
     status::{Grade, MemberStatus, Status},
 };
 
@@ -48,7 +48,7 @@ pub(crate) async fn health(session: &mut Session<'_>) -> Result<(), Failure> {
 /// How the cluster fares, from the leader where it can be asked: it alone observes the others. Without one, a node tells what it
 /// has.
 async fn observed(session: &Session<'_>) -> Result<Status, Failure> {
-    let query = ReadQuery { consistency: Consistency::Stale, min_revision: None };
+    let query = ReadQuery::stale();
     let answer = session.client.get("status", &query).await?;
     let status: Status = answer.json()?;
     if status.unobserved_reason.is_none() {

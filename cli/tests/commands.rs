@@ -207,8 +207,8 @@ fn problem(status: u16, code: &str) -> Problem {
     Problem::new(status, code, "title", "It cannot be.")
 }
 
-const LIST: &str = "GET /api/v1/sites?consistency=linearizable&limit=1000";
-const BY_NAME: &str = "GET /api/v1/sites?consistency=linearizable&filter=name%3DWest&limit=10";
+const LIST: &str = "GET /api/v1/sites?limit=1000";
+const BY_NAME: &str = "GET /api/v1/sites?filter=name%3DWest&limit=10";
 
 #[tokio::test]
 async fn a_list_is_a_table_without_borders() {
@@ -250,9 +250,24 @@ etag              1-7
 }
 
 #[tokio::test]
+async fn the_past_is_listed_and_shown_as_it_was() {
+    let list = "GET /api/v1/sites?as_of=12&limit=1000";
+    let ended = Stage::set().await.expect(list, 200, page(vec![site(1, "West")])).run("site list --as-of 12").await;
+    assert_eq!((ended.code, ended.out.lines().count()), (0, 2), "{ended:?}");
+    let by_name = "GET /api/v1/sites?as_of=1-12&filter=name%3DWest&limit=10";
+    let ended = Stage::set().await.expect(by_name, 200, page(vec![site(1, "West")])).run("site show West --as-of 1-12").await;
+    assert!(ended.code == 0 && ended.out.contains("West"), "{ended:?}");
+    let by_number = "GET /api/v1/operations/7?as_of=12";
+    let gone = problem(410, "gone");
+    let ended = Stage::set().await.refuse(by_number, gone).run("operation show 7 --as-of 12").await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(Program::try_parse_from("bursar site list --as-of 12 --stale".split(' ')).is_err());
+}
+
+#[tokio::test]
 async fn a_name_that_is_another_ones_number_is_ambiguous() {
-    let by_name = "GET /api/v1/sites?consistency=linearizable&filter=name%3D7&limit=10";
-    let by_number = "GET /api/v1/sites/7?consistency=linearizable";
+    let by_name = "GET /api/v1/sites?filter=name%3D7&limit=10";
+    let by_number = "GET /api/v1/sites/7";
     let stage = Stage::set().await.expect(by_number, 200, site(7, "West")).expect(by_name, 200, page(vec![site(9, "7")]));
     let ended = stage.run("site show 7").await;
     let expected = "\
@@ -451,10 +466,10 @@ async fn nobody_there_is_told_node_by_node() {
 async fn an_operation_is_followed_to_its_end() {
     let read = "GET /api/v1/operations/4";
     let bookmark = json!({ "item": "bookmark", "cursor": "1-25" });
-    let stage = Stage::set().await.expect(&format!("{read}?consistency=linearizable"), 200, operation("running", 21));
-    let stage = stage.expect(&format!("{read}?consistency=linearizable"), 200, operation("running", 21));
+    let stage = Stage::set().await.expect(read, 200, operation("running", 21));
+    let stage = stage.expect(read, 200, operation("running", 21));
     let stage = stage.expect_text("GET /api/v1/events?since=1-21&subject=operation%3A4", 200, format!("{bookmark}\n"));
-    let stage = stage.expect(&format!("{read}?consistency=linearizable&min_revision=1-25"), 200, operation("succeeded", 25));
+    let stage = stage.expect(&format!("{read}?min_revision=1-25"), 200, operation("succeeded", 25));
     let ended = stage.run("operation wait 4").await;
     assert_eq!((ended.code, ended.err.as_str()), (0, "operation 4 running\noperation 4 succeeded\n"));
     assert!(
@@ -466,7 +481,7 @@ async fn an_operation_is_followed_to_its_end() {
 
 #[tokio::test]
 async fn an_operation_that_was_called_off_is_a_failure_to_who_waits() {
-    let read = "GET /api/v1/operations/4?consistency=linearizable";
+    let read = "GET /api/v1/operations/4";
     let stage = Stage::set().await.expect(read, 200, operation("cancelled", 21)).expect(read, 200, operation("cancelled", 21));
     let ended = stage.run("operation wait 4").await;
     assert_eq!(ended.code, 1);
@@ -542,7 +557,7 @@ async fn the_setup_secret_makes_the_first_administrator_who_is_kept() {
     let token = json!({ "id": 1, "name": "ada", "expires_at": null, "created": stamp(4), "changed": stamp(4) });
     let stage = Stage::set().await.expect("POST /api/v1/tokens", 201, issued);
     let whoami = json!({ "actor": { "kind": "token", "id": 1 }, "token": token });
-    let stage = stage.expect("GET /api/v1/whoami?consistency=linearizable", 200, whoami);
+    let stage = stage.expect("GET /api/v1/whoami", 200, whoami);
     let setup = stage.secret_file("setup", "setup-secret\n");
     let ended = stage.run(&format!("login --setup-secret-file {setup} --token-name ada --context here")).await;
     assert_eq!((ended.code, ended.out.as_str()), (0, "logged in as token 1 “ada”\n"), "{}", ended.err);
@@ -572,10 +587,10 @@ async fn a_member_is_found_by_its_address_and_its_leaving_is_awaited() {
             "changed": stamp(2), "etag": "1-2",
         })
     };
-    let list = "GET /api/v1/cluster/members?consistency=linearizable&limit=1000";
+    let list = "GET /api/v1/cluster/members?limit=1000";
     let stage = Stage::set().await.expect(list, 200, page(vec![member(2, "removed"), member(3, "voting")]));
     let stage = stage.expect("DELETE /api/v1/cluster/members/3", 202, operation("running", 21));
-    let read = "GET /api/v1/operations/4?consistency=linearizable";
+    let read = "GET /api/v1/operations/4";
     let ended = stage.expect(read, 200, operation("succeeded", 22)).run("cluster remove 10.0.0.3:4285 --yes --wait").await;
     let expected = "\
 authority node 3 “10.0.0.3:4285” is leaving, carried by operation 4

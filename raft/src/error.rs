@@ -62,11 +62,14 @@ pub enum Unavailability {
     /// There is a leader, but it did not hear from most of the nodes.
     #[error("the leader had no quorum")]
     NoQuorum,
-    /// There is a leader, but this node did not reach it, or speaks another version than it does.
-    #[error("the leader was not reached, or did not understand this node")]
+    /// There is a leader, but this node did not reach it.
+    #[error("the leader was not reached")]
     LeaderUnreachable,
-    /// This node has not caught up since it was started.
-    #[error("this node was still recovering")]
+    /// There is a leader, and it runs another version: one of the two did not understand the other. Waiting changes nothing.
+    #[error("this node and a leader of another version did not understand each other")]
+    NotUnderstood,
+    /// This node lacks what the leader has committed.
+    #[error("this node was still catching up")]
     Recovering,
 }
 
@@ -110,9 +113,15 @@ pub enum ReadError {
 /// Why the leadership was not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// To whom it was to go does not vote, or does not answer the leader.
-    #[error("{node} does not vote or does not answer, so it cannot lead")]
+    /// To whom it was to go does not vote.
+    #[error("{node} does not vote, so it cannot lead")]
     NotAVoter {
+        /// Who it was.
+        node: AuthorityNodeId,
+    },
+    /// To whom it was to go votes, but does not answer the leader.
+    #[error("{node} does not answer the leader, so it cannot take over")]
+    Silent {
         /// Who it was.
         node: AuthorityNodeId,
     },

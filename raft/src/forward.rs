@@ -97,8 +97,12 @@ impl Forwarder {
             Ok(Answer::Silent { node }) => Err(HandOverError::Silent(node)),
             Ok(Answer::NobodyElse) => Err(HandOverError::NobodyElse),
             Ok(Answer::NoQuorum) => unavailable(Unavailability::NoQuorum),
+            Ok(Answer::NotUnderstood) => unavailable(Unavailability::NotUnderstood),
             Ok(_) => unavailable(Unavailability::NoLeader),
-            Err(_) => unavailable(Unavailability::LeaderUnreachable),
+            Err(error) => {
+                tracing::warn!(leader, %error, "the leader's answer to a hand-over cannot be understood");
+                unavailable(Unavailability::NotUnderstood)
+            }
         }
     }
 }

@@ -21,6 +21,7 @@
 //! | `lanes`, `snapshot_receiver`, `forward`, `admission` | the answering side |
 //! | `proposer`, `gatherer`, `bounds`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
 //! | `leadership`, `search`, `patience` | who leads, looking for it, and waiting between attempts |
+//! | `status`, `readiness` | what a node says of itself, and whether it can serve |
 //! | `duty`, `membership`, `tasks` | what nodes do by themselves |
 
 mod admission;
@@ -45,6 +46,7 @@ mod peers;
 mod proposer;
 mod published;
 mod read_index;
+mod readiness;
 mod rounds;
 mod search;
 mod snapshot;

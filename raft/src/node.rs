@@ -37,6 +37,7 @@ use crate::{
     proposer::Proposer,
     published::Published,
     read_index::ReadIndex,
+    readiness::{Readiness, ReadinessCheck, Timing},
     snapshot_receiver::{SnapshotReceiver, Turns},
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
@@ -69,7 +70,7 @@ struct Inner {
     lanes: Arc<Lanes>,
     meter: Arc<Meter>,
     stop: StopSignal,
-    recovered: watch::Receiver<bool>,
+    readiness: watch::Receiver<Readiness>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -129,7 +130,7 @@ impl Node {
             leadership: leadership.clone(),
             meter: Arc::clone(&meter),
         });
-        let (caught_up, recovered) = watch::channel(false);
+        let (found, readiness) = watch::channel(Readiness::Recovering);
         let node = Node(Arc::new(Inner {
             door: Bounds::new(config.limits, Arc::clone(&meter)),
             forwarder: Forwarder { peers, meter: Arc::clone(&meter) },
@@ -146,14 +147,14 @@ impl Node {
             lanes,
             meter,
             stop,
-            recovered,
+            readiness,
             tasks: Mutex::default(),
         }));
-        node.start_tasks(caught_up, gatherer);
+        node.start_tasks(found, gatherer);
         Ok(node)
     }
 
-    fn start_tasks(&self, caught_up: watch::Sender<bool>, gatherer: Gatherer) {
+    fn start_tasks(&self, found: watch::Sender<Readiness>, gatherer: Gatherer) {
         let inner = &*self.0;
         let Inner { config, raft, leadership, published, log, ledger, meter, stop, .. } = inner;
         let duty = MembershipDuty {
@@ -165,21 +166,17 @@ impl Node {
             published: Arc::clone(published),
             silence: config.silence_max(),
         };
-        let recovering = raft.clone();
+        let readiness = ReadinessCheck {
+            reads: Arc::clone(&inner.reads),
+            published: Arc::clone(published),
+            timing: Timing::of(config),
+            found,
+        };
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut spawn = |task, work: BoxFuture<'static, ()>| {
             tasks.spawn(tasks::watched(task, stop.clone(), work));
         };
-        spawn(
-            "waiting for the recovery",
-            Box::pin(async move {
-                if recovering.wait_for_recovery(None).await.is_ok() {
-                    caught_up.send_replace(true);
-                    // Whoever waits for this asks a receiver, which must not outlive its sender.
-                    caught_up.closed().await;
-                }
-            }),
-        );
+        spawn("finding out whether this node can serve", Box::pin(readiness.run()));
         spawn("gathering proposals", Box::pin(gatherer.run()));
         spawn("watching the consensus core", Box::pin(tasks::watch_core(leadership.clone(), stop.clone())));
         spawn("watching the log", Box::pin(tasks::watch_log(log.clone(), stop.clone())));
@@ -240,6 +237,20 @@ impl Node {
         }
     }
 
+    /// The state as it was at a revision; none beyond this node's head. Made where blocking is allowed; see
+    /// [`Ledger::state_at`].
+    ///
+    /// # Errors
+    /// Storage that fails or is damaged; it stops the node.
+    pub async fn state_at(&self, revision: Revision) -> Result<Option<State>, StorageError> {
+        let Inner { blocking, ledger, stop, .. } = &*self.0;
+        let ledger = ledger.clone();
+        match blocking.run(move || ledger.state_at(revision)).await {
+            Ok(made) => made.inspect_err(|error| stop.stop(StopReason::Storage(error.clone()))),
+            Err(lost) => Err(StorageError::io("make a version of the past", lost)),
+        }
+    }
+
     /// Who leads, as far as this node knows.
     pub fn leader(&self) -> Option<AuthorityNodeId> {
         match self.0.leadership.leader() {
@@ -259,29 +270,27 @@ impl Node {
         self.0.config.id
     }
 
-    /// Returns once this node has applied all that was committed before it was started; until then it answers no reads.
-    pub async fn recovered(&self) {
-        let mut recovered = self.0.recovered.clone();
-        if recovered.wait_for(|recovered| *recovered).await.is_err() {
-            // The core stopped before; whoever waits here also watches for that.
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// What this node says of itself and, as the leader, of the others.
     pub fn status(&self) -> NodeStatus {
-        let Inner { leadership, published, recovered, log, .. } = &*self.0;
-        node_status(&leadership.metrics(), leadership, published, *recovered.borrow(), log.counters())
+        let Inner { leadership, published, readiness, log, .. } = &*self.0;
+        node_status(&leadership.metrics(), leadership, published, *readiness.borrow(), log.counters())
     }
 
     /// The status, once `wanted` takes it; `None` where that is not by `deadline`, or the core has stopped.
     pub async fn status_when(&self, deadline: Instant, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Option<NodeStatus> {
-        let Inner { leadership, published, recovered, log, .. } = &*self.0;
-        let taken = leadership.until(deadline, |leadership, metrics| {
-            let status = node_status(metrics, leadership, published, *recovered.borrow(), log.counters());
-            wanted(&status).then_some(status)
-        });
-        taken.await
+        let Inner { leadership, published, readiness, log, .. } = &*self.0;
+        let mut changes = readiness.clone();
+        loop {
+            let found = *changes.borrow_and_update();
+            let taken = leadership.until(deadline, |leadership, metrics| {
+                let status = node_status(metrics, leadership, published, found, log.counters());
+                wanted(&status).then_some(status)
+            });
+            tokio::select! {
+                taken = taken => return taken,
+                Ok(()) = changes.changed() => {}
+            }
+        }
     }
 
     /// What this node has counted since it was started.

@@ -41,7 +41,6 @@ pub(crate) enum RoundError {
 /// Confirms for reads that they will see all that was committed before they came.
 pub(crate) struct ReadIndex {
     leadership: Leadership,
-    meter: Arc<Meter>,
     /// Rounds that this node's own core answers, as the leader.
     own: Arc<Rounds<Round>>,
     /// Rounds that another node answers, as the leader.
@@ -63,12 +62,11 @@ impl ReadIndex {
             let (leadership, peers) = (leadership.clone(), Arc::clone(peers));
             Rounds::new(timeout, overdue, move || ask(leadership.clone(), Arc::clone(&peers), Instant::now() + timeout))
         };
-        Self { leadership: leadership.clone(), meter: Arc::clone(meter), own, asked }
+        Self { leadership: leadership.clone(), own, asked }
     }
 
     /// A round that begins from now on, wherever the leader is.
     pub(crate) async fn round(&self) -> Round {
-        self.meter.linearizable_reads.increment();
         match self.leadership.leader() {
             Leader::Own => self.own.next().await,
             Leader::Other(_) => self.asked.next().await,
@@ -108,10 +106,11 @@ async fn ask(leadership: Leadership, peers: Arc<Peers>, deadline: Instant) -> Ro
     match peers.ask(leader, Lane::Forward, question, deadline).await.map(|answer| wire::decode(&answer)) {
         Ok(Ok(Answer::ReadAt { index })) => Ok(index),
         Ok(Ok(Answer::NoQuorum)) => unavailable(Unavailability::NoQuorum),
+        Ok(Ok(Answer::NotUnderstood)) => unavailable(Unavailability::NotUnderstood),
         Ok(Ok(_)) => unavailable(Unavailability::NoLeader),
         Ok(Err(error)) => {
             tracing::warn!(leader, %error, "the leader's answer to a read cannot be understood");
-            unavailable(Unavailability::LeaderUnreachable)
+            unavailable(Unavailability::NotUnderstood)
         }
         Err(AskError::NotAsked(_) | AskError::Unknown(_)) => unavailable(Unavailability::LeaderUnreachable),
     }

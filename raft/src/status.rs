@@ -6,7 +6,7 @@ use bursar_domain::{AuthorityNodeId, Revision};
 use bursar_storage::log::LogCounters;
 use openraft::{Instant as _, ServerState};
 
-use crate::{leadership::Leadership, published::Published, types::Metrics};
+use crate::{leadership::Leadership, published::Published, readiness::Readiness, types::Metrics};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,11 @@ pub struct NodeStatus {
     pub peers: Vec<PeerStatus>,
     /// How long ago a quorum last confirmed the leader, in milliseconds; on the leader only.
     pub quorum_last_ack_ms: Option<u64>,
-    /// Whether it has caught up since it was started.
+    /// Whether it has applied all that was committed before it was started.
     pub recovered: bool,
+    /// Whether it can serve linearizable reads and writes: within the last three election timeouts the leader has confirmed
+    /// with a quorum how far this node must be, and it was there.
+    pub confirmed: bool,
     /// What its log has written.
     pub log: LogCounters,
 }
@@ -80,7 +83,7 @@ pub(crate) fn node_status(
     metrics: &Metrics,
     leadership: &Leadership,
     published: &Published,
-    recovered: bool,
+    readiness: Readiness,
     log: LogCounters,
 ) -> NodeStatus {
     let membership = metrics.membership_config.membership();
@@ -106,7 +109,8 @@ pub(crate) fn node_status(
         learners: membership.learner_ids().map(AuthorityNodeId).collect(),
         peers: peers(metrics),
         quorum_last_ack_ms: metrics.last_quorum_acked.map(|acked| milliseconds(acked.elapsed())),
-        recovered,
+        recovered: readiness != Readiness::Recovering,
+        confirmed: readiness == Readiness::Confirmed,
         log,
     }
 }

@@ -9,6 +9,7 @@
 //! cluster.key     seals the certificate authority's key, which rests in the ledger
 //! joining         while a node joins: its store id and key
 //! founding        on the first node until its first start: the command that founds the cluster
+//! setup-secret    on the first node until the first administrator is made with it
 //! log/  ledger/   RocksDB, made with the directory and bearing its store id
 //! lock            held while the node runs
 //! ```
@@ -263,6 +264,16 @@ impl DataDirectory {
     pub fn write_setup_secret(&self, secret: &str) -> Result<PathBuf, DirectoryError> {
         self.put(SETUP_SECRET_FILE, secret.as_bytes())?;
         Ok(self.root.join(SETUP_SECRET_FILE))
+    }
+
+    /// Removes the secret that makes the first administrator: it was used. Returns whether it was here.
+    pub fn forget_setup_secret(&self) -> Result<bool, DirectoryError> {
+        let path = self.root.join(SETUP_SECRET_FILE);
+        let is_here = self.files.exists(&path)?;
+        if is_here {
+            self.files.remove(&path)?;
+        }
+        Ok(is_here)
     }
 
     /// Writes down a master license key that was made here; returns where.

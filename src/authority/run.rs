@@ -1,6 +1,6 @@
 //! Running an authority node: `bursar authority run`.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 
 use bursar_api::{Api, ServeLimits};
 use bursar_domain::{
@@ -146,7 +146,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
             Ok(())
         }
         reason = node.stopped() => Err(RunError::Stopped(reason)),
-        Err(refused) = found(&directory, &node) => Err(refused),
+        Err(refused) = settle_in(&directory, &node) => Err(refused),
         abandoned = abandoned(&mut ports) => Err(abandoned),
     };
     trigger.request();
@@ -250,8 +250,15 @@ fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
     }
 }
 
-/// Commits the command that founds the cluster, on the first node's first start; otherwise has nothing to do, for ever.
-async fn found(directory: &DataDirectory, node: &Node) -> Result<std::convert::Infallible, RunError> {
+/// What the first node has to do once. Returns only where the cluster cannot be founded.
+async fn settle_in(directory: &DataDirectory, node: &Node) -> Result<Infallible, RunError> {
+    found(directory, node).await?;
+    forget_setup_secret(directory, node).await;
+    std::future::pending().await
+}
+
+/// Commits the command that founds the cluster, where that is not known to be done.
+async fn found(directory: &DataDirectory, node: &Node) -> Result<(), RunError> {
     if let Some(submission) = directory.founding()? {
         let submission: Submission = encoding::decode(&submission).map_err(RunError::FoundingFile)?;
         match node.found().await {
@@ -275,7 +282,23 @@ async fn found(directory: &DataDirectory, node: &Node) -> Result<std::convert::I
         directory.forget_founding()?;
         info!("the cluster is founded");
     }
-    std::future::pending().await
+    Ok(())
+}
+
+/// Removes the setup secret once there is a first administrator, whichever node made it and whenever: it is of no use any more,
+/// and need not lie about.
+async fn forget_setup_secret(directory: &DataDirectory, node: &Node) {
+    let was_claimed = || node.latest().cluster().is_some_and(|cluster| cluster.setup_secret.is_none());
+    let mut revisions = node.revisions();
+    if revisions.wait_for(|_| was_claimed()).await.is_err() {
+        // The node has stopped; the next start looks again.
+        return;
+    }
+    match directory.forget_setup_secret() {
+        Ok(true) => info!("the setup secret was used, and its file is removed"),
+        Ok(false) => {}
+        Err(error) => warn!(%error, "the setup secret was used, and its file could not be removed; remove it"),
+    }
 }
 
 /// What asks the process to end.

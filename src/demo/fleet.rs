@@ -9,7 +9,7 @@ use bursar_wire::{
     cluster::{InviteMember, IssuedInvitation, MemberIntent},
     destinations::CreateDestination,
     invitation::Invitation,
-    query::{Consistency, ReadQuery},
+    query::ReadQuery,
     sites::{CreateSite, Site},
     status::Status,
     tokens::{IssueToken, IssuedToken},
@@ -239,8 +239,7 @@ impl Fleet {
         // And each of them answers, with all that the others know.
         for index in 0..self.processes.len() {
             let node = self.client_of(index)?;
-            let read = ReadQuery { consistency: Consistency::Linearizable, ..ReadQuery::default() };
-            self.wait_for("a node does not answer", async || node.get("sites", &read).await.is_ok()).await?;
+            self.wait_for("a node does not answer", async || node.get("sites", &ReadQuery::default()).await.is_ok()).await?;
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ macro_rules! on_every_engine {
             an_empty_ledger_opens_empty
             what_was_committed_is_there_after_a_reopening
             a_checkpoint_and_its_tail_are_the_state
+            every_state_of_the_past_is_found_again
             readers_get_what_they_ask_for_from_memory_and_from_the_engine
             a_held_checkpoint_stays_and_others_go
             every_flipped_bit_is_found_and_named
@@ -113,6 +114,24 @@ fn a_checkpoint_and_its_tail_are_the_state<F: Fixture>() {
     assert_eq!((verified.records, verified.checkpoint), (total, Some(history[37].applied.revision)));
     assert_eq!((verified.chunks, verified.items), (checkpoint.manifest().chunks, checkpoint.manifest().items));
     assert_eq!(verified.record_bytes, journal_of(&history).iter().map(|bytes| bytes.len() as u64).sum::<u64>());
+}
+
+fn every_state_of_the_past_is_found_again<F: Fixture>() {
+    let fixture = F::create();
+    let history = history(&edits(20));
+    let mut replica = Replica::open(fixture.engine()).expect("an empty ledger");
+    replica.commit(&history[..10]);
+    replica.checkpoint();
+    replica.commit(&history[10..]);
+    // Before the checkpoint, at it, and behind it.
+    for decided in &history {
+        let revision = decided.applied.revision;
+        let state = replica.ledger.state_at(revision).expect("a sound journal").expect("it was committed");
+        assert_eq!((state.revision(), state.head(), state.digest()), (revision, decided.state.head(), decided.state.digest()));
+    }
+    let nothing = replica.ledger.state_at(Revision::ZERO).expect("a sound journal").expect("where everything begins");
+    assert_eq!((nothing.revision(), nothing.sites().len()), (Revision::ZERO, 0));
+    assert!(replica.ledger.state_at(replica.ledger.head().next()).expect("a sound journal").is_none());
 }
 
 fn readers_get_what_they_ask_for_from_memory_and_from_the_engine<F: Fixture>() {

@@ -30,7 +30,7 @@ use bursar_net::SystemClock;
 use bursar_wire::{
     Secret,
     client::{Client, ClientConfig, ClientParts, NodeUrl, Trust},
-    query::{Consistency, ReadQuery},
+    query::ReadQuery,
     sites::CreateSite,
     status::Status,
 };
@@ -407,7 +407,7 @@ fn is_alive(pid: i32) -> bool {
 
 /// Asks for what the answering node has, however old.
 pub fn stale() -> ReadQuery {
-    ReadQuery { consistency: Consistency::Stale, ..ReadQuery::default() }
+    ReadQuery::stale()
 }
 
 /// The request for a site with this name.

@@ -1,7 +1,9 @@
 //! The cluster: its members, the invitations of new ones, its leader and its level.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
-use bursar_domain::{AuthorityNodeId, JoinTokenId, ObjectRef, authority_node::AuthorityNode, join_token::JoinToken};
+use axum::extract::State;
+use bursar_domain::{
+    self as domain, AuthorityNodeId, JoinTokenId, ObjectRef, authority_node::AuthorityNode, join_token::JoinToken, table::Table,
+};
 use bursar_wire::{
     Secret,
     cluster::{
@@ -16,15 +18,15 @@ use bursar_wire::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer,
+    answer::{self, Answered},
     api::Service,
     authentication::Caller,
     authority::NodeStatus,
     door::{Edit, Manner, Verdict},
     failure::Failure,
-    listing::{Field, Listed, Selection},
     mutation::{Bodiless, Mutation},
-    parameters::{Id, Parameters},
+    parameters::Id,
+    resource::{Field, Reading, Resource, View},
     secrets,
 };
 
@@ -39,17 +41,37 @@ pub(crate) fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(read_level, raise_level))
 }
 
-impl Listed for AuthorityNode {
+impl Resource for AuthorityNode {
+    type Shown = Member;
+
     const FIELDS: &'static [Field<Self>] = &[
         ("id", |node| node.id.0.to_string()),
         ("site", |node| node.site.map(|site| site.0.to_string()).unwrap_or_default()),
         ("present", |node| node.intent.is_present().to_string()),
     ];
+
+    fn table(state: &domain::State) -> &Table<Self> {
+        state.authority_nodes()
+    }
+
+    fn show(&self, view: &View) -> Self::Shown {
+        Member::of(view, self, view.observed().and_then(|status| role(&status, self.id)))
+    }
 }
 
-impl Listed for JoinToken {
+impl Resource for JoinToken {
+    type Shown = cluster::Invitation;
+
     const FIELDS: &'static [Field<Self>] =
         &[("id", |token| token.id.0.to_string()), ("used", |token| token.used_by.is_some().to_string())];
+
+    fn table(state: &domain::State) -> &Table<Self> {
+        state.join_tokens()
+    }
+
+    fn show(&self, view: &View) -> Self::Shown {
+        cluster::Invitation::of(view, self)
+    }
 }
 
 /// What a member is to the others, as this node sees it.
@@ -67,44 +89,27 @@ pub(crate) fn role(status: &NodeStatus, id: AuthorityNodeId) -> Option<MemberRol
 /// `filter` knows `id`, `site` (its number) and `present` (`true` or `false`); `sort` goes by `id`.
 #[utoipa::path(get, path = "/api/v1/cluster/members", tag = "cluster", operation_id = "list_members", params(ListQuery),
     responses((status = 200, description = "A page of the members.", body = Page<Member>)))]
-async fn list_members(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query.read()).await?;
-    let status = service.authority.status();
-    let show = |node: &AuthorityNode| Member::of(&state, node, role(&status, node.id));
-    let page = Selection::<AuthorityNode>::of(query)?.page(&state, state.authority_nodes(), show)?;
-    Ok(answer::json(&state, &page))
+async fn list_members(reading: Reading<ListQuery>) -> Answered {
+    reading.list::<AuthorityNode>().await
 }
 
 /// Read a member.
 #[utoipa::path(get, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "read_member",
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The member.", body = Member)))]
-async fn read_member(
-    State(service): State<Service>,
-    caller: Caller,
-    Id(id): Id,
-    Parameters(query): Parameters<ReadQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
-    service.object(&state, ObjectRef::AuthorityNode(AuthorityNodeId(id)), &headers)
+async fn read_member(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    reading.object(AuthorityNodeId(id)).await
 }
 
 /// Say where a member is.
 #[utoipa::path(patch, path = "/api/v1/cluster/members/{id}", tag = "cluster", operation_id = "edit_member",
     params(("id" = u64, Path)), request_body = EditMember,
     responses((status = 200, description = "The member as it stands now.", body = Member)))]
-async fn edit_member(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditMember>) -> Result<Response, Failure> {
-    let object = ObjectRef::AuthorityNode(AuthorityNodeId(id));
-    let edit = |state: &bursar_domain::State| {
-        let current = state.authority_nodes().get(AuthorityNodeId(id)).ok_or_else(|| Failure::not_found(object, state))?;
+async fn edit_member(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditMember>) -> Answered {
+    let edit = |current: &AuthorityNode| {
         Ok(Edit { command: mutation.body.clone().command(current), rests_on_current: mutation.body.site.is_none() })
     };
-    service.edit(mutation.call, object, edit).await
+    service.edit(mutation.call, AuthorityNodeId(id), edit).await
 }
 
 /// Have a member leave.
@@ -113,7 +118,7 @@ async fn edit_member(State(service): State<Service>, Id(id): Id, mutation: Mutat
     responses(
         (status = 200, description = "It is leaving already, by this operation.", body = Operation),
         (status = 202, description = "The operation that carries it.", body = Operation)))]
-async fn remove_member(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+async fn remove_member(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
     service.change(call, cluster::remove(AuthorityNodeId(id))).await
 }
 
@@ -122,15 +127,8 @@ async fn remove_member(State(service): State<Service>, Id(id): Id, Bodiless(call
 /// `filter` knows `id` and `used` (`true` or `false`); `sort` goes by `id`.
 #[utoipa::path(get, path = "/api/v1/cluster/invitations", tag = "cluster", operation_id = "list_invitations", params(ListQuery),
     responses((status = 200, description = "A page of the invitations.", body = Page<cluster::Invitation>)))]
-async fn list_invitations(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query.read()).await?;
-    let show = |token: &JoinToken| cluster::Invitation::of(&state, token);
-    let page = Selection::<JoinToken>::of(query)?.page(&state, state.join_tokens(), show)?;
-    Ok(answer::json(&state, &page))
+async fn list_invitations(reading: Reading<ListQuery>) -> Answered {
+    reading.list::<JoinToken>().await
 }
 
 /// Invite a new member.
@@ -139,7 +137,7 @@ async fn list_invitations(
 #[utoipa::path(post, path = "/api/v1/cluster/members", tag = "cluster", operation_id = "invite_member",
     request_body = InviteMember,
     responses((status = 201, description = "The invitation, with its join token.", body = IssuedInvitation)))]
-async fn invite(State(service): State<Service>, mutation: Mutation<InviteMember>) -> Result<Response, Failure> {
+async fn invite(State(service): State<Service>, mutation: Mutation<InviteMember>) -> Answered {
     let latest = service.authority.latest();
     let present = latest.authority_nodes().iter().filter(|node| node.intent.is_present());
     let addresses = present.filter_map(|node| node.peer_address.as_str().parse().ok()).collect();
@@ -163,22 +161,15 @@ async fn invite(State(service): State<Service>, mutation: Mutation<InviteMember>
 #[utoipa::path(get, path = "/api/v1/cluster/invitations/{id}", tag = "cluster", operation_id = "read_invitation",
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The invitation.", body = cluster::Invitation)))]
-async fn read_invitation(
-    State(service): State<Service>,
-    caller: Caller,
-    Id(id): Id,
-    Parameters(query): Parameters<ReadQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
-    service.object(&state, ObjectRef::JoinToken(JoinTokenId(id)), &headers)
+async fn read_invitation(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    reading.object(JoinTokenId(id)).await
 }
 
 /// Take an invitation back that was not used.
 #[utoipa::path(delete, path = "/api/v1/cluster/invitations/{id}", tag = "cluster", operation_id = "revoke_invitation",
     params(("id" = u64, Path)),
     responses((status = 204, description = "The invitation was taken back.")))]
-async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
     service.change(call, cluster::revoke(JoinTokenId(id))).await
 }
 
@@ -188,11 +179,7 @@ async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(
 #[utoipa::path(post, path = "/api/v1/cluster/transfer-leadership", tag = "cluster", operation_id = "transfer_leadership",
     request_body = TransferLeadership,
     responses((status = 200, description = "Who leads now.", body = Leadership)))]
-async fn transfer_leadership(
-    State(service): State<Service>,
-    caller: Caller,
-    mutation: Mutation<TransferLeadership>,
-) -> Result<Response, Failure> {
+async fn transfer_leadership(State(service): State<Service>, caller: Caller, mutation: Mutation<TransferLeadership>) -> Answered {
     let Mutation { call, body } = mutation;
     if call.if_match.is_some() {
         return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed."));
@@ -205,7 +192,7 @@ async fn transfer_leadership(
         return Err(Failure::not_found(to.into(), &state));
     }
     if call.dry_run {
-        let outcome = bursar_domain::Reply::unchanged(ObjectRef::Cluster);
+        let outcome = domain::Reply::unchanged(ObjectRef::Cluster);
         return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into() }));
     }
     let leader = service.authority.transfer_leadership(to, call.deadline).await?;
@@ -215,14 +202,8 @@ async fn transfer_leadership(
 /// Read the level that the members have agreed on.
 #[utoipa::path(get, path = "/api/v1/cluster/level", tag = "cluster", operation_id = "read_level", params(ReadQuery),
     responses((status = 200, description = "The level.", body = AgreedLevel)))]
-async fn read_level(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ReadQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
-    service.object(&state, ObjectRef::Cluster, &headers)
+async fn read_level(reading: Reading<ReadQuery>) -> Answered {
+    reading.object(ObjectRef::Cluster).await
 }
 
 /// Agree on the next level.
@@ -230,6 +211,6 @@ async fn read_level(
 /// Every member must support it. A level cannot be lowered again.
 #[utoipa::path(put, path = "/api/v1/cluster/level", tag = "cluster", operation_id = "raise_level", request_body = RaiseLevel,
     responses((status = 200, description = "The level that the members have agreed on now.", body = AgreedLevel)))]
-async fn raise_level(State(service): State<Service>, mutation: Mutation<RaiseLevel>) -> Result<Response, Failure> {
+async fn raise_level(State(service): State<Service>, mutation: Mutation<RaiseLevel>) -> Answered {
     service.change(mutation.call, mutation.body.command()).await
 }

@@ -1,7 +1,7 @@
 //! Operations.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
-use bursar_domain::{ObjectRef, OperationId, operation::Operation};
+use axum::extract::State;
+use bursar_domain::{self as domain, OperationId, operation::Operation, table::Table};
 use bursar_wire::{
     operations::{self, OperationStatus, OperationTask},
     page::Page,
@@ -10,13 +10,11 @@ use bursar_wire::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer,
+    answer::Answered,
     api::Service,
-    authentication::Caller,
-    failure::Failure,
-    listing::{Field, Listed, Selection},
     mutation::Bodiless,
-    parameters::{Id, Parameters},
+    parameters::Id,
+    resource::{Field, Reading, Resource, View},
 };
 
 /// The routes.
@@ -24,12 +22,22 @@ pub(crate) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel))
 }
 
-impl Listed for Operation {
+impl Resource for Operation {
+    type Shown = operations::Operation;
+
     const FIELDS: &'static [Field<Self>] = &[
         ("id", |operation| operation.id.0.to_string()),
         ("status", |operation| OperationStatus::from(operation.status).as_str().to_owned()),
         ("kind", |operation| OperationTask::from(operation.task).kind),
     ];
+
+    fn table(state: &domain::State) -> &Table<Self> {
+        state.operations()
+    }
+
+    fn show(&self, view: &View) -> Self::Shown {
+        operations::Operation::of(view, self)
+    }
 }
 
 /// List operations.
@@ -37,30 +45,16 @@ impl Listed for Operation {
 /// `filter` knows `id`, `status` and `kind` (of the task); `sort` goes by `id`.
 #[utoipa::path(get, path = "/api/v1/operations", tag = "operations", operation_id = "list_operations", params(ListQuery),
     responses((status = 200, description = "A page of the operations.", body = Page<operations::Operation>)))]
-async fn list(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query.read()).await?;
-    let show = |operation: &Operation| operations::Operation::of(&state, operation);
-    let page = Selection::<Operation>::of(query)?.page(&state, state.operations(), show)?;
-    Ok(answer::json(&state, &page))
+async fn list(reading: Reading<ListQuery>) -> Answered {
+    reading.list::<Operation>().await
 }
 
 /// Read an operation.
 #[utoipa::path(get, path = "/api/v1/operations/{id}", tag = "operations", operation_id = "read_operation",
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The operation.", body = operations::Operation)))]
-async fn read(
-    State(service): State<Service>,
-    caller: Caller,
-    Id(id): Id,
-    Parameters(query): Parameters<ReadQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
-    service.object(&state, ObjectRef::Operation(OperationId(id)), &headers)
+async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    reading.object(OperationId(id)).await
 }
 
 /// Call an operation off.
@@ -71,6 +65,6 @@ async fn read(
     responses(
         (status = 200, description = "It is being called off already.", body = operations::Operation),
         (status = 202, description = "The operation that calls it off.", body = operations::Operation)))]
-async fn cancel(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+async fn cancel(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
     service.change(call, operations::cancel(OperationId(id))).await
 }

@@ -1,7 +1,7 @@
 //! Sites.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
-use bursar_domain::{ObjectRef, SiteId, site::Site};
+use axum::extract::State;
+use bursar_domain::{self as domain, SiteId, site::Site, table::Table};
 use bursar_wire::{
     page::Page,
     query::{ListQuery, ReadQuery},
@@ -10,13 +10,11 @@ use bursar_wire::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer,
+    answer::Answered,
     api::Service,
-    authentication::Caller,
-    failure::Failure,
-    listing::{Field, Listed, Selection},
     mutation::{Bodiless, Mutation},
-    parameters::{Id, Parameters},
+    parameters::Id,
+    resource::{Field, Reading, Resource, View},
 };
 
 /// The routes.
@@ -24,10 +22,20 @@ pub(crate) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, edit, remove))
 }
 
-impl Listed for Site {
+impl Resource for Site {
+    type Shown = sites::Site;
+
     const FIELDS: &'static [Field<Self>] = &[("id", |site| site.id.0.to_string()), ("name", |site| site.name.to_string())];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|site| site.name.folded());
+
+    fn table(state: &domain::State) -> &Table<Self> {
+        state.sites()
+    }
+
+    fn show(&self, view: &View) -> Self::Shown {
+        sites::Site::of(view, self)
+    }
 }
 
 /// List sites.
@@ -35,48 +43,35 @@ impl Listed for Site {
 /// `filter` knows `id` and `name`; `sort` goes by `id` or `name`.
 #[utoipa::path(get, path = "/api/v1/sites", tag = "sites", operation_id = "list_sites", params(ListQuery),
     responses((status = 200, description = "A page of the sites.", body = Page<sites::Site>)))]
-async fn list(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query.read()).await?;
-    let page = Selection::<Site>::of(query)?.page(&state, state.sites(), |site| sites::Site::of(&state, site))?;
-    Ok(answer::json(&state, &page))
+async fn list(reading: Reading<ListQuery>) -> Answered {
+    reading.list::<Site>().await
 }
 
 /// Make a site.
 #[utoipa::path(post, path = "/api/v1/sites", tag = "sites", operation_id = "create_site", request_body = CreateSite,
     responses((status = 201, description = "The site was made.", body = sites::Site)))]
-async fn create(State(service): State<Service>, mutation: Mutation<CreateSite>) -> Result<Response, Failure> {
+async fn create(State(service): State<Service>, mutation: Mutation<CreateSite>) -> Answered {
     service.change(mutation.call, mutation.body.command()).await
 }
 
 /// Read a site.
 #[utoipa::path(get, path = "/api/v1/sites/{id}", tag = "sites", operation_id = "read_site", params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The site.", body = sites::Site)))]
-async fn read(
-    State(service): State<Service>,
-    caller: Caller,
-    Id(id): Id,
-    Parameters(query): Parameters<ReadQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
-    service.object(&state, ObjectRef::Site(SiteId(id)), &headers)
+async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    reading.object(SiteId(id)).await
 }
 
 /// Change a site.
 #[utoipa::path(patch, path = "/api/v1/sites/{id}", tag = "sites", operation_id = "edit_site", params(("id" = u64, Path)),
     request_body = EditSite,
     responses((status = 200, description = "The site as it stands now.", body = sites::Site)))]
-async fn edit(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditSite>) -> Result<Response, Failure> {
+async fn edit(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditSite>) -> Answered {
     service.change(mutation.call, mutation.body.command(SiteId(id))).await
 }
 
 /// Remove a site that nothing uses.
 #[utoipa::path(delete, path = "/api/v1/sites/{id}", tag = "sites", operation_id = "remove_site", params(("id" = u64, Path)),
     responses((status = 204, description = "The site was removed.")))]
-async fn remove(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+async fn remove(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
     service.change(call, sites::remove(SiteId(id))).await
 }

@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
 use bursar_wire::{
     cluster::MemberRole,
-    query::ReadQuery,
+    query::PresentQuery,
     status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
     times::rfc3339,
 };
@@ -39,14 +39,14 @@ pub(crate) fn open_routes() -> OpenApiRouter<Service> {
 /// Tell how the cluster fares.
 ///
 /// Ask with `consistency=stale` for what a node sees that has lost the others.
-#[utoipa::path(get, path = "/api/v1/status", tag = "status", operation_id = "status", params(ReadQuery),
+#[utoipa::path(get, path = "/api/v1/status", tag = "status", operation_id = "status", params(PresentQuery),
     responses((status = 200, description = "How it fares, as this node sees it.", body = Status)))]
 async fn status(
     State(service): State<Service>,
     caller: Caller,
-    Parameters(query): Parameters<ReadQuery>,
+    Parameters(query): Parameters<PresentQuery>,
 ) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
+    let state = service.read_present(caller, &query).await?;
     let cluster = state.cluster().ok_or_else(|| Failure::not_founded(&state))?;
     let node = service.authority.status();
     let members: Vec<_> = state

@@ -2,27 +2,26 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
-    response::Response,
+    http::header,
 };
-use bursar_domain::{Actor, Command, ObjectRef, Submission, TokenId, token::Token};
+use bursar_domain::{self as domain, Actor, Command, ObjectRef, Submission, TokenId, table::Table, token::Token};
 use bursar_wire::{
     header::IDEMPOTENCY_KEY,
     page::Page,
-    query::{ListQuery, ReadQuery},
+    query::{ListQuery, PresentQuery, ReadQuery},
     tokens::{self, IssueToken, IssuedToken, WhoAmI},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    answer,
+    answer::{self, Answered},
     api::Service,
     authentication::Caller,
     door::{Manner, Verdict},
     failure::Failure,
-    listing::{Field, Listed, Selection},
     mutation::{Bodiless, Call, Mutation},
     parameters::{Id, Parameters},
+    resource::{Field, Reading, Resource, View},
     secrets,
 };
 
@@ -36,10 +35,20 @@ pub(crate) fn open_routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(issue))
 }
 
-impl Listed for Token {
+impl Resource for Token {
+    type Shown = tokens::Token;
+
     const FIELDS: &'static [Field<Self>] = &[("id", |token| token.id.0.to_string()), ("name", |token| token.name.to_string())];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|token| token.name.folded());
+
+    fn table(state: &domain::State) -> &Table<Self> {
+        state.tokens()
+    }
+
+    fn show(&self, view: &View) -> Self::Shown {
+        tokens::Token::of(view, self)
+    }
 }
 
 /// List tokens, without their secrets.
@@ -47,14 +56,8 @@ impl Listed for Token {
 /// `filter` knows `id` and `name`; `sort` goes by `id` or `name`.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens", params(ListQuery),
     responses((status = 200, description = "A page of the tokens.", body = Page<tokens::Token>)))]
-async fn list(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query.read()).await?;
-    let page = Selection::<Token>::of(query)?.page(&state, state.tokens(), |token| tokens::Token::of(&state, token))?;
-    Ok(answer::json(&state, &page))
+async fn list(reading: Reading<ListQuery>) -> Answered {
+    reading.list::<Token>().await
 }
 
 /// Issue a token.
@@ -64,7 +67,7 @@ async fn list(
 /// administrator's claim under a key of their own: an answer that was lost must not lock everybody out.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "issue_token", request_body = IssueToken,
     responses((status = 201, description = "The token, with its secret.", body = IssuedToken)))]
-async fn issue(State(service): State<Service>, request: Request) -> Result<Response, Failure> {
+async fn issue(State(service): State<Service>, request: Request) -> Answered {
     let actor = if request.headers().contains_key(header::AUTHORIZATION) {
         service.authenticate(request.headers()).await?.actor()
     } else {
@@ -105,15 +108,8 @@ async fn issue(State(service): State<Service>, request: Request) -> Result<Respo
 #[utoipa::path(get, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "read_token",
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The token.", body = tokens::Token)))]
-async fn read(
-    State(service): State<Service>,
-    caller: Caller,
-    Id(id): Id,
-    Parameters(query): Parameters<ReadQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
-    service.object(&state, ObjectRef::Token(TokenId(id)), &headers)
+async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    reading.object(TokenId(id)).await
 }
 
 /// Revoke a token, at once and everywhere.
@@ -121,19 +117,15 @@ async fn read(
 /// Requests and streams under way with it end as well.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "revoke_token", params(("id" = u64, Path)),
     responses((status = 204, description = "The token was revoked.")))]
-async fn revoke(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Result<Response, Failure> {
+async fn revoke(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
     service.change(call, tokens::revoke(TokenId(id))).await
 }
 
 /// Tell whose token the request shows.
-#[utoipa::path(get, path = "/api/v1/whoami", tag = "tokens", operation_id = "whoami", params(ReadQuery),
+#[utoipa::path(get, path = "/api/v1/whoami", tag = "tokens", operation_id = "whoami", params(PresentQuery),
     responses((status = 200, description = "Who asks.", body = WhoAmI)))]
-async fn whoami(
-    State(service): State<Service>,
-    caller: Caller,
-    Parameters(query): Parameters<ReadQuery>,
-) -> Result<Response, Failure> {
-    let state = service.read(caller, &query).await?;
+async fn whoami(State(service): State<Service>, caller: Caller, Parameters(query): Parameters<PresentQuery>) -> Answered {
+    let state = service.read_present(caller, &query).await?;
     let object = ObjectRef::Token(caller.0);
     let token = state.tokens().get(caller.0).ok_or_else(|| Failure::not_found(object, &state))?;
     Ok(answer::json(&state, &WhoAmI { actor: caller.actor().into(), token: tokens::Token::of(&state, token) }))

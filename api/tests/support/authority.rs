@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use bursar_api::{Authority, JournalError};
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, State, StoreId, Submission,
+    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, Sealed, State, StoreId, Submission,
     Timestamp, TokenId, authority_node, cluster, decide, evolve, seal, site,
 };
 use bursar_net::WallClock;
@@ -35,6 +35,7 @@ pub struct MemoryAuthority {
     /// Whether the others are lost.
     without_quorum: AtomicBool,
     stuck: AtomicBool,
+    unconfirmed: AtomicBool,
     overloaded: AtomicBool,
     floor: AtomicU64,
     /// The version that a lagging node shows; it catches up when it is asked for a linearizable reading.
@@ -43,6 +44,9 @@ pub struct MemoryAuthority {
     pub linearizable_readings: AtomicUsize,
     /// How many bytes of the journal were read.
     pub bytes_read: AtomicUsize,
+    pub past_versions_made: AtomicUsize,
+    /// While it is held, no version of the past comes to be.
+    pub past: tokio::sync::Mutex<()>,
 }
 
 impl MemoryAuthority {
@@ -54,12 +58,15 @@ impl MemoryAuthority {
             revisions: watch::Sender::new(Revision::ZERO),
             without_quorum: AtomicBool::default(),
             stuck: AtomicBool::default(),
+            unconfirmed: AtomicBool::default(),
             overloaded: AtomicBool::default(),
             floor: AtomicU64::default(),
             lagging: Mutex::default(),
             submissions: AtomicUsize::default(),
             linearizable_readings: AtomicUsize::default(),
             bytes_read: AtomicUsize::default(),
+            past_versions_made: AtomicUsize::default(),
+            past: tokio::sync::Mutex::default(),
         });
         let found = cluster::Command::Found {
             cluster: ClusterId([1; 16]),
@@ -85,6 +92,11 @@ impl MemoryAuthority {
 
     pub fn lose_quorum(&self) {
         self.without_quorum.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the others do not confirm that this node leads, and it has not noticed.
+    pub fn go_unconfirmed(&self) {
+        self.unconfirmed.store(true, Ordering::SeqCst);
     }
 
     pub fn overload(&self) {
@@ -231,6 +243,16 @@ impl Authority for MemoryAuthority {
         Ok(records)
     }
 
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError> {
+        self.past_versions_made.fetch_add(1, Ordering::SeqCst);
+        let _may_be_made = self.past.lock().await;
+        let mut state = State::default();
+        for bytes in &self.journal.lock().unwrap()[..revision.0 as usize] {
+            evolve(&mut state, &Sealed::open(bytes.to_vec()).unwrap());
+        }
+        Ok(Arc::new(state))
+    }
+
     fn leader(&self) -> Option<AuthorityNodeId> {
         (!self.without_quorum.load(Ordering::SeqCst)).then_some(THIS_NODE)
     }
@@ -254,6 +276,7 @@ impl Authority for MemoryAuthority {
             peers: Vec::new(),
             quorum_last_ack_ms: Some(0),
             recovered: true,
+            confirmed: leader.is_some() && !self.unconfirmed.load(Ordering::SeqCst),
             log: LogCounters::default(),
         }
     }

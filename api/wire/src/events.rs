@@ -1,5 +1,7 @@
 //! Events: what happened, as one line each, and the items of the event stream.
 
+use std::time::Duration;
+
 use bursar_domain::{Event, Record, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +12,10 @@ use crate::{
     objects::{Actor, ObjectRef, cursor_at},
     times::rfc3339,
 };
+
+/// How often a stream tells its reader where it is when there is nothing else to say. A reader that hears nothing for several
+/// times as long takes the stream for dead.
+pub const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Something that happened: an entry of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -99,7 +99,9 @@ pub mod code {
     pub const NO_LEADER: &str = "no_leader";
     /// This node does not reach the leader; another may. Status 503.
     pub const LEADER_UNREACHABLE: &str = "leader_unreachable";
-    /// This node is still reading its own data. Status 503.
+    /// This node and the leader run versions that do not understand each other; another node may fare better. Status 503.
+    pub const VERSION_MISMATCH: &str = "version_mismatch";
+    /// This node lacks what the leader has committed, and did not catch up in time. Status 503.
     pub const RECOVERING: &str = "recovering";
     /// This node has not yet seen the revision that was asked for. Status 503.
     pub const BEHIND: &str = "behind";

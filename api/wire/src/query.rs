@@ -19,11 +19,11 @@ pub enum Consistency {
     Stale,
 }
 
-/// The parameters of a read.
+/// The parameters of a read of the present alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ReadQuery {
+pub struct PresentQuery {
     /// How fresh the answer has to be; by default linearizable.
     #[serde(default)]
     #[param(inline, default = "linearizable")]
@@ -31,6 +31,24 @@ pub struct ReadQuery {
     /// A cursor that the answer must have seen, for instance the `X-Bursar-Revision` of an earlier answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_revision: Option<String>,
+}
+
+/// The parameters of a read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadQuery {
+    /// How fresh the answer has to be; by default linearizable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(inline, default = "linearizable")]
+    pub consistency: Option<Consistency>,
+    /// A cursor that the answer must have seen, for instance the `X-Bursar-Revision` of an earlier answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_revision: Option<String>,
+    /// The revision, a number or a cursor, as of which to answer: how things were then, within the history that is kept. It goes
+    /// with neither `consistency` nor `min_revision`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
 }
 
 /// The parameters of a list.
@@ -52,12 +70,16 @@ pub struct ListQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
     /// How fresh the answer has to be; by default linearizable.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[param(inline, default = "linearizable")]
-    pub consistency: Consistency,
+    pub consistency: Option<Consistency>,
     /// A cursor that the answer must have seen, for instance the `X-Bursar-Revision` of an earlier answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_revision: Option<String>,
+    /// The revision, a number or a cursor, as of which to answer: how things were then, within the history that is kept. It goes
+    /// with neither `consistency` nor `min_revision`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
 }
 
 /// The parameters of a mutation.
@@ -101,10 +123,40 @@ pub struct ReadinessQuery {
     pub verbose: Option<String>,
 }
 
+/// Which version of the state is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Version<'q> {
+    /// How things are.
+    Present(PresentQuery),
+    /// How they were at this revision.
+    AsOf(&'q str),
+}
+
+impl ReadQuery {
+    /// How things are, as far as the answering node knows; it needs nobody else.
+    pub fn stale() -> Self {
+        Self { consistency: Some(Consistency::Stale), ..Self::default() }
+    }
+
+    /// Which version is asked for. The past does not change, so that it could not be fresh.
+    pub fn version(&self) -> Result<Version<'_>, FieldError> {
+        let Self { consistency, min_revision, as_of } = self;
+        match as_of {
+            None => {
+                let consistency = consistency.unwrap_or_default();
+                Ok(Version::Present(PresentQuery { consistency, min_revision: min_revision.clone() }))
+            }
+            Some(revision) if consistency.is_none() && min_revision.is_none() => Ok(Version::AsOf(revision)),
+            Some(_) => Err(FieldError::new("?as_of", "goes with neither consistency nor min_revision: the past does not change")),
+        }
+    }
+}
+
 impl ListQuery {
     /// The part that it has in common with every read.
     pub fn read(&self) -> ReadQuery {
-        ReadQuery { consistency: self.consistency, min_revision: self.min_revision.clone() }
+        let Self { consistency, min_revision, as_of, .. } = self;
+        ReadQuery { consistency: *consistency, min_revision: min_revision.clone(), as_of: as_of.clone() }
     }
 
     /// The most items on the page.

@@ -367,6 +367,19 @@ async fn a_reader_of_the_head_that_is_cut_off_at_once_resumes_where_the_head_was
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_falls_silent_is_given_up_soon_and_goes_on_elsewhere() {
+    let world = World::with(&["a", "b"]);
+    world.script("a", [Act::Stream { chunks: vec![event(10)], then: Then::Wait }]);
+    world.script("b", [Act::Stream { chunks: vec![event(11)], then: Then::Wait }]);
+    let mut events = world.client(&[A, B]).events(EventsQuery::default());
+    assert_eq!(events.next().await.unwrap().unwrap().cursor(), Some("1-10"));
+    let fell_silent = Instant::now();
+    assert_eq!(events.next().await.unwrap().unwrap().cursor(), Some("1-11"));
+    assert_eq!(fell_silent.elapsed().as_secs(), 15);
+    assert_eq!(world.asked("b")[0].target, "/api/v1/events?since=1-10");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_goes_back_is_no_stream() {
     let world = World::with(&["a"]);
     world.script("a", [Act::Stream { chunks: vec![event(10), event(10)], then: Then::Wait }]);

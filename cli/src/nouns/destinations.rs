@@ -10,7 +10,7 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions},
+    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions},
     session::Session,
 };
 
@@ -23,6 +23,8 @@ pub enum DestinationCommand {
     Show {
         /// Its number or its name
         destination: String,
+        #[command(flatten)]
+        past: PastOptions,
     },
     /// Make a destination
     Add {
@@ -143,8 +145,8 @@ impl DestinationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Destination>(&options).await,
-            Self::Show { destination } => {
-                let destination: Destination = session.find(&destination).await?;
+            Self::Show { destination, past } => {
+                let destination: Destination = session.find_in(&past, &destination).await?;
                 session.show_one(&destination)
             }
             Self::Add { name, site, traits, options } => {

@@ -8,7 +8,7 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ConfirmedOptions, ListOptions},
+    options::{ConfirmedOptions, ListOptions, PastOptions},
     session::Session,
 };
 
@@ -21,6 +21,8 @@ pub enum OperationCommand {
     Show {
         /// Its number
         operation: String,
+        #[command(flatten)]
+        past: PastOptions,
     },
     /// Wait until an operation ends
     Wait {
@@ -40,8 +42,8 @@ impl OperationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Operation>(&options).await,
-            Self::Show { operation } => {
-                let operation: Operation = session.find(&operation).await?;
+            Self::Show { operation, past } => {
+                let operation: Operation = session.find_in(&past, &operation).await?;
                 session.show_one(&operation)
             }
             Self::Wait { operation } => {

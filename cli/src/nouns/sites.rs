@@ -7,7 +7,7 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions},
+    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions},
     session::Session,
 };
 
@@ -20,6 +20,8 @@ pub enum SiteCommand {
     Show {
         /// Its number or its name
         site: String,
+        #[command(flatten)]
+        past: PastOptions,
     },
     /// Make a site
     Add {
@@ -57,8 +59,8 @@ impl SiteCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Site>(&options).await,
-            Self::Show { site } => {
-                let site: Site = session.find(&site).await?;
+            Self::Show { site, past } => {
+                let site: Site = session.find_in(&past, &site).await?;
                 session.show_one(&site)
             }
             Self::Add { name, expected_latency_ms, options } => {

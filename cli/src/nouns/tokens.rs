@@ -7,7 +7,7 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions},
+    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions},
     output::{self, or_dash},
     session::Session,
 };
@@ -21,6 +21,8 @@ pub enum TokenCommand {
     Show {
         /// Its number or its name
         token: String,
+        #[command(flatten)]
+        past: PastOptions,
     },
     /// Issue a token; its secret is shown this once
     Add {
@@ -45,8 +47,8 @@ impl TokenCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Token>(&options).await,
-            Self::Show { token } => {
-                let token: Token = session.find(&token).await?;
+            Self::Show { token, past } => {
+                let token: Token = session.find_in(&past, &token).await?;
                 session.show_one(&token)
             }
             Self::Add { name, expires_at, options } => {

@@ -78,7 +78,7 @@ impl Node {
                 }
                 // It will not understand the same bytes later; another that leads may.
                 Err(ForwardError::NotUnderstood) => {
-                    let reason = Unavailability::LeaderUnreachable;
+                    let reason = Unavailability::NotUnderstood;
                     return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
                 }
                 Err(ForwardError::Leader(ProposeError::NotLeader)) => Unavailability::NoLeader,
@@ -132,7 +132,6 @@ impl Node {
             Leader::Own | Leader::Other(_) => unavailable(Unavailability::Recovering),
         };
         if consistency == Consistency::Linearizable {
-            timeout_at(deadline, self.recovered()).await.map_err(lags)?;
             let index = self.confirmed(deadline).await?;
             timeout_at(deadline, published.applied(index)).await.map_err(lags)?;
         }
@@ -146,7 +145,8 @@ impl Node {
 
     /// Up to which entry must be applied what a linearizable read sees.
     async fn confirmed(&self, deadline: Instant) -> Result<u64, ReadError> {
-        let Inner { leadership, reads, .. } = &*self.0;
+        let Inner { leadership, reads, meter, .. } = &*self.0;
+        meter.linearizable_reads.increment();
         let mut patience = Patience::new(deadline);
         loop {
             let leader = leadership.leader();
@@ -156,14 +156,14 @@ impl Node {
                 Err(RoundError::Stopped) => return Err(ReadError::Stopped),
                 Err(RoundError::Unavailable(reason)) => reason,
             };
-            if !patience.rest(leadership, leader).await {
+            if reason == Unavailability::NotUnderstood || !patience.rest(leadership, leader).await {
                 return Err(ReadError::Unavailable { waited_ms: patience.waited_ms(), reason });
             }
         }
     }
 
-    /// Gives the leadership to `to`, or to whoever is furthest of those who answer; works from any node. Returns to whom, once the former leader
-    /// follows it.
+    /// Gives the leadership to `to`, or to whoever is furthest of those who answer; works from any node. Returns to whom, once
+    /// the former leader follows it.
     ///
     /// # Errors
     /// See [`TransferError`].
@@ -188,14 +188,13 @@ impl Node {
             };
             let reason = match tried {
                 Ok(to) => return Ok(to),
-                Err(HandOverError::NotAVoter(node) | HandOverError::Silent(node)) => {
-                    return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) });
-                }
+                Err(HandOverError::NotAVoter(node)) => return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) }),
+                Err(HandOverError::Silent(node)) => return Err(TransferError::Silent { node: AuthorityNodeId(node) }),
                 Err(HandOverError::NobodyElse) => return Err(TransferError::NobodyElse),
                 Err(HandOverError::Stopped) => return Err(TransferError::Stopped),
                 Err(HandOverError::Unavailable(reason)) => reason,
             };
-            if !patience.rest(leadership, leader).await {
+            if reason == Unavailability::NotUnderstood || !patience.rest(leadership, leader).await {
                 return Err(TransferError::Unavailable { waited_ms: patience.waited_ms(), reason });
             }
         }

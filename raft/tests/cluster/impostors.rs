@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use bursar_domain::{Actor, AuthorityNodeId, Command, Duty, authority_node, encoding::encode};
 use bursar_net::{Caller, Lane};
+use bursar_raft::{Fate, SubmitError, Unavailability};
 use bursar_storage::log::{LogPosition, Vote};
 use bytes::Bytes;
 use serde::Serialize;
@@ -111,6 +112,25 @@ async fn what_the_leader_cannot_read_or_is_not_the_callers_to_say_is_not_logged(
         let stopped = tokio::time::timeout(Duration::ZERO, running.node.stopped()).await;
         assert!(stopped.is_err(), "{stopped:?}");
     }
+    for running in nodes.into_iter().chain([leader]) {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_the_leader_does_not_understand_is_told_so_at_once() {
+    let cluster = Cluster::new(|_| {});
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    let from = &nodes[0];
+    let command = authority_node::Command::Announce { node: leader.node.id(), facts: facts(&leader.address, leader.disk.store) };
+    let submission = cluster.submission(Actor::AuthorityNode(leader.node.id()), Command::AuthorityNode(command));
+    let refused = from.node.submit(submission, soon()).await.unwrap_err();
+    let told = matches!(
+        refused,
+        SubmitError::Unavailable { reason: Unavailability::NotUnderstood, fate: Fate::NotDone, waited_ms: ..30_000 }
+    );
+    assert!(told, "{refused:?}");
     for running in nodes.into_iter().chain([leader]) {
         running.stop().await;
     }

@@ -11,4 +11,5 @@ mod lagging;
 mod leading;
 mod leaving;
 mod levels;
+mod serving;
 mod support;

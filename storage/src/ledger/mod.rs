@@ -24,6 +24,7 @@ mod install;
 mod journal;
 mod layout;
 mod manifest;
+mod past;
 mod recover;
 mod tail;
 mod verify;
@@ -147,6 +148,15 @@ impl Ledger {
     /// A record that is missing or damaged; a failing engine.
     pub fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
         self.shared.records(after, upto, bytes_max)
+    }
+
+    /// The state as it was at a revision; none beyond the head. Folds the journal, from the checkpoint in use where that is old
+    /// enough, else from the beginning, and takes as long as that takes.
+    ///
+    /// # Errors
+    /// A record or a checkpoint that is missing or damaged; a failing engine.
+    pub fn state_at(&self, revision: Revision) -> Result<Option<State>, StorageError> {
+        past::state_at(&self.shared, revision)
     }
 
     /// Where the state machine stands.

@@ -18,12 +18,17 @@ use super::{
     connection::{self, Body},
     is_passing, millis, target,
 };
-use crate::{Problem, events::StreamItem, header, media, query::EventsQuery};
+use crate::{
+    Problem,
+    events::{BOOKMARK_INTERVAL, StreamItem},
+    header, media,
+    query::EventsQuery,
+};
 
 /// The longest line, in bytes: a decision's events take at most 1 MiB encoded, and JSON is a few times longer.
 const LINE_BYTES_MAX: usize = 16 << 20;
-/// How long a stream may be silent before it is taken for dead. Nodes send bookmarks far more often.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a stream may be silent before it is taken for dead: two bookmarks may be late, a third is not waited for.
+const SILENCE_MAX: Duration = Duration::from_secs(3 * BOOKMARK_INTERVAL.as_secs());
 
 /// Reads events one after the other. Where a connection breaks, it goes on with the next node behind the last item that it
 /// handed out, so that none is missed and none comes twice.

@@ -49,7 +49,7 @@ mod tests {
     fn values_are_encoded_and_absent_ones_left_out() {
         let query = ListQuery {
             filter: Some("name=É & co".into()),
-            consistency: Consistency::Stale,
+            consistency: Some(Consistency::Stale),
             limit: Some(7),
             ..ListQuery::default()
         };
