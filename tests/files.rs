@@ -98,7 +98,7 @@ async fn the_setup_secret_is_removed_once_it_was_used_also_by_a_later_start() {
     let file = fleet.node(NODE).dir.join("setup-secret");
     until("the setup secret is removed", async || (!file.exists()).then_some(())).await;
     // As where the node ended between the claim and the removal.
-    fleet.stop_and_listen(NODE).await;
+    fleet.stop(NODE);
     fs::write(&file, "left over").expect("the setup secret");
     fleet.restart_anew(NODE, &[]);
     until("the setup secret is removed", async || (!file.exists()).then_some(())).await;
