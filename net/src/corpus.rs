@@ -72,7 +72,8 @@ fn sealed() -> Sample {
 }
 
 fn samples() -> BTreeMap<String, Sample> {
-    let lanes = every! { Lane: Append => "append", Vote => "vote", Snapshot => "snapshot", Forward => "forward", Join => "join", };
+    let lanes =
+        every! { Lane: Append => "append", Vote => "vote", Snapshot => "snapshot", Forward => "forward", Join => "join", };
     let codes = every! { RefusalCode:
         MalformedHello => "malformed_hello", UnsupportedProtocol => "unsupported_protocol", ForeignCluster => "foreign_cluster",
         CertificateRequired => "certificate_required", IdentityMismatch => "identity_mismatch", WrongNode => "wrong_node",

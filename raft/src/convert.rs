@@ -87,11 +87,8 @@ mod tests {
     use super::*;
 
     fn described() -> log::Membership {
-        let member = |address: &str| Member {
-            store_id: StoreId([7; 16]),
-            peer_address: address.into(),
-            api_address: "api:4285".into(),
-        };
+        let member =
+            |address: &str| Member { store_id: StoreId([7; 16]), peer_address: address.into(), api_address: "api:4285".into() };
         log::Membership {
             configs: vec![BTreeSet::from([1, 2]), BTreeSet::from([2, 3])],
             members: [(1, member("a:1")), (2, member("b:1")), (3, member("c:1")), (4, member("d:1"))].into(),

@@ -197,11 +197,8 @@ impl Node {
     pub async fn found(&self) -> Result<(), StartError> {
         let Inner { config, raft, .. } = &*self.0;
         let facts = &config.facts;
-        let member = Member {
-            store_id: facts.store,
-            peer_address: facts.peer_address.clone(),
-            api_address: facts.api_address.clone(),
-        };
+        let member =
+            Member { store_id: facts.store, peer_address: facts.peer_address.clone(), api_address: facts.api_address.clone() };
         let members = std::collections::BTreeMap::from([(config.id.0, member)]);
         raft.initialize(members).await.map_err(|error| match error {
             RaftError::APIError(InitializeError::NotAllowed(_)) => StartError::NotEmpty,

@@ -44,11 +44,7 @@ impl Identity {
 
     /// As the node says it in every handshake.
     pub fn local_node(&self) -> LocalNode {
-        LocalNode {
-            cluster: net_cluster(self.cluster),
-            member: Member::authority(self.node.0),
-            store: net_store(self.store),
-        }
+        LocalNode { cluster: net_cluster(self.cluster), member: Member::authority(self.node.0), store: net_store(self.store) }
     }
 
     /// As it rests.

@@ -114,11 +114,7 @@ enum Attempt {
     Slow(Address),
 }
 
-async fn ask(
-    joining: &Joining<'_>,
-    address: &Address,
-    joiner: &Joiner,
-) -> Result<Result<JoinAnswer, Attempt>, CertificateError> {
+async fn ask(joining: &Joining<'_>, address: &Address, joiner: &Joiner) -> Result<Result<JoinAnswer, Attempt>, CertificateError> {
     let question = JoinQuestion {
         secret: joining.invitation.secret.clone(),
         facts: facts(joiner.store, &joining.config),
@@ -139,12 +135,7 @@ async fn ask(
     Ok(timeout(ANSWER_TIMEOUT, exchange).await.unwrap_or_else(|_elapsed| Err(Attempt::Slow(address.clone()))))
 }
 
-fn settle(
-    directory: &DataDirectory,
-    config: Config,
-    joiner: &Joiner,
-    welcome: Welcome,
-) -> Result<AuthorityNodeId, JoinError> {
+fn settle(directory: &DataDirectory, config: Config, joiner: &Joiner, welcome: Welcome) -> Result<AuthorityNodeId, JoinError> {
     let Welcome { cluster, node, certificate, ca_certificate, cluster_key } = welcome;
     directory.abandon_founding()?;
     directory.write(&NewNode {

@@ -117,9 +117,8 @@ fn payloads() -> impl Iterator<Item = (&'static str, Sample)> {
 
 /// Values without what they may lack.
 fn without() -> impl Iterator<Item = (&'static str, Sample)> {
-    let committed = sample(Committed { position: None }.encode(), |bytes| {
-        Committed::decode(bytes).expect("no position").encode()
-    });
+    let committed =
+        sample(Committed { position: None }.encode(), |bytes| Committed::decode(bytes).expect("no position").encode());
     let applied = sample(Applied::default().encode(), |bytes| Applied::decode(bytes).expect("no position").encode());
     let with_base = sample(with_base().encode(), |bytes| {
         envelope::unpack::<Manifest>(Kind::CheckpointManifest, 1, bytes).expect("a manifest").encode()

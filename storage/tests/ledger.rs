@@ -468,8 +468,9 @@ fn an_applied_position_that_went_back_is_damage() {
     replica.commit(&history[3..]);
     replica.checkpoint();
     replace(&engine, Space::LedgerState, &key, earlier);
-    let error =
-        Ledger::open(Arc::new(engine), STORE).map(|(_, Recovered { applied, .. })| applied).expect_err("it is behind the checkpoint");
+    let error = Ledger::open(Arc::new(engine), STORE)
+        .map(|(_, Recovered { applied, .. })| applied)
+        .expect_err("it is behind the checkpoint");
     assert!(error.to_string().starts_with("the ledger is damaged at `applied`: it stands at revision"), "{error}");
 }
 

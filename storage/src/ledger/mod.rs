@@ -97,12 +97,7 @@ impl Ledger {
     pub fn open(engine: Arc<dyn Engine>, store: StoreId) -> Result<(Ledger, Recovered), StorageError> {
         let (recovered, latest, folded_bytes) = recover::recover(&*engine, store)?;
         let head = Head { applied: recovered.applied.clone(), tail: Tail::new(TAIL_BYTES), folded_bytes };
-        let shared = Shared {
-            engine,
-            writer: Mutex::default(),
-            head: RwLock::new(head),
-            generations: Generations::new(latest),
-        };
+        let shared = Shared { engine, writer: Mutex::default(), head: RwLock::new(head), generations: Generations::new(latest) };
         Ok((Ledger { shared: Arc::new(shared) }, recovered))
     }
 

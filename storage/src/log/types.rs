@@ -298,11 +298,9 @@ mod tests {
     #[test]
     fn an_entry_encodes_with_named_fields_and_raw_bytes() {
         let entry = LogEntry { position: position(1, 3), payload: Payload::Proposal(Bytes::from_static(b"\x00\xff")) };
-        let expected = [
-            b"\x82\xa8position\x82\xa4term\x01\xa5index\x03".as_slice(),
-            b"\xa7payload\x81\xa8proposal\xc4\x02\x00\xff",
-        ]
-        .concat();
+        let expected =
+            [b"\x82\xa8position\x82\xa4term\x01\xa5index\x03".as_slice(), b"\xa7payload\x81\xa8proposal\xc4\x02\x00\xff"]
+                .concat();
         assert_eq!(envelope::open(Kind::LogEntry, VERSION, &entry.encode()), Ok((1, expected.as_slice())));
     }
 
