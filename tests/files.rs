@@ -338,6 +338,16 @@ async fn a_node_whose_making_was_interrupted_is_made_anew() {
 }
 
 #[tokio::test]
+async fn a_member_forgets_how_it_joined() {
+    let mut fleet = stopped_node().await;
+    let joining = fleet.node(NODE).dir.join("joining");
+    fs::write(&joining, "a store and a key").expect("a file");
+    fleet.restart_anew(NODE, &[]);
+    fleet.leader().await;
+    assert!(!joining.exists(), "a second copy of the key stays behind");
+}
+
+#[tokio::test]
 async fn a_store_that_is_gone_is_not_begun_anew() {
     let mut fleet = stopped_node().await;
     let dir = fleet.node(NODE).dir.clone();

@@ -218,9 +218,9 @@ impl DataDirectory {
         Ok(joiner)
     }
 
-    /// Forgets how the node joined: it is a member.
+    /// Forgets how the node joined, where it still knows: it is a member.
     pub fn forget_joining(&self) -> Result<(), DirectoryError> {
-        Ok(self.files.remove(&self.root.join(JOINING_FILE))?)
+        self.remove_if_there(JOINING_FILE)
     }
 
     /// Keeps the command that founds the cluster until it is committed.
@@ -247,12 +247,8 @@ impl DataDirectory {
 
     /// Removes what an interrupted founding left behind: a node that joins founds nothing.
     pub fn abandon_founding(&self) -> Result<(), DirectoryError> {
-        for path in [FOUNDING_FILE, SETUP_SECRET_FILE].map(|file| self.root.join(file)) {
-            if self.files.exists(&path)? {
-                self.files.remove(&path)?;
-            }
-        }
-        Ok(())
+        self.remove_if_there(FOUNDING_FILE)?;
+        self.remove_if_there(SETUP_SECRET_FILE)
     }
 
     /// Forgets the command that founds the cluster: it is committed.
@@ -317,6 +313,11 @@ impl DataDirectory {
 
     fn unusable_cluster_key(&self, source: SealError) -> DirectoryError {
         DirectoryError::ClusterKey { path: self.path(CLUSTER_KEY_FILE), source }
+    }
+
+    fn remove_if_there(&self, file: &str) -> Result<(), DirectoryError> {
+        let path = self.root.join(file);
+        if self.files.exists(&path)? { Ok(self.files.remove(&path)?) } else { Ok(()) }
     }
 
     fn put(&self, file: &str, contents: &[u8]) -> Result<(), DirectoryError> {

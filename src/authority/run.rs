@@ -99,6 +99,8 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let directory = DataDirectory::open(root)?;
     let identity = directory.identity()?;
+    // An interruption may have left it behind, and with it a second copy of the key.
+    directory.forget_joining()?;
     let config = directory.config()?;
     let credentials = directory.credentials()?;
     let cluster_key = directory.cluster_key()?;
