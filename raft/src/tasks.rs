@@ -195,7 +195,8 @@ mod tests {
     async fn a_log_that_fails_while_nobody_waits_for_it_stops_the_node() {
         let engine = MemoryEngine::new();
         let (store, worker) = (StoreId([1; 16]), ThreadBlocking.worker("raft-log"));
-        let log = RaftLog::open(Arc::new(engine.clone()), store, worker, 0).expect("an empty store");
+        RaftLog::make(&engine, store).expect("an empty engine");
+        let log = RaftLog::open(Arc::new(engine.clone()), store, worker, 0).expect("the log that was made");
         let stop = StopSignal::default();
         engine.fail_sync(1);
         log.purge(LogPosition { term: 1, index: 7 }).expect("it is asked for");
