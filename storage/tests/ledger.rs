@@ -119,7 +119,7 @@ fn a_checkpoint_and_its_tail_are_the_state<F: Fixture>() {
 fn every_state_of_the_past_is_found_again<F: Fixture>() {
     let fixture = F::create();
     let history = history(&edits(20));
-    let mut replica = Replica::open(fixture.engine()).expect("an empty ledger");
+    let mut replica = Replica::make(fixture.engine());
     replica.commit(&history[..10]);
     replica.checkpoint();
     replica.commit(&history[10..]);
