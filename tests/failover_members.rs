@@ -19,7 +19,7 @@ use support::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
-/// Two processors run one fleet at a time.
+/// One fleet at a time, so that two processors suffice.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The shortest time that an invitation can hold, in seconds.

@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    process::Output,
+};
 
 use rustix::process::Signal;
 use support::{
@@ -16,7 +21,7 @@ use support::{
 };
 use tokio::sync::Mutex;
 
-/// Two processors run one fleet at a time.
+/// One fleet at a time, so that two processors suffice.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A time that no test takes, in seconds.
@@ -35,9 +40,13 @@ const BREAKS: [(&str, Break); 4] = [
     ("dies-within-a-write", |watched| watched.dying_in(EventKind::Write, "")),
 ];
 
+fn make_private(dir: &Path) {
+    DirBuilder::new().mode(0o700).create(dir).expect("a new folder");
+}
+
 /// Repeats a command, which breaks off one step later each time, until it has made a node.
 fn repeat(shim: &Shim, dir: &Path, breaks: Break, command: impl Fn(&[(&str, &str)]) -> Output) {
-    fs::create_dir(dir).expect("a new folder");
+    make_private(dir);
     for step in 0..STEPS_MAX {
         let watched = breaks(shim.watch_folder(dir, &dir.with_extension("disk")));
         watched.arm(step);
@@ -108,7 +117,7 @@ async fn a_machine_that_began_to_found_a_cluster_may_join_another_one() {
     let mut fleet = Fleet::of_one().await;
     let (home, name) = (Home::free(fleet.folder()), "of-two-minds");
     let dir = fleet.folder().join(name);
-    fs::create_dir(&dir).expect("a new folder");
+    make_private(&dir);
     // The identity comes last: all else is there.
     let watched = shim.watch_folder(&dir, &dir.with_extension("disk")).dying_in(EventKind::Write, "identity.toml");
     watched.arm(0);

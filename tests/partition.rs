@@ -15,7 +15,7 @@ use support::{
     until,
 };
 
-/// Two processors run one fleet at a time.
+/// One fleet at a time, so that two processors suffice.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// How many writes must be acknowledged before the next step.

@@ -20,7 +20,7 @@ pub struct Config {
     pub stranger_body_bytes_max: usize,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
-    /// Versions of the past that are made at a time; each takes as much memory as the state, and the processor time of a fold.
+    /// Versions of the past that are made and kept at a time; each takes as much memory as the state, and the processor time of a fold.
     pub past_versions_max: usize,
     /// Event streams at a time.
     pub streams_max: usize,

@@ -242,7 +242,8 @@ impl From<SubmitError> for Failure {
             SubmitError::Unavailable { reason: reason @ Unavailability::NoQuorum, fate: Fate::Unknown, .. } => {
                 unavailable(reason, detail).hint(REPEAT)
             }
-            SubmitError::Unavailable { fate: Fate::Unknown, .. } => {
+            SubmitError::Stopped { fate: Fate::NotDone } => Self::stopping(),
+            SubmitError::Unavailable { fate: Fate::Unknown, .. } | SubmitError::Stopped { fate: Fate::Unknown } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome is not known", detail)
                     .hint(REPEAT)
                     .retry_after_ms(PAUSE_MS)
@@ -253,7 +254,6 @@ impl From<SubmitError> for Failure {
                     .retry_after_ms(retry_after_ms)
             }
             SubmitError::TooLarge { bytes_max, .. } => Self::too_large(bytes_max),
-            SubmitError::Stopped => Self::stopping(),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The state as it was, for readings with `as_of`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bursar_domain::{Revision, State};
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -13,48 +17,102 @@ use crate::{
     failure::Failure,
 };
 
-/// Makes versions of the past, a few at a time: each is folded from the journal anew.
+/// How long a version is kept that nobody reads.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Makes versions of the past, each folded from the journal anew, and keeps a few of them for whoever reads on.
+#[derive(Clone)]
 pub(crate) struct Past {
-    places: Arc<Semaphore>,
-    /// The version that was made last, for whoever reads its next page.
-    last: Arc<Mutex<Option<Arc<State>>>>,
+    versions: Arc<Mutex<BTreeMap<Revision, Version>>>,
+    /// How many are made and kept at a time.
+    versions_max: usize,
+}
+
+/// What became of making a version; nothing while it is under way.
+type Made = Option<Result<Arc<State>, JournalError>>;
+
+/// A version that is being made, or was.
+struct Version {
+    made: watch::Receiver<Made>,
+    /// When it was last asked for.
+    asked: Instant,
 }
 
 impl Past {
-    /// At most `places` versions are made at a time.
-    pub(crate) fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), last: Arc::default() }
+    /// At most so many versions at a time.
+    pub(crate) fn new(versions_max: usize) -> Self {
+        Self { versions: Arc::default(), versions_max }
     }
 
-    /// The state at a revision that is in this node's journal.
+    /// The state at a revision that is in this node's journal. Who asks for a version that is being made waits for that one.
     pub(crate) async fn state_at(
         &self,
         authority: &Arc<dyn Authority>,
         revision: Revision,
         deadline: Instant,
     ) -> Result<Arc<State>, Failure> {
-        if let Some(last) = lock(&self.last).as_ref().filter(|last| last.revision() == revision) {
-            return Ok(Arc::clone(last));
-        }
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| Failure::overloaded("Too many versions of the past are being made by this node."))?;
-        let (authority, last) = (Arc::clone(authority), Arc::clone(&self.last));
-        // It is made to the end, whether or not somebody still waits, and holds its place as long: who asks again finds it.
-        let making = tokio::spawn(async move {
-            let made = authority.state_at(revision).await?;
-            *lock(&last) = Some(Arc::clone(&made));
-            drop(place);
-            Ok(made)
-        });
-        match timeout_at(deadline, making).await {
-            Ok(Ok(made)) => made.map_err(|error: JournalError| error.into()),
-            Ok(Err(lost)) => Err(JournalError(lost.to_string()).into()),
+        let mut made = self.version(authority, revision)?;
+        match timeout_at(deadline, made.wait_for(Option::is_some)).await {
+            Ok(Ok(made)) => Ok(made.clone().expect("it was waited for")?),
+            Ok(Err(_)) => Err(JournalError("the making of a version broke off".into()).into()),
+            // It is made to the end nevertheless: who asks again finds it.
             Err(_elapsed) => Err(Failure::overloaded("That version of the past takes longer to make than a request may take.")),
         }
     }
+
+    fn version(&self, authority: &Arc<dyn Authority>, revision: Revision) -> Result<watch::Receiver<Made>, Failure> {
+        let mut versions = self.versions();
+        if let Some(version) = versions.get_mut(&revision) {
+            version.asked = Instant::now();
+            return Ok(version.made.clone());
+        }
+        if versions.len() >= self.versions_max {
+            let settled = versions.iter().filter(|(_, version)| version.is_settled());
+            let oldest = settled.min_by_key(|(_, version)| version.asked).map(|(revision, _)| *revision);
+            let oldest = oldest.ok_or_else(|| Failure::overloaded("Too many versions of the past are being made by this node."))?;
+            versions.remove(&oldest);
+        }
+        let (tell, made) = watch::channel(None);
+        versions.insert(revision, Version { made: made.clone(), asked: Instant::now() });
+        tokio::spawn(self.clone().make(Arc::clone(authority), revision, tell));
+        Ok(made)
+    }
+
+    /// Makes a version, and lets it go when nobody has asked for it for some time.
+    async fn make(self, authority: Arc<dyn Authority>, revision: Revision, tell: watch::Sender<Made>) {
+        let made = authority.state_at(revision).await;
+        let failed = made.is_err();
+        tell.send_replace(Some(made));
+        if failed {
+            self.versions().remove(&revision);
+            return;
+        }
+        while let Some(until) = self.kept_until(revision) {
+            sleep_until(until).await;
+        }
+    }
+
+    /// Until when a version is kept; none where it is not any more.
+    fn kept_until(&self, revision: Revision) -> Option<Instant> {
+        let mut versions = self.versions();
+        // One that is being made anew is its maker's to keep.
+        let until = versions.get(&revision).filter(|version| version.is_settled())?.asked + KEPT_FOR;
+        if until > Instant::now() {
+            return Some(until);
+        }
+        versions.remove(&revision);
+        None
+    }
+
+    fn versions(&self) -> MutexGuard<'_, BTreeMap<Revision, Version>> {
+        // Each change of it is one step, so whoever panicked left it whole.
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn lock(last: &Mutex<Option<Arc<State>>>) -> MutexGuard<'_, Option<Arc<State>>> {
-    // It is replaced in one step, so whoever panicked left it whole.
-    last.lock().unwrap_or_else(PoisonError::into_inner)
+impl Version {
+    /// Whether it is no longer being made.
+    fn is_settled(&self) -> bool {
+        self.made.borrow().is_some() || self.made.has_changed().is_err()
+    }
 }

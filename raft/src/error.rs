@@ -48,9 +48,12 @@ pub enum SubmitError {
         /// How large it may be.
         bytes_max: u64,
     },
-    /// The node has stopped; the fate is unknown.
+    /// The node has stopped.
     #[error("the node has stopped")]
-    Stopped,
+    Stopped {
+        /// What became of the submission.
+        fate: Fate,
+    },
 }
 
 /// What keeps a cluster from deciding or answering.

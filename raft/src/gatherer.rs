@@ -80,22 +80,12 @@ impl Gatherer {
                     () = sleep_until(patience) => break,
                 }
             }
-            let batch = self.gather(first);
-            self.meter.batches_proposed.increment();
-            under_way.push(self.carry(batch));
+            let batch = gather(first, &mut self.proposed);
+            if !batch.is_empty() {
+                self.meter.batches_proposed.increment();
+                under_way.push(self.carry(batch));
+            }
         }
-    }
-
-    /// The first, and what waits behind it.
-    fn gather(&mut self, first: Proposed) -> Vec<Proposed> {
-        let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
-        while let Some(proposed) = next {
-            bytes += proposed.submission.len();
-            batch.push(proposed);
-            let full = batch.len() >= PROPOSALS_MAX || bytes >= BYTES_MAX;
-            next = if full { None } else { self.proposed.try_recv().ok() };
-        }
-        batch
     }
 
     /// Puts a batch, stamped with the time, before the core, and tells what becomes of each.
@@ -124,6 +114,21 @@ impl Gatherer {
     }
 }
 
+/// The first, and what waits behind it. What nobody waits for any more is left out, and so never happens: a leader that is
+/// late does not get later by it.
+fn gather(first: Proposed, proposed: &mut mpsc::UnboundedReceiver<Proposed>) -> Vec<Proposed> {
+    let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+    while let Some(proposal) = next {
+        if !proposal.fate.is_closed() {
+            bytes += proposal.submission.len();
+            batch.push(proposal);
+        }
+        let full = batch.len() >= PROPOSALS_MAX || bytes >= BYTES_MAX;
+        next = if full { None } else { proposed.try_recv().ok() };
+    }
+    batch
+}
+
 fn fate_of(written: WriteResult<TypeConfig>) -> Fate {
     match written {
         Ok(response) => Ok(response.response.expect("an entry with a proposal is answered with what became of it")),
@@ -137,5 +142,52 @@ fn not_leading(forward: &ForwardToLeader<TypeConfig>) -> ProposeError {
     match forward.reason {
         ForwardReason::LeaseExpired => ProposeError::NoQuorum,
         ForwardReason::NotLeader | ForwardReason::LeadershipTransfer => ProposeError::NotLeader,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{bounds::Bounds, config::Limits};
+
+    /// Proposals of so many bytes each, and who waits for them.
+    fn proposals(sizes: &[usize]) -> (Vec<Proposed>, Vec<oneshot::Receiver<Fate>>) {
+        let bounds = Bounds::new(Limits::default(), Arc::default());
+        let propose = |size: &usize| {
+            let (fate, told) = oneshot::channel();
+            let submission = Bytes::from(vec![0; *size]);
+            (Proposed { submission, place: bounds.enter(*size).expect("there is room"), fate }, told)
+        };
+        sizes.iter().map(propose).unzip()
+    }
+
+    /// What is gathered where all of these wait, until nothing is left: the sizes of the batches.
+    fn batches(proposals: Vec<Proposed>) -> Vec<usize> {
+        let (sender, mut proposed) = mpsc::unbounded_channel();
+        for proposal in proposals {
+            sender.send(proposal).expect("it is received");
+        }
+        let mut sizes = Vec::new();
+        while let Ok(first) = proposed.try_recv() {
+            sizes.push(gather(first, &mut proposed).len());
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_batch_has_so_many_proposals_and_so_many_bytes() {
+        let (few, _told) = proposals(&[1; 3]);
+        assert_eq!(batches(few), [3]);
+        let (many, _told) = proposals(&[1; PROPOSALS_MAX + 1]);
+        assert_eq!(batches(many), [PROPOSALS_MAX, 1]);
+        let (large, _told) = proposals(&[BYTES_MAX / 2, BYTES_MAX / 2, 1, BYTES_MAX + 1, 1]);
+        assert_eq!(batches(large), [2, 2, 1]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_left_out() {
+        let (proposals, mut told) = proposals(&[1; 3]);
+        drop(told.swap_remove(0));
+        assert_eq!(batches(proposals), [2]);
     }
 }

@@ -100,7 +100,7 @@ impl Lanes {
             let request = append::decode_request(&frame).map_err(|error| malformed(error.to_string()))?;
             expect_own(caller, convert::vote_to_store(request.vote)).map_err(malformed)?;
             self.meter.appends_received.increment();
-            self.leadership.heard();
+            self.leadership.heard(caller);
             if requests.send(request).await.is_err() {
                 // The last answer is still on its way.
                 std::future::pending::<()>().await;

@@ -8,7 +8,7 @@ use std::{
 use openraft::{ServerState, async_runtime::watch::WatchReceiver};
 use tokio::time::{Instant, timeout_at};
 
-use crate::types::{Metrics, MetricsReceiver, Raft, Roles, RolesReceiver};
+use crate::types::{Metrics, MetricsReceiver, Raft, RolesReceiver};
 
 /// Whom this node takes for the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub(crate) struct Leadership {
     metrics: MetricsReceiver,
     /// Changes only with terms, roles and members: whoever waits for one of those is not woken by every entry.
     roles: RolesReceiver,
-    /// When another node last asked to append.
-    heard: Arc<Mutex<Option<Instant>>>,
+    /// Which other node asked to append last, and when.
+    heard: Arc<Mutex<Option<(u64, Instant)>>>,
     /// How long a leader may be silent.
     silence_max: Duration,
 }
@@ -54,19 +54,20 @@ impl Leadership {
         Self { id, metrics: raft.metrics(), roles: raft.server_metrics(), heard: Arc::default(), silence_max }
     }
 
-    /// Another node asks to append: there is a leader.
-    pub(crate) fn heard(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Another node asks to append. It leads, or it did and has not learned better.
+    pub(crate) fn heard(&self, caller: u64) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((caller, Instant::now()));
     }
 
-    fn is_silent(&self) -> bool {
+    fn is_silent(&self, leader: u64) -> bool {
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.is_none_or(|heard| heard.elapsed() > self.silence_max)
+        heard.is_none_or(|(caller, at)| caller != leader || at.elapsed() > self.silence_max)
     }
 
     /// Who leads now.
     pub(crate) fn leader(&self) -> Leader {
-        self.named(&self.roles.borrow_watched())
+        let roles = self.roles.borrow_watched();
+        self.named(roles.current_leader, roles.state)
     }
 
     /// What the core says of itself now.
@@ -90,7 +91,10 @@ impl Leadership {
     pub(crate) async fn until_led<T>(&self, deadline: Instant, mut wanted: impl FnMut(Leader) -> Option<T>) -> Option<T> {
         let mut changes = self.roles.clone();
         loop {
-            let found = wanted(self.named(&changes.borrow_and_update()));
+            let found = {
+                let roles = changes.borrow_and_update();
+                wanted(self.named(roles.current_leader, roles.state))
+            };
             if found.is_some() {
                 return found;
             }
@@ -102,7 +106,10 @@ impl Leadership {
     pub(crate) async fn superseded(&self, former: u64) {
         let mut changes = self.roles.clone();
         loop {
-            let leader = self.named(&changes.borrow_and_update());
+            let leader = {
+                let roles = changes.borrow_and_update();
+                self.named(roles.current_leader, roles.state)
+            };
             if leader != Leader::Unknown && leader != Leader::Other(former) {
                 return;
             }
@@ -117,12 +124,12 @@ impl Leadership {
         self.roles.clone()
     }
 
-    /// Who leads, by what the core says.
-    fn named(&self, roles: &Roles) -> Leader {
-        match roles.current_leader {
+    /// Who leads where the core names `leader`, and is itself a `state`.
+    pub(crate) fn named(&self, leader: Option<u64>, state: ServerState) -> Leader {
+        match leader {
             // The core also names itself where it led before it was started again.
-            Some(leader) if leader == self.id && roles.state == ServerState::Leader => Leader::Own,
-            Some(leader) if leader != self.id && !self.is_silent() => Leader::Other(leader),
+            Some(leader) if leader == self.id && state == ServerState::Leader => Leader::Own,
+            Some(leader) if leader != self.id && !self.is_silent(leader) => Leader::Other(leader),
             Some(_) | None => Leader::Unknown,
         }
     }

@@ -37,7 +37,7 @@ pub(crate) enum ProposeError {
     Overloaded { retry_after_ms: u64 },
     /// Too large. Nothing was done.
     TooLarge { bytes: u64, bytes_max: u64 },
-    /// It was appended, and then the time was over, or the leadership.
+    /// It was on its way to the log, or in it, when the time was over, or the leadership.
     Unknown,
     /// The core has stopped.
     Stopped,

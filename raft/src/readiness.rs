@@ -61,16 +61,20 @@ impl ReadinessCheck {
         let Some(before_the_start) = self.confirmed().await else { return };
         self.published.applied(before_the_start).await;
         self.tell(Readiness::Confirmed);
+        sleep(self.timing.every).await;
         loop {
-            sleep(self.timing.every).await;
             let up_to_date = async {
                 let index = self.confirmed().await?;
                 self.published.applied(index).await;
                 Some(())
             };
             match timeout(self.timing.patience, up_to_date).await {
-                Ok(Some(())) => self.tell(Readiness::Confirmed),
+                Ok(Some(())) => {
+                    self.tell(Readiness::Confirmed);
+                    sleep(self.timing.every).await;
+                }
                 Ok(None) => return,
+                // Asked again at once, so that the first answer is seen when it comes.
                 Err(_elapsed) => self.tell(Readiness::Unconfirmed),
             }
         }

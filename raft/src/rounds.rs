@@ -1,11 +1,12 @@
 //! Rounds of a question that one answer settles for all who waited when it was put.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{sync::oneshot, time::timeout};
 
 /// One question, put again and again while somebody waits, and never twice at the same time.
@@ -54,7 +55,12 @@ impl<T: Clone + Send + Sync + 'static> Rounds<T> {
 
     async fn go_round(self: Arc<Self>) {
         while let Some(askers) = self.take() {
-            let answer = timeout(self.timeout, (self.ask)()).await.unwrap_or_else(|_| self.overdue.clone());
+            // A round that breaks must not be the last one.
+            let asked = AssertUnwindSafe(async { (self.ask)().await }).catch_unwind();
+            let answer = match timeout(self.timeout, asked).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) | Err(_) => self.overdue.clone(),
+            };
             for asker in askers {
                 // Who no longer waits needs no answer.
                 let _ = asker.send(answer.clone());
@@ -120,5 +126,17 @@ mod tests {
         let rounds = Rounds::new(Duration::from_millis(10), "overdue", std::future::pending);
         assert_eq!(rounds.next().await, "overdue");
         assert_eq!(rounds.next().await, "overdue");
+    }
+
+    #[tokio::test]
+    async fn a_round_that_breaks_is_not_the_last_one() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&asked);
+        let rounds = Rounds::new(Duration::from_secs(60), 0, move || {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            async move { if number == 1 { panic!("out of luck") } else { number } }
+        });
+        assert_eq!(rounds.next().await, 0, "what broke is overdue");
+        assert_eq!(rounds.next().await, 2);
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn node_status(
 ) -> NodeStatus {
     let membership = metrics.membership_config.membership();
     let state = published.state();
-    let leader = leadership.leader().id(metrics.id).map(AuthorityNodeId);
+    let leader = leadership.named(metrics.current_leader, metrics.state).id(metrics.id).map(AuthorityNodeId);
     let leader_api_address = leader.and_then(|leader| {
         let announced = state.authority_nodes().get(leader).map(|node| node.api_address.as_str().to_owned());
         announced.or_else(|| membership.get_node(&leader.0).map(|member| member.api_address.clone()))

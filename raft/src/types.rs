@@ -38,10 +38,8 @@ pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type Metrics = openraft::RaftMetrics<TypeConfig>;
 /// Where it says so.
 pub(crate) type MetricsReceiver = alias::WatchReceiverOf<TypeConfig, Metrics>;
-/// What of it has to do with who leads.
-pub(crate) type Roles = openraft::metrics::RaftServerMetrics<TypeConfig>;
-/// Where it says that.
-pub(crate) type RolesReceiver = alias::WatchReceiverOf<TypeConfig, Roles>;
+/// Where it says of that what has to do with who leads.
+pub(crate) type RolesReceiver = alias::WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>;
 
 /// An encoded proposal. The core passes it on without looking inside; copies share the bytes.
 #[derive(Clone, PartialEq, Eq)]

@@ -94,6 +94,9 @@ impl DataDirectory {
     pub fn create(root: &Path) -> Result<Self, DirectoryError> {
         let files = DiskFiles;
         files.create_directory(root)?;
+        files.require_private(root)?;
+        // Before anything is looked at: two attempts at once must not both find it empty.
+        let lock = files.lock(&root.join(LOCK_FILE))?;
         // The identity is written last: without it, what an interrupted attempt left behind is written over.
         if files.exists(&root.join(IDENTITY_FILE))? {
             return Err(DirectoryError::NotEmpty(root.to_owned()));
@@ -105,8 +108,6 @@ impl DataDirectory {
         if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
             return Err(DirectoryError::Occupied { path: root.to_owned(), name });
         }
-        files.require_private(root)?;
-        let lock = files.lock(&root.join(LOCK_FILE))?;
         Ok(Self { root: root.to_owned(), files, _lock: lock })
     }
 

@@ -25,8 +25,8 @@ use super::{directory::DataDirectory, identity::Identity};
 pub enum StoreError {
     /// It is not there any more.
     #[error(
-        "{} is gone, and with it what {node} has promised to the others: it cannot go on under this number. Bring the \
-         directory back as it was; else remove the node from the cluster, and let the machine join it with a new data directory", path.display()
+        "{} is gone, and with it what {node} has promised to the others: it cannot go on under this number. Move back \
+         the very directory that was here, never a copy of it; else remove the node from the cluster, and let the machine join it with a new data directory", path.display()
     )]
     Gone {
         /// Where it was.
@@ -36,8 +36,9 @@ pub enum StoreError {
     },
     /// It was made with another data directory.
     #[error(
-        "{} belongs to store {found}, {} says store {expected}: one of the two is not {node}'s; restore the right one from a \
-         backup, else remove the node from the cluster, and let the machine join it with a new data directory",
+        "{} belongs to store {found}, {} says store {expected}: one of the two is not {node}'s; move back the very \
+         directory that was here, never a copy of it, for an older one has forgotten what the node promised; else remove the node \
+         from the cluster, and let the machine join it with a new data directory",
         path.display(), identity.display()
     )]
     Foreign {

@@ -56,7 +56,7 @@ pub enum StorageError {
     },
 
     /// A store of another data directory.
-    #[error("{what} belongs to store {found}, not to store {expected}; put back the one that does, or {REBUILD_FROM_QUORUM}")]
+    #[error("{what} belongs to store {found}, not to store {expected}; move back the very one that does, never a copy of it, or {REBUILD_FROM_QUORUM}")]
     Foreign {
         /// The store.
         what: &'static str,
@@ -67,7 +67,7 @@ pub enum StorageError {
     },
 
     /// A store that was put back from an older copy: what it has forgotten, others rely on.
-    #[error("{what} is an older copy: {detail}; put back the newest one, or {REBUILD_FROM_QUORUM}")]
+    #[error("{what} is an older copy: {detail}; move back the very one that this node last ran on, or {REBUILD_FROM_QUORUM}")]
     OlderCopy {
         /// The store.
         what: &'static str,

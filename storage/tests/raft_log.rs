@@ -163,7 +163,7 @@ fn the_first_failure_is_everybodys_and_final() {
 
 #[test]
 fn a_panic_of_the_engine_is_told_to_all_who_wait_and_final() {
-    let engine = Observed::over(MemoryEngine::new());
+    let engine = Observed::over(empty_log());
     let (log, worker) = manual(engine.clone());
     let calls = Calls::default();
     log.append(vec![entry(1, 0, 10)], calls.done("append"));
@@ -181,7 +181,7 @@ fn a_panic_of_the_engine_is_told_to_all_who_wait_and_final() {
 
 #[test]
 fn a_callback_that_panics_keeps_no_other_from_its_outcome_and_nothing_is_written_any_more() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let (log, worker) = manual(Arc::new(memory.clone()));
     let calls = Calls::default();
     log.append(vec![entry(1, 0, 10)], Box::new(|_| panic!("planted")));
@@ -195,7 +195,7 @@ fn a_callback_that_panics_keeps_no_other_from_its_outcome_and_nothing_is_written
 
 #[tokio::test]
 async fn a_failure_of_which_no_caller_is_told_is_told_to_who_watches() {
-    let memory = MemoryEngine::new();
+    let memory = empty_log();
     let (log, worker) = manual(Arc::new(memory.clone()));
     log.append(vec![entry(1, 0, 10)], ignore());
     worker.run_all();

@@ -45,7 +45,11 @@ impl Node {
             return Err(refused(&error));
         }
         let _place = self.0.door.enter(submission.len()).map_err(|full| refused(&full.into()))?;
-        let applied = self.unless_stopped(self.decided(&submission, deadline)).await.ok_or(SubmitError::Stopped)??;
+        if self.0.stop.reason().is_some() {
+            return Err(SubmitError::Stopped { fate: Fate::NotDone });
+        }
+        let stopped_meanwhile = SubmitError::Stopped { fate: Fate::Unknown };
+        let applied = self.unless_stopped(self.decided(&submission, deadline)).await.ok_or(stopped_meanwhile)??;
         let _in_time = timeout_at(deadline, self.0.published.reached(applied.revision)).await;
         Ok(applied)
     }
@@ -215,6 +219,6 @@ fn refused(error: &ProposeError) -> SubmitError {
     match *error {
         ProposeError::Overloaded { retry_after_ms } => SubmitError::Overloaded { retry_after_ms },
         ProposeError::TooLarge { bytes, bytes_max } => SubmitError::TooLarge { bytes, bytes_max },
-        _ => SubmitError::Stopped,
+        _ => SubmitError::Stopped { fate: Fate::Unknown },
     }
 }

@@ -100,7 +100,7 @@ async fn a_failed_sync_of_the_log_stops_the_node() {
     cluster.create_site(&first.node, "Bern").await.unwrap().outcome.unwrap();
     first.disk.log.fail_sync(1);
     let refused = cluster.create_site(&first.node, "Chur").await;
-    assert_eq!(refused, Err(SubmitError::Stopped), "what was not synced is not acknowledged");
+    assert_eq!(refused, Err(SubmitError::Stopped { fate: Fate::Unknown }), "what was not synced is not acknowledged");
     let reason = tokio::time::timeout(PATIENCE, first.node.stopped()).await.unwrap();
     assert!(matches!(reason, StopReason::Storage(_)), "{reason}");
     assert!(reason.to_string().contains("failed to sync"), "{reason}");
@@ -113,7 +113,7 @@ async fn a_panic_in_the_log_stops_the_node_at_once() {
     let first = cluster.found().await;
     first.disk.log.panic_in_sync(1);
     let refused = tokio::time::timeout(PATIENCE / 4, cluster.create_site(&first.node, "Chur")).await;
-    assert_eq!(refused.expect("nobody waits for a log that is gone"), Err(SubmitError::Stopped));
+    assert_eq!(refused.expect("nobody waits for a log that is gone"), Err(SubmitError::Stopped { fate: Fate::Unknown }));
     let reason = tokio::time::timeout(PATIENCE, first.node.stopped()).await.unwrap();
     assert!(matches!(reason, StopReason::Storage(StorageError::Panicked { .. })), "{reason}");
     assert!(reason.to_string().contains("injected"), "{reason}");
@@ -125,7 +125,7 @@ async fn a_failed_write_of_the_journal_stops_the_node() {
     let cluster = Cluster::new(|_| {});
     let first = cluster.found().await;
     first.disk.ledger.fail_write(1);
-    assert_eq!(cluster.create_site(&first.node, "Chur").await, Err(SubmitError::Stopped));
+    assert_eq!(cluster.create_site(&first.node, "Chur").await, Err(SubmitError::Stopped { fate: Fate::Unknown }));
     let reason = tokio::time::timeout(PATIENCE, first.node.stopped()).await.unwrap();
     assert!(matches!(reason, StopReason::Storage(_)), "{reason}");
     first.stop().await;

@@ -85,6 +85,9 @@ async fn a_node_that_starts_under_a_stream_of_writes_recovers_while_it_lasts() {
         recovered = back.node.status_when(soon(), |status| status.recovered) => assert!(recovered.is_some()),
         _ = revisions.wait_for(|revision| *revision >= too_late) => panic!("not recovered: {:?}", back.node.status()),
     }
+    // The stream still flows.
+    let still = leader.node.latest().revision().plus(WRITERS);
+    revisions.wait_for(|revision| *revision >= still).await.unwrap();
     writers.shutdown().await;
     for running in [leader, stays, back] {
         running.stop().await;
