@@ -311,7 +311,7 @@ async fn an_older_copy_of_the_log_is_refused() {
     println!("{refused}");
     for said in [refused, complained] {
         assert!(said.contains(&dir.display().to_string()) && said.contains("the Raft log is an older copy"), "{said}");
-        assert!(said.contains("put back the newest one"), "it says what to do: {said}");
+        assert!(said.contains("move back the very one"), "it says what to do: {said}");
     }
     fs::rename(&log, &older).expect("the older log");
     fs::rename(&newest, &log).expect("the log");

@@ -2,12 +2,7 @@
 
 mod support;
 
-use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
-    path::Path,
-    process::Output,
-};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, process::Output};
 
 use rustix::process::Signal;
 use support::{

@@ -69,7 +69,8 @@ impl Past {
         if versions.len() >= self.versions_max {
             let settled = versions.iter().filter(|(_, version)| version.is_settled());
             let oldest = settled.min_by_key(|(_, version)| version.asked).map(|(revision, _)| *revision);
-            let oldest = oldest.ok_or_else(|| Failure::overloaded("Too many versions of the past are being made by this node."))?;
+            let oldest =
+                oldest.ok_or_else(|| Failure::overloaded("Too many versions of the past are being made by this node."))?;
             versions.remove(&oldest);
         }
         let (tell, made) = watch::channel(None);

@@ -94,9 +94,17 @@ impl DataDirectory {
     pub fn create(root: &Path) -> Result<Self, DirectoryError> {
         let files = DiskFiles;
         files.create_directory(root)?;
+        // Once before anything is written, for what is there may be somebody's; and again under the lock, so that of two
+        // attempts at once the later one sees what the earlier one made.
+        Self::require_vacant(&files, root)?;
         files.require_private(root)?;
-        // Before anything is looked at: two attempts at once must not both find it empty.
         let lock = files.lock(&root.join(LOCK_FILE))?;
+        Self::require_vacant(&files, root)?;
+        Ok(Self { root: root.to_owned(), files, _lock: lock })
+    }
+
+    /// Refuses a directory that holds anything but what an interrupted attempt to make a node left behind.
+    fn require_vacant(files: &DiskFiles, root: &Path) -> Result<(), DirectoryError> {
         // The identity is written last: without it, what an interrupted attempt left behind is written over.
         if files.exists(&root.join(IDENTITY_FILE))? {
             return Err(DirectoryError::NotEmpty(root.to_owned()));
@@ -108,7 +116,7 @@ impl DataDirectory {
         if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
             return Err(DirectoryError::Occupied { path: root.to_owned(), name });
         }
-        Ok(Self { root: root.to_owned(), files, _lock: lock })
+        Ok(())
     }
 
     /// Whether a directory holds a node.

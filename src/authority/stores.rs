@@ -36,9 +36,9 @@ pub enum StoreError {
     },
     /// It was made with another data directory.
     #[error(
-        "{} belongs to store {found}, {} says store {expected}: one of the two is not {node}'s; move back the very \
-         directory that was here, never a copy of it, for an older one has forgotten what the node promised; else remove the node \
-         from the cluster, and let the machine join it with a new data directory",
+        "{} belongs to store {found}, {} says store {expected}: one of the two is not {node}'s: move back the very \
+         directory that was here, never a copy, for an older one has forgotten what the node promised; or restore the identity from \
+         a backup; else remove the node from the cluster, and let the machine join it with a new data directory",
         path.display(), identity.display()
     )]
     Foreign {

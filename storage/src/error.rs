@@ -56,7 +56,9 @@ pub enum StorageError {
     },
 
     /// A store of another data directory.
-    #[error("{what} belongs to store {found}, not to store {expected}; move back the very one that does, never a copy of it, or {REBUILD_FROM_QUORUM}")]
+    #[error(
+        "{what} belongs to store {found}, not to store {expected}; move back the very one that does, never a copy of it, or {REBUILD_FROM_QUORUM}"
+    )]
     Foreign {
         /// The store.
         what: &'static str,
