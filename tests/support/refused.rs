@@ -64,13 +64,13 @@ async fn no_quorum<T: std::fmt::Debug>(asked: impl Future<Output = Result<T, Cli
     let waited = began.elapsed();
     match refused {
         Err(ClientError::Problem { problem, .. }) => {
-            let Problem { status, code, retry_after_seconds, hint, .. } = *problem;
+            let Problem { status, code, retry_after_seconds, hint, detail, .. } = *problem;
             assert_eq!((status, code.as_str()), (503, code::NO_QUORUM));
             assert!(retry_after_seconds.is_some() && hint.is_some(), "it says when to come back, and what to do");
+            assert!(waited <= BOUND, "it took {waited:.1?}: {detail}");
         }
         other => panic!("it should have no quorum: {other:?}"),
     }
-    assert!(waited <= BOUND, "it took {waited:.1?}");
     waited
 }
 
