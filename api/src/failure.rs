@@ -239,9 +239,11 @@ impl From<SubmitError> for Failure {
             SubmitError::Unavailable { reason, fate: Fate::NotDone, .. } => {
                 unavailable(reason, detail).hint("Nothing was changed. Try again, or ask another node.")
             }
-            SubmitError::Unavailable { reason: reason @ Unavailability::NoQuorum, fate: Fate::Unknown, .. } => {
-                unavailable(reason, detail).hint(REPEAT)
-            }
+            SubmitError::Unavailable {
+                reason: reason @ (Unavailability::NoQuorum | Unavailability::NoLeader),
+                fate: Fate::Unknown,
+                ..
+            } => unavailable(reason, detail).hint(REPEAT),
             SubmitError::Stopped { fate: Fate::NotDone } => Self::stopping(),
             SubmitError::Unavailable { fate: Fate::Unknown, .. } | SubmitError::Stopped { fate: Fate::Unknown } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome is not known", detail)
@@ -333,5 +335,21 @@ impl IntoResponse for Failure {
             response.headers_mut().append(name, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_a_node_cut_off_is_told_of_the_quorum_whatever_became_of_the_request() {
+        for reason in [Unavailability::NoQuorum, Unavailability::NoLeader] {
+            for fate in [Fate::NotDone, Fate::Unknown] {
+                let problem = Failure::from(SubmitError::Unavailable { waited_ms: 10_000, reason, fate }).problem;
+                assert_eq!((problem.status, problem.code.as_str()), (503, code::NO_QUORUM), "{reason:?}, {fate:?}");
+                assert_eq!(problem.hint.as_deref() == Some(REPEAT), fate == Fate::Unknown, "{:?}", problem.hint);
+            }
+        }
     }
 }
