@@ -152,7 +152,7 @@ impl Process {
                 node: self.id,
                 status: status.to_string(),
                 log: self.log.clone(),
-                tail: self.tail().unwrap_or_else(|error| error.to_string()),
+                tail: last_lines(&self.log, self.log_start).unwrap_or_else(|error| error.to_string()),
             }),
             _ => Ok(()),
         }
@@ -169,19 +169,19 @@ impl Process {
         }
         self.runs = Runs::Ended;
     }
+}
 
-    /// The last whole lines that this start has logged.
-    fn tail(&self) -> io::Result<String> {
-        let mut log = File::open(&self.log)?;
-        let shown_from = log.metadata()?.len().saturating_sub(TAIL_BYTES).max(self.log_start);
-        log.seek(SeekFrom::Start(shown_from))?;
-        let mut bytes = Vec::new();
-        log.read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let is_cut = shown_from > self.log_start;
-        let whole = if is_cut { text.split_once('\n').map_or("", |(_cut, whole)| whole) } else { &text };
-        Ok(whole.to_owned())
-    }
+/// The last whole lines of a log behind `start`, about [`TAIL_BYTES`] of them.
+fn last_lines(log: &Path, start: u64) -> io::Result<String> {
+    let mut log = File::open(log)?;
+    let shown_from = log.metadata()?.len().saturating_sub(TAIL_BYTES).max(start);
+    log.seek(SeekFrom::Start(shown_from))?;
+    let mut bytes = Vec::new();
+    log.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let is_cut = shown_from > start;
+    let whole = if is_cut { text.split_once('\n').map_or("", |(_cut, whole)| whole) } else { &text };
+    Ok(whole.to_owned())
 }
 
 async fn end_child(child: &mut Child, pid: u32) {
@@ -193,5 +193,24 @@ async fn end_child(child: &mut Child, pid: u32) {
         if timeout(END_TIMEOUT, child.wait()).await.is_err() {
             let _ = child.kill().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_whole_lines_of_one_start() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let log = folder.path().join("node.log");
+        let (before, line) = ("of an earlier start\n", "a line of this start\n");
+        std::fs::write(&log, format!("{before}{line}")).expect("a file");
+        let start = before.len() as u64;
+        assert_eq!(last_lines(&log, start).expect("the log"), line);
+        std::fs::write(&log, format!("{before}{}", line.repeat(200))).expect("a file");
+        let shown = last_lines(&log, start).expect("the log");
+        assert_eq!(shown, line.repeat(shown.len() / line.len()), "no line is cut");
+        assert!(shown.len() as u64 <= TAIL_BYTES && shown.len() + line.len() > TAIL_BYTES as usize, "{} bytes", shown.len());
     }
 }
