@@ -425,7 +425,8 @@ async fn the_doctor_says_what_a_running_node_lacks() {
     let lacks = until("the node is alone", async || {
         let diagnosis = doctor(&dir);
         let ready = diagnosis.of("ready");
-        (!ready.sound && ready.detail.contains("The node knows no leader.")).then(|| ready.detail.clone())
+        (!ready.sound && ready.detail.contains("No quorum has confirmed lately that the node is up to date."))
+            .then(|| ready.detail.clone())
     })
     .await;
     assert!(lacks.contains("See whether the other nodes run"), "{lacks}");

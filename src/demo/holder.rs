@@ -118,10 +118,15 @@ fn has_open(about: &Path, lock: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// What is gone, and what belongs to another user, is none of the demo's.
 fn absent_is_none<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    let is_absent = |error: &io::Error| {
+        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+            || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+    };
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
