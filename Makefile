@@ -16,6 +16,9 @@ build: setup ## builds the program, release
 run: build ## starts the demo: three authority nodes on this machine; Ctrl-C ends it
 	target/release/bursar demo --dir $(DEMO_DIR)
 
+clean-demo: ## removes the demo's data; refuses while the demo runs
+	@scripts/clean-demo $(DEMO_DIR)
+
 test: check unit process ## everything that must hold: formatting, lints, all tests
 
 check: setup ## formatting and lints

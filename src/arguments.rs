@@ -110,7 +110,7 @@ pub struct Demo {
     /// Where the demo keeps its data; a second start continues from it
     #[arg(long, value_name = "DIRECTORY", default_value = "demo-data")]
     pub dir: PathBuf,
-    /// Print one line of JSON when all is ready, and leave the processes running
+    /// Print one line of JSON when all is ready, and leave the processes running; `bursar demo --stop` ends them
     #[arg(long)]
     pub json: bool,
     /// With --json: stay, and end the processes when this one is ended
@@ -119,6 +119,9 @@ pub struct Demo {
     /// Which ports to use: the customary ones, or free ones
     #[arg(long, value_enum, default_value = "customary")]
     pub ports: Ports,
+    /// End the demo of this directory: its processes, whoever started them; the data stays
+    #[arg(long, conflicts_with_all = ["json", "supervise", "ports"])]
+    pub stop: bool,
 }
 
 /// Which ports the demo uses when it starts for the first time.

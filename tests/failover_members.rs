@@ -100,6 +100,9 @@ async fn a_leader_that_is_removed_hands_over_ends_and_stays_out() {
     assert_eq!(operation.status, OperationStatus::Succeeded);
     assert!(!fleet.node_mut(leaving).wait_for_end(), "a node that was removed does not end well");
     assert_says_removed(fleet.node(leaving), 1);
+    let diagnosis = doctor(&fleet.node(leaving).dir);
+    assert!(!diagnosis.healthy, "what was removed is not healthy, whatever its files are");
+    assert!(diagnosis.of("membership").detail.contains("erase this directory"), "{diagnosis:?}");
     traffic.progress(20).await;
     println!("gap in acknowledged writes while the leader was removed: {:.2?}", traffic.longest_gap(began));
 

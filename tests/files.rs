@@ -414,6 +414,70 @@ async fn the_doctor_asks_a_running_node_and_reads_stopped_ones() {
     assert!(found.iter().all(|finding| *finding == found[0]), "the nodes differ: {found:#?}");
 }
 
+#[tokio::test]
+async fn the_doctor_says_what_a_running_node_lacks() {
+    let mut fleet = Fleet::start();
+    let id = 1;
+    for other in fleet.others(id) {
+        fleet.kill(other);
+    }
+    let dir = fleet.node(id).dir.clone();
+    let lacks = until("the node is alone", async || {
+        let diagnosis = doctor(&dir);
+        let ready = diagnosis.of("ready");
+        (!ready.sound && ready.detail.contains("No quorum has confirmed lately that the node is up to date."))
+            .then(|| ready.detail.clone())
+    })
+    .await;
+    assert!(lacks.contains("See whether the other nodes run"), "{lacks}");
+    assert!(!lacks.contains("something else"), "{lacks}");
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_the_next_start_has_to_do() {
+    let mut fleet = Fleet::of_one().await;
+    let client = fleet.client();
+    for number in 0..5 {
+        write(&client, format!("site {number}")).await;
+    }
+    let dir = fleet.node(NODE).dir.clone();
+    fleet.kill(NODE);
+    let killed = doctor(&dir);
+    println!("killed: {killed:?}");
+    assert!(killed.healthy, "{:?}", killed.complaints());
+    let replayed = killed.of("next start").detail.strip_prefix("no checkpoint yet; ").expect("no checkpoint was due").to_owned();
+    let entries: u64 = replayed.split_once(' ').expect("a number of entries").0.parse().expect("a number");
+    assert!(entries >= 6, "the cluster, its administrator and the sites: {replayed}");
+    assert_eq!(killed.of("journal and state").detail, "no record yet");
+
+    fleet.restart(NODE);
+    fleet.ready(NODE).await;
+    fleet.stop(NODE);
+    let stopped = doctor(&dir);
+    println!("stopped: {stopped:?}");
+    assert!(stopped.of("next start").detail.ends_with("; 0 entries of the log are replayed at start"), "{stopped:?}");
+}
+
+#[test]
+fn addresses_that_serve_nobody_are_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = folder.path().join("node");
+    for [peer, api, why] in [
+        ["0.0.0.0:4283", "a.example:4285", "nobody reaches this machine under 0.0.0.0:4283"],
+        ["a.example:4283", "[::]:4285", "nobody reaches this machine under [::]:4285"],
+        ["a.example:4283", "a.example:4283", "give them a port each"],
+        ["a.example:4283", "b.example:4283", "give them a port each"],
+    ] {
+        for how in [&["init"][..], &["join", "--token-file", "no-such-file"]] {
+            let words = [&["authority"], how, &["--peer-address", peer, "--api-address", api, "--dir"]].concat();
+            let refused = bursar(&words, &dir);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(refused.status.code() == Some(2) && said.contains(why), "{words:?}: {said}");
+            assert!(!dir.exists(), "nothing is made");
+        }
+    }
+}
+
 /// The revision that all nodes have, if they have the same.
 async fn all_at_one_revision(fleet: &Fleet, ids: &[u64]) -> Option<String> {
     let mut revisions = Vec::new();

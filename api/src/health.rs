@@ -80,8 +80,9 @@ async fn readyz(State(service): State<Service>, Parameters(query): Parameters<Re
         ),
     ];
     let ready = checks.iter().all(|check| check.passed);
-    let checks = if query.verbose.is_some() { checks } else { Vec::new() };
-    let mut response = answer::json(&state, &Readiness { ready, checks });
+    let cluster = state.cluster().map(|cluster| cluster.id.to_string());
+    let (cluster, checks) = if query.verbose.is_some() { (cluster, checks) } else { (None, Vec::new()) };
+    let mut response = answer::json(&state, &Readiness { ready, cluster, checks });
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

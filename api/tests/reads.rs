@@ -271,6 +271,7 @@ async fn status_readiness_and_metrics_tell_how_the_node_fares() {
     assert_eq!(status["members"][0]["observed"]["reachable"], true);
     let ready = world.request(Method::GET, "/readyz?verbose").send().await;
     assert_eq!((ready.status, &ready.json()["ready"]), (StatusCode::OK, &json!(true)));
+    assert_eq!(ready.json()["cluster"], status["cluster"], "a stranger can tell whose node answers");
     let checks: Vec<_> = ready.json()["checks"].as_array().unwrap().iter().map(|check| check["code"].clone()).collect();
     assert_eq!(checks, ["running", "recovered", "founded", "leader_known", "quorum_confirmed"]);
     let metrics = world.get("/metrics").send().await;

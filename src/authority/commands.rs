@@ -10,7 +10,7 @@ use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntrop
 use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{
-    config::{Advertised, Config, Listen, RaftTiming},
+    config::{Advertised, Config, Listen, RaftTiming, Unusable},
     found::{FoundError, Founding, found},
     join::{JoinError, Joining, join},
 };
@@ -43,6 +43,9 @@ pub enum CommandError {
         /// What is wrong with it.
         source: InvitationError,
     },
+    /// The addresses.
+    #[error(transparent)]
+    Addresses(#[from] Unusable),
     /// Founding.
     #[error(transparent)]
     Found(#[from] FoundError),
@@ -56,7 +59,7 @@ impl CommandError {
     /// where the machine does not fit what is, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::LicenseKey { .. } | Self::Invitation { .. } => 2,
+            Self::LicenseKey { .. } | Self::Invitation { .. } | Self::Addresses(_) => 2,
             Self::Join(JoinError::Refused { code, .. }) if code.starts_with("join_token_") => 3,
             Self::Join(JoinError::Refused { .. }) => 5,
             Self::File(_) | Self::Found(_) | Self::Join(_) => 1,
@@ -66,14 +69,10 @@ impl CommandError {
 
 /// `bursar authority init`
 pub fn init_command(init: Init) -> Result<(), CommandError> {
+    let config = config(&init.addresses)?;
     let license_key = init.license_key_file.map(read_license_key).transpose()?;
-    let founded = found(Founding {
-        directory: &init.dir,
-        config: config(&init.addresses),
-        license_key,
-        clock: &SystemClock,
-        entropy: &SystemEntropy::new(),
-    })?;
+    let founded =
+        found(Founding { directory: &init.dir, config, license_key, clock: &SystemClock, entropy: &SystemEntropy::new() })?;
     println!("Cluster {} is made; its first node is in {}.", founded.cluster, init.dir.display());
     println!("  setup secret        {}", founded.setup_secret_file.display());
     if let Some(file) = founded.license_key_file {
@@ -91,10 +90,11 @@ pub fn init_command(init: Init) -> Result<(), CommandError> {
 
 /// `bursar authority join`
 pub async fn join_command(arguments: Join) -> Result<(), CommandError> {
+    let config = config(&arguments.addresses)?;
     let invitation = read_invitation(&arguments.token_file)?;
     let node = join(Joining {
         directory: &arguments.dir,
-        config: config(&arguments.addresses),
+        config,
         invitation,
         patience: Duration::from_secs(arguments.patience),
         clock: Arc::new(SystemClock),
@@ -119,9 +119,9 @@ fn read_invitation(file: &Path) -> Result<Invitation, CommandError> {
     invitation.map_err(|source| CommandError::Invitation { file: file.to_owned(), source })
 }
 
-fn config(addresses: &Addresses) -> Config {
+fn config(addresses: &Addresses) -> Result<Config, Unusable> {
     let everywhere = |advertised: &Address| Address::new("0.0.0.0", advertised.port()).expect("an address of numbers");
-    Config {
+    let config = Config {
         listen: Listen {
             peer: addresses.listen_peer.clone().unwrap_or_else(|| everywhere(&addresses.peer_address)),
             api: addresses.listen_api.clone().unwrap_or_else(|| everywhere(&addresses.api_address)),
@@ -129,5 +129,6 @@ fn config(addresses: &Addresses) -> Config {
         advertised: Advertised { peer: addresses.peer_address.clone(), api: addresses.api_address.clone() },
         plain_http_on_loopback: false,
         raft: RaftTiming::default(),
-    }
+    };
+    config.check().map(|()| config)
 }

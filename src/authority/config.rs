@@ -1,6 +1,6 @@
 //! The settings of an authority node: `bursar.toml` in its data directory.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use bursar_net::{Address, FileError, Files};
 use serde::{Deserialize, Serialize};
@@ -83,8 +83,28 @@ pub enum ConfigError {
         /// The file.
         file: String,
         /// What is wrong, and what to do.
-        problem: &'static str,
+        problem: Unusable,
     },
+}
+
+/// Why values do not go together, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// An advertised address under which nobody finds a machine.
+    #[error("nobody reaches this machine under {0}: give the name or the IP address, and the port, under which others reach it")]
+    Nowhere(Address),
+    /// Both ports are the same one.
+    #[error("{0} cannot serve both the other nodes and people: give them a port each, such as 4283 and 4285")]
+    OnePort(Address),
+    /// An election timeout that heartbeats do not keep from running out.
+    #[error("raft.election_ms_min must be at least twice raft.heartbeat_ms, which must not be 0")]
+    ShortElection,
+    /// No span to choose the election timeout from.
+    #[error("raft.election_ms_max must be above raft.election_ms_min")]
+    NoElectionSpan,
+    /// No TLS where others than the machine itself could listen in.
+    #[error("plain_http_on_loopback needs listen.api to be a loopback address: use 127.0.0.1, or leave TLS on")]
+    PlainHttp,
 }
 
 impl Config {
@@ -96,10 +116,8 @@ impl Config {
         let text = String::from_utf8_lossy(&bytes);
         let config: Self =
             toml::from_str(&text).map_err(|source| ConfigError::Malformed { file: file.clone(), source: Box::new(source) })?;
-        match config.problem() {
-            None => Ok(config),
-            Some(problem) => Err(ConfigError::Unusable { file, problem }),
-        }
+        config.check().map_err(|problem| ConfigError::Unusable { file, problem })?;
+        Ok(config)
     }
 
     /// Writes the settings into a data directory.
@@ -108,22 +126,92 @@ impl Config {
         Ok(files.write_atomic(&directory.join(CONFIG_FILE), text.as_bytes())?)
     }
 
-    fn problem(&self) -> Option<&'static str> {
-        let RaftTiming { heartbeat_ms, election_ms_min, election_ms_max } = self.raft;
-        if heartbeat_ms == 0 || election_ms_min < 2 * heartbeat_ms {
-            return Some("raft.election_ms_min must be at least twice raft.heartbeat_ms, which must not be 0");
+    /// Refuses values that do not go together.
+    pub fn check(&self) -> Result<(), Unusable> {
+        let Self { listen, advertised, plain_http_on_loopback, raft } = self;
+        if let Some(nowhere) = [&advertised.peer, &advertised.api].into_iter().find(|address| is_nowhere(address)) {
+            return Err(Unusable::Nowhere(nowhere.clone()));
         }
-        if election_ms_max <= election_ms_min {
-            return Some("raft.election_ms_max must be above raft.election_ms_min");
+        if advertised.peer == advertised.api {
+            return Err(Unusable::OnePort(advertised.api.clone()));
         }
-        if self.plain_http_on_loopback && !is_loopback(&self.listen.api) {
-            return Some("plain_http_on_loopback needs listen.api to be a loopback address: use 127.0.0.1, or leave TLS on");
+        if overlap(&listen.peer, &listen.api) {
+            return Err(Unusable::OnePort(listen.api.clone()));
         }
-        None
+        if raft.heartbeat_ms == 0 || raft.election_ms_min < 2 * raft.heartbeat_ms {
+            return Err(Unusable::ShortElection);
+        }
+        if raft.election_ms_max <= raft.election_ms_min {
+            return Err(Unusable::NoElectionSpan);
+        }
+        if *plain_http_on_loopback && !is_loopback(&listen.api) {
+            return Err(Unusable::PlainHttp);
+        }
+        Ok(())
     }
 }
 
+/// Whether an address can be listened on and not be dialled: all interfaces, or whichever port is free.
+fn is_nowhere(address: &Address) -> bool {
+    address.port() == 0 || is_unspecified(address)
+}
+
+/// Whether two listeners would be in each other's way.
+fn overlap(one: &Address, other: &Address) -> bool {
+    let same_host = one.host() == other.host() || is_unspecified(one) || is_unspecified(other);
+    same_host && one.port() == other.port() && one.port() != 0
+}
+
+fn is_unspecified(address: &Address) -> bool {
+    ip(address).is_some_and(|ip| ip.to_canonical().is_unspecified())
+}
+
 fn is_loopback(address: &Address) -> bool {
-    let host = address.host();
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    address.host() == "localhost" || ip(address).is_some_and(|ip| ip.is_loopback())
+}
+
+fn ip(address: &Address) -> Option<IpAddr> {
+    address.host().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+    use super::*;
+
+    fn config(listen: [&str; 2], advertised: [&str; 2]) -> Config {
+        let [listen_peer, listen_api, peer, api] =
+            [listen[0], listen[1], advertised[0], advertised[1]].map(|text| text.parse().unwrap());
+        Config {
+            listen: Listen { peer: listen_peer, api: listen_api },
+            advertised: Advertised { peer, api },
+            plain_http_on_loopback: false,
+            raft: RaftTiming::default(),
+        }
+    }
+
+    #[test]
+    fn an_address_that_names_no_machine_is_not_advertised() {
+        let everywhere = ["0.0.0.0:4283", "0.0.0.0:4285"];
+        assert_eq!(config(everywhere, ["a.example:4283", "[fe80::1]:4285"]).check(), Ok(()));
+        for nowhere in ["0.0.0.0:4281", "[::]:4281", "[::ffff:0.0.0.0]:4281", "a.example:0"] {
+            for advertised in [[nowhere, "a.example:4285"], ["a.example:4283", nowhere]] {
+                assert_eq!(config(everywhere, advertised).check(), Err(Unusable::Nowhere(nowhere.parse().unwrap())), "{nowhere}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_ports_are_two() {
+        let apart = ["a.example:4283", "a.example:4285"];
+        for same in [["10.0.0.1:443", "10.0.0.1:443"], ["0.0.0.0:443", "10.0.0.1:443"], ["10.0.0.1:443", "[::]:443"]] {
+            assert_eq!(config(same, apart).check(), Err(Unusable::OnePort(same[1].parse().unwrap())), "{same:?}");
+        }
+        let one = "a.example:443";
+        assert_eq!(config(apart, [one, one]).check(), Err(Unusable::OnePort(one.parse().unwrap())));
+        for sound in [["10.0.0.1:443", "10.0.0.2:443"], ["127.0.0.1:0", "127.0.0.1:0"]] {
+            assert_eq!(config(sound, apart).check(), Ok(()), "{sound:?}");
+        }
+    }
 }

@@ -9,6 +9,7 @@
 //! cluster.key     seals the certificate authority's key, which rests in the ledger
 //! joining         while a node joins: its store id and key
 //! founding        on the first node until its first start: the command that founds the cluster
+//! removed         on a node that was told that the cluster has removed it
 //! setup-secret    on the first node until the first administrator is made with it
 //! log/  ledger/   RocksDB, made with the directory and bearing its store id
 //! lock            held while the node runs
@@ -47,8 +48,10 @@ const CLUSTER_KEY_FILE: &str = "cluster.key";
 const JOINING_FILE: &str = "joining";
 const FOUNDING_FILE: &str = "founding";
 const SETUP_SECRET_FILE: &str = "setup-secret";
+const REMOVED_FILE: &str = "removed";
 const LICENSE_FILE: &str = "license.key";
-const LOCK_FILE: &str = "lock";
+/// The lock within the data directory: it names the process that holds the node.
+pub const LOCK_FILE: &str = "lock";
 const STORES: [&str; 2] = ["log", "ledger"];
 /// What an interrupted attempt to make a node leaves behind; and what a file system keeps at its root.
 const LEFTOVERS: [&str; 11] = [
@@ -279,6 +282,16 @@ impl DataDirectory {
             self.files.remove(&path)?;
         }
         Ok(is_here)
+    }
+
+    /// Writes down that the node was told that the cluster has removed it.
+    pub fn note_removed(&self) -> Result<(), DirectoryError> {
+        self.put(REMOVED_FILE, b"The cluster has removed this node.\n")
+    }
+
+    /// Whether the node was told that the cluster has removed it.
+    pub fn was_removed(&self) -> Result<bool, DirectoryError> {
+        Ok(self.files.exists(&self.root.join(REMOVED_FILE))?)
     }
 
     /// Writes down a master license key that was made here; returns where.

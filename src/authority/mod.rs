@@ -14,8 +14,8 @@ mod run;
 mod stores;
 
 pub use commands::{CommandError, init_command, join_command};
-pub use config::{Advertised, Config, Listen, RaftTiming};
-pub use directory::{CA_FILE, DataDirectory, DirectoryError};
+pub use config::{Advertised, Config, Listen, RaftTiming, Unusable};
+pub use directory::{CA_FILE, DataDirectory, DirectoryError, LOCK_FILE};
 pub use found::{FoundError, Founded, Founding, found};
 pub use identity::Identity;
 pub use join::{JoinError, Joining, join};

@@ -147,7 +147,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
             info!(signal, "asked to end");
             Ok(())
         }
-        reason = node.stopped() => Err(RunError::Stopped(reason)),
+        reason = node.stopped() => Err(RunError::Stopped(noted(&directory, reason))),
         Err(refused) = settle_in(&directory, &node) => Err(refused),
         abandoned = abandoned(&mut ports) => Err(abandoned),
     };
@@ -160,6 +160,16 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         error!(%reason, "the node ends");
     }
     ended
+}
+
+/// Writes down what the doctor of a stopped node could not know otherwise.
+fn noted(directory: &DataDirectory, reason: StopReason) -> StopReason {
+    if reason == StopReason::Removed
+        && let Err(error) = directory.note_removed()
+    {
+        warn!(%error, "it could not be written down that the cluster has removed this node");
+    }
+    reason
 }
 
 /// Serves a port, and says in the end for whom it was and how it ended.

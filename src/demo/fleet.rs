@@ -2,7 +2,8 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_domain::ClusterId;
+use bursar_net::{DiskFiles, Files, SystemClock, SystemEntropy, TcpNetwork};
 use bursar_wire::{
     Secret,
     client::{Change, Client, ClientConfig, ClientError, ClientParts},
@@ -15,108 +16,96 @@ use bursar_wire::{
     tokens::{IssueToken, IssuedToken},
 };
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval, sleep};
 
-use super::{Credentials, DemoError, ports, process::Process};
-use crate::{
-    arguments::Ports,
-    authority::{Advertised, Config, DataDirectory, Founding, Joining, Listen, RaftTiming, found, join},
-};
+use super::{DemoError, credentials::Credentials, places::Place, process::Process, program};
+use crate::authority::{Founding, Joining, found, join};
 
-/// How many authority nodes the demo has.
-const NODES: u64 = 3;
-/// One for the other nodes, one for people.
-const PORTS_PER_NODE: u16 = 2;
+/// The first node, among places and among processes: it is started before all others.
+const FIRST: usize = 0;
 /// How long a node may take to answer, and the cluster to be complete.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often to look whether somebody has started a node again.
+const LOOK_FOR_STARTED: Duration = Duration::from_millis(500);
 
 /// The demo's nodes.
 pub struct Fleet {
     folder: PathBuf,
-    ports: Ports,
-    first_port: Option<u16>,
+    places: Vec<Place>,
     talkative: bool,
     processes: Vec<Process>,
 }
 
 impl Fleet {
-    /// The fleet of a demo's folder, not yet started.
-    pub fn new(folder: PathBuf, ports: Ports, talkative: bool) -> Self {
-        Self { folder, ports, first_port: None, talkative, processes: Vec::new() }
+    /// The fleet of a demo's places, not yet started.
+    pub fn new(folder: PathBuf, places: Vec<Place>, talkative: bool) -> Self {
+        Self { folder, places, talkative, processes: Vec::new() }
     }
 
-    /// The running processes.
+    /// The processes, running or ended.
     pub fn processes(&self) -> &[Process] {
         &self.processes
     }
 
     /// Starts all nodes; the first time makes them, and something to look at. Returns once the cluster is complete.
     pub async fn start(&mut self) -> Result<Credentials, DemoError> {
-        self.refuse_running()?;
-        let first_time = !self.has_node(1)?;
-        if first_time {
-            self.tell("founding a cluster");
-            let directory = self.directory(1);
-            let config = self.config(1)?;
-            found(Founding {
-                directory: &directory,
-                config,
-                license_key: None,
-                clock: &SystemClock,
-                entropy: &SystemEntropy::new(),
-            })?;
-        }
-        self.start_node(1)?;
-        let claimed = self.folder.join(super::CREDENTIALS_FILE);
-        let mut credentials =
-            if DiskFiles.exists(&claimed)? { Credentials::read(&self.folder)? } else { self.claim_setup().await? };
-
+        let cluster = match self.places[FIRST].cluster {
+            Some(cluster) => cluster,
+            None => self.found()?,
+        };
         // Those that exist are started before the cluster is asked for anything: without them there may be no quorum.
-        for node in 2..=NODES {
-            if self.has_node(node)? {
-                self.start_node(node)?;
-            }
+        let (made, missing): (Vec<usize>, Vec<usize>) = (0..self.places.len()).partition(|index| self.places[*index].is_made());
+        for index in made {
+            self.start_node(index)?;
         }
-        let client = self.client(Some(&credentials.token))?;
-        for node in 2..=NODES {
-            if !self.has_node(node)? {
-                self.join_node(&client, node).await?;
-                self.start_node(node)?;
-            }
+        self.must_answer_as(cluster).await?;
+        let mut credentials = match Credentials::read(&self.folder)? {
+            Some(credentials) => credentials,
+            None => self.claim_setup().await?,
+        };
+        for index in missing {
+            let client = self.client(Some(&credentials.token))?;
+            self.join_node(&client, index).await?;
+            self.start_node(index)?;
+            self.must_answer_as(cluster).await?;
         }
         let client = self.client(Some(&credentials.token))?;
         self.tell("waiting until all nodes vote");
-        self.wait_until_complete(&client).await?;
+        self.wait_until_complete(&client, &credentials.token).await?;
         furnish(&client).await?;
         credentials.urls = self.processes.iter().map(|process| process.api().to_owned()).collect();
         credentials.write(&self.folder)?;
         Ok(credentials)
     }
 
-    /// Stays until `end` comes; says so when a node ends by itself.
-    pub async fn watch(&mut self, end: impl Future<Output = ()>) {
-        let mut ended: Vec<u64> = Vec::new();
+    /// Stays until `end` comes; says so when a node ends by itself, and when somebody starts it again.
+    pub async fn watch(&mut self, end: impl Future<Output = ()>) -> Result<(), DemoError> {
         tokio::pin!(end);
+        let mut look = interval(LOOK_FOR_STARTED);
         loop {
-            let running = self.processes.iter_mut().filter(|process| !ended.contains(&process.id()));
-            let mut waits = running.map(|process| Box::pin(async { (process.id(), process.ended().await) })).collect::<Vec<_>>();
-            if waits.is_empty() {
-                end.await;
-                return;
-            }
-            let (node, status) = tokio::select! {
-                () = &mut end => return,
-                first = first_of(&mut waits) => first,
+            let mut ends: Vec<_> = self
+                .processes
+                .iter_mut()
+                .enumerate()
+                .map(|(at, process)| Box::pin(async move { (at, process.ended().await) }))
+                .collect();
+            let ended = tokio::select! {
+                () = &mut end => return Ok(()),
+                ended = first_of(&mut ends) => Some(ended),
+                _ = look.tick() => None,
             };
-            drop(waits);
-            let directory = self.directory(node);
-            eprintln!(
-                "authority node {node} ended ({status}); start it again with: bursar authority run --dir {}",
-                directory.display()
-            );
-            ended.push(node);
+            drop(ends);
+            if let Some((at, how)) = ended {
+                let (node, directory) = (self.processes[at].id(), self.processes[at].directory().display());
+                eprintln!("authority node {node} ended{how}; start it again with: {} authority run --dir {directory}", program());
+            }
+            for process in &mut self.processes {
+                if process.is_started_again()? {
+                    eprintln!("authority node {} runs again (pid {}); Ctrl-C ends it too", process.id(), process.pid());
+                }
+            }
         }
     }
 
@@ -127,94 +116,71 @@ impl Fleet {
         }
     }
 
-    /// A node's lock tells who runs it; a demo does not start over the nodes of another one.
-    fn refuse_running(&self) -> Result<(), DemoError> {
-        for node in 1..=NODES {
-            if self.has_node(node)? {
-                match DataDirectory::open(&self.directory(node)) {
-                    Ok(_free) => {}
-                    Err(crate::authority::DirectoryError::File(FileError::Locked { .. })) => {
-                        return Err(DemoError::Runs { folder: self.folder.clone(), node });
-                    }
-                    Err(other) => return Err(other.into()),
-                }
-            }
-        }
+    /// Makes the first node of a new cluster.
+    fn found(&mut self) -> Result<ClusterId, DemoError> {
+        self.tell("founding a cluster");
+        let place = &mut self.places[FIRST];
+        let founded = found(Founding {
+            directory: &place.directory,
+            config: place.config.clone(),
+            license_key: None,
+            clock: &SystemClock,
+            entropy: &SystemEntropy::new(),
+        })?;
+        place.cluster = Some(founded.cluster);
+        Ok(founded.cluster)
+    }
+
+    fn start_node(&mut self, index: usize) -> Result<(), DemoError> {
+        let place = &self.places[index];
+        self.tell(&format!("starting authority node {}", place.node));
+        let process = Process::start(place)?;
+        self.processes.push(process);
         Ok(())
     }
 
-    fn has_node(&self, node: u64) -> Result<bool, DemoError> {
-        Ok(DataDirectory::exists(&self.directory(node))?)
-    }
-
-    fn directory(&self, node: u64) -> PathBuf {
-        self.folder.join(format!("authority-{node}"))
-    }
-
-    fn config(&mut self, node: u64) -> Result<Config, DemoError> {
-        let place = u16::try_from(node - 1).expect("a handful of nodes");
-        let (peer, api) = match self.ports {
-            Ports::Customary => (4283 + place * 1_000, 4285 + place * 1_000),
-            Ports::Auto => {
-                let first = self.first_port()?;
-                (first + place * PORTS_PER_NODE, first + place * PORTS_PER_NODE + 1)
-            }
-        };
-        let loopback = |port| Address::new("127.0.0.1", port).expect("an address of numbers");
-        Ok(Config {
-            listen: Listen { peer: loopback(peer), api: loopback(api) },
-            advertised: Advertised { peer: loopback(peer), api: loopback(api) },
-            plain_http_on_loopback: true,
-            raft: RaftTiming::default(),
-        })
-    }
-
-    /// The first of the ports that this demo took.
-    fn first_port(&mut self) -> Result<u16, DemoError> {
-        if let Some(first) = self.first_port {
-            return Ok(first);
+    /// Waits until every node that was started answers, and has the demo's own cluster. Whoever else may answer on its port
+    /// is told no secret.
+    async fn must_answer_as(&mut self, expected: ClusterId) -> Result<(), DemoError> {
+        for index in 0..self.processes.len() {
+            let api = self.processes[index].api().to_owned();
+            let client = self.client_of(index, None)?;
+            let what = format!("authority node {} does not know its cluster", self.processes[index].id());
+            self.wait_for(&what, async || match client.readiness().await.ok().and_then(|readiness| readiness.cluster) {
+                Some(found) if found != expected.to_string() => Err(DemoError::Foreign { api: api.clone(), found, expected }),
+                known => Ok(known.is_some()),
+            })
+            .await?;
         }
-        let taken = ports::take_block(&self.folder);
-        let first = taken.map_err(|source| DemoError::System { action: "find free ports", source })?;
-        self.first_port = Some(first);
-        Ok(first)
-    }
-
-    fn start_node(&mut self, node: u64) -> Result<(), DemoError> {
-        self.tell(&format!("starting authority node {node}"));
-        let directory = self.directory(node);
-        let config = Config::read(&DiskFiles, &directory).map_err(crate::authority::DirectoryError::from)?;
-        let api = format!("http://{}", config.advertised.api);
-        self.processes.push(Process::start(node, &directory, api, config.advertised.peer.to_string())?);
         Ok(())
     }
 
     /// Makes the first administrator, and writes the credentials down.
     async fn claim_setup(&mut self) -> Result<Credentials, DemoError> {
-        let client = self.client(None)?;
-        let secret = DiskFiles.read_private(&self.directory(1).join("setup-secret"), 1024)?;
+        let client = self.client_of(FIRST, None)?;
+        let secret = DiskFiles.read_private(&self.places[FIRST].directory.join("setup-secret"), 1024)?;
         let request = IssueToken {
             name: "demo administrator".into(),
             expires_at: None,
             setup_secret: Some(Secret::new(String::from_utf8_lossy(&secret).into_owned())),
         };
-        // It answers before it has founded the cluster.
-        self.wait_for("authority node 1 is not ready", async || client.probe("/readyz").await.is_ok()).await?;
+        self.wait_for("authority node 1 is not ready", async || Ok(client.probe("/readyz").await.is_ok())).await?;
         let issued: IssuedToken = client.post("tokens", &request, Change::default()).await?.json()?;
-        let url = self.processes[0].api().to_owned();
+        let url = self.processes[FIRST].api().to_owned();
         let credentials = Credentials { urls: vec![url.clone()], url, token: issued.secret.expose().to_owned() };
         credentials.write(&self.folder)?;
         Ok(credentials)
     }
 
-    async fn join_node(&mut self, client: &Client, node: u64) -> Result<(), DemoError> {
-        self.tell(&format!("authority node {node} joins"));
+    async fn join_node(&mut self, client: &Client, index: usize) -> Result<(), DemoError> {
+        let place = &self.places[index];
+        self.tell(&format!("authority node {} joins", place.node));
         let invited = client.post("cluster/members", &InviteMember::default(), Change::default()).await?;
         let token = invited.json::<IssuedInvitation>()?.join_token;
         let invitation: Invitation = token.expose().parse().expect("the API issues well-formed join tokens");
         join(Joining {
-            directory: &self.directory(node),
-            config: self.config(node)?,
+            directory: &place.directory,
+            config: place.config.clone(),
             invitation,
             patience: PATIENCE,
             clock: Arc::new(SystemClock),
@@ -225,31 +191,34 @@ impl Fleet {
         Ok(())
     }
 
-    async fn wait_until_complete(&mut self, client: &Client) -> Result<(), DemoError> {
-        let client = client.clone();
+    async fn wait_until_complete(&mut self, client: &Client, token: &str) -> Result<(), DemoError> {
+        let nodes = self.places.len();
         self.wait_for("the cluster is not complete", async || {
             let status = client.get("status", &()).await.and_then(|answer| answer.json::<Status>());
-            status.is_ok_and(|status| {
+            Ok(status.is_ok_and(|status| {
                 status.leader.is_some()
-                    && status.members.len() as u64 == NODES
+                    && status.members.len() == nodes
                     && status.members.iter().all(|member| member.intent == MemberIntent::Voting)
-            })
+            }))
         })
         .await?;
         // And each of them answers, with all that the others know.
-        for index in 0..self.processes.len() {
-            let node = self.client_of(index)?;
-            self.wait_for("a node does not answer", async || node.get("sites", &ReadQuery::default()).await.is_ok()).await?;
+        for index in 0..nodes {
+            let node = self.client_of(index, Some(token))?;
+            self.wait_for("a node does not answer", async || Ok(node.get("sites", &ReadQuery::default()).await.is_ok())).await?;
         }
         Ok(())
     }
 
     /// Asks again and again, as long as all processes run and patience lasts.
-    async fn wait_for(&mut self, what: &str, mut reached: impl AsyncFnMut() -> bool) -> Result<(), DemoError> {
+    async fn wait_for(&mut self, what: &str, mut reached: impl AsyncFnMut() -> Result<bool, DemoError>) -> Result<(), DemoError> {
         let deadline = Instant::now() + PATIENCE;
-        while !reached().await {
+        loop {
             for process in &mut self.processes {
                 process.must_run()?;
+            }
+            if reached().await? {
+                return Ok(());
             }
             if Instant::now() >= deadline {
                 let log = self.processes.first().map(|process| process.log().to_owned()).unwrap_or_default();
@@ -257,22 +226,16 @@ impl Fleet {
             }
             sleep(LOOK_AGAIN).await;
         }
-        Ok(())
     }
 
+    /// A client of all nodes that were started.
     fn client(&self, token: Option<&str>) -> Result<Client, ClientError> {
-        self.client_for(self.processes.iter(), token)
+        client_for(&self.processes, token)
     }
 
-    fn client_of(&self, index: usize) -> Result<Client, DemoError> {
-        let token = Credentials::read(&self.folder)?.token;
-        Ok(self.client_for([&self.processes[index]].into_iter(), Some(&token))?)
-    }
-
-    fn client_for<'p>(&self, processes: impl Iterator<Item = &'p Process>, token: Option<&str>) -> Result<Client, ClientError> {
-        let nodes = processes.map(|process| process.api().parse().expect("the demo's URLs are well-formed")).collect();
-        let token = token.map(|token| Secret::new(token.to_owned()));
-        Client::new(ClientConfig::new(nodes, token), ClientParts::real(None))
+    /// A client of one node.
+    fn client_of(&self, index: usize, token: Option<&str>) -> Result<Client, ClientError> {
+        client_for(std::slice::from_ref(&self.processes[index]), token)
     }
 
     fn tell(&self, what: &str) {
@@ -280,6 +243,12 @@ impl Fleet {
             eprintln!("{what} …");
         }
     }
+}
+
+fn client_for(processes: &[Process], token: Option<&str>) -> Result<Client, ClientError> {
+    let nodes = processes.iter().map(|process| process.api().parse().expect("the demo's URLs are well-formed")).collect();
+    let token = token.map(|token| Secret::new(token.to_owned()));
+    Client::new(ClientConfig::new(nodes, token), ClientParts::real(None))
 }
 
 /// Two sites and a destination, unless they are there already.

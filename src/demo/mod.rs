@@ -1,9 +1,14 @@
 //! The demo: a whole cluster on one machine, made of the real thing. Three authority nodes, each a process of its own with its
 //! own data directory, talk over mutual TLS on loopback. A second start continues from the data.
 
+mod credentials;
+mod error;
 mod fleet;
+mod holder;
+mod places;
 pub mod ports;
 mod process;
+mod stop;
 
 use std::{
     io::{self, Write},
@@ -11,114 +16,20 @@ use std::{
     time::Duration,
 };
 
-use bursar_net::{DiskFiles, FileError, Files};
-use bursar_wire::client::ClientError;
-use serde::{Deserialize, Serialize};
+use bursar_net::{DiskFiles, FileError, FileLock, Files};
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    arguments,
-    authority::{DirectoryError, FoundError, JoinError},
-};
+use crate::arguments::{self, Ports};
+use credentials::Credentials;
+pub use error::DemoError;
 use fleet::Fleet;
+use places::Place;
 use process::Process;
 
 const LOCK_FILE: &str = "demo.lock";
-const CREDENTIALS_FILE: &str = "credentials.json";
-/// The token alone, as the operators' commands read it.
-const TOKEN_FILE: &str = "token";
 /// How long a node may take to end once it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Why the demo does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// Its folder.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A node's folder.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// The cluster could not be founded.
-    #[error(transparent)]
-    Found(#[from] FoundError),
-    /// A node could not join.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    /// A node does not answer as it should.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The credentials are missing.
-    #[error("{} is missing or damaged: the first start was interrupted. Remove the demo's folder and start again", .0.display())]
-    Credentials(PathBuf),
-    /// The demo's nodes run already.
-    #[error("the demo in {} runs already (authority node {node} is held by another process). End that one first, or choose another folder with --dir", folder.display())]
-    Runs {
-        /// The demo's folder.
-        folder: PathBuf,
-        /// A node that runs.
-        node: u64,
-    },
-    /// A process ended before it was ready.
-    #[error("authority node {node} ended before it was ready ({status}); the end of {}:\n{tail}", log.display())]
-    Ended {
-        /// Which.
-        node: u64,
-        /// How.
-        status: String,
-        /// Its log file.
-        log: PathBuf,
-        /// The log's last lines.
-        tail: String,
-    },
-    /// A process did not become ready.
-    #[error("{what} after {} s; see {}", waited.as_secs(), log.display())]
-    Slow {
-        /// What was waited for.
-        what: String,
-        /// How long.
-        waited: Duration,
-        /// The log file to look at.
-        log: PathBuf,
-    },
-    /// The operating system.
-    #[error("cannot {action}: {source}")]
-    System {
-        /// What was tried.
-        action: &'static str,
-        /// What it said.
-        source: io::Error,
-    },
-}
-
-/// What whoever uses the demo must know. It rests in the demo's folder, for its owner alone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Credentials {
-    /// The first node's API.
-    url: String,
-    /// Every node's API.
-    urls: Vec<String>,
-    /// The administrator's token.
-    token: String,
-}
-
-impl Credentials {
-    fn read(folder: &Path) -> Result<Self, DemoError> {
-        let path = folder.join(CREDENTIALS_FILE);
-        let bytes = DiskFiles.read_private(&path, 64 * 1024).map_err(|error| match error {
-            FileError::NotFound { path } => DemoError::Credentials(path),
-            other => other.into(),
-        })?;
-        serde_json::from_slice(&bytes).map_err(|_| DemoError::Credentials(path))
-    }
-
-    fn write(&self, folder: &Path) -> Result<(), DemoError> {
-        let json = serde_json::to_vec_pretty(self).expect("credentials can be written as JSON");
-        DiskFiles.write_atomic(&folder.join(TOKEN_FILE), self.token.as_bytes())?;
-        Ok(DiskFiles.write_atomic(&folder.join(CREDENTIALS_FILE), &json)?)
-    }
-}
 
 /// The one line of JSON for scripts.
 #[derive(Serialize)]
@@ -132,39 +43,67 @@ struct Ready<'r> {
 
 /// `bursar demo`
 pub async fn run(options: arguments::Demo) -> Result<(), DemoError> {
-    DiskFiles.create_directory(&options.dir)?;
     let folder =
         std::path::absolute(&options.dir).map_err(|source| DemoError::System { action: "find the demo's folder", source })?;
-    // Held while nodes are started, and by whoever stays with them.
-    let _lock = DiskFiles.lock(&folder.join(LOCK_FILE))?;
-    let mut ends = Ends::new()?;
+    if options.stop { stop::stop(&folder).await } else { start(&folder, options).await }
+}
 
-    let stays = options.supervise || !options.json;
-    let mut fleet = Fleet::new(folder.clone(), options.ports, !options.json);
+async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError> {
+    let talkative = !options.json;
+    let (_lock, places) = take_hold(folder, options.ports)?;
+    if talkative && options.ports == Ports::Auto && places.iter().all(Place::is_made) {
+        eprintln!("this demo keeps the ports that it was made with");
+    }
+    let mut ends = Ends::new()?;
+    let mut fleet = Fleet::new(folder.to_owned(), places, talkative);
     let started = tokio::select! {
-        started = fleet.start() => started,
-        () = ends.asked() => {
-            fleet.end().await;
-            return Ok(());
-        }
+        started = fleet.start() => Some(started),
+        () = ends.asked() => None,
     };
-    let credentials = match started {
-        Ok(credentials) => credentials,
-        Err(error) => {
-            fleet.end().await;
-            return Err(error);
+    let watched = match started {
+        Some(Ok(credentials)) => {
+            if options.json {
+                print_json(folder, &credentials, fleet.processes());
+            } else {
+                print_welcome(folder, &credentials);
+            }
+            if options.json && !options.supervise {
+                return Ok(());
+            }
+            fleet.watch(ends.asked()).await
         }
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
     };
-    if options.json {
-        print_json(&folder, &credentials, fleet.processes())
-    } else {
-        print_welcome(&folder, &credentials)
+    if talkative && watched.is_ok() {
+        eprintln!("ending …; the data stays in {}", options.dir.display());
     }
-    if stays {
-        fleet.watch(ends.asked()).await;
-        fleet.end().await;
+    fleet.end().await;
+    watched
+}
+
+/// Looks over the places of a demo that does not run, and keeps others from starting it. Where ports are not to be had,
+/// nothing is made, started or sent.
+fn take_hold(folder: &Path, ports: Ports) -> Result<(FileLock, Vec<Place>), DemoError> {
+    let lock = folder.join(LOCK_FILE);
+    // Free ports are the folder's, so that they can be taken only where there is one.
+    if ports == Ports::Customary && !DiskFiles.exists(&lock)? {
+        places::require_free_ports(&places::survey(folder, ports)?)?;
     }
-    Ok(())
+    DiskFiles.create_directory(folder)?;
+    // Held while nodes are started, and by whoever stays with them.
+    let lock = DiskFiles.lock(&lock).map_err(|error| match error {
+        FileError::Locked { pid, .. } => DemoError::Runs { folder: folder.to_owned(), pids: pid.into_iter().collect() },
+        other => other.into(),
+    })?;
+    let places = places::survey(folder, ports)?;
+    places::require_free_ports(&places)?;
+    Ok((lock, places))
+}
+
+/// This program as it was started, for advice that can be followed word by word.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "bursar".to_owned(), |program| program.to_string_lossy().into_owned())
 }
 
 fn print_json(folder: &Path, credentials: &Credentials, processes: &[Process]) {
@@ -172,7 +111,7 @@ fn print_json(folder: &Path, credentials: &Credentials, processes: &[Process]) {
         url: &credentials.url,
         urls: &credentials.urls,
         token: &credentials.token,
-        credentials: folder.join(CREDENTIALS_FILE),
+        credentials: Credentials::file(folder),
         processes: processes.iter().map(Process::describe).collect(),
     };
     println!("{}", serde_json::to_string(&ready).expect("the description can be written as JSON"));
@@ -181,7 +120,7 @@ fn print_json(folder: &Path, credentials: &Credentials, processes: &[Process]) {
 }
 
 fn print_welcome(folder: &Path, credentials: &Credentials) {
-    let program = std::env::args().next().unwrap_or_else(|| "bursar".into());
+    let program = program();
     println!(
         "
 Bursar is ready: three authority nodes, two sites, a first destination.
@@ -206,8 +145,8 @@ Ctrl-C ends the demo; the next start continues from its data.",
         url = credentials.url,
         urls = credentials.urls.join(","),
         token = credentials.token,
-        token_file = folder.join(TOKEN_FILE).display(),
-        file = folder.join(CREDENTIALS_FILE).display(),
+        token_file = Credentials::token_file(folder).display(),
+        file = Credentials::file(folder).display(),
         logs = folder.join("authority-*/node.log").display(),
     );
 }

@@ -2,7 +2,8 @@
 //!
 //! A stopped node is examined from its files: identity and modes, whose its stores are and whether one is an older copy, the
 //! write-ahead logs, every entry of the Raft log, every record of the journal with its checksum and its place in the hash chain,
-//! the fold of the journal against the checkpoint, and the invariants of the state. A running node holds its files, so it is asked what it says of itself.
+//! the fold of the journal against the checkpoint, the invariants of the state, what the next start has to replay, and whether the
+//! node still belongs to the cluster. A running node holds its files, so it is asked what it says of itself, check by check.
 
 mod report;
 mod running;

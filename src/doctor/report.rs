@@ -33,6 +33,18 @@ impl Finding {
         Self { what, sound: false, detail: detail.into() }
     }
 
+    /// Whether it is as it should be.
+    #[cfg(test)]
+    pub const fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// What was found.
+    #[cfg(test)]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What an examination gave.
     pub fn of<E: std::fmt::Display>(what: &'static str, examined: Result<String, E>) -> Self {
         match examined {

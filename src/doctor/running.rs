@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bursar_net::{DiskFiles, Files, SystemClock};
-use bursar_wire::client::{Client, ClientConfig, ClientError, ClientParts, Trust};
+use bursar_wire::{
+    client::{Client, ClientConfig, ClientError, ClientParts, Trust},
+    status::Readiness,
+};
 
 use super::report::{Finding, Report};
 use crate::authority::{CA_FILE, Config};
@@ -21,14 +24,49 @@ pub async fn examine(directory: &Path, report: &mut Report) {
     };
     let scheme = if config.plain_http_on_loopback { "http" } else { "https" };
     let url = format!("{scheme}://{}", config.advertised.api);
-    report.add(Finding::of("live", ask(directory, &url, "/livez").await.map(|()| format!("{url} answers"))));
-    report.add(Finding::of("ready", ask(directory, &url, "/readyz").await.map(|()| "it takes requests".to_owned())));
+    let client = match client(directory, &url) {
+        Ok(client) => client,
+        Err(error) => return report.add(Finding::bad("live", error.to_string())),
+    };
+    report.add(Finding::of("live", client.probe("/livez").await.map(|_answer| format!("{url} answers"))));
+    report.add(match client.readiness().await {
+        Ok(readiness) => ready(&readiness),
+        Err(error) => Finding::bad("ready", error.to_string()),
+    });
 }
 
-async fn ask(directory: &Path, url: &str, path: &str) -> Result<(), ClientError> {
+fn client(directory: &Path, url: &str) -> Result<Client, ClientError> {
     let node = url.parse().expect("an address makes a well-formed URL");
     let authority = DiskFiles.read(&directory.join(CA_FILE), CERTIFICATE_BYTES_MAX).unwrap_or_default();
     let trust = Trust::in_authorities(&authority, Arc::new(SystemClock)).ok();
     let config = ClientConfig { timeout: PATIENCE, attempt_timeout: PATIENCE, ..ClientConfig::new(vec![node], None) };
-    Client::new(config, ClientParts::real(trust))?.probe(path).await.map(|_answer| ())
+    Client::new(config, ClientParts::real(trust))
+}
+
+/// What the node says it lacks.
+fn ready(readiness: &Readiness) -> Finding {
+    if readiness.ready {
+        return Finding::sound("ready", "it takes requests");
+    }
+    let lacking = readiness.checks.iter().filter(|check| !check.passed).map(|check| check.detail.as_str());
+    let lacking = lacking.collect::<Vec<_>>().join(" ");
+    Finding::bad("ready", format!("{lacking} See whether the other nodes run and reach this one, and what its log says."))
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_wire::status::ReadinessCheck;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_not_ready_is_unhealthy_for_what_it_lacks() {
+        let check = |code: &str, passed, detail: &str| ReadinessCheck { code: code.into(), passed, detail: detail.into() };
+        let checks =
+            vec![check("running", true, "The node takes part."), check("leader_known", false, "The node knows no leader.")];
+        let finding = ready(&Readiness { ready: false, cluster: None, checks });
+        assert!(!finding.is_sound());
+        assert!(finding.detail().starts_with("The node knows no leader. See "), "{}", finding.detail());
+        assert!(ready(&Readiness { ready: true, cluster: None, checks: vec![] }).is_sound());
+    }
 }

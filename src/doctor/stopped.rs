@@ -1,6 +1,6 @@
 //! A stopped node, from its files.
 
-use bursar_domain::State;
+use bursar_domain::{AuthorityNodeId, State, authority_node::Intent};
 use bursar_net::{Blocking, ThreadBlocking};
 use bursar_storage::{
     StorageError,
@@ -43,9 +43,11 @@ fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut R
     };
     report.add(Finding::of("journal and state", journal_and_state(&ledger)));
     if let Ok(log) = log {
+        report.add(Finding::sound("next start", next_start(&log, &ledger)));
         report.add(Finding::of("log and ledger", of_one_age(directory, &log, &recovered)));
     }
     report.add(Finding::of("files and ledger", files_and_ledger(directory, &recovered.state)));
+    report.add(membership(directory, identity.node, &recovered.state));
 }
 
 fn certificate(directory: &DataDirectory) -> Result<String, DirectoryError> {
@@ -67,10 +69,47 @@ fn journal_and_state(ledger: &Ledger) -> Result<String, StorageError> {
             eprintln!("      checked {} of {} records", progress.checked, progress.total);
         }
     })?;
+    if verified.records == 0 {
+        return Ok("no record yet".to_owned());
+    }
     Ok(format!(
         "revision {}, {} records, hash chain and fold hold, digest {}",
         verified.revision, verified.records, verified.digest
     ))
+}
+
+/// What the node has still to do before it is where it was.
+fn next_start(log: &RaftLog, ledger: &Ledger) -> String {
+    let entries_up_to = |position: Option<LogPosition>| position.map_or(0, |position| position.index + 1);
+    let behind = entries_up_to(log.bounds().last).saturating_sub(entries_up_to(ledger.applied().position));
+    let checkpoint = match ledger.latest_checkpoint() {
+        Some(checkpoint) => format!("from the checkpoint at revision {}", checkpoint.manifest().applied.revision),
+        None => "no checkpoint yet".to_owned(),
+    };
+    match behind {
+        1 => format!("{checkpoint}; 1 entry of the log is replayed at start"),
+        behind => format!("{checkpoint}; {behind} entries of the log are replayed at start"),
+    }
+}
+
+/// Whether the node is still wanted, by what it was told and by its own journal. The cluster need not have told it.
+fn membership(directory: &DataDirectory, node: AuthorityNodeId, state: &State) -> Finding {
+    const REMOVED: &str = "this node was removed from the cluster: erase this directory; the machine joins again with a new one";
+    let told = match directory.was_removed() {
+        Ok(told) => told,
+        Err(error) => return Finding::bad("membership", error.to_string()),
+    };
+    match state.authority_nodes().get(node).map(|node| node.intent) {
+        Some(Intent::Removed) => Finding::bad("membership", REMOVED),
+        // The journal of a node that has left need not reach so far.
+        _ if told => Finding::bad("membership", REMOVED),
+        Some(Intent::Leaving { .. }) => Finding::bad(
+            "membership",
+            "the cluster removes this node: erase this directory once `bursar cluster members` no longer lists it",
+        ),
+        Some(Intent::Joining { .. } | Intent::Voting) => Finding::sound("membership", "as far as it knows, the node belongs"),
+        None => Finding::sound("membership", "its journal does not mention the node yet"),
+    }
 }
 
 fn of_one_age(directory: &DataDirectory, log: &RaftLog, recovered: &Recovered) -> Result<String, StoreError> {

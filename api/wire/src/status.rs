@@ -259,6 +259,9 @@ pub struct Version {
 pub struct Readiness {
     /// Whether all checks passed.
     pub ready: bool,
+    /// The cluster's random identity, 32 hexadecimal digits, beside the checks; absent where the node knows of no cluster yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The checks.
     pub checks: Vec<ReadinessCheck>,
 }

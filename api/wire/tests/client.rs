@@ -324,6 +324,21 @@ async fn what_is_no_answer_of_the_api_is_told_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_not_ready_says_what_it_lacks() {
+    let world = World::with(&["a"]);
+    let check = json!({ "code": "leader_known", "passed": false, "detail": "The node knows no leader." });
+    let unready = json!({ "ready": false, "cluster": "00", "checks": [check] }).to_string();
+    let answer = |body| Act::Answer { status: 503, headers: Vec::new(), body };
+    world.script("a", [answer(unready), answer("<html>".into())]);
+    let client = world.client(&[A]);
+    let readiness = client.readiness().await.unwrap();
+    assert_eq!((readiness.ready, readiness.cluster.as_deref()), (false, Some("00")));
+    assert_eq!(readiness.checks[0].detail, "The node knows no leader.");
+    let error = client.readiness().await.unwrap_err();
+    assert!(matches!(error, ClientError::Malformed { status: 503, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_was_closed_meanwhile_is_made_anew() {
     let world = World::with(&["a"]);
     let closing = Act::Answer { status: 200, headers: vec![("connection", "close".into())], body: "{}".into() };

@@ -6,7 +6,7 @@ use bursar_domain::Cursor;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
-    Method, Request, StatusCode,
+    Request, StatusCode,
     body::Incoming,
     client::conn::http1::SendRequest,
     header::{ACCEPT, AUTHORIZATION, HOST},
@@ -148,7 +148,7 @@ impl EventReader {
     async fn connect(&mut self, until: Instant, failures: &mut Failures) -> Result<Stream, ClientError> {
         let since = self.position.map(|position| position.to_string()).or_else(|| self.query.since.clone());
         let query = EventsQuery { since, ..self.query.clone() };
-        let call = Call { method: Method::GET, target: target("events", &query), headers: Vec::new(), body: Bytes::new() };
+        let call = Call::get(target("events", &query));
         loop {
             for index in self.client.in_turn() {
                 if Instant::now() >= until {
@@ -176,7 +176,7 @@ impl EventReader {
         let (sender, response) = self.client.shared.connections[index].send(request).await.map_err(passing)?;
         if !response.status().is_success() {
             let reply = connection::read(response).await.map_err(passing)?;
-            return Err(self.client.judge(&node, reply).expect_err("the status is no success"));
+            return Err(self.client.judge(&node, call, reply).expect_err("the status is no success"));
         }
         let (head, body) = response.into_parts();
         if self.position.is_none() {

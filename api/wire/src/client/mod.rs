@@ -23,13 +23,13 @@ use bursar_net::{Entropy, Network, SystemClock, SystemEntropy, TcpNetwork};
 pub use bursar_net::{Trust, TrustError};
 use bytes::Bytes;
 use hyper::{
-    Method, Request,
+    Method, Request, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{API, Problem, Secret, header, page::Page, problem::code, query::ListQuery};
+use crate::{API, Problem, Secret, header, page::Page, problem::code, query::ListQuery, status::Readiness};
 use connection::{Connections, Reply};
 pub use error::{ClientError, Failure, NodeFailure};
 pub use events::EventReader;
@@ -180,12 +180,18 @@ impl Client {
 
     /// Reads `path`, which follows `/api/v1/`.
     pub async fn get(&self, path: &str, query: &impl Serialize) -> Result<Answer, ClientError> {
-        self.carry_out(&Call { method: Method::GET, target: target(path, query), headers: Vec::new(), body: Bytes::new() }).await
+        self.carry_out(&Call::get(target(path, query))).await
     }
 
     /// Asks one of the health probes, which lie outside the API's folder: `/livez`, `/readyz`.
     pub async fn probe(&self, path: &str) -> Result<Answer, ClientError> {
-        self.carry_out(&Call { method: Method::GET, target: path.to_owned(), headers: Vec::new(), body: Bytes::new() }).await
+        self.carry_out(&Call::get(path.to_owned())).await
+    }
+
+    /// What a node says of its readiness, check by check: also one that is not ready.
+    pub async fn readiness(&self) -> Result<Readiness, ClientError> {
+        let call = Call { answer_too: Some(StatusCode::SERVICE_UNAVAILABLE), ..Call::get("/readyz?verbose".to_owned()) };
+        self.carry_out(&call).await?.json()
     }
 
     /// One page of a list.
@@ -226,7 +232,7 @@ impl Client {
         }
         let query = crate::query::MutationQuery { dry_run: change.dry_run };
         let target = if change.dry_run { target(path, &query) } else { target(path, &()) };
-        self.carry_out(&Call { method, target, headers, body }).await
+        self.carry_out(&Call { method, target, headers, body, answer_too: None }).await
     }
 
     fn mint_request_id(&self) -> String {
@@ -278,7 +284,7 @@ impl Client {
                 return Err(Attempt::Passing { failure, retry_after: None });
             }
         };
-        let answer = self.judge(node, reply)?;
+        let answer = self.judge(node, call, reply)?;
         self.prefer(index);
         Ok(answer)
     }
@@ -315,7 +321,7 @@ impl Client {
     }
 
     /// Tells an answer from a refusal, and a refusal for good from one that another node, or a later time, may lift.
-    fn judge(&self, node: &NodeUrl, reply: Reply) -> Result<Answer, Attempt> {
+    fn judge(&self, node: &NodeUrl, call: &Call, reply: Reply) -> Result<Answer, Attempt> {
         let text = |name: &str| Some(reply.headers.get(name)?.to_str().ok()?.to_owned());
         let answer = Answer {
             node: node.clone(),
@@ -326,7 +332,7 @@ impl Client {
             location: text(LOCATION.as_str()),
             body: reply.body.clone(),
         };
-        if reply.status.is_success() {
+        if reply.status.is_success() || call.answer_too == Some(reply.status) {
             self.note_revision(answer.revision.as_deref());
             return Ok(answer);
         }
@@ -359,6 +365,14 @@ struct Call {
     target: String,
     headers: Vec<(&'static str, String)>,
     body: Bytes,
+    /// A status that is an answer for this request, although it is no success.
+    answer_too: Option<StatusCode>,
+}
+
+impl Call {
+    fn get(target: String) -> Self {
+        Self { method: Method::GET, target, headers: Vec::new(), body: Bytes::new(), answer_too: None }
+    }
 }
 
 /// Why an attempt did not give an answer.

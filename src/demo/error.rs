@@ -1,0 +1,141 @@
+//! Why the demo does not run, and what to do about it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bursar_domain::ClusterId;
+use bursar_net::FileError;
+use bursar_wire::client::ClientError;
+
+use super::program;
+use crate::authority::{DirectoryError, FoundError, JoinError};
+
+/// Why the demo does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// Its folder.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A node's folder.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The cluster could not be founded.
+    #[error(transparent)]
+    Found(#[from] FoundError),
+    /// A node could not join.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// A node does not answer as it should.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The credentials are missing.
+    #[error("{} is missing or damaged: the first start was interrupted. Remove the demo's folder and start again", .0.display())]
+    Credentials(PathBuf),
+    /// The demo runs already.
+    #[error(
+        "the demo in {} runs already ({}). End it with `{}`, or choose another folder with --dir",
+        folder.display(), processes(pids), stop_command(folder)
+    )]
+    Runs {
+        /// The demo's folder.
+        folder: PathBuf,
+        /// Its processes, as far as they are known.
+        pids: Vec<u32>,
+    },
+    /// There is no demo to stop.
+    #[error("{} holds no demo: name its folder with --dir", .0.display())]
+    NoDemo(PathBuf),
+    /// A node is held by a process that the demo has nothing to do with.
+    #[error("{} is held by {}, which is no `bursar authority run` on it: end that one yourself", path.display(), processes(&pid.map_or(vec![], |pid| vec![pid])))]
+    Held {
+        /// The node's lock.
+        path: PathBuf,
+        /// Who holds it, where that is known.
+        pid: Option<u32>,
+    },
+    /// Ports of a new demo are taken.
+    #[error("{}, or use `--ports auto`", busy(ports))]
+    PortsBusy {
+        /// Which.
+        ports: Vec<u16>,
+    },
+    /// Ports are taken that the demo has had since it was made.
+    #[error(
+        "{}: this demo was made with {}. For another demo beside it use `--dir OTHER --ports auto`",
+        busy(ports), if ports.len() == 1 { "that port" } else { "those ports" }
+    )]
+    OwnPortsBusy {
+        /// Which.
+        ports: Vec<u16>,
+    },
+    /// Somebody else's node answers where one of the demo's should.
+    #[error(
+        "{api} is answered by cluster {found}, and the demo's is {expected}: another program took the port. No secret was sent \
+         to it; end it, and start the demo again"
+    )]
+    Foreign {
+        /// The API that was asked.
+        api: String,
+        /// The cluster of whoever answered.
+        found: String,
+        /// The demo's cluster.
+        expected: ClusterId,
+    },
+    /// A process ended before it was ready.
+    #[error("authority node {node} ended before it was ready ({status}); what {} says of this start:\n{tail}", log.display())]
+    Ended {
+        /// Which.
+        node: u64,
+        /// How.
+        status: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines that this start has logged.
+        tail: String,
+    },
+    /// A process did not become ready.
+    #[error("{what} after {} s; see {}", waited.as_secs(), log.display())]
+    Slow {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        waited: Duration,
+        /// The log file to look at.
+        log: PathBuf,
+    },
+    /// The operating system.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// The command that ends the demo of a folder.
+pub fn stop_command(folder: &Path) -> String {
+    format!("{} demo --stop --dir {}", program(), folder.display())
+}
+
+fn processes(pids: &[u32]) -> String {
+    match pids {
+        [] => "another process".to_owned(),
+        [pid] => format!("pid {pid}"),
+        pids => format!("pids {}", listed(pids)),
+    }
+}
+
+fn busy(ports: &[u16]) -> String {
+    match ports {
+        [port] => format!("port {port} is in use by another program: end it"),
+        ports => format!("ports {} are in use by other programs: end them", listed(ports)),
+    }
+}
+
+fn listed(numbers: &[impl ToString]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
