@@ -201,9 +201,7 @@ fn next_after(node: &NodeUrl, problem: &Problem) -> Next {
     if let Some(blocker) = problem.blockers.first() {
         let blocker = ObjectRef { kind: blocker.kind.clone(), id: blocker.id };
         return match (&problem.object, problem.unlisted_blockers) {
-            (Some(object), Some(_)) => {
-                format!("{} --filter {}={}", list_command(&blocker), object.kind, object.id).into()
-            }
+            (Some(object), Some(_)) => format!("{} --filter {}={}", list_command(&blocker), object.kind, object.id).into(),
             _ => show_command(&blocker).into(),
         };
     }

@@ -214,13 +214,7 @@ impl<'s> Session<'s> {
     }
 
     /// Tells what became of a removal.
-    pub fn show_removed<N: Noun>(
-        &mut self,
-        object: &N,
-        kind: &str,
-        answer: &Answer,
-        dry_run: bool,
-    ) -> Result<(), Failure> {
+    pub fn show_removed<N: Noun>(&mut self, object: &N, kind: &str, answer: &Answer, dry_run: bool) -> Result<(), Failure> {
         if dry_run {
             return self.show_dry_run(answer);
         }

@@ -24,9 +24,7 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum ClusterCommand {
     /// List the members, former ones included
-    #[command(
-        after_help = "--filter knows the fields id, site (its number) and present (true or false), --sort knows id."
-    )]
+    #[command(after_help = "--filter knows the fields id, site (its number) and present (true or false), --sort knows id.")]
     Members(ListOptions),
     /// Issue a single-use join token for a new member
     Invite {
@@ -138,7 +136,9 @@ async fn invite(
     let details = vec![("id", issued.id.to_string()), ("expires", issued.expires_at.clone())];
     place.hand_over(session, &issued, "join_token", &issued.join_token, details)?;
     session.console.tell("take it to the new machine, and there run:")?;
-    session.console.tell("  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285")
+    session
+        .console
+        .tell("  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285")
 }
 
 async fn remove(session: &mut Session<'_>, member: &str, wait: bool, options: &ConfirmedOptions) -> Result<(), Failure> {

@@ -19,7 +19,9 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum DestinationCommand {
     /// List the destinations
-    #[command(after_help = "--filter knows the fields id, name, site (its number) and offered (true or false), --sort knows id and name.")]
+    #[command(
+        after_help = "--filter knows the fields id, name, site (its number) and offered (true or false), --sort knows id and name."
+    )]
     List(ListOptions),
     /// Show a destination
     Show {

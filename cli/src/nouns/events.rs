@@ -1,7 +1,7 @@
 //! `bursar event`
 
 use bursar_wire::{
-    events::{EventLine, Gone, StreamItem},
+    events::{EventLine, StreamItem},
     query::{EventsQuery, ReadQuery},
 };
 use clap::{Args, Subcommand};
@@ -68,7 +68,9 @@ impl EventCommand {
                 };
                 session.show(&events, || output::table(HEADING, events.iter().map(row)))?;
                 match events.last() {
-                    Some(last) if are_more => session.console.tell(&format!("there are more behind these: --since {}", last.cursor)),
+                    Some(last) if are_more => {
+                        session.console.tell(&format!("there are more behind these: --since {}", last.cursor))
+                    }
                     _ => Ok(()),
                 }
             }
@@ -94,35 +96,32 @@ async fn behind(
     since: String,
     limit: usize,
 ) -> Result<(Vec<EventLine>, bool), Failure> {
-    let read = until_head(session, filter.query(Some(since), Some(false)), limit.saturating_add(1)).await?;
-    let mut events = match read {
-        Read::Events(events) => events,
-        Read::Gone(gone) => return Err(no_longer_kept(&gone.floor, gone.hint)),
-    };
+    let mut events = until_head(session, filter.query(Some(since), Some(false)), limit.saturating_add(1)).await?;
     let are_more = events.len() > limit;
     events.truncate(limit);
     Ok((events, are_more))
 }
 
-/// The last events. Where the stream is filtered nobody knows how far back they lie: ever more of the history is read.
+/// The last events. Where the stream is filtered nobody knows how far back they lie: ever more of the history is read, as far
+/// as it is kept.
 async fn latest(session: &mut Session<'_>, filter: &EventFilter, limit: usize) -> Result<Vec<EventLine>, Failure> {
     let (epoch, head) = head(session).await?;
     let mut span = u64::try_from(limit).unwrap_or(u64::MAX).max(FIRST_SPAN);
-    let mut floor = 0;
+    let mut found: Option<Vec<EventLine>> = None;
     loop {
-        let start = head.saturating_sub(span).max(floor);
-        match until_head(session, filter.clone().query(Some(format!("{epoch}-{start}")), Some(false)), usize::MAX).await? {
-            Read::Events(events) if events.len() >= limit || start == floor => {
-                let surplus = events.len().saturating_sub(limit);
-                return Ok(events.into_iter().skip(surplus).collect());
-            }
-            Read::Events(_) => span = span.saturating_mul(4),
-            Read::Gone(gone) => match parts(&gone.floor) {
-                // What is kept begins above where the last look began, or the history would not do without it.
-                Some((_, kept)) if kept > start => floor = kept,
-                _ => return Err(no_longer_kept(&gone.floor, gone.hint)),
-            },
+        let start = head.saturating_sub(span);
+        let query = filter.clone().query(Some(format!("{epoch}-{start}")), Some(false));
+        let events = match (until_head(session, query, usize::MAX).await, found.take()) {
+            (Ok(events), _) => events,
+            (Err(failure), Some(found)) if failure.exit == Exit::NotFound => return Ok(found),
+            (Err(failure), _) => return Err(failure),
+        };
+        if events.len() >= limit || start == 0 {
+            let surplus = events.len().saturating_sub(limit);
+            return Ok(events.into_iter().skip(surplus).collect());
         }
+        found = Some(events);
+        span = span.saturating_mul(4);
     }
 }
 
@@ -140,25 +139,18 @@ fn parts(cursor: &str) -> Option<(String, u64)> {
     Some((epoch.to_owned(), revision.parse().ok()?))
 }
 
-/// What reading the history gave.
-enum Read {
-    Events(Vec<EventLine>),
-    /// It is no longer kept so far back.
-    Gone(Gone),
-}
-
-async fn until_head(session: &mut Session<'_>, query: EventsQuery, limit: usize) -> Result<Read, Failure> {
+async fn until_head(session: &mut Session<'_>, query: EventsQuery, limit: usize) -> Result<Vec<EventLine>, Failure> {
     let mut stream = session.client.events(query);
     let mut events = Vec::new();
     while events.len() < limit {
         match stream.next().await? {
             Some(StreamItem::Event(event)) => events.push(event),
-            Some(StreamItem::Gone(gone)) => return Ok(Read::Gone(gone)),
+            Some(StreamItem::Gone(gone)) => return Err(no_longer_kept(&gone.floor, gone.hint)),
             Some(StreamItem::Bookmark(_) | StreamItem::Problem(_)) => {}
             None => break,
         }
     }
-    Ok(Read::Events(events))
+    Ok(events)
 }
 
 async fn watch(session: &mut Session<'_>, query: EventsQuery) -> Result<(), Failure> {
