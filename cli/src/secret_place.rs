@@ -55,7 +55,7 @@ impl SecretPlace {
         document: &impl Serialize,
         field: &str,
         secret: &Secret,
-        mut details: Vec<(&str, String)>,
+        details: Vec<(&'static str, String)>,
     ) -> Result<(), Failure> {
         if let Some(mut file) = self.file {
             file.fill(secret)?;
@@ -71,8 +71,8 @@ impl SecretPlace {
             (Format::Table, Reader::Person) => {
                 session.console.tell("it is shown this once; keep it in a file that only its owner may read")?;
                 let name = field.replace('_', " ");
-                details.push((&name, secret.expose().to_owned()));
-                session.console.line(&output::details(details))
+                let shown = details.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+                session.console.line(&output::details(shown.chain([(name, secret.expose().to_owned())])))
             }
             (Format::Table, Reader::File(_) | Reader::Program) => {
                 session.console.tell(&output::details(details))?;

@@ -1,6 +1,5 @@
 //! `bursar destination`
 
-use bursar_domain::destination::CONCURRENCY_MAX;
 use bursar_wire::{
     destinations::{CreateDestination, Destination, EditBalancing, EditDestination, EditFreeSpace, Window},
     sites::Site,
@@ -127,7 +126,7 @@ fn parse_critical(text: &str) -> Result<u8, String> {
 }
 
 fn parse_concurrency(text: &str) -> Result<u16, String> {
-    within(1, CONCURRENCY_MAX, text)
+    within(1, 64, text)
 }
 
 fn parse_window(text: &str) -> Result<Limit<Window>, String> {
