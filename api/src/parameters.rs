@@ -20,31 +20,30 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let given: Vec<_> = pairs.clone().into_owned().collect();
         serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map(Self).map_err(|error| {
-            let name = error.path().to_string();
-            let reason = fault(&name, &given, &error.into_inner().to_string());
-            let name = if name == "." { String::new() } else { abridged(&name) };
-            Failure::malformed_part(FieldError::new(format!("?{name}"), reason))
+            let path = error.path().to_string();
+            let (name, reason) = fault(&path, &given, &error.into_inner().to_string());
+            Failure::malformed_part(FieldError::new(format!("?{}", abridged(name)), reason))
         })
     }
 }
 
-/// What is wrong with a parameter: what was given, and what is allowed. `reason` is how the parser says it.
-fn fault(name: &str, given: &[(String, String)], reason: &str) -> String {
+/// Which parameter is wrong, and what: what was given, and what is allowed. `reason` is how the parser says it.
+fn fault<'n>(path: &'n str, given: &[(String, String)], reason: &'n str) -> (&'n str, String) {
     if reason.starts_with("unknown field") {
         let known: Vec<_> = reason.split('`').skip(3).step_by(2).collect();
-        return format!("is no parameter of this request, which takes {}", known.join(", "));
+        return (path, format!("is no parameter of this request, which takes {}", known.join(", ")));
     }
-    let mut values = given.iter().filter(|(given, _)| given == name).map(|(_, value)| value);
-    let value = values.next().map(|value| abridged(value)).unwrap_or_default();
-    if values.next().is_some() {
-        return "is given more than once".to_owned();
+    if let Some(name) = reason.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`')) {
+        return (name, "is given more than once".to_owned());
     }
-    match name {
+    let value = given.iter().find(|(name, _)| name == path).map(|(_, value)| abridged(value)).unwrap_or_default();
+    let reason = match path {
         "limit" => format!("is “{value}”; it must be a whole number from 1 to {PAGE_ITEMS_MAX}"),
         "dry_run" | "follow" => format!("is “{value}”; it must be true or false"),
         "consistency" => format!("is “{value}”; it must be linearizable or stale"),
         _ => abridged(reason),
-    }
+    };
+    (path, reason)
 }
 
 /// The number that names an object in a path.
