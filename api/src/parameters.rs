@@ -21,7 +21,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
         let given: Vec<_> = pairs.clone().into_owned().collect();
         serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map(Self).map_err(|error| {
             let path = error.path().to_string();
-            let (name, reason) = fault(&path, &given, &error.into_inner().to_string());
+            let told = error.into_inner().to_string();
+            let (name, reason) = fault(&path, &given, &told);
             Failure::malformed_part(FieldError::new(format!("?{}", abridged(name)), reason))
         })
     }
