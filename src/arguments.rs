@@ -9,7 +9,7 @@ use crate::logging::LogFormat;
 
 /// The replicated authority of a private backup-storage fleet.
 #[derive(Parser, Debug)]
-#[command(name = "bursar", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "bursar", version, propagate_version = true, disable_help_subcommand = true, after_help = bursar_cli::EXIT_CODES)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -7,7 +7,7 @@ use bursar::{
     authority::{self, CommandError},
     demo, doctor, logging,
 };
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use rustix::fs::Mode;
 
 /// The path of a write makes many small allocations: under a load of writes, 23 % of a node's processor samples were within
@@ -19,7 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     // What the program writes is its owner's alone, also what RocksDB writes on its behalf.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    match Arguments::parse().command {
+    let invoked = Arguments::command().get_matches();
+    match Arguments::from_arg_matches(&invoked).unwrap_or_else(|error| error.exit()).command {
         Command::Authority(Authority::Init(init)) => ended_with(authority::init_command(init), CommandError::exit_code),
         Command::Authority(Authority::Join(join)) => ended_with(authority::join_command(join).await, CommandError::exit_code),
         Command::Authority(Authority::Run(run)) => {
@@ -28,7 +29,7 @@ async fn main() -> ExitCode {
         }
         Command::Demo(options) => ended(demo::run(options).await),
         Command::Doctor(options) => doctor::run(options).await,
-        Command::Operator(command) => bursar_cli::run(command, Arguments::command()).await,
+        Command::Operator(command) => bursar_cli::run(command, Arguments::command(), &invoked).await,
     }
 }
 

@@ -133,7 +133,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads a body. Where in it the fault lies is found out only once there is one.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    if bytes.is_empty() {
+        return Err(Failure::malformed("The body is empty; this request takes a JSON object."));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
+        // Where the text breaks off or is no JSON, no field is to blame.
+        if !error.is_data() {
+            return Failure::malformed(format!("The body is no JSON: {}.", abridged(&error.to_string())));
+        }
         let located = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(bytes)).err();
         let pointer = located.map(|located| pointer(located.path())).unwrap_or_default();
         let reason = abridged(&error.to_string());

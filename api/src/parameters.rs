@@ -5,7 +5,7 @@ use axum::{
     http::request::Parts,
 };
 use bursar_domain::{Cursor, Revision, State};
-use bursar_wire::FieldError;
+use bursar_wire::{FieldError, page::PAGE_ITEMS_MAX};
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
@@ -18,14 +18,33 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let given: Vec<_> = pairs.into_owned().collect();
         serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map(Self).map_err(|error| {
-            let name = match error.path().to_string() {
-                name if name == "." => String::new(),
-                name => abridged(&name),
-            };
-            Failure::malformed_part(FieldError::new(format!("?{name}"), abridged(&error.into_inner().to_string())))
+            let path = error.path().to_string();
+            let told = error.into_inner().to_string();
+            let (name, reason) = fault(&path, &given, &told);
+            Failure::malformed_part(FieldError::new(format!("?{}", abridged(name)), reason))
         })
     }
+}
+
+/// Which parameter is wrong, and what: what was given, and what is allowed. `reason` is how the parser says it.
+fn fault<'n>(path: &'n str, given: &[(String, String)], reason: &'n str) -> (&'n str, String) {
+    if reason.starts_with("unknown field") {
+        let known: Vec<_> = reason.split('`').skip(3).step_by(2).collect();
+        return (path, format!("is no parameter of this request, which takes {}", known.join(", ")));
+    }
+    if let Some(name) = reason.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`')) {
+        return (name, "is given more than once".to_owned());
+    }
+    let value = given.iter().find(|(name, _)| name == path).map(|(_, value)| abridged(value)).unwrap_or_default();
+    let reason = match path {
+        "limit" => format!("is “{value}”; it must be a whole number from 1 to {PAGE_ITEMS_MAX}"),
+        "dry_run" | "follow" => format!("is “{value}”; it must be true or false"),
+        "consistency" => format!("is “{value}”; it must be linearizable or stale"),
+        _ => abridged(reason),
+    };
+    (path, reason)
 }
 
 /// The number that names an object in a path.

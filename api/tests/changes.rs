@@ -304,6 +304,10 @@ async fn bodies_that_are_no_json_are_refused() {
     for body in ["", "{", "[]", "{} {}", "\u{0}", "{\"name\": 1e999}"] {
         post().raw("application/json", body).send().await.refuses(400, "malformed_request");
     }
+    let empty = post().raw("application/json", "").send().await;
+    assert_eq!(empty.json()["detail"], "The body is empty; this request takes a JSON object.");
+    let cut = post().raw("application/json", "{\"name\": \"Ly").send().await;
+    assert!(cut.json().get("errors").is_none(), "no field is to blame: {cut:?}");
     let deep = "[".repeat(100_000);
     post().raw("application/json", format!("{{\"name\": {deep}")).send().await.refuses(400, "malformed_request");
     post().raw("application/json", vec![b'"', 0xff, b'"']).send().await.refuses(400, "malformed_request");

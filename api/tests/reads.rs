@@ -96,7 +96,19 @@ async fn unknown_and_repeated_parameters_are_refused() {
         let refused = world.get(&format!("/api/v1/sites?{query}")).send().await;
         refused.refuses(400, "malformed_request").pointing_at(pointer);
     }
-    world.get("/api/v1/sites?limit=1&limit=2").send().await.refuses(400, "malformed_request");
+    for (query, told) in [
+        ("limit=ten", "Limit is “ten”; it must be a whole number from 1 to 1000."),
+        ("consistency=eventual", "Consistency is “eventual”; it must be linearizable or stale."),
+        ("limit=1&limit=2", "Limit is given more than once."),
+        ("min_revision=x", "Min_revision must be a cursor: a cursor looks like 1-42: the epoch, a hyphen, the revision."),
+    ] {
+        let refused = world.get(&format!("/api/v1/sites?{query}")).send().await;
+        refused.refuses(400, "malformed_request");
+        assert!(refused.json()["detail"].as_str().unwrap().eq_ignore_ascii_case(told), "{refused:?}");
+    }
+    let unknown = world.get("/api/v1/status?bogus=1").send().await;
+    let told = "bogus is no parameter of this request, which takes consistency, min_revision.";
+    assert_eq!(unknown.json()["detail"], told);
     world.get("/api/v1/operations?sort=name").send().await.refuses(400, "malformed_request").pointing_at("?sort");
     let dry = world.post("/api/v1/sites?dry_run=maybe", &json!({})).send().await;
     dry.refuses(400, "malformed_request").pointing_at("?dry_run");

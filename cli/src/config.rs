@@ -148,7 +148,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let failure = ConfigFile::load(&path).unwrap_err();
         assert!(failure.message.ends_with("others may read it: its mode is 0640."), "{}", failure.message);
-        assert_eq!(failure.next, format!("chmod 600 {}", path.display()));
+        assert_eq!(failure.next, format!("chmod 600 {}", path.display()).into());
         assert!(read_secret(&path).is_err());
     }
 

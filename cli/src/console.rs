@@ -1,6 +1,10 @@
 //! Where a command's words go.
 
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::{
+    fs::{File, Permissions},
+    io::{self, BufRead, BufReader, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+};
 
 use crate::failure::Failure;
 
@@ -8,6 +12,8 @@ use crate::failure::Failure;
 pub struct Console {
     /// Takes the data.
     pub out: Box<dyn Write + Send>,
+    /// Who reads the data.
+    pub reader: Reader,
     /// Takes progress, questions and failures.
     pub err: Box<dyn Write + Send>,
     /// Gives the answers to questions.
@@ -16,6 +22,17 @@ pub struct Console {
     pub interactive: bool,
     /// Whether to paint.
     pub colored: bool,
+}
+
+/// Who reads what a command writes to standard output.
+#[derive(Debug)]
+pub enum Reader {
+    /// A person at a terminal.
+    Person,
+    /// Nobody yet: it goes into a file.
+    File(File),
+    /// A program, through a pipe.
+    Program,
 }
 
 /// What a word is painted for.
@@ -27,16 +44,39 @@ pub(crate) enum Paint {
     Heading,
 }
 
+impl Reader {
+    fn real() -> Self {
+        if io::stdout().is_terminal() {
+            return Self::Person;
+        }
+        let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        let file = file.ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
+        file.map_or(Self::Program, Self::File)
+    }
+}
+
 impl Console {
     /// The process's own.
     pub fn real(no_color: bool) -> Self {
         Self {
             out: Box::new(io::stdout()),
+            reader: Reader::real(),
             err: Box::new(io::stderr()),
             input: Box::new(BufReader::new(io::stdin())),
             interactive: io::stdin().is_terminal() && io::stderr().is_terminal(),
             colored: io::stdout().is_terminal() && !no_color,
         }
+    }
+
+    /// Writes a secret by itself, on a line. A file that the shell has just made for it becomes its owner's alone first.
+    pub(crate) fn secret(&mut self, secret: &str) -> Result<(), Failure> {
+        if let Reader::File(file) = &self.reader {
+            let is_new = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+            if is_new {
+                file.set_permissions(Permissions::from_mode(0o600)).map_err(Failure::output)?;
+            }
+        }
+        self.line(secret)
     }
 
     /// Writes data.

@@ -1,10 +1,10 @@
 //! How a command fails: what happened, what to do next, and the exit code.
 
-use std::{io, path::Path};
+use std::{fmt, io, path::Path};
 
-use bursar_wire::{ClientError, Problem, objects::ObjectRef, problem::code};
+use bursar_wire::{ClientError, Problem, client::NodeUrl, objects::ObjectRef, problem::code};
 
-use crate::{Console, console::Paint};
+use crate::{Console, console::Paint, flags};
 
 /// How a command ends. The numbers are part of the command line's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,47 @@ pub(crate) enum Exit {
     NotFound = 4,
     Conflict = 5,
     NoQuorum = 6,
+    OutcomeUnknown = 7,
+    Unreachable = 8,
     Unhealthy = 10,
+}
+
+/// What the exit codes mean, as `bursar --help` tells it.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+   0  it was done
+   1  it failed
+   2  the command line is wrong, or asks for what cannot be
+   3  not authenticated, or not permitted
+   4  there is no such thing, or no longer
+   5  it conflicts with what is there
+   6  too few voters answer: there is no quorum
+   7  the outcome of a change is unknown; repeat it with its --idempotency-key
+   8  no authority node answers
+  10  the cluster is not healthy, or that is not known (bursar health), or a node is not (bursar doctor)";
+
+/// What to try next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// This command.
+    Command(String),
+    /// The help of the command that failed.
+    Help,
+}
+
+impl<T: Into<String>> From<T> for Next {
+    fn from(command: T) -> Self {
+        Self::Command(command.into())
+    }
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(command) => f.write_str(command),
+            Self::Help => f.write_str("--help"),
+        }
+    }
 }
 
 /// Why a command was not carried out.
@@ -32,16 +72,16 @@ pub(crate) struct Failure {
     /// What to do about it.
     pub hint: Option<String>,
     /// The command to try next.
-    pub next: String,
+    pub next: Next,
 }
 
 impl Failure {
-    pub fn new(exit: Exit, message: impl Into<String>, next: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, message: impl Into<String>, next: impl Into<Next>) -> Self {
         Self { exit, message: message.into(), details: Vec::new(), hint: None, next: next.into() }
     }
 
     /// The command line, or what it names, is wrong.
-    pub fn usage(message: impl Into<String>, next: impl Into<String>) -> Self {
+    pub fn usage(message: impl Into<String>, next: impl Into<Next>) -> Self {
         Self::new(Exit::Usage, message, next)
     }
 
@@ -62,8 +102,8 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Tells it on standard error.
-    pub fn show(&self, console: &mut Console) -> Result<(), Failure> {
+    /// Tells it on standard error. `invoked` is the command that failed, without its arguments.
+    pub fn show(&self, invoked: &str, console: &mut Console) -> Result<(), Failure> {
         if self.exit == Exit::Ok {
             return Ok(());
         }
@@ -75,18 +115,31 @@ impl Failure {
         if let Some(hint) = &self.hint {
             console.tell(&format!("hint: {hint}"))?;
         }
-        console.tell(&format!("next: {}", self.next))
+        match &self.next {
+            Next::Command(command) => console.tell(&format!("next: {command}")),
+            Next::Help => console.tell(&format!("next: {invoked} --help")),
+        }
     }
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Problem { problem, .. } => (*problem).into(),
+            ClientError::Problem { node, problem, request } => Self::refused(&node, *problem, request.as_deref()),
+            ClientError::OutcomeUnknown { request, failures } => {
+                let mut details: Vec<_> = failures.iter().map(ToString::to_string).collect();
+                details.push(format!("request id {request}"));
+                let hint = format!(
+                    "Look whether it was done, or repeat the command with --idempotency-key {request} within an hour: it is \
+                     carried out once."
+                );
+                let message = "The outcome is unknown: no answer says whether the change was made.";
+                Self { details, ..Self::new(Exit::OutcomeUnknown, message, "bursar event list --limit 10").with_hint(hint) }
+            }
             ClientError::Unreachable { failures } => Self {
                 details: failures.iter().map(ToString::to_string).collect(),
                 hint: Some("Check that the nodes run, and that the URLs are theirs.".into()),
-                ..Self::new(Exit::Failed, "No authority node answers.", "bursar context show")
+                ..Self::new(Exit::Unreachable, "No authority node answers.", "bursar context show")
             },
             ClientError::NoNodes => Self::new(Exit::Usage, "No authority node is named.", LOGIN),
             ClientError::NoTrust { node } => {
@@ -99,25 +152,35 @@ impl From<ClientError> for Failure {
     }
 }
 
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
+impl Failure {
+    /// A node refused, for now or for good.
+    fn refused(node: &NodeUrl, problem: Problem, request: Option<&str>) -> Self {
         let blockers = problem.blockers.iter().map(|blocker| {
             let object = ObjectRef { kind: blocker.kind.clone(), id: blocker.id };
             format!("in use by {object} “{}”", blocker.name)
         });
         let unlisted = problem.unlisted_blockers.map(|unlisted| format!("and by {unlisted} more"));
-        let errors = problem.errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail));
+        // One fault is the whole message; of several, each has a line.
+        let (fault, faults) = match problem.errors.as_slice() {
+            [fault] => (Some(sentence(&flags::told(fault))), &[][..]),
+            faults => (None, faults),
+        };
         Self {
             exit: exit_for(&problem),
-            message: format!("{} ({})", problem.detail, problem.code),
-            details: errors.chain(blockers).chain(unlisted).collect(),
-            next: next_after(&problem),
-            hint: problem.hint,
+            message: format!("{} ({})", fault.as_ref().unwrap_or(&problem.detail), problem.code),
+            details: faults.iter().map(flags::told).chain(blockers).chain(unlisted).collect(),
+            next: next_after(node, &problem),
+            hint: problem.hint.as_deref().map(|hint| flags::hinted(hint, request)),
         }
     }
 }
 
 pub(crate) const LOGIN: &str = "bursar login --url https://HOST:4285 --ca-file ca.crt --token-file FILE";
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), characters.as_str()))
+}
 
 fn exit_for(problem: &Problem) -> Exit {
     match problem.code.as_str() {
@@ -134,20 +197,22 @@ fn exit_for(problem: &Problem) -> Exit {
 }
 
 /// The command that shows most about a problem.
-fn next_after(problem: &Problem) -> String {
+fn next_after(node: &NodeUrl, problem: &Problem) -> Next {
     if let Some(blocker) = problem.blockers.first() {
         let blocker = ObjectRef { kind: blocker.kind.clone(), id: blocker.id };
         return match (&problem.object, problem.unlisted_blockers) {
-            (Some(object), Some(_)) => format!("{} --filter {}={}", list_command(&blocker), object.kind, object.id),
-            _ => show_command(&blocker),
+            (Some(object), Some(_)) => format!("{} --filter {}={}", list_command(&blocker), object.kind, object.id).into(),
+            _ => show_command(&blocker).into(),
         };
     }
     match (problem.status, &problem.object) {
-        (401, _) => LOGIN.into(),
+        (400 | 413 | 415 | 422, _) => Next::Help,
+        (401, _) if node.is_secure() => format!("bursar login --url {node} --ca-file ca.crt --token-file FILE").into(),
+        (401, _) => format!("bursar login --url {node} --token-file FILE").into(),
         (403, _) => "bursar token list".into(),
         (404, Some(object)) => list_command(object).into(),
         (410, _) => "bursar event list".into(),
-        (409 | 412, Some(object)) => show_command(object),
+        (409 | 412, Some(object)) => show_command(object).into(),
         _ => "bursar status".into(),
     }
 }

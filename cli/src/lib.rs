@@ -7,11 +7,14 @@
 mod config;
 mod console;
 mod failure;
+mod flags;
 mod login;
+mod neighbours;
 mod noun;
 mod nouns;
 mod options;
 mod output;
+mod secret_place;
 mod session;
 mod settings;
 mod status;
@@ -19,10 +22,11 @@ mod surroundings;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{ArgMatches, Subcommand};
 use clap_complete::Shell;
 
-pub use console::Console;
+pub use console::{Console, Reader};
+pub use failure::EXIT_CODES;
 use failure::Failure;
 use login::{ContextCommand, Login};
 use nouns::{
@@ -63,18 +67,29 @@ pub enum Command {
     },
 }
 
-/// Carries a command out and tells how it ended: 0 ok, 1 failed, 2 usage, 3 not authenticated or not permitted, 4 not found,
-/// 5 conflict, 6 no quorum, 10 unhealthy. `program` is the whole command line, which completion scripts are made of.
-pub async fn run(command: Command, program: clap::Command) -> ExitCode {
-    ExitCode::from(run_in(command, program, &mut Surroundings::real()).await)
+/// Carries a command out and tells how it ended, as [`EXIT_CODES`] says. `program` is the whole command line, which completion
+/// scripts are made of; `invoked` are the words of it that named the command.
+pub async fn run(command: Command, program: clap::Command, invoked: &ArgMatches) -> ExitCode {
+    ExitCode::from(run_in(command, program, invoked, &mut Surroundings::real()).await)
 }
 
 /// The same in any surroundings.
-pub async fn run_in(command: Command, program: clap::Command, surroundings: &mut Surroundings) -> u8 {
+pub async fn run_in(command: Command, program: clap::Command, invoked: &ArgMatches, surroundings: &mut Surroundings) -> u8 {
+    let invoked = named(program.get_name(), invoked);
     let Err(failure) = carry_out(command, program, surroundings).await else { return 0 };
     // Nobody is left to be told when standard error itself is gone.
-    let _ = failure.show(&mut surroundings.console);
+    let _ = failure.show(&invoked, &mut surroundings.console);
     failure.exit as u8
+}
+
+/// The command that was named, for instance `bursar site add`.
+fn named(program: &str, mut matches: &ArgMatches) -> String {
+    let mut words = vec![program];
+    while let Some((word, further)) = matches.subcommand() {
+        words.push(word);
+        matches = further;
+    }
+    words.join(" ")
 }
 
 async fn carry_out(command: Command, mut program: clap::Command, surroundings: &mut Surroundings) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use bursar_wire::{
     Secret,
     client::Change,
     query::ReadQuery,
+    status::Status,
     tokens::{IssueToken, IssuedToken, WhoAmI},
 };
 use clap::{Args, Subcommand};
@@ -17,10 +18,11 @@ use serde_json::json;
 use crate::{
     Surroundings,
     config::{ConfigFile, Context, read_secret},
-    failure::{Exit, Failure, LOGIN},
+    failure::{Exit, Failure, LOGIN, Next},
+    neighbours,
     options::{Format, Options},
     output::{self, or_dash},
-    settings::Settings,
+    settings::{Settings, parsed},
 };
 
 /// The name of a context that nobody has named.
@@ -51,6 +53,11 @@ pub enum ContextCommand {
         /// Its name
         name: String,
     },
+    /// Change a context: it keeps what --url, --ca-file and --token-file name
+    Edit {
+        /// Its name [default: the one in use]
+        name: Option<String>,
+    },
     /// Forget a context; its token stays valid
     Remove {
         /// Its name
@@ -67,6 +74,9 @@ pub(crate) async fn login(login: Login, surroundings: &mut Surroundings) -> Resu
     // The context is being made: what is kept under its name, if anything, only fills in.
     let known = file.contexts.contains_key(&name).then(|| name.clone());
     let mut settings = Settings::gather(&Options { context: known, ..options }, surroundings)?;
+    if login.setup_secret_file.is_none() {
+        settings.refuse_withheld_token()?;
+    }
     if let Some(setup_secret_file) = login.setup_secret_file {
         let secret = read_secret(&setup_secret_file)?;
         settings.token = Some(claim(&settings, login.token_name, secret).await?);
@@ -78,16 +88,28 @@ pub(crate) async fn login(login: Login, surroundings: &mut Surroundings) -> Resu
     let me: WhoAmI = answer.json()?;
 
     let ca_file = settings.ca_file.as_deref().map(absolute).transpose()?;
-    let urls = settings.nodes.iter().map(ToString::to_string).collect();
+    let urls = all_nodes(&settings).await?;
+    let nodes = urls.join(", ");
     file.contexts.insert(name.clone(), Context { urls, ca_file, token: settings.token });
     file.current = Some(name.clone());
     file.save(&path)?;
     let console = &mut surroundings.console;
-    console.tell(&format!("kept as context “{name}” in {}", path.display()))?;
+    console.tell(&format!("kept as context “{name}” in {}, with {nodes}", path.display()))?;
     match settings.format {
         Format::Json => console.line(&output::json(&json!({ "context": name, "whoami": me }))),
         Format::Table => console.line(&format!("logged in as token {} “{}”", me.token.id, me.token.name)),
     }
+}
+
+/// The URLs to keep: the given ones', and those of the members that one of them tells of. That it cannot tell keeps nobody out.
+async fn all_nodes(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let told = settings.client()?.get("status", &ReadQuery::stale()).await;
+    let members = match told.and_then(|answer| answer.json::<Status>()) {
+        Ok(status) => status.members,
+        Err(_) => Vec::new(),
+    };
+    let learnt = neighbours::learnt(&settings.nodes, members.iter().map(|member| member.api_address.as_str()));
+    Ok(learnt.iter().map(ToString::to_string).collect())
 }
 
 /// Makes the first administrator's token of the setup secret.
@@ -121,6 +143,14 @@ pub(crate) fn contexts(options: &Options, command: ContextCommand, surroundings:
             file.current = Some(name);
             file.save(&path)
         }
+        ContextCommand::Edit { name } => {
+            let name = name.or_else(|| options.context.clone()).or_else(|| file.current.clone());
+            let name = name.ok_or_else(|| Failure::usage("No context is in use.", "bursar context list"))?;
+            let context = file.contexts.get_mut(&name).ok_or_else(|| unknown(&name))?;
+            edit(context, options)?;
+            surroundings.console.tell(&format!("changed context “{name}”: {}", context.urls.join(", ")))?;
+            file.save(&path)
+        }
         ContextCommand::Remove { name } => {
             file.contexts.remove(&name).ok_or_else(|| unknown(&name))?;
             file.current = file.current.filter(|current| *current != name);
@@ -128,6 +158,23 @@ pub(crate) fn contexts(options: &Options, command: ContextCommand, surroundings:
             file.save(&path)
         }
     }
+}
+
+fn edit(context: &mut Context, options: &Options) -> Result<(), Failure> {
+    if options.urls.is_empty() && options.ca_file.is_none() && options.token_file.is_none() {
+        let message = "Nothing to change was named: neither --url nor --ca-file nor --token-file.";
+        return Err(Failure::usage(message, Next::Help));
+    }
+    if !options.urls.is_empty() {
+        context.urls = parsed(&options.urls)?.iter().map(ToString::to_string).collect();
+    }
+    if let Some(path) = &options.ca_file {
+        context.ca_file = Some(absolute(path)?);
+    }
+    if let Some(path) = &options.token_file {
+        context.token = Some(read_secret(path)?);
+    }
+    Ok(())
 }
 
 fn show_contexts(file: &ConfigFile, format: Format, surroundings: &mut Surroundings) -> Result<(), Failure> {

@@ -15,6 +15,9 @@ pub(crate) trait Noun: Serialize + DeserializeOwned {
     /// The field that names one beside its number, where the API can filter by it.
     const NAME_FIELD: Option<&'static str>;
 
+    /// Which column of the table holds the number of a site, if one does.
+    const SITE_COLUMN: Option<usize> = None;
+
     /// Its number.
     fn id(&self) -> u64;
     /// How people know it.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bursar_domain::Cursor;
+use bursar_wire::client::Change;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -57,9 +59,20 @@ pub struct ChangeOptions {
     /// Change nothing; tell the events that would be appended
     #[arg(long)]
     pub dry_run: bool,
+    /// Names the request: repeated under the same key within an hour, it is carried out once [default: a new one]
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// The options of a change of what exists.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EditOptions {
     /// Refuse where the object is no longer the one with this ETag
-    #[arg(long, value_name = "ETAG")]
+    #[arg(long, value_name = "ETAG", value_parser = parse_etag)]
     pub if_match: Option<String>,
+    /// Every change has these.
+    #[command(flatten)]
+    pub change: ChangeOptions,
 }
 
 /// The options of a change that is asked about before.
@@ -68,9 +81,49 @@ pub struct ConfirmedOptions {
     /// Do not ask whether to go on
     #[arg(short, long)]
     pub yes: bool,
-    /// Every change has these.
+    /// Every change of what exists has these.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub edit: EditOptions,
+}
+
+/// Where a secret goes that is shown once.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SecretOptions {
+    /// Keep it in a new file that its owner alone may read
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub out: Option<PathBuf>,
+}
+
+impl ChangeOptions {
+    /// The change that they ask for.
+    pub fn change(&self) -> Change {
+        Change { if_match: None, dry_run: self.dry_run, request_id: self.idempotency_key.clone() }
+    }
+}
+
+impl EditOptions {
+    /// The change that they ask for.
+    pub fn change(&self) -> Change {
+        Change { if_match: self.if_match.clone(), ..self.change.change() }
+    }
+}
+
+impl ConfirmedOptions {
+    /// The change that they ask for.
+    pub fn change(&self) -> Change {
+        self.edit.change()
+    }
+
+    /// Whether nothing is to be changed.
+    pub fn dry_run(&self) -> bool {
+        self.edit.change.dry_run
+    }
+}
+
+/// An ETag with or without the quotes that it has in HTTP.
+fn parse_etag(text: &str) -> Result<String, String> {
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    bare.parse::<Cursor>().map(|cursor| cursor.to_string()).map_err(|_| "an ETag looks like 1-42".to_owned())
 }
 
 /// The options of a list.
@@ -83,7 +136,7 @@ pub struct ListOptions {
     #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     pub sort: Option<String>,
     /// The most items to show
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse_limit)]
     pub limit: Option<usize>,
     /// Take what the node has, which may be old, where no quorum answers
     #[arg(long, conflicts_with = "as_of")]
@@ -99,4 +152,9 @@ pub struct PastOptions {
     /// Show how things were at a revision: its number, or its cursor
     #[arg(long, value_name = "REVISION")]
     pub as_of: Option<String>,
+}
+
+/// How many to show: at least one.
+pub(crate) fn parse_limit(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "must be a whole number from 1".to_owned())
 }

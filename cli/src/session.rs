@@ -1,21 +1,26 @@
 //! One command's conversation: with the cluster through a client, with a person through the console.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use bursar_wire::{
     Client, ClientError,
-    client::{Answer, Change},
+    client::Answer,
     objects::{Done, Effect},
     operations::{Operation, OperationStatus},
     page::{DryRun, PAGE_ITEMS_MAX},
     query::{Consistency, EventsQuery, ListQuery, ReadQuery},
+    sites::Site,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::{
     Console, Surroundings,
+    config::ConfigFile,
     failure::{Exit, Failure},
+    neighbours,
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, Format, ListOptions, Options, PastOptions},
+    options::{ConfirmedOptions, Format, ListOptions, Options, PastOptions},
     output,
     settings::Settings,
 };
@@ -25,12 +30,40 @@ pub(crate) struct Session<'s> {
     pub client: Client,
     pub console: &'s mut Console,
     pub format: Format,
+    /// The context that it goes by alone, and where that is kept.
+    context: Option<(String, PathBuf)>,
 }
+
+/// The names of the sites, for whoever reads their numbers.
+type SiteNames = BTreeMap<String, String>;
 
 impl<'s> Session<'s> {
     pub fn open(options: &Options, surroundings: &'s mut Surroundings) -> Result<Self, Failure> {
         let settings = Settings::gather(options, surroundings)?;
-        Ok(Self { client: settings.client()?, format: settings.format, console: &mut surroundings.console })
+        settings.refuse_withheld_token()?;
+        let context = settings.context.clone().filter(|_| settings.is_as_kept).zip(surroundings.config_path());
+        Ok(Self { client: settings.client()?, format: settings.format, console: &mut surroundings.console, context })
+    }
+
+    /// Keeps the members' URLs in the context, so that it stays of use when the nodes fail that it was made with.
+    pub fn learn_members<'a>(&mut self, addresses: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
+        let Some((name, path)) = &self.context else { return Ok(()) };
+        let learnt = neighbours::learnt(self.client.nodes(), addresses);
+        if learnt == self.client.nodes() {
+            return Ok(());
+        }
+        let urls: Vec<_> = learnt.iter().map(ToString::to_string).collect();
+        let kept = ConfigFile::load(path).and_then(|mut file| {
+            if let Some(context) = file.contexts.get_mut(name) {
+                context.urls.clone_from(&urls);
+            }
+            file.save(path)
+        });
+        // What was asked for has been answered, whether or not this can be kept.
+        match kept {
+            Ok(()) => self.console.tell(&format!("context “{name}” knows these nodes now: {}", urls.join(", "))),
+            Err(failure) => self.console.tell(&format!("the other nodes are not kept in context “{name}”: {}", failure.message)),
+        }
     }
 
     /// Shows a document: as JSON, or as people read it.
@@ -45,8 +78,8 @@ impl<'s> Session<'s> {
         Ok(self.client.get(path, &ReadQuery::default()).await?.json()?)
     }
 
-    /// All items of a list, page after page, as of the first page or later.
-    pub async fn list<N: Noun>(&self, options: &ListOptions) -> Result<Vec<N>, Failure> {
+    /// All items of a list, page after page, as of the first page or later; and whether there are more than were asked for.
+    pub async fn list<N: Noun>(&self, options: &ListOptions) -> Result<(Vec<N>, bool), Failure> {
         let wanted = options.limit.unwrap_or(usize::MAX);
         let mut items = Vec::new();
         let mut query = ListQuery {
@@ -66,14 +99,35 @@ impl<'s> Session<'s> {
                 break;
             }
         }
+        let are_more = items.len() > wanted || query.page_token.is_some();
         items.truncate(wanted);
-        Ok(items)
+        Ok((items, are_more))
     }
 
     /// Lists, and shows the list.
-    pub async fn show_list<N: Noun>(&mut self, options: &ListOptions) -> Result<(), Failure> {
-        let items: Vec<N> = self.list(options).await?;
-        self.show(&items, || output::table(N::HEADING, items.iter().map(N::row)))
+    pub async fn show_list<N: Noun>(&mut self, options: &ListOptions) -> Result<Vec<N>, Failure> {
+        let (items, are_more) = self.list::<N>(options).await?;
+        let mut rows: Vec<_> = items.iter().map(N::row).collect();
+        if let (Some(column), Format::Table, false) = (N::SITE_COLUMN, self.format, rows.is_empty()) {
+            let names = self.site_names(options).await?;
+            for site in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+                if let Some(name) = names.get(site) {
+                    *site = format!("{site} {name}");
+                }
+            }
+        }
+        self.show(&items, || output::table(N::HEADING, rows))?;
+        if are_more {
+            self.console.tell(&format!("there are more than these {}; --limit tells how many to show", items.len()))?;
+        }
+        Ok(items)
+    }
+
+    /// The sites' names by their numbers, as of the same version as a list.
+    async fn site_names(&self, options: &ListOptions) -> Result<SiteNames, Failure> {
+        let all = ListOptions { stale: options.stale, past: options.past.clone(), ..ListOptions::default() };
+        let (sites, _) = self.list::<Site>(&all).await?;
+        Ok(sites.into_iter().map(|site| (site.id.to_string(), site.name)).collect())
     }
 
     pub fn show_one<N: Noun>(&mut self, object: &N) -> Result<(), Failure> {
@@ -130,11 +184,11 @@ impl<'s> Session<'s> {
 
     /// Asks before something that is not easily undone. Without anybody to ask, only `--yes` goes on.
     pub fn confirm(&mut self, what: &str, options: &ConfirmedOptions, again: &str) -> Result<(), Failure> {
-        if options.yes || options.change.dry_run {
+        if options.yes || options.dry_run() {
             return Ok(());
         }
         if !self.console.interactive {
-            let message = format!("{what} needs a yes, and nobody is at a terminal to give it.");
+            let message = format!("{what}? Needs confirmation: repeat with --yes.");
             return Err(Failure::usage(message, format!("{again} --yes")));
         }
         if self.console.confirms(&format!("{what}?"))? {
@@ -143,9 +197,15 @@ impl<'s> Session<'s> {
         Err(Failure::new(Exit::Failed, "Nothing was changed.", format!("{again} --dry-run")))
     }
 
+    /// Tells what became of an edit of what had this ETag.
+    pub fn show_edited<N: Noun>(&mut self, answer: &Answer, dry_run: bool, etag_before: &str) -> Result<(), Failure> {
+        let effect = if answer.etag.as_deref() == Some(etag_before) { "unchanged: nothing to change in" } else { "changed" };
+        self.show_changed::<N>(answer, dry_run, effect)
+    }
+
     /// Tells what became of a change: the object as it stands now, or the events of a dry run.
-    pub fn show_changed<N: Noun>(&mut self, answer: &Answer, options: &ChangeOptions, effect: &str) -> Result<(), Failure> {
-        if options.dry_run {
+    pub fn show_changed<N: Noun>(&mut self, answer: &Answer, dry_run: bool, effect: &str) -> Result<(), Failure> {
+        if dry_run {
             return self.show_dry_run(answer);
         }
         let object: N = answer.json()?;
@@ -154,14 +214,8 @@ impl<'s> Session<'s> {
     }
 
     /// Tells what became of a removal.
-    pub fn show_removed<N: Noun>(
-        &mut self,
-        object: &N,
-        kind: &str,
-        answer: &Answer,
-        options: &ChangeOptions,
-    ) -> Result<(), Failure> {
-        if options.dry_run {
+    pub fn show_removed<N: Noun>(&mut self, object: &N, kind: &str, answer: &Answer, dry_run: bool) -> Result<(), Failure> {
+        if dry_run {
             return self.show_dry_run(answer);
         }
         self.console.tell(&format!("removed {}", object.described()))?;
@@ -224,11 +278,4 @@ fn progress(operation: &Operation) -> String {
         }
     }
     text
-}
-
-impl ChangeOptions {
-    /// The change, resting on what stands behind `etag` where the person has not named another reading.
-    pub fn change(&self) -> Change {
-        Change { if_match: self.if_match.clone(), dry_run: self.dry_run, request_id: None }
-    }
 }

@@ -19,6 +19,10 @@ use crate::{
 pub(crate) struct Settings {
     /// The context that it uses, if any.
     pub context: Option<String>,
+    /// Whether the nodes are the context's own, all of them.
+    pub is_as_kept: bool,
+    /// Whether the context's token is held back: it is not for these nodes.
+    pub is_token_withheld: bool,
     pub nodes: Vec<NodeUrl>,
     pub token: Option<Secret>,
     pub ca_file: Option<PathBuf>,
@@ -47,11 +51,13 @@ impl Settings {
             Some(urls) if options.urls.is_empty() => urls.split(',').map(|url| url.trim().to_owned()).collect(),
             _ => options.urls.clone(),
         };
+        let is_as_kept = given.is_empty() && context.is_some();
         let nodes = if given.is_empty() { stored_urls.clone() } else { parsed(&given)? };
 
         let token_file = options.token_file.clone().or_else(|| surroundings.variable("BURSAR_TOKEN_FILE").map(PathBuf::from));
         // The token of a context is for the nodes of the context: no other URL on the command line gets to see it.
         let own_nodes = nodes.iter().all(|node| stored_urls.contains(node));
+        let is_token_withheld = token_file.is_none() && stored.token.is_some() && !own_nodes;
         let token = match token_file {
             Some(path) => Some(read_secret(&path)?),
             None => stored.token.filter(|_| own_nodes),
@@ -70,7 +76,20 @@ impl Settings {
             (None, None) => file.output.unwrap_or_default(),
         };
         let ca_file = ca_file.or(stored.ca_file);
-        Ok(Self { context, nodes, token, ca_file, timeout: timeout.map(Duration::from_secs), format })
+        let timeout = timeout.map(Duration::from_secs);
+        Ok(Self { context, is_as_kept, is_token_withheld, nodes, token, ca_file, timeout, format })
+    }
+
+    /// Refuses to go on without the token that the person means.
+    pub fn refuse_withheld_token(&self) -> Result<(), Failure> {
+        if !self.is_token_withheld {
+            return Ok(());
+        }
+        let nodes: Vec<_> = self.nodes.iter().map(ToString::to_string).collect();
+        let name = self.context.as_deref().unwrap_or_default();
+        let message = format!("The token of context “{name}” is not sent to another URL.");
+        Err(Failure::usage(message, format!("bursar context edit {name} --url {}", nodes.join(",")))
+            .with_hint("Add --token-file, or make the URL one of the context's."))
     }
 
     /// A client that goes by them.
@@ -96,7 +115,7 @@ impl Settings {
     }
 }
 
-fn parsed(urls: &[String]) -> Result<Vec<NodeUrl>, Failure> {
+pub(crate) fn parsed(urls: &[String]) -> Result<Vec<NodeUrl>, Failure> {
     let parse = |url: &String| url.parse().map_err(|error| Failure::usage(format!("{error}."), "bursar login --help"));
     urls.iter().map(parse).collect()
 }
@@ -110,7 +129,7 @@ mod tests {
     use std::{io, os::unix::fs::PermissionsExt, path::Path};
 
     use super::*;
-    use crate::Console;
+    use crate::{Console, console::Reader, failure::Next};
 
     fn surroundings(folder: &Path, variables: &[(&str, &str)]) -> Surroundings {
         let config = folder.join("config.toml").display().to_string();
@@ -120,6 +139,7 @@ mod tests {
             console: Console {
                 out: Box::new(io::sink()),
                 err: Box::new(io::sink()),
+                reader: Reader::Program,
                 input: Box::new(io::empty()),
                 interactive: false,
                 colored: false,
@@ -206,6 +226,11 @@ mod tests {
         let flags = Options { urls: vec!["http://h1:1".into(), "http://stranger:1".into()], ..Options::default() };
         let settings = Settings::gather(&flags, &around).unwrap();
         assert_eq!((urls(&settings).len(), token(&settings)), (2, None));
+        let refused = settings.refuse_withheld_token().unwrap_err();
+        assert_eq!(refused.next, Next::from("bursar context edit home --url http://h1:1,http://stranger:1"));
+        let own = Options { token_file: Some(secret_file(folder.path(), "own", "own-token")), ..flags };
+        let settings = Settings::gather(&own, &around).unwrap();
+        assert!(settings.refuse_withheld_token().is_ok() && token(&settings) == Some("own-token"));
     }
 
     #[test]
@@ -214,7 +239,7 @@ mod tests {
         let refused = |options: &Options, variables: &[(&str, &str)]| {
             let failure = Settings::gather(options, &surroundings(folder.path(), variables)).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{}", failure.message);
-            failure.next
+            failure.next.to_string()
         };
         let context = Options { context: Some("nowhere".into()), ..Options::default() };
         assert_eq!(refused(&context, &[]), "bursar context list");
@@ -228,6 +253,6 @@ mod tests {
     fn without_any_node_the_way_to_one_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::gather(&Options::default(), &surroundings(folder.path(), &[])).unwrap();
-        assert_eq!(settings.client().err().map(|failure| failure.next), Some(LOGIN.to_owned()));
+        assert_eq!(settings.client().err().map(|failure| failure.next), Some(LOGIN.into()));
     }
 }

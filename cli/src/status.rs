@@ -24,12 +24,14 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
     let status = observed(session).await?;
     let screen = screen(&status, session.console);
-    session.show(&status, || screen)
+    session.show(&status, || screen)?;
+    learn_members(session, &status)
 }
 
 /// Tells whether the cluster is healthy, and why not.
 pub(crate) async fn health(session: &mut Session<'_>) -> Result<(), Failure> {
     let status = observed(session).await?;
+    learn_members(session, &status)?;
     let mut text = format!("{}\n", grade(status.health, session.console));
     reasons(&status, &mut text);
     match session.format {
@@ -43,6 +45,10 @@ pub(crate) async fn health(session: &mut Session<'_>) -> Result<(), Failure> {
         Grade::Ok => Ok(()),
         grade => Err(Failure::new(Exit::Unhealthy, format!("The cluster's health is {}.", grade.as_str()), "bursar status")),
     }
+}
+
+fn learn_members(session: &mut Session<'_>, status: &Status) -> Result<(), Failure> {
+    session.learn_members(status.members.iter().map(|member| member.api_address.as_str()))
 }
 
 /// How the cluster fares, from the leader where it can be asked: it alone observes the others. Without one, a node tells what it
@@ -101,7 +107,7 @@ fn screen(status: &Status, console: &Console) -> String {
 fn grade(grade: Grade, console: &Console) -> String {
     let paint = match grade {
         Grade::Ok => Paint::Good,
-        Grade::Warn => Paint::Doubtful,
+        Grade::Unknown | Grade::Warn => Paint::Doubtful,
         Grade::Err => Paint::Bad,
     };
     console.painted(paint, grade.as_str())
@@ -122,6 +128,11 @@ fn tolerated(status: &Status) -> String {
     let tolerance = status.fault_tolerance;
     let possible = counted(tolerance.failures_tolerated.into(), "failure");
     match tolerance.voters_reachable {
+        Some(reachable) if reachable < tolerance.quorum => {
+            let missing = tolerance.quorum - reachable;
+            let voters = counted(missing.into(), "more voter");
+            format!("nothing: quorum is lost, {voters} must return")
+        }
         Some(reachable) if reachable < tolerance.voters => match reachable.saturating_sub(tolerance.quorum) {
             0 => "no further failure".to_owned(),
             left => format!("{} more", counted(left.into(), "failure")),
@@ -176,7 +187,7 @@ fn member(member: &MemberStatus) -> Vec<String> {
             let answered = match (observed.reachable, observed.last_answer_ms.map(ago)) {
                 (true, ago) => or_dash(ago),
                 (false, Some(ago)) => format!("no, {ago}"),
-                (false, None) => "never".to_owned(),
+                (false, None) => "not in this term".to_owned(),
             };
             (or_dash(observed.lag_entries), answered)
         }
@@ -200,11 +211,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::console::Reader;
 
     fn console(colored: bool) -> Console {
         Console {
             out: Box::new(io::sink()),
             err: Box::new(io::sink()),
+            reader: Reader::Program,
             input: Box::new(io::empty()),
             interactive: false,
             colored,
@@ -258,6 +271,16 @@ mod tests {
         });
         status.checks.push(serde_json::from_value(check).unwrap());
         assert_eq!(screen(&status, &console(false)), include_str!("../tests/golden/status_member_gone.txt").trim_end());
+    }
+
+    #[test]
+    fn a_lost_quorum_says_how_many_voters_must_return() {
+        let mut status = three_members();
+        status.fault_tolerance.voters_reachable = Some(1);
+        assert_eq!(tolerated(&status), "nothing: quorum is lost, 1 more voter must return");
+        let observed = status.members[2].observed.as_mut().unwrap();
+        (observed.reachable, observed.last_answer_ms) = (false, None);
+        assert_eq!(member(&status.members[2])[4], "not in this term");
     }
 
     #[test]

@@ -12,13 +12,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bursar_cli::{Command, Console, Surroundings, run_in};
+use bursar_cli::{Command, Console, EXIT_CODES, Reader, Surroundings, run_in};
 use bursar_wire::{
     Problem,
     problem::{Blocker, FieldError},
 };
 use bytes::Bytes;
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -30,6 +30,11 @@ use tokio::net::TcpListener;
 struct Program {
     #[command(subcommand)]
     command: Command,
+}
+
+fn parse(words: &[&str]) -> (Program, ArgMatches) {
+    let matches = Program::command().try_get_matches_from([&["bursar"], words].concat()).unwrap();
+    (Program::from_arg_matches(&matches).unwrap(), matches)
 }
 
 /// An answer that a node gives once, when it is asked for just this.
@@ -122,7 +127,7 @@ impl Stage {
     }
 
     async fn run_words(&self, words: &[&str]) -> Ended {
-        let program = Program::try_parse_from([&["bursar"], words].concat()).unwrap();
+        let (program, invoked) = parse(words);
         let (out, err) = (Page::default(), Page::default());
         let own = [("BURSAR_URL", self.url.clone()), ("BURSAR_CONFIG", self.path("config.toml").display().to_string())];
         let own = own.map(|(name, value)| (name.to_owned(), value));
@@ -130,13 +135,14 @@ impl Stage {
             environment: own.into_iter().chain(self.variables.clone()).collect(),
             console: Console {
                 out: Box::new(out.clone()),
+                reader: if self.typed.is_some() { Reader::Person } else { Reader::Program },
                 err: Box::new(err.clone()),
                 input: Box::new(Cursor::new(self.typed.unwrap_or_default())),
                 interactive: self.typed.is_some(),
                 colored: false,
             },
         };
-        let code = run_in(program.command, Program::command(), &mut surroundings).await;
+        let code = run_in(program.command, Program::command(), &invoked, &mut surroundings).await;
         assert!(self.expected.lock().unwrap().is_empty(), "everything that was expected was asked: {}", err.text());
         Ended { code, out: out.text(), err: err.text() }
     }
@@ -160,7 +166,10 @@ async fn answer(
     let next = expected.lock().unwrap().pop_front();
     let next = next.filter(|next| next.request == line);
     let (status, body) = next.map_or((500, format!("“{line}” was not expected")), |next| (next.status, next.body));
-    Ok(Response::builder().status(status).header("x-bursar-revision", "1-9").body(Full::from(body)).unwrap())
+    let etag = serde_json::from_str::<Value>(&body).ok().and_then(|body| Some(format!("\"{}\"", body["etag"].as_str()?)));
+    let response = Response::builder().status(status).header("x-bursar-revision", "1-9");
+    let response = etag.into_iter().fold(response, |response, etag| response.header("etag", etag));
+    Ok(response.body(Full::from(body)).unwrap())
 }
 
 /// What was written, to be read while it is written.
@@ -207,6 +216,46 @@ fn problem(status: u16, code: &str) -> Problem {
     Problem::new(status, code, "title", "It cannot be.")
 }
 
+fn status(health: &str, checks: Value) -> Value {
+    json!({
+        "cluster": "00", "epoch": 1, "level": 1, "revision": "1-9", "time": "2031-05-17T08:30:00.000Z", "leader": 1,
+        "health": health, "checks": checks,
+        "fault_tolerance": { "voters": 1, "quorum": 1, "failures_tolerated": 0, "voters_reachable": 1 },
+        "members": [], "unobserved_reason": null,
+        "counts": {
+            "authority_nodes": 1, "sites": 0, "destinations": 0, "operations_running": 0, "operations_ended": 0, "tokens": 1,
+            "invitations": 0,
+        },
+        "node": {
+            "id": 1, "role": "leader", "term": 1, "last_log_index": 1, "committed_index": 1, "applied_index": 1,
+            "purged_index": null, "checkpoint_index": null, "voters": [1], "learners": [], "quorum_last_answer_ms": 0,
+            "recovered": true,
+        },
+    })
+}
+
+fn status_with_members(addresses: &[&str]) -> Value {
+    let member = |(number, address): (u64, &&str)| {
+        json!({
+            "id": number, "site": null, "api_address": address, "peer_address": address, "version": "0.1.0", "intent": "voting",
+            "role": "voter", "observed": null,
+        })
+    };
+    let mut status = status("OK", json!([]));
+    status["members"] = (1..).zip(addresses).map(member).collect();
+    status
+}
+
+fn event(revision: u64) -> Value {
+    json!({
+        "item": "event", "cursor": format!("1-{revision}"), "revision": revision, "time": "2031-05-17T08:30:00.000Z",
+        "actor": { "kind": "duty", "name": "membership" }, "request": "r", "kind": "site.created",
+        "subject": { "kind": "site", "id": 1 }, "decision": { "first_revision": revision, "count": 1 },
+        "summary": "site 1 “West” created", "data": {},
+    })
+}
+
+const STATUS: &str = "GET /api/v1/status?consistency=stale";
 const LIST: &str = "GET /api/v1/sites?limit=1000";
 const BY_NAME: &str = "GET /api/v1/sites?filter=name%3DWest&limit=10";
 
@@ -302,7 +351,9 @@ async fn what_was_made_is_data_and_that_it_was_made_is_not() {
 #[tokio::test]
 async fn a_change_names_what_it_rests_on_and_only_what_it_changes() {
     let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")]));
-    let stage = stage.expect("PATCH /api/v1/sites/1", 200, site(1, "East"));
+    let mut changed = site(1, "East");
+    changed["etag"] = "1-9".into();
+    let stage = stage.expect("PATCH /api/v1/sites/1", 200, changed);
     let ended = stage.run("site edit West --name East --if-match 1-7").await;
     assert_eq!((ended.code, ended.err.as_str()), (0, "changed site 1 “East”\n"));
     assert_eq!(stage.asked()[1]["body"], json!({ "name": "East" }));
@@ -400,10 +451,8 @@ outcome: removed site 1
 async fn every_refusal_has_its_exit_code_and_the_command_to_try_next() {
     let site_7 = || Some(bursar_wire::objects::ObjectRef { kind: "site".into(), id: 7 });
     let blockers = vec![Blocker { kind: "destination".into(), id: 3, name: "Vault".into() }];
-    let errors = vec![FieldError::new("/name", "must not be empty")];
     let cases = [
-        (Problem { errors, ..problem(422, "invalid_field") }, 2, "bursar status"),
-        (problem(401, "unauthenticated"), 3, "bursar login --url https://HOST:4285 --ca-file ca.crt --token-file FILE"),
+        (problem(422, "invalid_field"), 2, "bursar site list --help"),
         (problem(403, "not_permitted"), 3, "bursar token list"),
         (Problem { object: site_7(), ..problem(404, "not_found") }, 4, "bursar site list"),
         (Problem { object: site_7(), blockers, ..problem(409, "in_use") }, 5, "bursar destination show 3"),
@@ -424,12 +473,13 @@ async fn every_refusal_has_its_exit_code_and_the_command_to_try_next() {
 #[tokio::test]
 async fn a_refusal_shows_its_particulars() {
     let blockers = vec![Blocker { kind: "authority_node".into(), id: 3, name: "10.0.0.3:4283".into() }];
-    let errors = vec![FieldError::new("/name", "must not be empty")];
+    let errors = ["/expected_latency_ms", "?as_of"].map(|pointer| FieldError::new(pointer, "must be so")).to_vec();
     let refusal = Problem { errors, blockers, ..problem(409, "in_use").with_hint("Move it.") };
     let ended = Stage::set().await.refuse(LIST, refusal).run("site list").await;
     let expected = "\
 error: It cannot be. (in_use)
-  /name: must not be empty
+  --expected-latency-ms must be so
+  --as-of must be so
   in use by authority node 3 “10.0.0.3:4283”
 hint: Move it.
 next: bursar cluster members
@@ -457,7 +507,7 @@ async fn nobody_there_is_told_node_by_node() {
     // Port 1 is reserved, and nothing listens there.
     let stage = Stage::set().await.with("BURSAR_URL", "http://127.0.0.1:1");
     let ended = stage.run("site list").await;
-    assert_eq!(ended.code, 1);
+    assert_eq!(ended.code, 8);
     assert!(ended.err.contains("error: No authority node answers.\n  http://127.0.0.1:1: cannot connect: "), "{}", ended.err);
     assert!(ended.err.ends_with("next: bursar context show\n"), "{}", ended.err);
 }
@@ -490,14 +540,6 @@ async fn an_operation_that_was_called_off_is_a_failure_to_who_waits() {
 
 #[tokio::test]
 async fn events_are_listed_up_to_the_head() {
-    let event = |revision: u64| {
-        json!({
-            "item": "event", "cursor": format!("1-{revision}"), "revision": revision, "time": "2031-05-17T08:30:00.000Z",
-            "actor": { "kind": "duty", "name": "membership" }, "request": "r", "kind": "site.created",
-            "subject": { "kind": "site", "id": 1 }, "decision": { "first_revision": revision, "count": 1 },
-            "summary": "site 1 “West” created", "data": {},
-        })
-    };
     let stream = format!("{}\n{}\n{}\n", event(5), event(6), json!({ "item": "bookmark", "cursor": "1-8" }));
     let target = "GET /api/v1/events?follow=false&kind=site&since=1-4";
     let ended = Stage::set().await.expect_text(target, 200, stream).run("event list --since 1-4 --kind site").await;
@@ -524,24 +566,7 @@ next: bursar event list --since 1-100
 
 #[tokio::test]
 async fn health_is_an_exit_code_with_reasons() {
-    let status = |health: &str, checks: Value| {
-        json!({
-            "cluster": "00", "epoch": 1, "level": 1, "revision": "1-9", "time": "2031-05-17T08:30:00.000Z", "leader": 1,
-            "health": health, "checks": checks,
-            "fault_tolerance": { "voters": 1, "quorum": 1, "failures_tolerated": 0, "voters_reachable": 1 },
-            "members": [], "unobserved_reason": null,
-            "counts": {
-                "authority_nodes": 1, "sites": 0, "destinations": 0, "operations_running": 0, "operations_ended": 0, "tokens": 1,
-                "invitations": 0,
-            },
-            "node": {
-                "id": 1, "role": "leader", "term": 1, "last_log_index": 1, "committed_index": 1, "applied_index": 1,
-                "purged_index": null, "checkpoint_index": null, "voters": [1], "learners": [], "quorum_last_answer_ms": 0,
-                "recovered": true,
-            },
-        })
-    };
-    let read = "GET /api/v1/status?consistency=stale";
+    let read = STATUS;
     let ended = Stage::set().await.expect(read, 200, status("OK", json!([]))).run("health").await;
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "OK\n", ""));
 
@@ -558,6 +583,8 @@ async fn the_setup_secret_makes_the_first_administrator_who_is_kept() {
     let stage = Stage::set().await.expect("POST /api/v1/tokens", 201, issued);
     let whoami = json!({ "actor": { "kind": "token", "id": 1 }, "token": token });
     let stage = stage.expect("GET /api/v1/whoami", 200, whoami);
+    let own = stage.url.strip_prefix("http://").unwrap().to_owned();
+    let stage = stage.expect(STATUS, 200, status_with_members(&["127.0.0.1:1", &own, "10.0.0.9:4285"]));
     let setup = stage.secret_file("setup", "setup-secret\n");
     let ended = stage.run(&format!("login --setup-secret-file {setup} --token-name ada --context here")).await;
     assert_eq!((ended.code, ended.out.as_str()), (0, "logged in as token 1 “ada”\n"), "{}", ended.err);
@@ -571,8 +598,26 @@ async fn the_setup_secret_makes_the_first_administrator_who_is_kept() {
     // From now on the token goes with every request to the nodes of that context.
     let stage = stage.with("BURSAR_URL", "").expect(LIST, 200, page(vec![]));
     assert_eq!(stage.run("site list").await.code, 0);
-    assert_eq!(stage.asked()[2]["authorization"], "Bearer bearer-1");
+    assert_eq!(stage.asked()[3]["authorization"], "Bearer bearer-1");
     let shown = stage.run("context show").await;
+    // The other member is known, unless the token would travel in the clear to it.
+    assert!(shown.out.contains(&format!("urls     {}, http://127.0.0.1:1\n", stage.url)), "{}", shown.out);
+
+    // A member that has left is forgotten with the next answer that tells the members.
+    let stage = stage.expect(STATUS, 200, status_with_members(&[&own, "127.0.0.1:2"]));
+    let ended = stage.run("health").await;
+    assert_eq!(ended.err, format!("context “here” knows these nodes now: {}, http://127.0.0.1:2\n", stage.url));
+
+    // Another URL gets no token, and the person is told.
+    let ended = stage.run("site list --url http://127.0.0.1:3").await;
+    let expected = "\
+error: The token of context “here” is not sent to another URL.
+hint: Add --token-file, or make the URL one of the context's.
+next: bursar context edit here --url http://127.0.0.1:3
+";
+    assert_eq!((ended.code, ended.err.as_str()), (2, expected));
+    let ended = stage.run(&format!("context edit --url http://127.0.0.1:3,{}", stage.url)).await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, &*format!("changed context “here”: http://127.0.0.1:3, {}\n", stage.url)));
     assert!(shown.out.contains("token    kept") && !shown.out.contains("bearer-1"), "{}", shown.out);
     let ended = stage.run("context use there").await;
     assert_eq!((ended.code, ended.err.ends_with("next: bursar context list\n")), (4, true));
@@ -619,17 +664,137 @@ async fn a_reader_that_goes_away_is_no_failure() {
     }
     let console = Console {
         out: Box::new(Closed),
+        reader: Reader::Program,
         err: Box::new(io::sink()),
         input: Box::new(io::empty()),
         interactive: false,
         colored: false,
     };
     let mut surroundings = Surroundings { environment: Default::default(), console };
-    let program = Program::try_parse_from(["bursar", "completion", "bash"]).unwrap();
-    assert_eq!(run_in(program.command, Program::command(), &mut surroundings).await, 0);
+    let (program, invoked) = parse(&["completion", "bash"]);
+    assert_eq!(run_in(program.command, Program::command(), &invoked, &mut surroundings).await, 0);
 }
 
 #[test]
 fn the_command_line_is_sound() {
     Program::command().debug_assert();
+}
+
+#[tokio::test]
+async fn a_join_token_goes_alone_to_what_is_no_terminal() {
+    let issued = json!({ "id": 3, "join_token": "bursar-join1.a.b", "expires_at": "2031-05-17T08:30:00.000Z" });
+    let invite = "POST /api/v1/cluster/members";
+    let ended = Stage::set().await.expect(invite, 201, issued.clone()).run("cluster invite").await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "bursar-join1.a.b\n"));
+    assert!(ended.err.starts_with("id       3\nexpires  2031-05-17T08:30:00.000Z\n"), "{}", ended.err);
+
+    let ended = Stage::set().await.typing("").expect(invite, 201, issued.clone()).run("cluster invite").await;
+    assert!(ended.out.contains("join token  bursar-join1.a.b\n"), "{}", ended.out);
+
+    let stage = Stage::set().await.expect(invite, 201, issued);
+    let path = stage.path("join-token");
+    let words = format!("cluster invite --out {} -o json", path.display());
+    let ended = stage.run(&words).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "bursar-join1.a.b\n");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!format!("{ended:?}").contains("bursar-join1"), "it is kept, not shown");
+    // A file that exists is not touched, and nothing is asked for.
+    let ended = stage.run(&words).await;
+    assert_eq!((ended.code, stage.asked().len()), (2, 1), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_file_stays_only_where_it_holds_the_secret() {
+    let stage = Stage::set().await.refuse("POST /api/v1/tokens", problem(403, "not_permitted"));
+    let path = stage.path("token");
+    let ended = stage.run(&format!("token add ci --out {}", path.display())).await;
+    assert_eq!((ended.code, path.exists()), (3, false));
+}
+
+#[tokio::test]
+async fn a_limit_without_a_cursor_means_the_latest_events() {
+    let mut standing = status("OK", json!([]));
+    standing["revision"] = "1-200".into();
+    let stage = Stage::set().await.expect("GET /api/v1/status", 200, standing);
+    // Filtered, the latest two lie further back than was looked at first.
+    let near = format!("{}\n{}\n", event(150), json!({ "item": "bookmark", "cursor": "1-200" }));
+    let stage = stage.expect_text("GET /api/v1/events?follow=false&kind=site&since=1-136", 200, near);
+    let all: String = [5, 70, 150].map(|revision| format!("{}\n", event(revision))).concat();
+    let all = format!("{all}{}\n", json!({ "item": "bookmark", "cursor": "1-200" }));
+    let stage = stage.expect_text("GET /api/v1/events?follow=false&kind=site&since=1-0", 200, all);
+    let ended = stage.run("event list --limit 2 --kind site").await;
+    let cursors: Vec<_> = ended.out.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!((ended.code, cursors), (0, vec!["1-70", "1-150"]), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_change_without_an_answer_has_an_unknown_outcome_and_an_id_to_repeat_it_with() {
+    let stage = Stage::set().await;
+    let unknown = problem(504, "outcome_unknown");
+    let stage = (0..4).fold(stage, |stage, _| stage.refuse("POST /api/v1/sites", unknown.clone()));
+    let ended = stage.run("site add West --idempotency-key mine").await;
+    assert_eq!(ended.code, 7, "{}", ended.err);
+    assert!(ended.err.contains("request id mine\n") && ended.err.contains("with --idempotency-key mine within"), "{}", ended.err);
+    assert!(ended.err.ends_with("next: bursar event list --limit 10\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_fault_is_told_once_of_the_flag_with_the_help_of_the_command() {
+    let errors = vec![FieldError::new("/expected_latency_ms", "must be from 0 to 60000")];
+    let refusal = Problem { errors, ..problem(422, "invalid_field") };
+    let ended = Stage::set().await.refuse("POST /api/v1/sites", refusal).run("site add West").await;
+    let expected = "\
+error: --expected-latency-ms must be from 0 to 60000. (invalid_field)
+next: bursar site add --help
+";
+    assert_eq!((ended.code, ended.err.as_str()), (2, expected));
+    for words in ["site add West --expected-latency-ms -1", "destination edit a --allowed-variance 400"] {
+        let told = Program::try_parse_from(["bursar"].into_iter().chain(words.split(' '))).unwrap_err().to_string();
+        assert!(told.contains("must be from"), "{told}");
+    }
+    assert!(Program::try_parse_from("bursar site list --limit 0".split(' ')).is_err());
+}
+
+#[tokio::test]
+async fn who_is_not_known_logs_in_where_they_asked() {
+    let stage = Stage::set().await.refuse(LIST, problem(401, "unauthenticated"));
+    let ended = stage.run("site list").await;
+    assert_eq!(ended.code, 3);
+    assert!(ended.err.ends_with(&format!("next: bursar login --url {} --token-file FILE\n", stage.url)), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_etag_is_taken_with_its_quotes_and_an_edit_of_nothing_says_so() {
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")]));
+    let stage = stage.expect("PATCH /api/v1/sites/1", 200, site(1, "West"));
+    let ended = stage.run_words(&["site", "edit", "West", "--name", "West", "--if-match", "\"1-7\""]).await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "unchanged: nothing to change in site 1 “West”\n"));
+    assert_eq!(stage.asked()[1]["if-match"], "\"1-7\"");
+    // What is made has no ETag yet.
+    assert!(Program::try_parse_from("bursar site add West --if-match 1-7".split(' ')).is_err());
+}
+
+#[tokio::test]
+async fn a_list_names_the_sites_and_says_where_it_was_cut() {
+    let member = json!({
+        "id": 1, "store": "00", "site": 1, "peer_address": "a:4283", "api_address": "a:4285", "version": "0.1.0",
+        "supported_level": 1, "intent": "voting", "operation": null, "role": "leader", "created": stamp(1), "changed": stamp(2),
+        "etag": "1-2",
+    });
+    let mut first = page(vec![member]);
+    first["next_page_token"] = "1-1".into();
+    let stage = Stage::set().await.expect("GET /api/v1/cluster/members?limit=1", 200, first);
+    let ended = stage.expect(LIST, 200, page(vec![site(1, "West")])).run("cluster members --limit 1").await;
+    assert!(ended.out.contains("  1 West  "), "{}", ended.out);
+    assert_eq!(ended.err, "there are more than these 1; --limit tells how many to show\n");
+}
+
+#[test]
+fn the_documentation_has_every_exit_code() {
+    let page = include_str!("../../docs/operations/exit-codes.md");
+    for line in EXIT_CODES.lines().skip(1) {
+        let (code, _) = line.trim().split_once("  ").unwrap();
+        assert!(page.contains(&format!("| {code} |")), "{code}");
+    }
 }

@@ -10,6 +10,7 @@ use bursar_net::{Address, DiskFiles, FileError, Files, SystemClock, SystemEntrop
 use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{
+    CA_FILE,
     config::{Advertised, Config, Listen, RaftTiming, Unusable},
     found::{FoundError, Founding, found},
     join::{JoinError, Joining, join},
@@ -81,8 +82,9 @@ pub fn init_command(init: Init) -> Result<(), CommandError> {
     println!("Next: start it, then make the first administrator with the setup secret:");
     println!("  bursar authority run --dir {}", init.dir.display());
     println!(
-        "  bursar login --url https://{} --setup-secret-file {}",
+        "  bursar login --url https://{} --ca-file {} --setup-secret-file {}",
         init.addresses.api_address,
+        init.dir.join(CA_FILE).display(),
         founded.setup_secret_file.display()
     );
     Ok(())

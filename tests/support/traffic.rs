@@ -237,7 +237,7 @@ impl Record {
     /// Notes what a client was told, which must be something that passes.
     fn failed(&self, what: &str, error: &ClientError) {
         let passes = match error {
-            ClientError::Unreachable { .. } => true,
+            ClientError::Unreachable { .. } | ClientError::OutcomeUnknown { .. } => true,
             ClientError::Problem { problem, .. } => matches!(problem.status, 429 | 503 | 504),
             _ => false,
         };

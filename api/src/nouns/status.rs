@@ -6,7 +6,6 @@ use axum::{extract::State, response::Response};
 
 use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
 use bursar_wire::{
-    cluster::MemberRole,
     query::PresentQuery,
     status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
     times::rfc3339,
@@ -63,7 +62,7 @@ async fn status(
         revision: state.cursor().to_string(),
         time: rfc3339(service.now()),
         leader: node.leader.map(|leader| leader.0),
-        health: Grade::worst_of(&checks),
+        health: health(&node, &checks),
         checks,
         fault_tolerance: fault_tolerance(&node),
         members,
@@ -122,6 +121,12 @@ fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }
 
+/// The worst of the checks. Silence is no health: only a leader that has heard of a quorum knows how the others fare.
+fn health(node: &NodeStatus, checks: &[Check]) -> Grade {
+    let sees_others = node.role == Role::Leader && (node.voters.len() == 1 || node.quorum_last_ack_ms.is_some());
+    Grade::worst_of(checks).max(if sees_others { Grade::Ok } else { Grade::Unknown })
+}
+
 /// What is not as it should be.
 fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
     let check = |code: &str, severity, summary: String, remedy: &str| Check {
@@ -146,10 +151,9 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
     }
     let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
     for member in members.iter().filter(silent) {
-        let severity = if member.role == Some(MemberRole::Voter) { Grade::Warn } else { Grade::Ok };
         let summary = format!("Authority node {} does not answer the leader.", member.id);
         let remedy = format!("Check that it runs, and that {} is reached from the other members.", member.peer_address);
-        checks.push(check("member_unreachable", severity, summary, &remedy));
+        checks.push(check("member_unreachable", Grade::Warn, summary, &remedy));
     }
     let tolerance = fault_tolerance(node);
     if let Some(reachable) = tolerance.voters_reachable.filter(|reachable| *reachable < tolerance.quorum) {
@@ -191,5 +195,60 @@ fn figures(node: &NodeStatus) -> NodeFigures {
         learners: numbers(&node.learners),
         quorum_last_answer_ms: node.quorum_last_ack_ms,
         recovered: node.recovered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_storage::log::LogCounters;
+
+    use super::*;
+
+    fn leader_of(voters: &[u64], quorum_last_ack_ms: Option<u64>) -> NodeStatus {
+        NodeStatus {
+            id: AuthorityNodeId(1),
+            role: Role::Leader,
+            term: 1,
+            leader: Some(AuthorityNodeId(1)),
+            revision: Default::default(),
+            leader_api_address: None,
+            last_log: None,
+            committed: None,
+            applied: None,
+            purged: None,
+            snapshot: None,
+            voters: voters.iter().copied().map(AuthorityNodeId).collect(),
+            learners: [].into(),
+            peers: Vec::new(),
+            quorum_last_ack_ms,
+            recovered: true,
+            confirmed: true,
+            log: LogCounters::default(),
+        }
+    }
+
+    #[test]
+    fn health_is_unknown_until_a_quorum_has_answered_and_to_whoever_does_not_lead() {
+        assert_eq!(health(&leader_of(&[1], None), &[]), Grade::Ok);
+        assert_eq!(health(&leader_of(&[1, 2, 3], None), &[]), Grade::Unknown);
+        assert_eq!(health(&leader_of(&[1, 2, 3], Some(7)), &[]), Grade::Ok);
+        assert_eq!(health(&NodeStatus { role: Role::Follower, ..leader_of(&[1, 2, 3], None) }, &[]), Grade::Unknown);
+    }
+
+    #[test]
+    fn a_member_that_does_not_answer_is_never_well_whatever_its_role() {
+        let node = leader_of(&[1], Some(0));
+        let member = MemberStatus {
+            id: 2,
+            site: None,
+            api_address: "10.0.0.2:4285".into(),
+            peer_address: "10.0.0.2:4283".into(),
+            version: "0.1.0".into(),
+            intent: bursar_wire::cluster::MemberIntent::Leaving,
+            role: None,
+            observed: Some(MemberObserved { reachable: false, lag_entries: None, last_answer_ms: None }),
+        };
+        let checks = checks(&node, &[member]);
+        assert_eq!((checks[0].code.as_str(), health(&node, &checks)), ("member_unreachable", Grade::Warn));
     }
 }

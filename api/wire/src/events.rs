@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bursar_domain::{Event, Record, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -78,6 +79,8 @@ impl EventLine {
 
 /// The fields that no event shows: hashes would confirm a guess, and what is sealed is nobody's to look at.
 const WITHHELD: [&str; 3] = ["secret", "setup_secret", "sealed_ca_key"];
+/// The fields that hold bytes, which are shown as base64.
+const BYTES: [&str; 1] = ["license_key"];
 
 /// The event's own fields: its noun and its name stand in `kind` already.
 fn data(event: &Event) -> Value {
@@ -85,6 +88,10 @@ fn data(event: &Event) -> Value {
     let mut fields = content(content(noun));
     if let Value::Object(fields) = &mut fields {
         fields.retain(|name, _| !WITHHELD.contains(&name.as_str()));
+        for (_, value) in fields.iter_mut().filter(|(name, _)| BYTES.contains(&name.as_str())) {
+            let bytes: Vec<u8> = serde_json::from_value(value.take()).expect("bytes are written as a list of numbers");
+            *value = STANDARD.encode(bytes).into();
+        }
     }
     fields
 }

@@ -135,11 +135,11 @@ impl Problem {
     /// The refusal of the ledger, decided on a state at `cursor`.
     pub fn of(rejection: &Rejection, cursor: Cursor) -> Self {
         let (status, title) = match rejection.class() {
-            Class::Invalid => (422, "The request asks for what cannot be"),
+            Class::Invalid => (422, "The request is not valid"),
             Class::Unauthenticated => (401, "The credential does not stand"),
             Class::Forbidden => (403, "Not permitted"),
             Class::NotFound => (404, "No such object"),
-            Class::Conflict => (409, "The request does not fit what is"),
+            Class::Conflict => (409, "Conflict with the current state"),
             Class::PreconditionFailed => (412, "The object has changed"),
             Class::Internal => (500, "A defect of the program"),
         };
@@ -186,7 +186,7 @@ impl Problem {
 impl From<FieldError> for Problem {
     fn from(error: FieldError) -> Self {
         let detail = sentence(&error.to_string());
-        let mut problem = Self::new(422, code::INVALID_FIELD, "The request asks for what cannot be", detail)
+        let mut problem = Self::new(422, code::INVALID_FIELD, "The request is not valid", detail)
             .with_hint("Correct the field and send the request again.");
         problem.errors.push(error);
         problem
@@ -267,7 +267,7 @@ mod tests {
         let problem = Problem::of(&in_use(["east"].map(String::from)), CURSOR);
         let expected = json!({
             "type": "urn:bursar:problem:in_use",
-            "title": "The request does not fit what is",
+            "title": "Conflict with the current state",
             "status": 409,
             "detail": "Site 7 is in use by destination 1 “east”.",
             "code": "in_use",

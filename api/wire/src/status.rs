@@ -21,7 +21,7 @@ pub struct Status {
     pub time: String,
     /// The number of the leading member; null where the answering node knows none.
     pub leader: Option<u64>,
-    /// The worst of the checks.
+    /// The worst of the checks; where none complains and the answering node does not see the others, `UNKNOWN`.
     pub health: Grade,
     /// What is not as it should be; empty in a healthy cluster.
     pub checks: Vec<Check>,
@@ -44,6 +44,9 @@ pub enum Grade {
     #[default]
     #[serde(rename = "OK")]
     Ok,
+    /// The answering node cannot tell.
+    #[serde(rename = "UNKNOWN")]
+    Unknown,
     /// It works, and somebody should look at it.
     #[serde(rename = "WARN")]
     Warn,
@@ -57,6 +60,7 @@ impl Grade {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "OK",
+            Self::Unknown => "UNKNOWN",
             Self::Warn => "WARN",
             Self::Err => "ERR",
         }

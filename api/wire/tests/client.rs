@@ -312,6 +312,35 @@ async fn no_answer_lists_every_node_with_its_cause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_that_nobody_answers_may_have_been_made_and_is_named() {
+    let world = World::with(&["a"]);
+    world.script("a", (0..4).map(|_| Act::Hang));
+    let change = Change { request_id: Some("mine".into()), ..Change::default() };
+    let error = world.client(&[A, B]).delete("sites/1", change).await.unwrap_err();
+    let ClientError::OutcomeUnknown { request, failures } = error else { panic!("{error}") };
+    assert_eq!((request.as_str(), failures.len()), ("mine", 2));
+    // One that was only rehearsed was not made, and neither was one that never left.
+    world.script("a", (0..4).map(|_| Act::Hang));
+    let rehearsed = Change { dry_run: true, ..Change::default() };
+    let error = world.client(&[A]).delete("sites/1", rehearsed).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+    let error = world.client(&[B]).delete("sites/1", Change::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_one_node_may_have_made_is_not_refused_by_another_that_cannot_tell() {
+    let world = World::with(&["a", "b"]);
+    world.script("a", [Act::Hang]);
+    world.script("b", [problem(503, "no_quorum", None)]);
+    let error = world.client(&[A, B]).delete("sites/1", Change::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+    world.script("b", (0..4).map(|_| problem(504, "outcome_unknown", None)));
+    let error = world.client(&[B]).delete("sites/1", Change::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_answer_of_the_api_is_told_as_such() {
     let world = World::with(&["a"]);
     let page = |status| Act::Answer { status, headers: Vec::new(), body: "<html>".into() };

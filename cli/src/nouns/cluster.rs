@@ -14,8 +14,9 @@ use super::stamped;
 use crate::{
     failure::{Exit, Failure},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions},
-    output::{self, or_dash},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, SecretOptions},
+    output::or_dash,
+    secret_place::SecretPlace,
     session::Session,
 };
 
@@ -23,6 +24,7 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum ClusterCommand {
     /// List the members, former ones included
+    #[command(after_help = "--filter knows the fields id, site (its number) and present (true or false), --sort knows id.")]
     Members(ListOptions),
     /// Issue a single-use join token for a new member
     Invite {
@@ -30,9 +32,12 @@ pub enum ClusterCommand {
         #[arg(long, value_name = "SECONDS")]
         expires_in: Option<u64>,
         #[command(flatten)]
+        secret: SecretOptions,
+        #[command(flatten)]
         options: ChangeOptions,
     },
     /// List the invitations, without their join tokens
+    #[command(after_help = "--filter knows the fields id and used (true or false), --sort knows id.")]
     Invitations(ListOptions),
     /// Take an invitation back that was not used
     RevokeInvitation {
@@ -49,7 +54,7 @@ pub enum ClusterCommand {
         #[arg(long)]
         site: String,
         #[command(flatten)]
-        options: ChangeOptions,
+        options: EditOptions,
     },
     /// Have a member leave
     Remove {
@@ -81,26 +86,32 @@ pub enum ClusterCommand {
 impl ClusterCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::Members(options) => session.show_list::<Member>(&options).await,
-            Self::Invite { expires_in, options } => invite(session, expires_in, &options).await,
-            Self::Invitations(options) => session.show_list::<Invitation>(&options).await,
+            Self::Members(options) => {
+                let members: Vec<Member> = session.show_list(&options).await?;
+                let is_present = |member: &&Member| member.intent != MemberIntent::Removed;
+                let is_whole = options.filter.is_none() && options.limit.is_none() && options.past.as_of.is_none();
+                let present = members.iter().filter(is_present).map(|member| member.api_address.as_str());
+                if is_whole { session.learn_members(present) } else { Ok(()) }
+            }
+            Self::Invite { expires_in, secret, options } => invite(session, expires_in, secret, &options).await,
+            Self::Invitations(options) => session.show_list::<Invitation>(&options).await.map(drop),
             Self::RevokeInvitation { invitation, options } => {
                 let invitation: Invitation = session.find(&invitation).await?;
                 let again = format!("bursar cluster revoke-invitation {}", invitation.id);
                 session.confirm(&format!("Take {} back", invitation.described()), &options, &again)?;
                 let path = format!("{}/{}", Invitation::PATH, invitation.id);
-                let answer = session.client.delete(&path, options.change.change()).await?;
-                session.show_removed(&invitation, "join_token", &answer, &options.change)
+                let answer = session.client.delete(&path, options.change()).await?;
+                session.show_removed(&invitation, "join_token", &answer, options.dry_run())
             }
             Self::Edit { member, site, options } => {
-                let member = find_member(session, &member).await?;
+                let before = find_member(session, &member).await?;
                 let site = match site.as_str() {
                     "none" => None,
                     site => Some(session.find::<Site>(site).await?.id),
                 };
                 let request = EditMember { site: Some(site) };
-                let answer = session.client.patch(&format!("{}/{}", Member::PATH, member.id), &request, options.change()).await?;
-                session.show_changed::<Member>(&answer, &options, "changed")
+                let answer = session.client.patch(&format!("{}/{}", Member::PATH, before.id), &request, options.change()).await?;
+                session.show_edited::<Member>(&answer, options.change.dry_run, &before.etag)
             }
             Self::Remove { member, wait, options } => remove(session, &member, wait, &options).await,
             Self::TransferLeadership { to, options } => transfer(session, to, &options).await,
@@ -109,32 +120,33 @@ impl ClusterCommand {
     }
 }
 
-async fn invite(session: &mut Session<'_>, expires_in: Option<u64>, options: &ChangeOptions) -> Result<(), Failure> {
+async fn invite(
+    session: &mut Session<'_>,
+    expires_in: Option<u64>,
+    secret: SecretOptions,
+    options: &ChangeOptions,
+) -> Result<(), Failure> {
+    let place = SecretPlace::take(secret)?;
     let request = InviteMember { expires_in_seconds: expires_in };
     let answer = session.client.post(Member::PATH, &request, options.change()).await?;
     if options.dry_run {
         return session.show_dry_run(&answer);
     }
     let issued: IssuedInvitation = answer.json()?;
-    session.console.tell("the join token is shown this once; keep it in a file, and on the new machine run:")?;
+    let details = vec![("id", issued.id.to_string()), ("expires", issued.expires_at.clone())];
+    place.hand_over(session, &issued, "join_token", &issued.join_token, details)?;
+    session.console.tell("take it to the new machine, and there run:")?;
     session
         .console
-        .tell("  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285")?;
-    session.show(&issued, || {
-        output::details([
-            ("id", issued.id.to_string()),
-            ("expires", issued.expires_at.clone()),
-            ("join token", issued.join_token.expose().to_owned()),
-        ])
-    })
+        .tell("  bursar authority join --dir DIRECTORY --token-file FILE --peer-address HOST:4283 --api-address HOST:4285")
 }
 
 async fn remove(session: &mut Session<'_>, member: &str, wait: bool, options: &ConfirmedOptions) -> Result<(), Failure> {
     let member = find_member(session, member).await?;
     let again = format!("bursar cluster remove {}", member.id);
     session.confirm(&format!("Have {} leave for ever", member.described()), options, &again)?;
-    let answer = session.client.delete(&format!("{}/{}", Member::PATH, member.id), options.change.change()).await?;
-    if options.change.dry_run {
+    let answer = session.client.delete(&format!("{}/{}", Member::PATH, member.id), options.change()).await?;
+    if options.dry_run() {
         return session.show_dry_run(&answer);
     }
     let mut operation: Operation = answer.json()?;
@@ -153,8 +165,8 @@ async fn transfer(session: &mut Session<'_>, to: Option<String>, options: &Confi
     let whom = to.as_ref().map_or("the member that has most of the log".to_owned(), Member::described);
     session.confirm(&format!("Hand the leadership over to {whom}"), options, "bursar cluster transfer-leadership")?;
     let request = TransferLeadership { to: to.map(|member| member.id) };
-    let answer = session.client.post("cluster/transfer-leadership", &request, options.change.change()).await?;
-    if options.change.dry_run {
+    let answer = session.client.post("cluster/transfer-leadership", &request, options.change()).await?;
+    if options.dry_run() {
         return session.show_dry_run(&answer);
     }
     let leadership: Leadership = answer.json()?;
@@ -168,8 +180,8 @@ async fn raise_level(session: &mut Session<'_>, level: Option<u16>, options: &Co
     };
     let question = format!("Agree on level {level}, with no way back");
     session.confirm(&question, options, &format!("bursar cluster raise-level {level}"))?;
-    let answer = session.client.put("cluster/level", &RaiseLevel { level }, options.change.change()).await?;
-    if options.change.dry_run {
+    let answer = session.client.put("cluster/level", &RaiseLevel { level }, options.change()).await?;
+    if options.dry_run() {
         return session.show_dry_run(&answer);
     }
     let agreed: AgreedLevel = answer.json()?;
@@ -178,7 +190,7 @@ async fn raise_level(session: &mut Session<'_>, level: Option<u16>, options: &Co
 
 /// The member that a person means: by its number, or by one of its addresses.
 async fn find_member(session: &Session<'_>, reference: &str) -> Result<Member, Failure> {
-    let members: Vec<Member> = session.list(&ListOptions::default()).await?;
+    let (members, _) = session.list::<Member>(&ListOptions::default()).await?;
     let number = reference.parse().ok();
     let is_meant = |member: &Member| {
         let addressed = member.api_address == reference || member.peer_address == reference;
@@ -195,6 +207,7 @@ impl Noun for Member {
     const LIST: &'static str = "bursar cluster members";
     const HEADING: &'static [&'static str] = &["id", "role", "intent", "version", "site", "api address", "peer address"];
     const NAME_FIELD: Option<&'static str> = None;
+    const SITE_COLUMN: Option<usize> = Some(4);
 
     fn id(&self) -> u64 {
         self.id

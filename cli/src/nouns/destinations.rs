@@ -6,11 +6,11 @@ use bursar_wire::{
 };
 use clap::{Args, Subcommand};
 
-use super::stamped;
+use super::{stamped, within};
 use crate::{
-    failure::Failure,
+    failure::{Failure, Next},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
     session::Session,
 };
 
@@ -18,6 +18,9 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum DestinationCommand {
     /// List the destinations
+    #[command(
+        after_help = "--filter knows the fields id, name, site (its number) and offered (true or false), --sort knows id and name."
+    )]
     List(ListOptions),
     /// Show a destination
     Show {
@@ -51,7 +54,7 @@ pub enum DestinationCommand {
         #[command(flatten)]
         traits: Traits,
         #[command(flatten)]
-        options: ChangeOptions,
+        options: EditOptions,
     },
     /// Remove a destination that nothing uses
     Remove {
@@ -75,7 +78,7 @@ pub struct Traits {
     #[arg(long, value_name = "true|false")]
     balancing: Option<bool>,
     /// How far the fill of store points may differ, in percent of their size
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percentage, allow_negative_numbers = true)]
     allowed_variance: Option<u8>,
     /// When archives may move, UTC: HH:MM-HH:MM, or always
     #[arg(long, value_name = "SPAN", value_parser = parse_window)]
@@ -84,13 +87,13 @@ pub struct Traits {
     #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     rate: Option<Limit<u64>>,
     /// How many archives may move at once
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse_concurrency, allow_negative_numbers = true)]
     concurrency: Option<u16>,
     /// Below this much free space a warning, in percent
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_warning, allow_negative_numbers = true)]
     free_space_warning: Option<u8>,
     /// Below this much free space a critical alert, in percent
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_critical, allow_negative_numbers = true)]
     free_space_critical: Option<u8>,
 }
 
@@ -108,6 +111,22 @@ impl<T> Limit<T> {
             Self::To(limit) => Some(limit),
         }
     }
+}
+
+fn parse_percentage(text: &str) -> Result<u8, String> {
+    within(1, 100, text)
+}
+
+fn parse_warning(text: &str) -> Result<u8, String> {
+    within(1, 99, text)
+}
+
+fn parse_critical(text: &str) -> Result<u8, String> {
+    within(0, 98, text)
+}
+
+fn parse_concurrency(text: &str) -> Result<u16, String> {
+    within(1, 64, text)
 }
 
 fn parse_window(text: &str) -> Result<Limit<Window>, String> {
@@ -144,7 +163,7 @@ impl Traits {
 impl DestinationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::List(options) => session.show_list::<Destination>(&options).await,
+            Self::List(options) => session.show_list::<Destination>(&options).await.map(drop),
             Self::Show { destination, past } => {
                 let destination: Destination = session.find_in(&past, &destination).await?;
                 session.show_one(&destination)
@@ -160,13 +179,13 @@ impl DestinationCommand {
                     description: traits.description.unwrap_or_default(),
                 };
                 let answer = session.client.post(Destination::PATH, &request, options.change()).await?;
-                session.show_changed::<Destination>(&answer, &options, "created")
+                session.show_changed::<Destination>(&answer, options.dry_run, "created")
             }
             Self::Edit { destination, name, site, traits, options } => {
                 if name.is_none() && site.is_none() && traits == Traits::default() {
-                    return Err(Failure::usage("Nothing to change was named.", "bursar destination edit --help"));
+                    return Err(Failure::usage("Nothing to change was named.", Next::Help));
                 }
-                let destination: Destination = session.find(&destination).await?;
+                let before: Destination = session.find(&destination).await?;
                 let site = match site {
                     Some(site) => Some(session.find::<Site>(&site).await?.id),
                     None => None,
@@ -179,17 +198,17 @@ impl DestinationCommand {
                     free_space: traits.free_space(),
                     description: traits.description,
                 };
-                let path = format!("{}/{}", Destination::PATH, destination.id);
+                let path = format!("{}/{}", Destination::PATH, before.id);
                 let answer = session.client.patch(&path, &request, options.change()).await?;
-                session.show_changed::<Destination>(&answer, &options, "changed")
+                session.show_edited::<Destination>(&answer, options.change.dry_run, &before.etag)
             }
             Self::Remove { destination, options } => {
                 let destination: Destination = session.find(&destination).await?;
                 let again = format!("bursar destination remove {}", destination.id);
                 session.confirm(&format!("Remove {}", destination.described()), &options, &again)?;
                 let path = format!("{}/{}", Destination::PATH, destination.id);
-                let answer = session.client.delete(&path, options.change.change()).await?;
-                session.show_removed(&destination, "destination", &answer, &options.change)
+                let answer = session.client.delete(&path, options.change()).await?;
+                session.show_removed(&destination, "destination", &answer, options.dry_run())
             }
         }
     }
@@ -201,6 +220,7 @@ impl Noun for Destination {
     const LIST: &'static str = "bursar destination list";
     const HEADING: &'static [&'static str] = &["id", "name", "site", "offered", "balancing", "changed"];
     const NAME_FIELD: Option<&'static str> = Some("name");
+    const SITE_COLUMN: Option<usize> = Some(2);
 
     fn id(&self) -> u64 {
         self.id

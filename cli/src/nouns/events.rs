@@ -8,24 +8,26 @@ use clap::{Args, Subcommand};
 
 use crate::{
     failure::{Exit, Failure},
-    options::Format,
+    options::{Format, parse_limit},
     output,
     session::Session,
 };
 
-/// How many revisions back a list begins where nothing else is asked for.
-const RECENT: u64 = 50;
+/// How many events a list shows where nothing else is asked for.
+const RECENT: usize = 50;
+/// How many revisions back the latest events are looked for at first.
+const FIRST_SPAN: u64 = 64;
 
 /// What can be done with events.
 #[derive(Subcommand, Clone, Debug)]
 pub enum EventCommand {
     /// List events: the latest, or those behind a cursor
     List {
-        /// The cursor behind which to begin [default: 50 events ago]
+        /// The cursor behind which to begin [default: the latest are listed]
         #[arg(long, value_name = "CURSOR")]
         since: Option<String>,
-        /// The most events to show
-        #[arg(long, value_name = "COUNT")]
+        /// The most events to show: the first ones behind --since, else the last ones [default: all, or 50]
+        #[arg(long, value_name = "COUNT", value_parser = parse_limit)]
         limit: Option<usize>,
         #[command(flatten)]
         filter: EventFilter,
@@ -60,12 +62,17 @@ impl EventCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List { since, limit, filter } => {
-                let since = match since {
-                    Some(since) => since,
-                    None => recent(session).await?,
+                let (events, are_more) = match since {
+                    Some(since) => behind(session, filter, since, limit.unwrap_or(usize::MAX)).await?,
+                    None => (latest(session, &filter, limit.unwrap_or(RECENT)).await?, false),
                 };
-                let events = until_head(session, filter.query(Some(since), Some(false)), limit.unwrap_or(usize::MAX)).await?;
-                session.show(&events, || output::table(HEADING, events.iter().map(row)))
+                session.show(&events, || output::table(HEADING, events.iter().map(row)))?;
+                match events.last() {
+                    Some(last) if are_more => {
+                        session.console.tell(&format!("there are more behind these: --since {}", last.cursor))
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::Watch { since, filter } => watch(session, filter.query(since, None)).await,
             Self::Show { revision } => {
@@ -82,15 +89,54 @@ impl EventFilter {
     }
 }
 
-/// The cursor some events back from the head.
-async fn recent(session: &Session<'_>) -> Result<String, Failure> {
+/// The first events behind a cursor, and whether there are more.
+async fn behind(
+    session: &mut Session<'_>,
+    filter: EventFilter,
+    since: String,
+    limit: usize,
+) -> Result<(Vec<EventLine>, bool), Failure> {
+    let mut events = until_head(session, filter.query(Some(since), Some(false)), limit.saturating_add(1)).await?;
+    let are_more = events.len() > limit;
+    events.truncate(limit);
+    Ok((events, are_more))
+}
+
+/// The last events. Where the stream is filtered nobody knows how far back they lie: ever more of the history is read, as far
+/// as it is kept.
+async fn latest(session: &mut Session<'_>, filter: &EventFilter, limit: usize) -> Result<Vec<EventLine>, Failure> {
+    let (epoch, head) = head(session).await?;
+    let mut span = u64::try_from(limit).unwrap_or(u64::MAX).max(FIRST_SPAN);
+    let mut found: Option<Vec<EventLine>> = None;
+    loop {
+        let start = head.saturating_sub(span);
+        let query = filter.clone().query(Some(format!("{epoch}-{start}")), Some(false));
+        let events = match (until_head(session, query, usize::MAX).await, found.take()) {
+            (Ok(events), _) => events,
+            (Err(failure), Some(found)) if failure.exit == Exit::NotFound => return Ok(found),
+            (Err(failure), _) => return Err(failure),
+        };
+        if events.len() >= limit || start == 0 {
+            let surplus = events.len().saturating_sub(limit);
+            return Ok(events.into_iter().skip(surplus).collect());
+        }
+        found = Some(events);
+        span = span.saturating_mul(4);
+    }
+}
+
+/// Where the history ends: the epoch, and the last revision.
+async fn head(session: &Session<'_>) -> Result<(String, u64), Failure> {
     let answer = session.client.get("status", &ReadQuery::default()).await?;
     let status: bursar_wire::status::Status = answer.json()?;
-    let head = status.revision.split_once('-').and_then(|(epoch, revision)| Some((epoch, revision.parse::<u64>().ok()?)));
-    let (epoch, revision) = head.ok_or_else(|| {
+    parts(&status.revision).ok_or_else(|| {
         Failure::new(Exit::Failed, format!("The cluster stands at “{}”, which is no cursor.", status.revision), "bursar status")
-    })?;
-    Ok(format!("{epoch}-{}", revision.saturating_sub(RECENT)))
+    })
+}
+
+fn parts(cursor: &str) -> Option<(String, u64)> {
+    let (epoch, revision) = cursor.split_once('-')?;
+    Some((epoch.to_owned(), revision.parse().ok()?))
 }
 
 async fn until_head(session: &mut Session<'_>, query: EventsQuery, limit: usize) -> Result<Vec<EventLine>, Failure> {

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum OperationCommand {
     /// List the operations
+    #[command(after_help = "--filter knows the fields id, status and kind (of the task), --sort knows id.")]
     List(ListOptions),
     /// Show an operation, and what it waits on
     Show {
@@ -41,7 +42,7 @@ pub enum OperationCommand {
 impl OperationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::List(options) => session.show_list::<Operation>(&options).await,
+            Self::List(options) => session.show_list::<Operation>(&options).await.map(drop),
             Self::Show { operation, past } => {
                 let operation: Operation = session.find_in(&past, &operation).await?;
                 session.show_one(&operation)
@@ -56,8 +57,8 @@ impl OperationCommand {
                 let again = format!("bursar operation cancel {}", operation.id);
                 session.confirm(&format!("Call {} off", operation.described()), &options, &again)?;
                 let path = format!("{}/{}/cancel", Operation::PATH, operation.id);
-                let answer = session.client.post(&path, &json!({}), options.change.change()).await?;
-                session.show_changed::<Operation>(&answer, &options.change, "called off, carried by")
+                let answer = session.client.post(&path, &json!({}), options.change()).await?;
+                session.show_changed::<Operation>(&answer, options.dry_run(), "called off, carried by")
             }
         }
     }

@@ -1,13 +1,14 @@
 //! `bursar site`
 
+use bursar_domain::site::EXPECTED_LATENCY_MS_MAX;
 use bursar_wire::sites::{CreateSite, EditSite, Site};
 use clap::Subcommand;
 
-use super::stamped;
+use super::{stamped, within};
 use crate::{
-    failure::Failure,
+    failure::{Failure, Next},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
     session::Session,
 };
 
@@ -15,6 +16,7 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum SiteCommand {
     /// List the sites
+    #[command(after_help = "--filter knows the fields id and name, --sort knows id and name.")]
     List(ListOptions),
     /// Show a site
     Show {
@@ -28,7 +30,7 @@ pub enum SiteCommand {
         /// Its name, unique among the sites
         name: String,
         /// The latency to expect between its machines and the authority, one way, in milliseconds
-        #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, value_parser = parse_latency, allow_negative_numbers = true)]
         expected_latency_ms: u32,
         #[command(flatten)]
         options: ChangeOptions,
@@ -41,10 +43,10 @@ pub enum SiteCommand {
         #[arg(long)]
         name: Option<String>,
         /// A new latency to expect, one way, in milliseconds
-        #[arg(long, value_name = "MILLISECONDS")]
+        #[arg(long, value_name = "MILLISECONDS", value_parser = parse_latency, allow_negative_numbers = true)]
         expected_latency_ms: Option<u32>,
         #[command(flatten)]
-        options: ChangeOptions,
+        options: EditOptions,
     },
     /// Remove a site that nothing uses
     Remove {
@@ -55,10 +57,14 @@ pub enum SiteCommand {
     },
 }
 
+fn parse_latency(text: &str) -> Result<u32, String> {
+    within(0, EXPECTED_LATENCY_MS_MAX, text)
+}
+
 impl SiteCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::List(options) => session.show_list::<Site>(&options).await,
+            Self::List(options) => session.show_list::<Site>(&options).await.map(drop),
             Self::Show { site, past } => {
                 let site: Site = session.find_in(&past, &site).await?;
                 session.show_one(&site)
@@ -66,23 +72,23 @@ impl SiteCommand {
             Self::Add { name, expected_latency_ms, options } => {
                 let request = CreateSite { name, expected_latency_ms };
                 let answer = session.client.post(Site::PATH, &request, options.change()).await?;
-                session.show_changed::<Site>(&answer, &options, "created")
+                session.show_changed::<Site>(&answer, options.dry_run, "created")
             }
             Self::Edit { site, name, expected_latency_ms, options } => {
                 let request = EditSite { name, expected_latency_ms };
                 if request == EditSite::default() {
-                    return Err(Failure::usage("Nothing to change was named.", "bursar site edit --help"));
+                    return Err(Failure::usage("Nothing to change was named.", Next::Help));
                 }
-                let site: Site = session.find(&site).await?;
-                let answer = session.client.patch(&format!("{}/{}", Site::PATH, site.id), &request, options.change()).await?;
-                session.show_changed::<Site>(&answer, &options, "changed")
+                let before: Site = session.find(&site).await?;
+                let answer = session.client.patch(&format!("{}/{}", Site::PATH, before.id), &request, options.change()).await?;
+                session.show_edited::<Site>(&answer, options.change.dry_run, &before.etag)
             }
             Self::Remove { site, options } => {
                 let site: Site = session.find(&site).await?;
                 let again = format!("bursar site remove {}", site.id);
                 session.confirm(&format!("Remove {}", site.described()), &options, &again)?;
-                let answer = session.client.delete(&format!("{}/{}", Site::PATH, site.id), options.change.change()).await?;
-                session.show_removed(&site, "site", &answer, &options.change)
+                let answer = session.client.delete(&format!("{}/{}", Site::PATH, site.id), options.change()).await?;
+                session.show_removed(&site, "site", &answer, options.dry_run())
             }
         }
     }

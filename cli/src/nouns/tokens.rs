@@ -7,8 +7,9 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions},
-    output::{self, or_dash},
+    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions, SecretOptions},
+    output::or_dash,
+    secret_place::SecretPlace,
     session::Session,
 };
 
@@ -16,6 +17,7 @@ use crate::{
 #[derive(Subcommand, Clone, Debug)]
 pub enum TokenCommand {
     /// List the tokens, without their secrets
+    #[command(after_help = "--filter knows the fields id and name, --sort knows id and name.")]
     List(ListOptions),
     /// Show a token, without its secret
     Show {
@@ -32,9 +34,12 @@ pub enum TokenCommand {
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
         #[command(flatten)]
+        secret: SecretOptions,
+        #[command(flatten)]
         options: ChangeOptions,
     },
     /// Take a token back
+    #[command(visible_alias = "revoke")]
     Remove {
         /// Its number or its name
         token: String,
@@ -46,34 +51,32 @@ pub enum TokenCommand {
 impl TokenCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::List(options) => session.show_list::<Token>(&options).await,
+            Self::List(options) => session.show_list::<Token>(&options).await.map(drop),
             Self::Show { token, past } => {
                 let token: Token = session.find_in(&past, &token).await?;
                 session.show_one(&token)
             }
-            Self::Add { name, expires_at, options } => {
+            Self::Add { name, expires_at, secret, options } => {
+                let place = SecretPlace::take(secret)?;
                 let request = IssueToken { name, expires_at, setup_secret: None };
                 let answer = session.client.post(Token::PATH, &request, options.change()).await?;
                 if options.dry_run {
                     return session.show_dry_run(&answer);
                 }
                 let issued: IssuedToken = answer.json()?;
-                session.console.tell("the secret is shown this once; keep it in a file that only its owner may read")?;
-                session.show(&issued, || {
-                    output::details([
-                        ("id", issued.id.to_string()),
-                        ("name", issued.name.clone()),
-                        ("expires", issued.expires_at.clone().unwrap_or_else(|| "never".into())),
-                        ("secret", issued.secret.expose().to_owned()),
-                    ])
-                })
+                let details = vec![
+                    ("id", issued.id.to_string()),
+                    ("name", issued.name.clone()),
+                    ("expires", issued.expires_at.clone().unwrap_or_else(|| "never".into())),
+                ];
+                place.hand_over(session, &issued, "secret", &issued.secret, details)
             }
             Self::Remove { token, options } => {
                 let token: Token = session.find(&token).await?;
                 let again = format!("bursar token remove {}", token.id);
                 session.confirm(&format!("Take {} back", token.described()), &options, &again)?;
-                let answer = session.client.delete(&format!("{}/{}", Token::PATH, token.id), options.change.change()).await?;
-                session.show_removed(&token, "token", &answer, &options.change)
+                let answer = session.client.delete(&format!("{}/{}", Token::PATH, token.id), options.change()).await?;
+                session.show_removed(&token, "token", &answer, options.dry_run())
             }
         }
     }

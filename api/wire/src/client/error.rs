@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use super::NodeUrl;
-use crate::Problem;
+use crate::{Problem, problem::code};
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,16 @@ pub enum ClientError {
         node: NodeUrl,
         /// What it said.
         problem: Box<Problem>,
+        /// The `Idempotency-Key` under which it was asked, if it was asked for a change.
+        request: Option<String>,
+    },
+    /// A change was asked for, and no answer says whether it was made.
+    #[error("it is not known whether request {request} was carried out: {}", joined(.failures))]
+    OutcomeUnknown {
+        /// The request's `Idempotency-Key`: repeated under it within an hour, the change is made once.
+        request: String,
+        /// What became of asking each node.
+        failures: Vec<NodeFailure>,
     },
     /// A node answered what this program does not understand.
     #[error("{node} answered {status} in a way that this program does not understand: {detail}")]
@@ -67,8 +77,14 @@ pub enum Failure {
     /// The stream of events ended, although it was to go on.
     #[error("the stream of events ended")]
     Cut,
-    /// Nothing came in time.
-    #[error("no answer within {waited_ms} ms")]
+    /// No connection came to be in time.
+    #[error("no connection within {waited_ms} ms")]
+    NotConnected {
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The request was sent, and nothing came in time.
+    #[error("connected, but no answer within {waited_ms} ms")]
     Silent {
         /// How long was waited, in milliseconds.
         waited_ms: u64,
@@ -94,6 +110,18 @@ pub enum Failure {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+impl Failure {
+    /// Whether a request that was sent may have been carried out all the same. What is told of a further connection says
+    /// nothing of the one on which the request went.
+    pub(super) fn leaves_open(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.code == code::OUTCOME_UNKNOWN,
+            Self::Unsendable { .. } => false,
+            _ => true,
+        }
+    }
 }
 
 impl fmt::Display for NodeFailure {

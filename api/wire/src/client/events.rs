@@ -115,7 +115,7 @@ impl EventReader {
             return Ok(Failure::Refused(Box::new(problem)));
         }
         let node = self.stream.as_ref().expect("a refusal comes from a stream").node.clone();
-        Err(ClientError::Problem { node, problem: Box::new(problem) })
+        Err(ClientError::Problem { node, problem: Box::new(problem), request: None })
     }
 
     fn take(&mut self, line: &[u8]) -> Result<StreamItem, ClientError> {
@@ -148,11 +148,11 @@ impl EventReader {
     async fn connect(&mut self, until: Instant, failures: &mut Failures) -> Result<Stream, ClientError> {
         let since = self.position.map(|position| position.to_string()).or_else(|| self.query.since.clone());
         let query = EventsQuery { since, ..self.query.clone() };
-        let call = Call::get(target("events", &query));
+        let call = Call::read(target("events", &query));
         loop {
             for index in self.client.in_turn() {
                 if Instant::now() >= until {
-                    return Err(std::mem::take(failures).into_error());
+                    return Err(std::mem::take(failures).into_error(&call));
                 }
                 let node = self.client.nodes()[index].clone();
                 match timeout(self.client.shared.config.attempt_timeout, self.open(index, &call)).await {
@@ -170,13 +170,13 @@ impl EventReader {
     }
 
     async fn open(&mut self, index: usize, call: &Call) -> Result<Stream, Attempt> {
-        let passing = |failure| Attempt::Passing { failure, retry_after: None };
+        let passing = |failure| Attempt::Passing { failure, retry_after: None, sent: true };
         let node = self.client.nodes()[index].clone();
         let request = || self.request(&node, call);
         let (sender, response) = self.client.shared.connections[index].send(request).await.map_err(passing)?;
         if !response.status().is_success() {
             let reply = connection::read(response).await.map_err(passing)?;
-            return Err(self.client.judge(&node, call, reply).expect_err("the status is no success"));
+            return Err(self.client.judge(&node, reply, call).expect_err("the status is no success"));
         }
         let (head, body) = response.into_parts();
         if self.position.is_none() {

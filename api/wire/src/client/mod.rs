@@ -13,7 +13,7 @@ mod query;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -180,17 +180,17 @@ impl Client {
 
     /// Reads `path`, which follows `/api/v1/`.
     pub async fn get(&self, path: &str, query: &impl Serialize) -> Result<Answer, ClientError> {
-        self.carry_out(&Call::get(target(path, query))).await
+        self.carry_out(&Call::read(target(path, query))).await
     }
 
     /// Asks one of the health probes, which lie outside the API's folder: `/livez`, `/readyz`.
     pub async fn probe(&self, path: &str) -> Result<Answer, ClientError> {
-        self.carry_out(&Call::get(path.to_owned())).await
+        self.carry_out(&Call::read(path.to_owned())).await
     }
 
     /// What a node says of its readiness, check by check: also one that is not ready.
     pub async fn readiness(&self) -> Result<Readiness, ClientError> {
-        let call = Call { answer_too: Some(StatusCode::SERVICE_UNAVAILABLE), ..Call::get("/readyz?verbose".to_owned()) };
+        let call = Call { answer_too: Some(StatusCode::SERVICE_UNAVAILABLE), ..Call::read("/readyz?verbose".to_owned()) };
         self.carry_out(&call).await?.json()
     }
 
@@ -226,13 +226,14 @@ impl Client {
 
     async fn change(&self, method: Method, path: &str, body: Bytes, change: Change) -> Result<Answer, ClientError> {
         let request_id = change.request_id.unwrap_or_else(|| self.mint_request_id());
-        let mut headers = vec![(header::IDEMPOTENCY_KEY, request_id)];
+        let mut headers = vec![(header::IDEMPOTENCY_KEY, request_id.clone())];
         if let Some(etag) = change.if_match {
             headers.push((IF_MATCH.as_str(), format!("\"{etag}\"")));
         }
         let query = crate::query::MutationQuery { dry_run: change.dry_run };
         let target = if change.dry_run { target(path, &query) } else { target(path, &()) };
-        self.carry_out(&Call { method, target, headers, body, answer_too: None }).await
+        let changes = (!change.dry_run).then_some(request_id);
+        self.carry_out(&Call { method, target, headers, body, changes, answer_too: None }).await
     }
 
     fn mint_request_id(&self) -> String {
@@ -247,13 +248,14 @@ impl Client {
             let mut round = Round::default();
             for index in self.in_turn() {
                 if Instant::now() >= deadline {
-                    return Err(failures.into_error());
+                    return Err(failures.into_error(call));
                 }
                 let failure = match self.attempt(index, call, deadline).await {
                     Ok(answer) => return Ok(answer),
                     Err(Attempt::Final(error)) => return Err(error),
-                    Err(Attempt::Passing { failure, retry_after }) => {
+                    Err(Attempt::Passing { failure, retry_after, sent }) => {
                         round.note(&failure, retry_after);
+                        failures.perhaps_done |= sent && failure.leaves_open();
                         failure
                     }
                 };
@@ -262,7 +264,7 @@ impl Client {
             let Some(pause) = round.pause().filter(|pause| Instant::now() + *pause < deadline) else { break };
             sleep(pause).await;
         }
-        Err(failures.into_error())
+        Err(failures.into_error(call))
     }
 
     fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
@@ -275,18 +277,26 @@ impl Client {
         let started = Instant::now();
         let until = deadline.min(started + self.shared.config.attempt_timeout);
         let node = &self.shared.config.nodes[index];
-        let exchange = self.shared.connections[index].exchange(|| self.request(node, call));
-        let reply = match timeout_at(until, exchange).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(failure)) => return Err(Attempt::Passing { failure, retry_after: None }),
-            Err(_) => {
-                let failure = Failure::Silent { waited_ms: millis(started.elapsed()) };
-                return Err(Attempt::Passing { failure, retry_after: None });
+        // A request is asked for once there is a connection to send it on.
+        let sent = AtomicBool::new(false);
+        let exchange = self.shared.connections[index].exchange(|| {
+            sent.store(true, Ordering::Relaxed);
+            self.request(node, call)
+        });
+        let outcome = timeout_at(until, exchange).await;
+        let sent = sent.into_inner();
+        let waited_ms = millis(started.elapsed());
+        let failure = match outcome {
+            Ok(Ok(reply)) => {
+                let answer = self.judge(node, reply, call)?;
+                self.prefer(index);
+                return Ok(answer);
             }
+            Ok(Err(failure)) => failure,
+            Err(_) if sent => Failure::Silent { waited_ms },
+            Err(_) => Failure::NotConnected { waited_ms },
         };
-        let answer = self.judge(node, call, reply)?;
-        self.prefer(index);
-        Ok(answer)
+        Err(Attempt::Passing { failure, retry_after: None, sent })
     }
 
     fn prefer(&self, index: usize) {
@@ -321,7 +331,7 @@ impl Client {
     }
 
     /// Tells an answer from a refusal, and a refusal for good from one that another node, or a later time, may lift.
-    fn judge(&self, node: &NodeUrl, call: &Call, reply: Reply) -> Result<Answer, Attempt> {
+    fn judge(&self, node: &NodeUrl, reply: Reply, call: &Call) -> Result<Answer, Attempt> {
         let text = |name: &str| Some(reply.headers.get(name)?.to_str().ok()?.to_owned());
         let answer = Answer {
             node: node.clone(),
@@ -340,16 +350,18 @@ impl Client {
             // A proxy in between, or another program altogether.
             let failure = Failure::NoProblem { status: answer.status };
             return Err(if reply.status.is_server_error() {
-                Attempt::Passing { failure, retry_after: None }
+                Attempt::Passing { failure, retry_after: None, sent: true }
             } else {
                 Attempt::Final(ClientError::Malformed { node: answer.node, status: answer.status, detail: failure.to_string() })
             });
         };
         if !is_passing(answer.status) {
-            return Err(Attempt::Final(ClientError::Problem { node: answer.node, problem: Box::new(problem) }));
+            let (node, problem, request) = (answer.node, Box::new(problem), call.changes.clone());
+            return Err(Attempt::Final(ClientError::Problem { node, problem, request }));
         }
         let told = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok()).or(problem.retry_after_seconds);
-        Err(Attempt::Passing { failure: Failure::Refused(Box::new(problem)), retry_after: told.map(Duration::from_secs) })
+        let (failure, retry_after) = (Failure::Refused(Box::new(problem)), told.map(Duration::from_secs));
+        Err(Attempt::Passing { failure, retry_after, sent: true })
     }
 
     fn note_revision(&self, revision: Option<&str>) {
@@ -365,13 +377,15 @@ struct Call {
     target: String,
     headers: Vec<(&'static str, String)>,
     body: Bytes,
+    /// The id of a request that changes something: where no answer comes, it may have been carried out all the same.
+    changes: Option<String>,
     /// A status that is an answer for this request, although it is no success.
     answer_too: Option<StatusCode>,
 }
 
 impl Call {
-    fn get(target: String) -> Self {
-        Self { method: Method::GET, target, headers: Vec::new(), body: Bytes::new(), answer_too: None }
+    fn read(target: String) -> Self {
+        Self { method: Method::GET, target, headers: Vec::new(), body: Bytes::new(), changes: None, answer_too: None }
     }
 }
 
@@ -379,8 +393,8 @@ impl Call {
 enum Attempt {
     /// It would not fare better elsewhere or later.
     Final(ClientError),
-    /// It may.
-    Passing { failure: Failure, retry_after: Option<Duration> },
+    /// It may. `sent` is whether the request has left at all.
+    Passing { failure: Failure, retry_after: Option<Duration>, sent: bool },
 }
 
 /// What became of asking every node once.
@@ -406,22 +420,32 @@ impl Round {
 
 /// The last failure of each node.
 #[derive(Default)]
-struct Failures(Vec<NodeFailure>);
+struct Failures {
+    last: Vec<NodeFailure>,
+    /// Whether a node may have carried the request out, in this attempt or in an earlier one.
+    perhaps_done: bool,
+}
 
 impl Failures {
     fn note(&mut self, node: NodeUrl, failure: Failure) {
-        self.0.retain(|former| former.node != node);
-        self.0.push(NodeFailure { node, failure });
+        self.last.retain(|former| former.node != node);
+        self.last.push(NodeFailure { node, failure });
     }
 
-    /// A node that answered knows more than those that did not: its problem is the error, if any told one.
-    fn into_error(mut self) -> ClientError {
-        match self.0.iter().rposition(|failed| matches!(failed.failure, Failure::Refused(_))) {
-            Some(told) => match self.0.swap_remove(told) {
-                NodeFailure { node, failure: Failure::Refused(problem) } => ClientError::Problem { node, problem },
+    /// Whoever asked for a change that may have been made has to know that first. Else a node that answered knows more than
+    /// those that did not: its problem is the error, if any told one.
+    fn into_error(mut self, call: &Call) -> ClientError {
+        if let Some(request) = call.changes.clone().filter(|_| self.perhaps_done) {
+            return ClientError::OutcomeUnknown { request, failures: self.last };
+        }
+        match self.last.iter().rposition(|failed| matches!(failed.failure, Failure::Refused(_))) {
+            Some(told) => match self.last.swap_remove(told) {
+                NodeFailure { node, failure: Failure::Refused(problem) } => {
+                    ClientError::Problem { node, problem, request: call.changes.clone() }
+                }
                 other => ClientError::Unreachable { failures: vec![other] },
             },
-            None => ClientError::Unreachable { failures: self.0 },
+            None => ClientError::Unreachable { failures: self.last },
         }
     }
 }
