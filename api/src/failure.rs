@@ -231,7 +231,13 @@ impl From<FieldError> for Failure {
 
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
-        let detail = format!("The request was not decided: {error}.");
+        let known = match error {
+            SubmitError::Unavailable { fate: Fate::Unknown, .. } | SubmitError::Stopped { fate: Fate::Unknown } => {
+                "No outcome is known"
+            }
+            _ => "The request was not decided",
+        };
+        let detail = format!("{known}: {error}.");
         match error {
             SubmitError::Unavailable { reason: reason @ Unavailability::NotUnderstood, fate: Fate::NotDone, .. } => {
                 unavailable(reason, detail).hint(SAME_VERSION)
