@@ -30,7 +30,7 @@ unit: setup ## tests of the crates, storage and consensus on both engines
 	    -p bursar-domain -p bursar-domain-testing -p bursar-net -p bursar-storage -p bursar-raft -p bursar-wire -p bursar-api -p bursar-cli
 
 process: setup ## tests of the program with real processes
-	cargo test --locked -p bursar
+	scripts/test-processes
 
 bench: setup ## measures the program beside etcd, and writes the figures where docs/benchmarks.md says
 	scripts/bench

@@ -391,6 +391,8 @@ async fn the_doctor_asks_a_running_node_and_reads_stopped_ones() {
     let written = until("all nodes have all of it", async || all_at_one_revision(&fleet, &ids).await).await;
 
     for id in &ids {
+        // Having it all is not yet having heard that it is all.
+        fleet.ready(*id).await;
         let diagnosis = doctor(&fleet.node(*id).dir);
         assert!(diagnosis.healthy, "running node {id}: {:?}", diagnosis.complaints());
         assert!(diagnosis.of("live").detail.contains(&fleet.node(*id).api), "{diagnosis:?}");
