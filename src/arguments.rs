@@ -111,7 +111,7 @@ pub struct Run {
 #[derive(Subcommand, Debug)]
 pub enum StorageServer {
     /// Make this machine a storage server, and print its connection string
-    Init(InitStorageServer),
+    Init(Box<InitStorageServer>),
     /// Print another connection string; every former one is void from then on
     ConnectionString(ConnectionString),
 }

@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
             ended(authority::run(&run.dir, run.own_session).await)
         }
         Command::StorageServer(StorageServer::Init(init)) => {
-            ended_with(storage_server::init_command(init), StorageServerError::exit_code)
+            ended_with(storage_server::init_command(*init), StorageServerError::exit_code)
         }
         Command::StorageServer(StorageServer::ConnectionString(arguments)) => {
             ended_with(storage_server::connection_string_command(arguments), StorageServerError::exit_code)

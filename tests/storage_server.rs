@@ -134,7 +134,10 @@ fn a_server_is_made_and_introduces_itself() {
 #[test]
 fn programs_get_json() {
     let machine = Machine::new();
-    for answer in [machine.init(&[("--output", "json")]), machine.run(&["storage-server", "connection-string", "-o", "json"])] {
+    let init = || machine.init(&[("--output", "json")]);
+    let again = || machine.run(&["storage-server", "connection-string", "-o", "json"]);
+    for command in [&init as &dyn Fn() -> Answer, &again] {
+        let answer = command();
         let document: Value = serde_json::from_str(&answer.stdout).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
         let says = ConnectionString::decode(document["connection_string"].as_str().expect("a text")).expect("it decodes");
         assert_eq!(document["guid"], says.guid.to_string());

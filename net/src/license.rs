@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_proof_attests_one_subject_by_one_key() {
-        let [key, other] = ["BURSAR-00000-00000-00000", "BURSAR-00000-00000-00001"].map(|text| MasterLicenseKey::parse(text).unwrap());
+        let [key, other] =
+            ["BURSAR-00000-00000-00000", "BURSAR-00000-00000-00001"].map(|text| MasterLicenseKey::parse(text).unwrap());
         let proof = key.prove(b"a machine");
         assert_eq!(proof.public_key.as_slice(), key.public_key());
         assert!(proof.attests(b"a machine"));

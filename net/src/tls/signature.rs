@@ -36,8 +36,7 @@ impl NodeKey {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.pair.serialized_der(), &random)
             .expect("the key is one of P-256 in PKCS #8");
-        let signature =
-            pair.sign(&random, &signed(purpose, message)).expect("the operating system provides randomness");
+        let signature = pair.sign(&random, &signed(purpose, message)).expect("the operating system provides randomness");
         KeySignature(signature.as_ref().try_into().expect("a signature of fixed form has 64 bytes"))
     }
 }

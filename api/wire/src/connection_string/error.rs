@@ -41,7 +41,9 @@ pub enum ConnectionStringError {
         detail: &'static str,
     },
     /// Its time is over.
-    #[error("the connection string expired at {expires_at}, it is {now} now: {ISSUE}; where that is not the time, correct the clocks")]
+    #[error(
+        "the connection string expired at {expires_at}, it is {now} now: {ISSUE}; where that is not the time, correct the clocks"
+    )]
     Expired {
         /// When it stopped being good.
         expires_at: Timestamp,

@@ -79,13 +79,6 @@ fn the_line_that_was_written_down_reads_and_is_encoded_as_it_was() {
 }
 
 #[test]
-fn tmp_print() {
-    let license = MasterLicenseKey::parse("BURSAR-00000-00000-00000").unwrap();
-    let says = ConnectionString { license: license.prove(&license_subject(SPECIMEN.says.guid, &SPECIMEN.says.public_key)), ..SPECIMEN.says.clone() };
-    println!("LINE {}", says.encode(&SPECIMEN.key).expose());
-}
-
-#[test]
 fn every_cut_is_told_as_one() {
     for end in 0..LINE.len() {
         let refused = refusal(&LINE[..end]);
