@@ -185,12 +185,12 @@ mod tests {
             assert_eq!(secondary, SettingsFault::Unspecified(any));
         }
         let none = address("10.0.0.8:0");
-        let unbound: [&dyn Fn(&mut Settings, Address); 5] = [
-            &|settings, none| settings.advertised.primary = none,
-            &|settings, none| settings.advertised.secondary = Some(none),
-            &|settings, none| settings.listen.peer = none,
-            &|settings, none| settings.listen.transfer = none,
-            &|settings, none| settings.listen.control = none,
+        let unbound: [fn(&mut Settings, Address); 5] = [
+            |settings, none| settings.advertised.primary = none,
+            |settings, none| settings.advertised.secondary = Some(none),
+            |settings, none| settings.listen.peer = none,
+            |settings, none| settings.listen.transfer = none,
+            |settings, none| settings.listen.control = none,
         ];
         for unbind in unbound {
             assert_eq!(refused(&|settings| unbind(settings, none.clone())), SettingsFault::NoPort(none.clone()));
