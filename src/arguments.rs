@@ -22,6 +22,9 @@ pub enum Command {
     /// Found, join and run authority nodes
     #[command(subcommand)]
     Authority(Authority),
+    /// Make storage servers, and introduce them to the authority
+    #[command(subcommand)]
+    StorageServer(StorageServer),
     /// Run a whole cluster on this machine, to try it out
     Demo(Demo),
     /// Examine a node, running or stopped
@@ -102,6 +105,75 @@ pub struct Run {
     /// Leave the session of whoever started it
     #[arg(long, hide = true)]
     pub own_session: bool,
+}
+
+/// What can be done with storage servers.
+#[derive(Subcommand, Debug)]
+pub enum StorageServer {
+    /// Make this machine a storage server, and print its connection string
+    Init(Box<InitStorageServer>),
+    /// Print another connection string; every former one is void from then on
+    ConnectionString(ConnectionString),
+}
+
+/// `bursar storage-server init`
+#[derive(Args, Debug)]
+pub struct InitStorageServer {
+    /// The server's data directory: empty, or not there yet
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    /// How the server is to be called: 1 to 128 characters
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// The address under which others reach its control port, customarily 4288, host:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub primary_address: Address,
+    /// Another address of its control port, for when the primary one does not answer, host:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub secondary_address: Option<Address>,
+    /// The file with the fleet's master license key; the key itself is not kept here
+    #[arg(long, value_name = "FILE")]
+    pub license_key_file: PathBuf,
+    /// Where it listens
+    #[command(flatten)]
+    pub listening: Listening,
+    /// How to show the answer
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+}
+
+/// Where a storage server listens.
+#[derive(Args, Clone, Debug)]
+pub struct Listening {
+    /// Where to answer for reachability [default: all interfaces, port 4283]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_peer: Option<Address>,
+    /// Where to listen for archives [default: all interfaces, port 4286]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_transfer: Option<Address>,
+    /// Where to listen for the authority [default: all interfaces, the port of --primary-address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_control: Option<Address>,
+}
+
+/// `bursar storage-server connection-string`
+#[derive(Args, Debug)]
+pub struct ConnectionString {
+    /// The server's data directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: PathBuf,
+    /// How to show the answer
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+}
+
+/// How to show an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The line alone
+    Table,
+    /// For programs
+    Json,
 }
 
 /// `bursar demo`

@@ -1,110 +1,30 @@
-//! The master license key: one secret that proves that a machine belongs to the fleet.
-//!
-//! From it Argon2id (RFC 9106) with fixed parameters derives an Ed25519 key. The cluster stores only the public half; whoever
-//! knows the key can sign, and nobody can compute the key from what the cluster stores.
+//! The file with the master license key, as the commands that make machines take it.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use bursar_net::Entropy;
-use ring::signature::{Ed25519KeyPair, KeyPair};
-use zeroize::Zeroizing;
+use bursar_net::{DiskFiles, FileError, Files, LicenseKeyError, MasterLicenseKey};
 
-/// Parameters of the derivation's first version. They never change: another choice is another version.
-const SALT: &[u8] = b"bursar master license key, v1";
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
+const FILE_BYTES_MAX: usize = 16 * 1024;
 
-/// Letters and digits that are hard to mistake for one another (Crockford's base 32).
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const PREFIX: &str = "BURSAR";
-const GROUPS: usize = 8;
-const GROUP_DIGITS: usize = 5;
-/// The least characters in a key that an operator brings along.
-const CHARACTERS_MIN: usize = 16;
-const CHARACTERS_MAX: usize = 256;
-
-/// The master license key.
-pub struct MasterLicenseKey(Zeroizing<String>);
-
-/// Why a text is no master license key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a master license key has {CHARACTERS_MIN} to {CHARACTERS_MAX} visible characters")]
-pub struct LicenseKeyError;
-
-impl MasterLicenseKey {
-    /// A new key of 200 random bits, written `BURSAR-XXXXX-XXXXX-…`.
-    pub fn generate(entropy: &dyn Entropy) -> Self {
-        let mut random = Zeroizing::new([0_u8; GROUPS * GROUP_DIGITS]);
-        entropy.fill(&mut *random);
-        let mut text = Zeroizing::new(PREFIX.to_owned());
-        for group in random.chunks(GROUP_DIGITS) {
-            text.push('-');
-            text.extend(group.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])));
-        }
-        Self(text)
-    }
-
-    /// Reads a key; blanks around it do not count.
-    pub fn parse(text: &str) -> Result<Self, LicenseKeyError> {
-        let text = text.trim();
-        let fits = (CHARACTERS_MIN..=CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(LicenseKeyError) }
-    }
-
-    /// The key as people write it down.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The public half of the derived Ed25519 key: 32 bytes.
-    pub fn public_key(&self) -> Vec<u8> {
-        self.key_pair().public_key().as_ref().to_vec()
-    }
-
-    fn key_pair(&self) -> Ed25519KeyPair {
-        let parameters = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).expect("the parameters are within Argon2's bounds");
-        let mut seed = Zeroizing::new([0; 32]);
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
-            .hash_password_into(self.0.as_bytes(), SALT, &mut *seed)
-            .expect("salt and output have lengths that Argon2 takes");
-        Ed25519KeyPair::from_seed_unchecked(&*seed).expect("any 32 bytes are an Ed25519 seed")
-    }
+/// Why a file gives no master license key.
+#[derive(Debug, thiserror::Error)]
+pub enum LicenseFileError {
+    /// It cannot be read, or others may read it too.
+    #[error("{0}; --license-key-file names the file with the fleet's master license key, for its owner alone")]
+    File(#[from] FileError),
+    /// It holds something else.
+    #[error("{}: {source}", file.display())]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with its contents.
+        source: LicenseKeyError,
+    },
 }
 
-impl fmt::Debug for MasterLicenseKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MasterLicenseKey")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bursar_net::SystemEntropy;
-
-    use super::*;
-
-    #[test]
-    fn a_key_always_derives_the_same_public_key() {
-        let key = MasterLicenseKey::parse(" BURSAR-00000-00000-00000 \n").expect("a valid key");
-        // The same comes from argon2-cffi and PyNaCl, other implementations of both.
-        let hex: String = key.public_key().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "189f0576f782bb3ac53cc4f046e8c316fc498f18a3e6471b0a3b4d3d1741f2cb");
-    }
-
-    #[test]
-    fn generated_keys_are_valid_and_differ() {
-        let entropy = SystemEntropy::new();
-        let [one, other] = [(); 2].map(|()| MasterLicenseKey::generate(&entropy));
-        assert_eq!(MasterLicenseKey::parse(one.as_str()).expect("a valid key").as_str(), one.as_str());
-        assert_ne!(one.as_str(), other.as_str());
-    }
-
-    #[test]
-    fn short_long_and_broken_texts_are_refused() {
-        for text in ["", "short", "has blanks in between the text", &"x".repeat(257)] {
-            assert!(MasterLicenseKey::parse(text).is_err(), "{text:?}");
-        }
-    }
+/// Reads the master license key from a file that its owner alone may read.
+pub fn read_license_key(file: &Path) -> Result<MasterLicenseKey, LicenseFileError> {
+    let bytes = DiskFiles.read_private(file, FILE_BYTES_MAX)?;
+    let key = MasterLicenseKey::parse(&String::from_utf8_lossy(&bytes));
+    key.map_err(|source| LicenseFileError::Key { file: file.to_owned(), source })
 }

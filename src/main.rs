@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use bursar::{
-    arguments::{Arguments, Authority, Command},
+    arguments::{Arguments, Authority, Command, StorageServer},
     authority::{self, CommandError},
     demo, doctor, logging,
+    storage_server::{self, StorageServerError},
 };
 use clap::{CommandFactory, FromArgMatches};
 use rustix::fs::Mode;
@@ -26,6 +27,12 @@ async fn main() -> ExitCode {
         Command::Authority(Authority::Run(run)) => {
             logging::start(run.log_format);
             ended(authority::run(&run.dir, run.own_session).await)
+        }
+        Command::StorageServer(StorageServer::Init(init)) => {
+            ended_with(storage_server::init_command(*init), StorageServerError::exit_code)
+        }
+        Command::StorageServer(StorageServer::ConnectionString(arguments)) => {
+            ended_with(storage_server::connection_string_command(arguments), StorageServerError::exit_code)
         }
         Command::Demo(options) => ended(demo::run(options).await),
         Command::Doctor(options) => doctor::run(options).await,

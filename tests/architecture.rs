@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 /// Each of our crates with those of our crates that it may name.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("bursar-domain", &[]),
     ("bursar-domain-testing", &["bursar-domain"]),
     ("bursar-net", &[]),
@@ -16,8 +16,21 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("bursar-raft", &["bursar-domain", "bursar-net", "bursar-storage"]),
     ("bursar-wire", &["bursar-domain", "bursar-net"]),
     ("bursar-api", &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire"]),
+    ("bursar-agent", &["bursar-domain", "bursar-net", "bursar-wire"]),
     ("bursar-cli", &["bursar-domain", "bursar-net", "bursar-wire"]),
-    ("bursar", &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire", "bursar-api", "bursar-cli"]),
+    (
+        "bursar",
+        &[
+            "bursar-domain",
+            "bursar-net",
+            "bursar-storage",
+            "bursar-raft",
+            "bursar-wire",
+            "bursar-api",
+            "bursar-cli",
+            "bursar-agent",
+        ],
+    ),
 ];
 
 /// Libraries that one crate alone knows.

@@ -18,6 +18,9 @@
 //! [`Lane`] it is for, and then carries frames ([`FrameReader`], [`FrameWriter`]) or questions and
 //! answers ([`Caller`], [`answer`]). [`serve`] is the accept loop of every port, HTTP included.
 //!
+//! What proves who a machine is, is here too: its key and what it signs ([`NodeKey`], [`PublicKey`]), and the proof that it
+//! was made with the fleet's [`MasterLicenseKey`].
+//!
 //! Spans of time are measured with [`tokio::time::Instant`], which a simulation can pause.
 
 mod address;
@@ -33,6 +36,7 @@ mod files;
 pub mod frame;
 mod handshake;
 mod identity;
+mod license;
 mod network;
 mod peer_server;
 mod server;
@@ -52,12 +56,13 @@ pub use handshake::{
     Admission, HandshakeError, Hello, HelloReply, Lane, LocalNode, PROTOCOL, Refusal, RefusalCode, introduce, receive_hello,
 };
 pub use identity::{ClusterId, IdentityError, Member, PeerIdentity, Role, StoreId};
+pub use license::{LicenseKeyError, LicenseProof, MasterLicenseKey};
 pub use network::{BoxedStream, ByteStream, Listener, Network, TcpNetwork};
 pub use peer_server::{LaneHandler, PeerPort, serve_peers};
 pub use server::{Connection, ConnectionHandler, serve};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
 pub use tls::{
     Acceptor, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector, Credentials,
-    Fingerprint, IssuedCertificate, LeafProfile, NodeKey, PinnedConnector, SealError, Secured, SubjectName, TlsAcceptor,
-    TlsConnector, TlsPinnedConnector, Trust, TrustError,
+    Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError, Secured,
+    SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, Trust, TrustError,
 };

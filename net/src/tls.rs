@@ -12,6 +12,8 @@ mod credentials;
 mod key;
 mod pin;
 mod seal;
+mod self_signed;
+mod signature;
 mod trust;
 
 pub use authority::{CertificateAuthority, IssuedCertificate, LeafProfile, SubjectName};
@@ -20,6 +22,8 @@ pub use credentials::{CertificateFacts, Credentials};
 pub use key::{CertificateRequest, NodeKey};
 pub use pin::Fingerprint;
 pub use seal::{ClusterKey, SealError};
+pub use self_signed::SelfSignedCertificate;
+pub use signature::{KeySignature, PublicKey};
 pub use trust::{Trust, TrustError};
 
 use crate::IdentityError;

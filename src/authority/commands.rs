@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     arguments::{Addresses, Init, Join},
-    license::{LicenseKeyError, MasterLicenseKey},
+    license::{LicenseFileError, read_license_key},
 };
 
 const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
@@ -29,13 +29,8 @@ pub enum CommandError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The master license key.
-    #[error("{}: {source}", file.display())]
-    LicenseKey {
-        /// Where it was read.
-        file: PathBuf,
-        /// What is wrong with it.
-        source: LicenseKeyError,
-    },
+    #[error(transparent)]
+    License(#[from] LicenseFileError),
     /// The join token.
     #[error("{}: {source}", file.display())]
     Invitation {
@@ -60,10 +55,10 @@ impl CommandError {
     /// where the machine does not fit what is, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::LicenseKey { .. } | Self::Invitation { .. } | Self::Addresses(_) => 2,
+            Self::License(LicenseFileError::Key { .. }) | Self::Invitation { .. } | Self::Addresses(_) => 2,
             Self::Join(JoinError::Refused { code, .. }) if code.starts_with("join_token_") => 3,
             Self::Join(JoinError::Refused { .. }) => 5,
-            Self::File(_) | Self::Found(_) | Self::Join(_) => 1,
+            Self::File(_) | Self::License(LicenseFileError::File(_)) | Self::Found(_) | Self::Join(_) => 1,
         }
     }
 }
@@ -71,7 +66,7 @@ impl CommandError {
 /// `bursar authority init`
 pub fn init_command(init: Init) -> Result<(), CommandError> {
     let config = config(&init.addresses)?;
-    let license_key = init.license_key_file.map(read_license_key).transpose()?;
+    let license_key = init.license_key_file.as_deref().map(read_license_key).transpose()?;
     let founded =
         found(Founding { directory: &init.dir, config, license_key, clock: &SystemClock, entropy: &SystemEntropy::new() })?;
     println!("Cluster {} is made; its first node is in {}.", founded.cluster, init.dir.display());
@@ -108,11 +103,6 @@ pub async fn join_command(arguments: Join) -> Result<(), CommandError> {
     println!("Next: start it; it votes as soon as it has what the others have:");
     println!("  bursar authority run --dir {}", arguments.dir.display());
     Ok(())
-}
-
-fn read_license_key(file: PathBuf) -> Result<MasterLicenseKey, CommandError> {
-    let bytes = DiskFiles.read_private(&file, SMALL_FILE_BYTES_MAX)?;
-    MasterLicenseKey::parse(&String::from_utf8_lossy(&bytes)).map_err(|source| CommandError::LicenseKey { file, source })
 }
 
 fn read_invitation(file: &Path) -> Result<Invitation, CommandError> {

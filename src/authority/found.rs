@@ -6,8 +6,8 @@ use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, StoreId, Submission, authority_node, cluster, encoding,
 };
 use bursar_net::{
-    CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, Member, NodeKey, PeerIdentity, SubjectName,
-    WallClock,
+    CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, MasterLicenseKey, Member, NodeKey, PeerIdentity,
+    SubjectName, WallClock,
 };
 
 use super::{
@@ -16,7 +16,6 @@ use super::{
     directory::{DataDirectory, DirectoryError, NewNode},
     identity::{Identity, net_cluster, new_store},
 };
-use crate::license::MasterLicenseKey;
 
 /// What a new cluster is made from.
 pub struct Founding<'f> {

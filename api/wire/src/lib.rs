@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod connection_string;
 pub mod destinations;
 pub mod events;
 pub mod invitation;
@@ -24,6 +25,7 @@ pub mod times;
 pub mod tokens;
 
 pub use client::{Client, ClientError};
+pub use connection_string::{ConnectionString, ConnectionStringError};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
 

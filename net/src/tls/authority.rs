@@ -155,7 +155,11 @@ impl CertificateAuthority {
 }
 
 /// What all our certificates have in common.
-fn parameters(lifetime: Duration, clock: &dyn WallClock, entropy: &dyn Entropy) -> Result<CertificateParams, CertificateError> {
+pub(super) fn parameters(
+    lifetime: Duration,
+    clock: &dyn WallClock,
+    entropy: &dyn Entropy,
+) -> Result<CertificateParams, CertificateError> {
     let mut serial = entropy.array::<16>();
     // A serial number is positive, and of one length.
     serial[0] = serial[0] & 0x7f | 0x40;

@@ -13,8 +13,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError as VerifyError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The SHA-256 of a certificate authority's certificate (DER). Its text form is 64 hexadecimal
-/// digits.
+/// The SHA-256 of a certificate (DER): of the authority's, or of one that its holder signed itself.
+/// Its text form is 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 

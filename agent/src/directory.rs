@@ -1,0 +1,188 @@
+//! The data directory of a storage server.
+//!
+//! ```text
+//! identity.toml           guid, store, certificate, license: who this directory is; written last
+//! bursar.toml             settings
+//! node.key                the server's private key
+//! node.crt                the certificate that it signed itself
+//! connection-string.toml  which connection string stands: its secret's hash
+//! projection              what the server knows of the fleet, and up to where it has read
+//! lock                    held while the server is made or runs
+//! connection-string.lock  held while a connection string is issued
+//! ```
+//!
+//! The directory and everything secret in it are for their owner alone; a server refuses to use them where they are looser. Only
+//! the settings may be: they hold nothing secret, and editors give the files that they write modes of their own.
+
+mod error;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bursar_net::{CertificateError, FileLock, Files, NodeKey, SelfSignedCertificate};
+
+use crate::{
+    format,
+    identity::Identity,
+    projection_file::ProjectionFile,
+    settings::{SETTINGS_FILE, Settings},
+    standing::Standing,
+};
+
+pub use error::DirectoryError;
+
+const IDENTITY_FILE: &str = "identity.toml";
+const KEY_FILE: &str = "node.key";
+const CERTIFICATE_FILE: &str = "node.crt";
+const STANDING_FILE: &str = "connection-string.toml";
+const PROJECTION_FILE: &str = "projection";
+const LOCK_FILE: &str = "lock";
+const STANDING_LOCK_FILE: &str = "connection-string.lock";
+/// What an interrupted attempt to make a server leaves behind; and what a file system keeps at its root.
+const LEFTOVERS: [&str; 6] = [SETTINGS_FILE, KEY_FILE, CERTIFICATE_FILE, STANDING_FILE, LOCK_FILE, "lost+found"];
+const FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// A storage server's data directory. Several may have it open; who runs the server holds its [`lock`](Self::lock).
+pub struct DataDirectory {
+    root: PathBuf,
+    files: Arc<dyn Files>,
+}
+
+/// Who a storage server is and how it is set up, each part checked against the others.
+pub struct Server {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its private key.
+    pub key: NodeKey,
+    /// The certificate that it signed itself.
+    pub certificate: SelfSignedCertificate,
+}
+
+impl DataDirectory {
+    /// Takes a directory for a new server, made where it is missing. Only a clean one is taken, or what an interrupted attempt
+    /// left behind.
+    pub(crate) fn create(files: Arc<dyn Files>, root: &Path) -> Result<(Self, FileLock), DirectoryError> {
+        files.create_directory(root)?;
+        // The identity is written last: without it, what an interrupted attempt left behind is written over.
+        if files.exists(&root.join(IDENTITY_FILE))? {
+            return Err(DirectoryError::NotEmpty { path: root.to_owned() });
+        }
+        let names = files.list(root)?;
+        let mut names = names.iter().map(|name| name.to_string_lossy());
+        if let Some(name) = names.find(|name| !is_leftover(name)) {
+            return Err(DirectoryError::Occupied { path: root.to_owned(), name: name.into_owned() });
+        }
+        files.require_private(root)?;
+        let directory = Self { root: root.to_owned(), files };
+        let lock = directory.lock()?;
+        Ok((directory, lock))
+    }
+
+    /// The directory of a server that was made.
+    pub fn open(files: Arc<dyn Files>, root: &Path) -> Result<Self, DirectoryError> {
+        if !files.exists(&root.join(IDENTITY_FILE))? {
+            return Err(DirectoryError::Empty(root.to_owned()));
+        }
+        files.require_private(root)?;
+        Ok(Self { root: root.to_owned(), files })
+    }
+
+    /// Takes hold of the directory, for who makes or runs the server.
+    pub fn lock(&self) -> Result<FileLock, DirectoryError> {
+        Ok(self.files.lock(&self.root.join(LOCK_FILE))?)
+    }
+
+    /// Takes hold of the connection string that stands, for who replaces it. A running server does not stand in the way.
+    pub fn lock_standing(&self) -> Result<FileLock, DirectoryError> {
+        Ok(self.files.lock(&self.root.join(STANDING_LOCK_FILE))?)
+    }
+
+    /// Writes a new server's files; the identity last, so that an interrupted attempt leaves no server.
+    pub(crate) fn write(&self, server: &Server, standing: &Standing) -> Result<(), DirectoryError> {
+        server.settings.write(&*self.files, &self.root)?;
+        self.put(KEY_FILE, &server.key.to_pem())?;
+        self.put(CERTIFICATE_FILE, server.certificate.pem())?;
+        self.write_standing(standing)?;
+        self.put(IDENTITY_FILE, &format::to_toml(&server.identity))
+    }
+
+    /// Reads who the server is, and checks it: a bit that has flipped in a file may well read as another key or guid.
+    pub fn server(&self) -> Result<Server, DirectoryError> {
+        let identity: Identity = self.formatted(IDENTITY_FILE)?;
+        let settings = Settings::read(&*self.files, &self.root)?;
+        let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?).map_err(self.in_files(&[KEY_FILE]))?;
+        let certificate = SelfSignedCertificate::from_pem(&self.private_text(CERTIFICATE_FILE)?, &key).map_err(|error| {
+            let foreign = matches!(error, CertificateError::ForeignKey);
+            self.in_files(if foreign { &[CERTIFICATE_FILE, KEY_FILE] } else { &[CERTIFICATE_FILE] })(error)
+        })?;
+        if certificate.fingerprint() != identity.certificate {
+            return Err(self.at_odds(&[CERTIFICATE_FILE, IDENTITY_FILE]));
+        }
+        if !identity.is_attested_for(&key.public_key()) {
+            return Err(self.at_odds(&[IDENTITY_FILE, KEY_FILE]));
+        }
+        Ok(Server { identity, settings, key, certificate })
+    }
+
+    /// The connection string that stands, where there is one.
+    pub fn standing(&self) -> Result<Option<Standing>, DirectoryError> {
+        let is_there = self.files.exists(&self.root.join(STANDING_FILE))?;
+        is_there.then(|| self.formatted(STANDING_FILE)).transpose()
+    }
+
+    /// Replaces the connection string that stands; whoever does so holds its [lock](Self::lock_standing).
+    pub(crate) fn write_standing(&self, standing: &Standing) -> Result<(), DirectoryError> {
+        self.put(STANDING_FILE, &format::to_toml(standing))
+    }
+
+    /// Where the server keeps what it knows of the fleet.
+    pub fn projection_file(&self, server: &Server) -> ProjectionFile {
+        ProjectionFile::new(Arc::clone(&self.files), self.root.join(PROJECTION_FILE), server.identity.store)
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn formatted<T: serde::de::DeserializeOwned>(&self, file: &str) -> Result<T, DirectoryError> {
+        let path = self.root.join(file);
+        let bytes = self.files.read_private(&path, FILE_BYTES_MAX)?;
+        Ok(format::from_toml(&path, &bytes)?)
+    }
+
+    fn private_text(&self, file: &str) -> Result<String, DirectoryError> {
+        let bytes = self.files.read_private(&self.root.join(file), FILE_BYTES_MAX)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn put(&self, file: &str, contents: &str) -> Result<(), DirectoryError> {
+        Ok(self.files.write_atomic(&self.root.join(file), contents.as_bytes())?)
+    }
+
+    fn in_files(&self, files: &[&str]) -> impl FnOnce(CertificateError) -> DirectoryError {
+        let files = self.named(files, " or ");
+        move |source| DirectoryError::Certificate { files, source }
+    }
+
+    fn at_odds(&self, files: &[&str]) -> DirectoryError {
+        DirectoryError::AtOdds { files: self.named(files, " and ") }
+    }
+
+    fn named(&self, files: &[&str], between: &str) -> String {
+        let files: Vec<_> = files.iter().map(|file| self.root.join(file).display().to_string()).collect();
+        files.join(between)
+    }
+}
+
+fn is_leftover(name: &str) -> bool {
+    let aside = || name.strip_prefix('.').and_then(|name| name.strip_suffix(".aside"));
+    LEFTOVERS.contains(&name) || aside().is_some_and(|of| of == IDENTITY_FILE || LEFTOVERS.contains(&of))
+}
+
+#[cfg(test)]
+mod tests;

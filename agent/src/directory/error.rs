@@ -1,0 +1,58 @@
+//! Why a data directory cannot be used, and what to do about it.
+
+use std::path::PathBuf;
+
+use bursar_net::{CertificateError, FileError};
+
+use crate::{
+    format::{FormatError, RESTORE},
+    settings::SettingsError,
+};
+
+/// Why a storage server's data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A file that the server keeps about itself.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// There is a server in it already.
+    #[error(
+        "{0} holds a server already: where it is a storage server that has not joined yet, `bursar storage-server \
+         connection-string --dir {0}` issues its connection string; for a new one choose an empty directory", path.display()
+    )]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is something else in it.
+    #[error("{} is not empty, it holds {name}: choose an empty directory", path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+        /// A file or directory in it.
+        name: String,
+    },
+    /// There is nothing in it.
+    #[error("{} holds no storage server: make one with `bursar storage-server init`", .0.display())]
+    Empty(PathBuf),
+    /// A certificate or a key.
+    #[error("{files} cannot be used: {source}; {RESTORE}")]
+    Certificate {
+        /// The file, or the files of which one is wrong.
+        files: String,
+        /// What is wrong.
+        source: CertificateError,
+    },
+    /// Two files that belong together do not.
+    #[error("{files} do not belong together, one of them was exchanged or is damaged; {RESTORE}")]
+    AtOdds {
+        /// The files.
+        files: String,
+    },
+}

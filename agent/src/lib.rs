@@ -1,0 +1,30 @@
+//! The storage server: who it is, how it introduces itself, and what it keeps.
+//!
+//! A machine becomes a storage server by [`make`]: in a clean [`DataDirectory`] it gets an identity, a key, a certificate that
+//! it signs itself, and the proof that somebody made it who knows the fleet's master license key. What comes out is a connection
+//! string, the one line that a person carries to the authority. [`issue`] makes another and voids the former.
+//!
+//! What it learns from the authority's events it keeps in a [`ProjectionFile`], together with the position up to which it has
+//! read them: both or neither are replaced, whenever the power is cut.
+
+#[cfg(test)]
+mod corpus;
+mod directory;
+#[cfg(test)]
+mod faults;
+mod format;
+mod identity;
+mod introduction;
+mod make;
+mod projection_file;
+mod settings;
+mod standing;
+
+pub use directory::{DataDirectory, DirectoryError, Server};
+pub use format::FormatError;
+pub use identity::Identity;
+pub use introduction::{Issued, issue};
+pub use make::{MakeError, Making, make};
+pub use projection_file::{PROJECTION_BYTES_MAX, ProjectionFile, ProjectionFileError, Saved};
+pub use settings::{Advertised, Listen, SETTINGS_FILE, Settings, SettingsError, SettingsFault};
+pub use standing::{Standing, StringRefusal};

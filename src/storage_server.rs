@@ -1,0 +1,106 @@
+//! The commands that make a storage server and introduce it to the authority.
+
+use std::{path::Path, sync::Arc};
+
+use bursar_agent::{
+    Advertised, DataDirectory, DirectoryError, Issued, Listen, MakeError, Making, Settings, SettingsError, issue, make,
+};
+use bursar_net::{Address, DiskFiles, SystemClock, SystemEntropy};
+use serde_json::json;
+
+use crate::{
+    arguments::{ConnectionString, Format, InitStorageServer, Listening},
+    license::{LicenseFileError, read_license_key},
+};
+
+/// The customary ports of a storage server beside that of its advertised addresses.
+const PEER_PORT: u16 = 4283;
+const TRANSFER_PORT: u16 = 4286;
+
+/// Why a storage server could not be made or introduced.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageServerError {
+    /// The master license key.
+    #[error(transparent)]
+    License(#[from] LicenseFileError),
+    /// Making it.
+    #[error(transparent)]
+    Make(#[from] MakeError),
+    /// Its data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+}
+
+impl StorageServerError {
+    /// How the program ends, as all of its commands do: 2 where what was given is wrong, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::License(LicenseFileError::Key { .. })
+            | Self::Make(MakeError::Settings(_))
+            | Self::Directory(DirectoryError::Settings(SettingsError::Unusable { .. })) => 2,
+            Self::License(LicenseFileError::File(_)) | Self::Make(_) | Self::Directory(_) => 1,
+        }
+    }
+}
+
+/// `bursar storage-server init`
+pub fn init_command(arguments: InitStorageServer) -> Result<(), StorageServerError> {
+    let license_key = read_license_key(&arguments.license_key_file)?;
+    let issued = make(Making {
+        directory: &arguments.dir,
+        settings: settings(&arguments),
+        license_key: &license_key,
+        files: Arc::new(DiskFiles),
+        clock: &SystemClock,
+        entropy: &SystemEntropy::new(),
+    })?;
+    eprintln!("Storage server {} is made in {}.", issued.says.name, arguments.dir.display());
+    show(&issued, &arguments.dir, arguments.output);
+    Ok(())
+}
+
+/// `bursar storage-server connection-string`
+pub fn connection_string_command(arguments: ConnectionString) -> Result<(), StorageServerError> {
+    let directory = DataDirectory::open(Arc::new(DiskFiles), &arguments.dir)?;
+    let issued = issue(&directory, &SystemClock, &SystemEntropy::new())?;
+    eprintln!("Every former connection string of {} is void.", issued.says.name);
+    show(&issued, &arguments.dir, arguments.output);
+    Ok(())
+}
+
+/// The line alone goes to standard output, so that it can be sent on as it is.
+fn show(issued: &Issued, directory: &Path, format: Format) {
+    let Issued { line, says } = issued;
+    eprintln!("This is its connection string, good once and until {}; whoever has it can let the server join:", says.expires_at);
+    match format {
+        Format::Table => println!("{}", line.expose()),
+        Format::Json => {
+            let document = json!({
+                "connection_string": line.expose(),
+                "guid": says.guid,
+                "name": says.name,
+                "issued_at": says.issued_at.to_string(),
+                "expires_at": says.expires_at.to_string(),
+                "directory": directory,
+            });
+            println!("{document:#}");
+        }
+    }
+}
+
+fn settings(arguments: &InitStorageServer) -> Settings {
+    let InitStorageServer { name, primary_address, secondary_address, listening, .. } = arguments;
+    let Listening { listen_peer, listen_transfer, listen_control } = listening;
+    let or_everywhere = |chosen: &Option<Address>, port| {
+        chosen.clone().unwrap_or_else(|| Address::new("0.0.0.0", port).expect("an address of numbers"))
+    };
+    Settings {
+        name: name.clone(),
+        listen: Listen {
+            peer: or_everywhere(listen_peer, PEER_PORT),
+            transfer: or_everywhere(listen_transfer, TRANSFER_PORT),
+            control: or_everywhere(listen_control, primary_address.port()),
+        },
+        advertised: Advertised { primary: primary_address.clone(), secondary: secondary_address.clone() },
+    }
+}
