@@ -67,19 +67,28 @@ impl DataDirectory {
     /// left behind.
     pub(crate) fn create(files: Arc<dyn Files>, root: &Path) -> Result<(Self, FileLock), DirectoryError> {
         files.create_directory(root)?;
-        // The identity is written last: without it, what an interrupted attempt left behind is written over.
-        if files.exists(&root.join(IDENTITY_FILE))? {
-            return Err(DirectoryError::NotEmpty { path: root.to_owned() });
-        }
-        let names = files.list(root)?;
-        let mut names = names.iter().map(|name| name.to_string_lossy());
-        if let Some(name) = names.find(|name| !is_leftover(name)) {
-            return Err(DirectoryError::Occupied { path: root.to_owned(), name: name.into_owned() });
-        }
-        files.require_private(root)?;
         let directory = Self { root: root.to_owned(), files };
+        // Once before anything is written, for what is there may be somebody's; and again under the lock, so that of two
+        // attempts at once the later one sees what the earlier one made.
+        directory.require_vacant()?;
+        directory.files.require_private(root)?;
         let lock = directory.lock()?;
+        directory.require_vacant()?;
         Ok((directory, lock))
+    }
+
+    /// Refuses a directory that holds anything but what an interrupted attempt to make a server left behind.
+    fn require_vacant(&self) -> Result<(), DirectoryError> {
+        // The identity is written last: without it, what an interrupted attempt left behind is written over.
+        if self.files.exists(&self.root.join(IDENTITY_FILE))? {
+            return Err(DirectoryError::NotEmpty { path: self.root.clone() });
+        }
+        let names = self.files.list(&self.root)?;
+        let mut names = names.iter().map(|name| name.to_string_lossy());
+        match names.find(|name| !is_leftover(name)) {
+            Some(name) => Err(DirectoryError::Occupied { path: self.root.clone(), name: name.into_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// The directory of a server that was made.

@@ -1,10 +1,13 @@
-//! Files of a process that ends amid one of its changes to the disk.
+//! Files of a process that has bad luck: it ends amid one of its changes to the disk, or somebody else is faster.
 
 use std::{
     ffi::OsString,
     fs, io,
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bursar_net::{DiskFiles, FileError, FileLock, Files};
@@ -24,16 +27,26 @@ impl Moment {
     pub(crate) const ALL: [Self; 3] = [Self::Before, Self::Amid, Self::After];
 }
 
+/// What somebody else does meanwhile.
+type Rival = Box<dyn FnOnce() + Send>;
+
 /// Files on the disk, until the process ends; from then on nothing is done any more.
-pub(crate) struct EndingFiles {
+pub(crate) struct FaultyFiles {
     changes_left: AtomicUsize,
     moment: Moment,
+    /// Whoever holds a lock just before this process gets it.
+    rival: Mutex<Option<Rival>>,
 }
 
-impl EndingFiles {
+impl FaultyFiles {
     /// Files of a process that ends at its change number `at`, from 0.
-    pub(crate) fn at(at: usize, moment: Moment) -> Self {
-        Self { changes_left: AtomicUsize::new(at + 1), moment }
+    pub(crate) fn ending_at(at: usize, moment: Moment) -> Self {
+        Self { changes_left: AtomicUsize::new(at + 1), moment, rival: Mutex::new(None) }
+    }
+
+    /// Files of a process that gets its first lock only after somebody else had it.
+    pub(crate) fn overtaken_by(rival: impl FnOnce() + Send + 'static) -> Self {
+        Self { rival: Mutex::new(Some(Box::new(rival))), ..Self::ending_at(1_000, Moment::Before) }
     }
 
     /// Whether the process has ended.
@@ -61,7 +74,7 @@ fn ended(path: &Path) -> FileError {
     FileError::Io { action: "go on with", path: path.to_owned(), source: io::Error::other("the process has ended") }
 }
 
-impl Files for EndingFiles {
+impl Files for FaultyFiles {
     fn read(&self, path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
         self.alive(path).and_then(|()| DiskFiles.read(path, bytes_max))
     }
@@ -104,6 +117,8 @@ impl Files for EndingFiles {
     }
 
     fn lock(&self, path: &Path) -> Result<FileLock, FileError> {
+        let rival = self.rival.lock().expect("no rival panics").take();
+        rival.into_iter().for_each(|rival| rival());
         self.change(path, || DiskFiles.lock(path))
     }
 }

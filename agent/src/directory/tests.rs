@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::LazyLock};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{LazyLock, OnceLock},
+};
 
 use bursar_domain::Timestamp;
 use bursar_net::{DiskFiles, MasterLicenseKey, SystemEntropy, WallClock};
@@ -9,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    faults::{EndingFiles, Moment},
+    faults::{FaultyFiles, Moment},
     introduction::{Issued, issue},
     make::{MakeError, Making, make},
     settings::{Advertised, Listen, SettingsFault},
@@ -103,6 +107,20 @@ fn only_a_clean_directory_is_taken_and_a_refusal_changes_nothing() {
 }
 
 #[test]
+fn of_two_makings_at_once_the_later_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("server");
+    let (others, made) = (root.clone(), Arc::new(OnceLock::new()));
+    let rivals = Arc::clone(&made);
+    let files = FaultyFiles::overtaken_by(move || {
+        rivals.set(make_in(&others, Arc::new(DiskFiles)).unwrap().says.guid).unwrap();
+    });
+    let refused = make_in(&root, Arc::new(files)).unwrap_err();
+    assert!(matches!(refused, MakeError::Directory(DirectoryError::NotEmpty { .. })), "{refused}");
+    assert_eq!(Some(&open(&root).server().unwrap().identity.guid), made.get(), "the earlier one's server is untouched");
+}
+
+#[test]
 fn unusable_settings_make_no_directory() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("server");
@@ -122,7 +140,7 @@ fn an_interrupted_making_leaves_no_server_or_a_whole_one_and_can_be_repeated() {
         for at in 0.. {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().join("server");
-            let files = Arc::new(EndingFiles::at(at, moment));
+            let files = Arc::new(FaultyFiles::ending_at(at, moment));
             let attempt = make_in(&root, files.clone());
             if !files.have_ended() {
                 assert!(attempt.is_ok() && at >= 7, "a making changes the disk {at} times");
@@ -162,7 +180,7 @@ fn whenever_issuing_is_interrupted_one_string_stands() {
         let (_folder, root, first) = made();
         // The lock is its first change to the disk, the string its second.
         for at in 0..2 {
-            let files = Arc::new(EndingFiles::at(at, moment));
+            let files = Arc::new(FaultyFiles::ending_at(at, moment));
             let directory = DataDirectory::open(files, &root).unwrap();
             assert!(issue(&directory, &Noon, &SystemEntropy::new()).is_err());
             let first_stands = open(&root).standing().unwrap().unwrap().takes(&first.says.secret, NOON).is_ok();

@@ -7,7 +7,7 @@ use bursar_net::DiskFiles;
 use tempfile::TempDir;
 
 use super::*;
-use crate::faults::{EndingFiles, Moment};
+use crate::faults::{FaultyFiles, Moment};
 
 const STORE: StoreId = StoreId([7; 16]);
 
@@ -60,7 +60,7 @@ fn whenever_the_process_ends_both_projection_and_position_are_old_or_both_are_ne
     for moment in Moment::ALL {
         let folder = tempfile::tempdir().unwrap();
         file(&folder, DiskFiles).save(saved(100)).unwrap();
-        let ending = file(&folder, EndingFiles::at(0, moment));
+        let ending = file(&folder, FaultyFiles::ending_at(0, moment));
         assert!(ending.save(saved(200)).is_err(), "{moment:?}");
         let found = file(&folder, DiskFiles).load().unwrap().unwrap();
         let expected = if matches!(moment, Moment::After) { saved(200) } else { saved(100) };
@@ -74,7 +74,7 @@ fn whenever_the_process_ends_both_projection_and_position_are_old_or_both_are_ne
 #[test]
 fn a_save_is_one_change_to_the_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let files = Arc::new(EndingFiles::at(1, Moment::Before));
+    let files = Arc::new(FaultyFiles::ending_at(1, Moment::Before));
     let file = ProjectionFile::new(files.clone(), folder.path().join("projection"), STORE);
     file.save(saved(1)).unwrap();
     assert!(!files.have_ended());
