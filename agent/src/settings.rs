@@ -1,6 +1,6 @@
 //! The settings of a storage server: `bursar.toml` in its data directory. People may edit them.
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 use bursar_domain::text::Name;
 use bursar_net::{Address, FileError, Files};
@@ -97,7 +97,7 @@ impl Settings {
             return Err(SettingsFault::Name(name.clone()));
         }
         let advertised = || [primary].into_iter().chain(secondary);
-        if let Some(address) = advertised().find(|address| is_unspecified(address)) {
+        if let Some(address) = advertised().find(|address| address.is_unspecified()) {
             return Err(SettingsFault::Unspecified(address.clone()));
         }
         if let Some(address) = advertised().chain([peer, transfer, control]).find(|address| address.port() == 0) {
@@ -140,10 +140,6 @@ impl Settings {
     }
 }
 
-fn is_unspecified(address: &Address) -> bool {
-    address.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
@@ -179,7 +175,7 @@ mod tests {
         for name in ["", " a", "a\n", &"n".repeat(129)] {
             assert_eq!(refused(&|settings| settings.name = name.into()), SettingsFault::Name(name.into()));
         }
-        for any in ["0.0.0.0:4288", "[::]:4288"].map(address) {
+        for any in ["0.0.0.0:4288", "[::]:4288", "[::ffff:0.0.0.0]:4288"].map(address) {
             assert_eq!(refused(&|settings| settings.advertised.primary = any.clone()), SettingsFault::Unspecified(any.clone()));
             let secondary = refused(&|settings| settings.advertised.secondary = Some(any.clone()));
             assert_eq!(secondary, SettingsFault::Unspecified(any));

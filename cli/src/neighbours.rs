@@ -13,7 +13,7 @@ pub(crate) fn learnt<'a>(urls: &[NodeUrl], addresses: impl IntoIterator<Item = &
     let members: Vec<NodeUrl> = addresses
         .into_iter()
         .filter_map(|address| Some(NodeUrl::new(is_secure, address.parse().ok()?)))
-        .filter(|url| is_secure || is_loopback(url.address().host()))
+        .filter(|url| is_secure || url.address().is_loopback())
         .collect();
     let mut learnt: Vec<NodeUrl> = urls.iter().filter(|url| members.contains(url)).cloned().collect();
     if learnt.is_empty() {
@@ -22,10 +22,6 @@ pub(crate) fn learnt<'a>(urls: &[NodeUrl], addresses: impl IntoIterator<Item = &
     let further: Vec<_> = members.into_iter().filter(|url| !learnt.contains(url)).collect();
     learnt.extend(further);
     learnt
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Where a node can be reached: `host:port`.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -61,6 +61,21 @@ impl Address {
     /// The TCP port; 0 asks the operating system for a free one where an address is bound.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it stands for all interfaces: it can be listened on, and not be dialled.
+    pub fn is_unspecified(&self) -> bool {
+        self.ip().is_some_and(|ip| ip.is_unspecified())
+    }
+
+    /// Whether it is on the machine itself, where nobody else listens in.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// The host, where it is no name. An IPv4 address in the clothes of IPv6 is what it is.
+    fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok().map(|ip: IpAddr| ip.to_canonical())
     }
 }
 
@@ -147,6 +162,20 @@ mod tests {
             assert_eq!(address.to_string(), text);
         }
         assert_eq!("[::1]:4283".parse::<Address>().unwrap().host(), "::1");
+    }
+
+    #[test]
+    fn some_addresses_are_everywhere_and_some_are_here() {
+        let address = |text: &str| text.parse::<Address>().unwrap();
+        for everywhere in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"].map(address) {
+            assert!(everywhere.is_unspecified() && !everywhere.is_loopback(), "{everywhere}");
+        }
+        for here in ["localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"].map(address) {
+            assert!(here.is_loopback() && !here.is_unspecified(), "{here}");
+        }
+        for elsewhere in ["10.0.0.7:1", "[fe80::1]:1", "localhost.example:1"].map(address) {
+            assert!(!elsewhere.is_unspecified() && !elsewhere.is_loopback(), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The settings of an authority node: `bursar.toml` in its data directory.
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 use bursar_net::{Address, FileError, Files};
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ impl Config {
         if raft.election_ms_max <= raft.election_ms_min {
             return Err(Unusable::NoElectionSpan);
         }
-        if *plain_http_on_loopback && !is_loopback(&listen.api) {
+        if *plain_http_on_loopback && !listen.api.is_loopback() {
             return Err(Unusable::PlainHttp);
         }
         Ok(())
@@ -153,25 +153,13 @@ impl Config {
 
 /// Whether an address can be listened on and not be dialled: all interfaces, or whichever port is free.
 fn is_nowhere(address: &Address) -> bool {
-    address.port() == 0 || is_unspecified(address)
+    address.port() == 0 || address.is_unspecified()
 }
 
 /// Whether two listeners would be in each other's way.
 fn overlap(one: &Address, other: &Address) -> bool {
-    let same_host = one.host() == other.host() || is_unspecified(one) || is_unspecified(other);
+    let same_host = one.host() == other.host() || one.is_unspecified() || other.is_unspecified();
     same_host && one.port() == other.port() && one.port() != 0
-}
-
-fn is_unspecified(address: &Address) -> bool {
-    ip(address).is_some_and(|ip| ip.to_canonical().is_unspecified())
-}
-
-fn is_loopback(address: &Address) -> bool {
-    address.host() == "localhost" || ip(address).is_some_and(|ip| ip.is_loopback())
-}
-
-fn ip(address: &Address) -> Option<IpAddr> {
-    address.host().parse().ok()
 }
 
 #[cfg(test)]
