@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use openraft::{ServerState, async_runtime::watch::WatchReceiver};
+use openraft::{ServerState, alias::WatchReceiverOf, async_runtime::watch::WatchReceiver};
 use tokio::time::{Instant, timeout_at};
 
-use crate::types::{Metrics, MetricsReceiver, Raft, RolesReceiver};
+use crate::types::{Metrics, MetricsReceiver, Raft, RolesReceiver, TypeConfig};
 
 /// Whom this node takes for the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,46 +76,24 @@ impl Leadership {
     }
 
     /// Returns what `wanted` finds, once it finds it; `None` where that is not by `deadline`, or the core has stopped.
-    pub(crate) async fn until<T>(&self, deadline: Instant, mut wanted: impl FnMut(&Self, &Metrics) -> Option<T>) -> Option<T> {
-        let mut changes = self.metrics.clone();
-        loop {
-            let found = wanted(self, &changes.borrow_and_update());
-            if found.is_some() {
-                return found;
-            }
-            timeout_at(deadline, changes.changed()).await.ok()?.ok()?;
-        }
+    pub(crate) async fn until<T>(&self, deadline: Instant, wanted: impl FnMut(&Metrics) -> Option<T>) -> Option<T> {
+        timeout_at(deadline, found_in(self.metrics.clone(), wanted)).await.ok().flatten()
     }
 
     /// Returns what `wanted` finds in who leads, once it finds it; `None` where that is not by `deadline`, or the core has stopped.
     pub(crate) async fn until_led<T>(&self, deadline: Instant, mut wanted: impl FnMut(Leader) -> Option<T>) -> Option<T> {
-        let mut changes = self.roles.clone();
-        loop {
-            let found = {
-                let roles = changes.borrow_and_update();
-                wanted(self.named(roles.current_leader, roles.state))
-            };
-            if found.is_some() {
-                return found;
-            }
-            timeout_at(deadline, changes.changed()).await.ok()?.ok()?;
-        }
+        let found = found_in(self.roles.clone(), |roles| wanted(self.named(roles.current_leader, roles.state)));
+        timeout_at(deadline, found).await.ok().flatten()
     }
 
     /// Returns once another node than `former` leads; never, where the core has stopped.
     pub(crate) async fn superseded(&self, former: u64) {
-        let mut changes = self.roles.clone();
-        loop {
-            let leader = {
-                let roles = changes.borrow_and_update();
-                self.named(roles.current_leader, roles.state)
-            };
-            if leader != Leader::Unknown && leader != Leader::Other(former) {
-                return;
-            }
-            if changes.changed().await.is_err() {
-                return std::future::pending().await;
-            }
+        let another = found_in(self.roles.clone(), |roles| {
+            let leader = self.named(roles.current_leader, roles.state);
+            (leader != Leader::Unknown && leader != Leader::Other(former)).then_some(())
+        });
+        if another.await.is_none() {
+            std::future::pending().await
         }
     }
 
@@ -132,5 +110,19 @@ impl Leadership {
             Some(leader) if leader != self.id && !self.is_silent(leader) => Leader::Other(leader),
             Some(_) | None => Leader::Unknown,
         }
+    }
+}
+
+/// Follows what the core says until `wanted` finds something in it; `None` where the core stops before.
+async fn found_in<V, T>(mut changes: WatchReceiverOf<TypeConfig, V>, mut wanted: impl FnMut(&V) -> Option<T>) -> Option<T>
+where
+    V: Send + Sync,
+{
+    loop {
+        let found = wanted(&changes.borrow_and_update());
+        if found.is_some() {
+            return found;
+        }
+        changes.changed().await.ok()?;
     }
 }

@@ -282,7 +282,7 @@ impl Node {
         let mut changes = readiness.clone();
         loop {
             let found = *changes.borrow_and_update();
-            let taken = leadership.until(deadline, |leadership, metrics| {
+            let taken = leadership.until(deadline, |metrics| {
                 let status = node_status(metrics, leadership, published, found, log.counters());
                 wanted(&status).then_some(status)
             });

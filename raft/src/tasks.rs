@@ -40,7 +40,7 @@ pub(crate) async fn watched(task: &'static str, stop: StopSignal, work: impl Fut
 
 /// Tells when the core has died. Storage failures have been told before, by those who saw them.
 pub(crate) async fn watch_core(leadership: Leadership, stop: StopSignal) {
-    let died = |_: &_, metrics: &crate::types::Metrics| metrics.running_state.clone().err();
+    let died = |metrics: &crate::types::Metrics| metrics.running_state.clone().err();
     let detail = match leadership.until(Instant::now() + A_LONG_TIME, died).await {
         Some(Fatal::Stopped) => "it ended".to_owned(),
         Some(fatal) => fatal.to_string(),

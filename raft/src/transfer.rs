@@ -52,7 +52,7 @@ impl HandOver {
         };
         // Who has just begun to lead has not heard of anybody yet.
         let patience = deadline.min(Instant::now() + self.silence);
-        let answers = self.leadership.until(patience, |_, metrics| furthest(metrics, &candidates, self.silence)).await;
+        let answers = self.leadership.until(patience, |metrics| furthest(metrics, &candidates, self.silence)).await;
         let to = answers.ok_or(match to {
             Some(to) => HandOverError::Silent(to),
             None => HandOverError::Unavailable(Unavailability::NoQuorum),
