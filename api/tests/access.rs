@@ -4,19 +4,12 @@
 
 mod support;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use axum::http::{Method, StatusCode};
-use bursar_api::{Api, Config, RemoteAddress, router};
-use bursar_net::{Fingerprint, SystemEntropy, shutdown_channel};
+use bursar_api::{Config, RemoteAddress};
 use serde_json::{Value, json};
-use support::{
-    START_MS, World,
-    authority::{MemoryAuthority, SETUP_SECRET},
-};
+use support::{START_MS, World, authority::SETUP_SECRET};
 
 /// All that anybody may ask. `POST /api/v1/tokens` takes the setup secret in place of a token, and `/metrics` lets the machine
 /// itself read.
@@ -124,7 +117,7 @@ async fn guessing_tokens_costs_the_cluster_next_to_nothing() {
 
 #[tokio::test]
 async fn whoever_shows_no_token_may_say_little() {
-    let world = unclaimed().await;
+    let world = World::unclaimed(Config::default());
     let claim = |name: String| {
         let body = json!({ "name": name, "setup_secret": SETUP_SECRET });
         world.request(Method::POST, "/api/v1/tokens").body(&body)
@@ -171,26 +164,10 @@ async fn the_setup_secret_is_taken_once() {
     assert_eq!(world.authority.submissions.load(Ordering::SeqCst), submissions, "who has no credential cannot fill the log");
 }
 
-/// A founded cluster whose setup secret nobody has shown yet.
-async fn unclaimed() -> World {
-    let clock = World::new().await.clock;
-    let authority = MemoryAuthority::founded(clock.clone());
-    let (trigger, shutdown) = shutdown_channel();
-    let router = router(Api {
-        authority: authority.clone(),
-        clock: clock.clone(),
-        entropy: Arc::new(SystemEntropy::new()),
-        authority_fingerprint: Fingerprint::from([7; 32]),
-        shutdown,
-        config: Config::default(),
-    });
-    World { authority, clock, router, shutdown: trigger, token: String::new() }
-}
-
 /// Every refusal of a claim is told from a rehearsal, whatever it is for.
 #[tokio::test]
 async fn a_claim_that_is_refused_is_not_proposed() {
-    let world = unclaimed().await;
+    let world = World::unclaimed(Config::default());
     let claim = |body: Value| world.request(Method::POST, "/api/v1/tokens").body(&body);
     claim(json!({ "name": "", "setup_secret": SETUP_SECRET })).send().await.refuses(422, "invalid_field").pointing_at("/name");
     let expired = json!({ "name": "x", "expires_at": "2020-01-01T00:00:00Z", "setup_secret": SETUP_SECRET });
@@ -202,7 +179,7 @@ async fn a_claim_that_is_refused_is_not_proposed() {
 
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_is_answered_again_to_whoever_repeats_it() {
-    let world = unclaimed().await;
+    let world = World::unclaimed(Config::default());
     let claim = |key: &str, name: &str| {
         let body = json!({ "name": name, "setup_secret": SETUP_SECRET });
         world.request(Method::POST, "/api/v1/tokens").header("idempotency-key", key).body(&body).send()

@@ -56,6 +56,16 @@ impl World {
     }
 
     pub async fn with(config: Config) -> Self {
+        let mut world = Self::unclaimed(config);
+        let claim = json!({ "name": "admin", "setup_secret": authority::SETUP_SECRET });
+        let issued = world.request(Method::POST, "/api/v1/tokens").body(&claim).send().await;
+        assert_eq!(issued.status, StatusCode::CREATED, "{issued:?}");
+        world.token = issued.json()["secret"].as_str().unwrap().to_owned();
+        world
+    }
+
+    /// Where nobody has shown the setup secret yet: there is no administrator.
+    pub fn unclaimed(config: Config) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START_MS)));
         let authority = MemoryAuthority::founded(clock.clone());
         let (trigger, shutdown) = shutdown_channel();
@@ -67,12 +77,7 @@ impl World {
             shutdown,
             config,
         });
-        let mut world = Self { authority, clock, router, shutdown: trigger, token: String::new() };
-        let claim = json!({ "name": "admin", "setup_secret": authority::SETUP_SECRET });
-        let issued = world.request(Method::POST, "/api/v1/tokens").body(&claim).send().await;
-        assert_eq!(issued.status, StatusCode::CREATED, "{issued:?}");
-        world.token = issued.json()["secret"].as_str().unwrap().to_owned();
-        world
+        Self { authority, clock, router, shutdown: trigger, token: String::new() }
     }
 
     /// A request without a token.
