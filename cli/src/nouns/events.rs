@@ -1,5 +1,6 @@
 //! `bursar event`
 
+use bursar_domain::{Cursor, Revision};
 use bursar_wire::{
     events::{EventLine, StreamItem},
     query::{EventsQuery, ReadQuery},
@@ -105,12 +106,13 @@ async fn behind(
 /// The last events. Where the stream is filtered nobody knows how far back they lie: ever more of the history is read, as far
 /// as it is kept.
 async fn latest(session: &mut Session<'_>, filter: &EventFilter, limit: usize) -> Result<Vec<EventLine>, Failure> {
-    let (epoch, head) = head(session).await?;
+    let Cursor { epoch, revision: Revision(head) } = head(session).await?;
     let mut span = u64::try_from(limit).unwrap_or(u64::MAX).max(FIRST_SPAN);
     let mut found: Option<Vec<EventLine>> = None;
     loop {
         let start = head.saturating_sub(span);
-        let query = filter.clone().query(Some(format!("{epoch}-{start}")), Some(false));
+        let since = Cursor { epoch, revision: Revision(start) };
+        let query = filter.clone().query(Some(since.to_string()), Some(false));
         let events = match (until_head(session, query, usize::MAX).await, found.take()) {
             (Ok(events), _) => events,
             (Err(failure), Some(found)) if failure.exit == Exit::NotFound => return Ok(found),
@@ -125,18 +127,13 @@ async fn latest(session: &mut Session<'_>, filter: &EventFilter, limit: usize) -
     }
 }
 
-/// Where the history ends: the epoch, and the last revision.
-async fn head(session: &Session<'_>) -> Result<(String, u64), Failure> {
+/// Where the history ends.
+async fn head(session: &Session<'_>) -> Result<Cursor, Failure> {
     let answer = session.client.get("status", &ReadQuery::default()).await?;
     let status: bursar_wire::status::Status = answer.json()?;
-    parts(&status.revision).ok_or_else(|| {
+    status.revision.parse().map_err(|_| {
         Failure::new(Exit::Failed, format!("The cluster stands at “{}”, which is no cursor.", status.revision), "bursar status")
     })
-}
-
-fn parts(cursor: &str) -> Option<(String, u64)> {
-    let (epoch, revision) = cursor.split_once('-')?;
-    Some((epoch.to_owned(), revision.parse().ok()?))
 }
 
 async fn until_head(session: &mut Session<'_>, query: EventsQuery, limit: usize) -> Result<Vec<EventLine>, Failure> {
