@@ -11,7 +11,7 @@ use bursar_domain_testing::{History, Ledger};
 use proptest::prelude::*;
 
 /// How many proposals a history has at most.
-const LENGTH_MAX: usize = 150;
+const LENGTH_MAX: usize = 250;
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }

@@ -154,12 +154,12 @@ impl History {
         }
         let administrator = if administrators.is_empty() { Actor::Founder } else { dice.pick(&administrators) };
         match dice.below(100) {
-            0..=12 => (administrator, Command::Site(self.site(state))),
-            13..=25 => (administrator, Command::Destination(self.destination(state))),
-            26..=31 => (administrator, Command::Token(self.token(state))),
-            32..=37 => (administrator, Command::JoinToken(self.join_token(state))),
-            38..=57 => self.authority_node(state, administrator),
-            58..=95 => self.fleet(state, administrator),
+            0..=9 => (administrator, Command::Site(self.site(state))),
+            10..=20 => (administrator, Command::Destination(self.destination(state))),
+            21..=26 => (administrator, Command::Token(self.token(state))),
+            27..=32 => (administrator, Command::JoinToken(self.join_token(state))),
+            33..=50 => self.authority_node(state, administrator),
+            51..=95 => self.fleet(state, administrator),
             96 => (administrator, Command::Operation(operation::Command::Cancel { operation: self.operation_id(state) })),
             97..=98 => {
                 let level = if self.dice.chance(60) { state.level().next() } else { Level(self.any_u16()) };
@@ -315,7 +315,7 @@ impl History {
 
     fn facts(&mut self) -> Facts {
         let dice = &mut self.dice;
-        let store = u8::try_from(dice.below(250)).expect("it fits");
+        let store = u8::try_from(dice.below(60)).expect("it fits");
         let address = |dice: &mut Dice| match dice.below(30) {
             0 => "nowhere".to_owned(),
             1 => "[2001:db8::1]:4283".to_owned(),

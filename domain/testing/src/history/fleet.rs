@@ -10,8 +10,28 @@ use super::{History, MINUTE_MS};
 use crate::dice::Dice;
 
 impl History {
-    /// What somebody wants of the fleet, and who.
+    /// What somebody wants of the fleet, and who. What everything else rests upon comes first: somewhere to add servers to,
+    /// servers, store points.
     pub(super) fn fleet(&mut self, state: &State, administrator: Actor) -> (Actor, Command) {
+        let online = self.servers(state, |server| server.condition == Condition::Online);
+        let store_points = state.store_points().iter().filter(|row| row.is_present()).count();
+        if self.dice.chance(70) {
+            if state.sites().is_empty() {
+                return (administrator, Command::Site(self.site(state)));
+            }
+            if state.destinations().is_empty() {
+                return (administrator, Command::Destination(self.destination(state)));
+            }
+            if state.servers().iter().any(|server| matches!(server.condition, Condition::Joining { .. })) {
+                return self.join(state);
+            }
+            if online.len() < 2 && self.dice.chance(50) {
+                return (administrator, Command::Server(self.add(state)));
+            }
+            if !online.is_empty() && store_points < 2 {
+                return (administrator, Command::StorePoint(self.create(state)));
+            }
+        }
         match self.dice.below(100) {
             0..=9 => (administrator, Command::Server(self.add(state))),
             10..=25 => self.join(state),
@@ -36,18 +56,21 @@ impl History {
 
     fn introduction(&mut self, state: &State) -> Introduction {
         let used: Vec<_> = state.servers().iter().map(|server| server.secret).collect();
-        let guid = u8::try_from(self.dice.below(80)).expect("it fits");
+        let known: Vec<_> = state.servers().iter().map(|server| server.facts.guid).collect();
+        let number = u8::try_from(self.dice.below(250)).expect("it fits");
+        // Now and then a machine comes again, or its disk was copied.
+        let guid = if !known.is_empty() && self.dice.chance(5) { self.dice.pick(&known) } else { ServerGuid([number; 16]) };
         let license = if self.dice.chance(97) { 1 } else { 2 };
         Introduction {
             secret: self.secret(&used),
-            expires_at: self.now.plus_ms(self.dice.below(120) * MINUTE_MS),
+            expires_at: if self.dice.chance(5) { self.now } else { self.now.plus_ms(self.dice.below(120) * MINUTE_MS) },
             license_key: vec![license; 32],
             facts: Facts {
-                guid: ServerGuid([guid; 16]),
+                guid,
                 primary_address: self.address(),
                 secondary_address: self.dice.chance(50).then(|| self.address()),
-                public_key: Hash::of(&[guid]),
-                tls_fingerprint: Hash::of(&[guid, 1]),
+                public_key: Hash::of(&guid.0),
+                tls_fingerprint: Hash::of(&[guid.0[0], 1]),
                 program: self.program(state),
             },
         }
@@ -83,8 +106,8 @@ impl History {
         let server = self.server_id(state);
         let condition = state.servers().get(server).map(|server| server.condition);
         let command = match condition {
-            _ if self.dice.chance(15) => server::Command::EndMaintenance { server },
-            Some(Condition::Offline) => server::Command::CameOnline { server },
+            Some(Condition::Offline) if self.dice.chance(85) => server::Command::CameOnline { server },
+            _ if self.dice.chance(30) => server::Command::EndMaintenance { server },
             _ => server::Command::WentOffline { server },
         };
         (Actor::Duty(Duty::FailureDetection), Command::Server(command))
