@@ -90,7 +90,8 @@ fn others() -> [StreamItem; 3] {
 
 fn samples() -> BTreeMap<String, StreamItem> {
     let events = events();
-    let by_actor = |(name, actor)| (format!("actor.{name}"), line(actor, events[0].clone()));
+    let admitted = events.iter().find(|event| event.kind() == "authority_node.admitted").expect("an admission");
+    let by_actor = |(name, actor)| (format!("actor.{name}"), line(actor, admitted.clone()));
     let mut samples: BTreeMap<_, _> = actors().into_iter().map(by_actor).collect();
     samples.extend(others().into_iter().map(|item| (item.name().to_owned(), item)));
     let token = Actor::Token(TokenId(3));
