@@ -1,6 +1,7 @@
 //! Given events, when a command comes, then events, or a refusal: a case for every rule of the domain.
 
 mod alerts;
+mod audiences;
 mod book;
 mod cluster;
 mod credentials;
