@@ -84,6 +84,8 @@ impl View {
             ObjectRef::Cluster => self.cluster().map(|_| encode(&AgreedLevel { level: self.level().0 })),
             ObjectRef::Site(id) => self.show_row::<Site>(id),
             ObjectRef::Destination(id) => self.show_row::<Destination>(id),
+            // No route leads to them.
+            ObjectRef::Server(_) | ObjectRef::StorePoint(_) | ObjectRef::Alert(_) => None,
             ObjectRef::AuthorityNode(id) => self.show_row::<AuthorityNode>(id),
             ObjectRef::JoinToken(id) => self.show_row::<JoinToken>(id),
             ObjectRef::Operation(id) => self.show_row::<Operation>(id),

@@ -20,7 +20,7 @@ use bursar_domain_testing::{History, Ledger};
 use corpus::{JOURNAL, PROPOSALS, SUMMARY, folder, joined, summary};
 
 /// How many records the history has at least.
-const RECORDS: usize = 400;
+const RECORDS: usize = 600;
 
 fn main() -> io::Result<()> {
     let folder = folder();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AuthorityNodeId, TokenId};
+use crate::ids::{AuthorityNodeId, ServerId, TokenId};
 
 /// Who asked for a change. Recorded with every record of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub enum Actor {
     Joiner,
     /// An authority node, of itself.
     AuthorityNode(AuthorityNodeId),
+    /// A storage server, of itself and its store points.
+    Server(ServerId),
     /// A duty of the leader.
     Duty(Duty),
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Actor {
             Self::Token(token) => token.fmt(f),
             Self::Joiner => f.write_str("joiner"),
             Self::AuthorityNode(node) => node.fmt(f),
+            Self::Server(server) => server.fmt(f),
             Self::Duty(duty) => write!(f, "{duty} duty"),
         }
     }
@@ -40,12 +43,18 @@ impl fmt::Display for Actor {
 pub enum Duty {
     /// Brings Raft's membership into line with the intents of the authority nodes.
     Membership,
+    /// Takes servers in whose connection strings were pasted.
+    Join,
+    /// Tells servers that answer from those that do not.
+    FailureDetection,
 }
 
 impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Membership => "membership",
+            Self::Join => "join",
+            Self::FailureDetection => "failure detection",
         })
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alert,
     cluster::founded,
     decision::{Outcome, Reply},
     draft::Draft,
@@ -282,6 +283,7 @@ fn announce(draft: &mut Draft<'_>, node: AuthorityNodeId, facts: &Facts) -> Outc
         return Ok(Reply::unchanged(node));
     }
     draft.emit(Event::Announced { node, facts }.into());
+    alert::authority_changed(draft);
     Ok(Reply::changed(node))
 }
 
@@ -301,6 +303,7 @@ fn remove(draft: &mut Draft<'_>, node: AuthorityNodeId) -> Outcome {
     }
     let operation = operation::start(draft, operation::Task::RemoveAuthorityNode { node });
     draft.emit(Event::RemovalStarted { node, operation }.into());
+    alert::authority_changed(draft);
     Ok(Reply::accepted(operation))
 }
 
@@ -312,6 +315,7 @@ fn settle(draft: &mut Draft<'_>, node: AuthorityNodeId) -> Outcome {
     };
     draft.emit(event.into());
     draft.emit(operation::Event::Ended { operation, end: operation::End::Succeeded }.into());
+    alert::authority_changed(draft);
     Ok(Reply::changed(node))
 }
 

@@ -123,13 +123,17 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
             Ok(Reply::created(first))
         }
         Command::RaiseLevel { level } => {
-            founded(draft.state())?;
-            let current = draft.state().level();
+            let state = draft.state();
+            founded(state)?;
+            let current = state.level();
             if *level != current.next() {
                 return Err(Rejection::LevelNotNext { asked: *level, current });
             }
-            let present = draft.state().authority_nodes().iter().filter(|node| node.intent.is_present());
-            let by: Excerpt<_> = present.filter(|node| node.supported < *level).map(|node| node.id).collect();
+            let behind = |supported| supported < *level;
+            let nodes = state.authority_nodes().iter().filter(|node| node.intent.is_present() && behind(node.supported));
+            let servers = state.servers().iter().filter(|row| row.is_present() && behind(row.facts.program.supported));
+            let nodes = nodes.map(|node| ObjectRef::from(node.id));
+            let by: Excerpt<_> = nodes.chain(servers.map(|server| server.id.into())).collect();
             if !by.is_empty() {
                 return Err(Rejection::LevelUnsupported { asked: *level, by });
             }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{authority_node, cluster, destination, ids::ObjectRef, join_token, operation, site, token};
+use crate::{
+    alert, authority_node, cluster, destination, ids::ObjectRef, join_token, operation, server, site, store_point, token,
+};
 
 /// A command to one of the nouns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,12 @@ pub enum Command {
     Site(site::Command),
     /// To the destinations.
     Destination(destination::Command),
+    /// To the storage servers.
+    Server(server::Command),
+    /// To the store points.
+    StorePoint(store_point::Command),
+    /// To the alerts.
+    Alert(alert::Command),
     /// To the operations.
     Operation(operation::Command),
     /// To the administrators' tokens.
@@ -35,6 +43,9 @@ impl Command {
             Self::JoinToken(command) => command.subject(),
             Self::Site(command) => command.subject(),
             Self::Destination(command) => command.subject(),
+            Self::Server(command) => command.subject(),
+            Self::StorePoint(command) => command.subject(),
+            Self::Alert(command) => command.subject(),
             Self::Operation(command) => command.subject(),
             Self::Token(command) => command.subject(),
         }
@@ -49,6 +60,9 @@ impl fmt::Display for Command {
             Self::JoinToken(command) => command.fmt(f),
             Self::Site(command) => command.fmt(f),
             Self::Destination(command) => command.fmt(f),
+            Self::Server(command) => command.fmt(f),
+            Self::StorePoint(command) => command.fmt(f),
+            Self::Alert(command) => command.fmt(f),
             Self::Operation(command) => command.fmt(f),
             Self::Token(command) => command.fmt(f),
         }

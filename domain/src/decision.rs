@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Actor, Duty},
-    authority_node, cluster,
+    alert, authority_node, cluster,
     command::Command,
     cursor::{Cursor, Revision},
     destination,
@@ -17,8 +17,9 @@ use crate::{
     join_token, operation,
     proposal::{Proposal, Submission},
     rejection::Rejection,
-    requests, site,
+    requests, server, site,
     state::State,
+    store_point,
     time::Timestamp,
     token,
 };
@@ -155,6 +156,9 @@ fn carry_out(draft: &mut Draft<'_>, command: &Command) -> Outcome {
         Command::JoinToken(command) => join_token::decide(draft, command),
         Command::Site(command) => site::decide(draft, command),
         Command::Destination(command) => destination::decide(draft, command),
+        Command::Server(command) => server::decide(draft, command),
+        Command::StorePoint(command) => store_point::decide(draft, command),
+        Command::Alert(command) => alert::decide(draft, command),
         Command::Operation(command) => operation::decide(draft, command),
         Command::Token(command) => token::decide(draft, command),
     }
@@ -172,6 +176,10 @@ fn credential_stands(state: &State, actor: Actor, now: Timestamp) -> Result<(), 
             Some(node) if node.intent.is_present() => Ok(()),
             _ => Err(Rejection::CredentialRevoked { actor }),
         },
+        Actor::Server(id) => match state.servers().get(id) {
+            Some(server) if server.is_present() => Ok(()),
+            _ => Err(Rejection::CredentialRevoked { actor }),
+        },
         Actor::Founder | Actor::Joiner | Actor::Duty(_) => Ok(()),
     }
 }
@@ -184,6 +192,17 @@ fn permitted(actor: Actor, command: &Command) -> Result<(), Rejection> {
         Command::AuthorityNode(authority_node::Command::Admit { .. }) => actor == Actor::Joiner,
         Command::AuthorityNode(authority_node::Command::Announce { node, .. }) => actor == Actor::AuthorityNode(*node),
         Command::AuthorityNode(authority_node::Command::Settle { .. }) => actor == Actor::Duty(Duty::Membership),
+        Command::Server(server::Command::JoinSucceeded { .. } | server::Command::JoinFailed { .. }) => {
+            actor == Actor::Duty(Duty::Join)
+        }
+        Command::Server(
+            server::Command::WentOffline { .. } | server::Command::CameOnline { .. } | server::Command::EndMaintenance { .. },
+        ) => actor == Actor::Duty(Duty::FailureDetection),
+        Command::Server(server::Command::Announce { server, .. } | server::Command::ReportProjection { server, .. }) => {
+            actor == Actor::Server(*server)
+        }
+        // Its rules know whose store point it is.
+        Command::StorePoint(store_point::Command::Report { .. }) => matches!(actor, Actor::Server(_)),
         Command::Operation(operation::Command::Report { .. }) => matches!(actor, Actor::Duty(_)),
         Command::Token(token::Command::Issue { .. }) => matches!(actor, Actor::Founder | Actor::Token(_)),
         Command::Cluster(cluster::Command::RaiseLevel { .. })
@@ -191,6 +210,23 @@ fn permitted(actor: Actor, command: &Command) -> Result<(), Rejection> {
         | Command::JoinToken(_)
         | Command::Site(_)
         | Command::Destination(_)
+        | Command::Server(
+            server::Command::Add { .. }
+            | server::Command::Replace { .. }
+            | server::Command::Edit { .. }
+            | server::Command::Maintain { .. }
+            | server::Command::Drain { .. }
+            | server::Command::Activate { .. }
+            | server::Command::Remove { .. },
+        )
+        | Command::StorePoint(
+            store_point::Command::Create { .. }
+            | store_point::Command::Edit { .. }
+            | store_point::Command::Drain { .. }
+            | store_point::Command::Activate { .. }
+            | store_point::Command::Remove { .. },
+        )
+        | Command::Alert(alert::Command::Acknowledge { .. })
         | Command::Operation(operation::Command::Cancel { .. })
         | Command::Token(token::Command::Revoke { .. }) => matches!(actor, Actor::Token(_)),
     };

@@ -8,10 +8,13 @@ use crate::{
     decision::{Outcome, Reply},
     draft::Draft,
     encoding::{Encoded, Kind},
+    excerpt::Excerpt,
     ids::{DestinationId, ObjectRef, SiteId},
     rejection::{FieldFault, Rejection},
+    server::{self, Server},
     site,
     state::{Stamp, State, given},
+    store_point,
     table::Row,
     text::{Name, Text},
 };
@@ -101,6 +104,56 @@ impl Row for Destination {
     fn key(&self) -> Option<String> {
         Some(self.name.folded())
     }
+}
+
+/// What a destination comes down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RollUp {
+    /// How many servers it has.
+    pub servers: u64,
+    /// How many of them are offline.
+    pub offline_servers: u64,
+    /// How many store points they have.
+    pub store_points: u64,
+    /// How many of those backups may go to, as administrators have set it.
+    pub accepting: Accepting,
+}
+
+/// How many of several store points backups may go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepting {
+    /// All of them.
+    All,
+    /// Some, and some not.
+    Some,
+    /// None, or there are none.
+    None,
+}
+
+impl RollUp {
+    /// Of a destination as it is in `state`. Takes time in proportion to the fleet's servers and the destination's store points.
+    pub fn of(state: &State, destination: DestinationId) -> Self {
+        let store_points = || servers(state, destination).flat_map(|server| store_point::of_server(state, server.id));
+        let all = store_points().count();
+        let accepting = match store_points().filter(|row| row.is_accepting()).count() {
+            0 => Accepting::None,
+            accepting if accepting == all => Accepting::All,
+            _ => Accepting::Some,
+        };
+        let offline = servers(state, destination).filter(|server| server.condition == server::Condition::Offline);
+        Self {
+            servers: servers(state, destination).count() as u64,
+            offline_servers: offline.count() as u64,
+            store_points: all as u64,
+            accepting,
+        }
+    }
+}
+
+/// The servers of a destination, in the order of their ids.
+pub fn servers(state: &State, destination: DestinationId) -> impl Iterator<Item = &Server> {
+    let servers = state.servers().iter().map(|server| &**server);
+    servers.filter(move |server| server.destination == destination && server.is_present())
 }
 
 /// What can be asked of destinations.
@@ -243,13 +296,18 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
         }
         Command::Remove { destination } => {
             existing(draft.state(), *destination)?;
+            let blockers: Excerpt<_> = servers(draft.state(), *destination).map(Server::as_blocker).collect();
+            if !blockers.is_empty() {
+                return Err(Rejection::InUse { object: (*destination).into(), blockers });
+            }
             draft.emit(Event::Removed { destination: *destination }.into());
             Ok(Reply::removed(*destination))
         }
     }
 }
 
-fn existing(state: &State, destination: DestinationId) -> Result<&Destination, Rejection> {
+/// The destination, or the refusal that says that there is none.
+pub(crate) fn existing(state: &State, destination: DestinationId) -> Result<&Destination, Rejection> {
     let not_found = || Rejection::NotFound { object: destination.into() };
     state.destinations().get(destination).map(|destination| &**destination).ok_or_else(not_found)
 }

@@ -48,6 +48,14 @@ pub enum Kind {
     JoinToken = 23,
     /// A remembered request.
     Remembered = 24,
+    /// A storage server.
+    Server = 25,
+    /// A store point.
+    StorePoint = 26,
+    /// An alert.
+    Alert = 27,
+    /// What a storage server knows of the fleet.
+    Projection = 32,
 }
 
 /// Why bytes could not be decoded.

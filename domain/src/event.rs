@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{authority_node, cluster, destination, ids::ObjectRef, join_token, operation, site, token};
+use crate::{
+    alert, authority_node, cluster, destination, ids::ObjectRef, join_token, operation, server, site, store_point, token,
+};
 
 /// What happened to one of the nouns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,18 +22,16 @@ pub enum Event {
     Site(site::Event),
     /// To a destination.
     Destination(destination::Event),
+    /// To a storage server.
+    Server(server::Event),
+    /// To a store point.
+    StorePoint(store_point::Event),
+    /// To alerts.
+    Alert(alert::Event),
     /// To an operation.
     Operation(operation::Event),
     /// To an administrator's token.
     Token(token::Event),
-}
-
-/// Who gets to see a record. Computed in decide, stored in the record, so that a stream is filtered alike for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Audience {
-    /// Administrators alone.
-    Administrators,
 }
 
 impl Event {
@@ -43,6 +43,9 @@ impl Event {
             Self::JoinToken(event) => event.kind(),
             Self::Site(event) => event.kind(),
             Self::Destination(event) => event.kind(),
+            Self::Server(event) => event.kind(),
+            Self::StorePoint(event) => event.kind(),
+            Self::Alert(event) => event.kind(),
             Self::Operation(event) => event.kind(),
             Self::Token(event) => event.kind(),
         }
@@ -56,14 +59,12 @@ impl Event {
             Self::JoinToken(event) => event.token().into(),
             Self::Site(event) => event.site().into(),
             Self::Destination(event) => event.destination().into(),
+            Self::Server(event) => event.server().into(),
+            Self::StorePoint(event) => event.store_point().into(),
+            Self::Alert(event) => event.first().into(),
             Self::Operation(event) => event.operation().into(),
             Self::Token(event) => event.token().into(),
         }
-    }
-
-    /// Who gets to see it.
-    pub const fn audience(&self) -> Audience {
-        Audience::Administrators
     }
 }
 
@@ -75,6 +76,9 @@ impl fmt::Display for Event {
             Self::JoinToken(event) => event.fmt(f),
             Self::Site(event) => event.fmt(f),
             Self::Destination(event) => event.fmt(f),
+            Self::Server(event) => event.fmt(f),
+            Self::StorePoint(event) => event.fmt(f),
+            Self::Alert(event) => event.fmt(f),
             Self::Operation(event) => event.fmt(f),
             Self::Token(event) => event.fmt(f),
         }

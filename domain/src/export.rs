@@ -1,6 +1,7 @@
 //! The state as a sequence of encoded items: the form in which checkpoints and snapshots carry it.
 
 use crate::{
+    alert::Alert,
     authority_node::AuthorityNode,
     cluster::Cluster,
     destination::Destination,
@@ -8,8 +9,10 @@ use crate::{
     join_token::JoinToken,
     operation::Operation,
     requests::Remembered,
+    server::Server,
     site::Site,
     state::{Header, State},
+    store_point::StorePoint,
     table::{Row, Table},
     token::Token,
 };
@@ -41,6 +44,9 @@ impl State {
             .chain(rows(&self.join_tokens))
             .chain(rows(&self.sites))
             .chain(rows(&self.destinations))
+            .chain(rows(&self.servers))
+            .chain(rows(&self.store_points))
+            .chain(rows(&self.alerts))
             .chain(rows(&self.operations))
             .chain(rows(&self.tokens))
             .chain(rows(self.requests.given()))
@@ -60,6 +66,9 @@ impl State {
                 kind if kind == Kind::JoinToken as u8 => state.join_tokens.put(decode::<JoinToken>(item)?),
                 kind if kind == Kind::Site as u8 => state.sites.put(decode::<Site>(item)?),
                 kind if kind == Kind::Destination as u8 => state.destinations.put(decode::<Destination>(item)?),
+                kind if kind == Kind::Server as u8 => state.servers.put(decode::<Server>(item)?),
+                kind if kind == Kind::StorePoint as u8 => state.store_points.put(decode::<StorePoint>(item)?),
+                kind if kind == Kind::Alert as u8 => state.alerts.put(decode::<Alert>(item)?),
                 kind if kind == Kind::Operation as u8 => state.operations.put(decode::<Operation>(item)?),
                 kind if kind == Kind::Token as u8 => state.tokens.put(decode::<Token>(item)?),
                 kind if kind == Kind::Remembered as u8 => state.requests.restore(decode::<Remembered>(item)?),

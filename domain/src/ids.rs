@@ -40,6 +40,12 @@ ids! {
     TokenId, "token";
     /// A single-use invitation of an authority node.
     JoinTokenId, "join token";
+    /// A machine that keeps archives.
+    ServerId, "server";
+    /// A place on a server's disks that takes archives.
+    StorePointId, "store point";
+    /// Something that an operator should know of.
+    AlertId, "alert";
 }
 
 macro_rules! sixteen_bytes {
@@ -86,6 +92,8 @@ sixteen_bytes! {
     ClusterId;
     /// The random identity of one data directory: a wiped directory is another store.
     StoreId;
+    /// The random identity of a storage server, made with its data directory: a wiped server is another one.
+    ServerGuid;
 }
 
 /// Any object of the ledger, by kind and id.
@@ -106,6 +114,12 @@ pub enum ObjectRef {
     Token(TokenId),
     /// A join token.
     JoinToken(JoinTokenId),
+    /// A storage server.
+    Server(ServerId),
+    /// A store point.
+    StorePoint(StorePointId),
+    /// An alert.
+    Alert(AlertId),
 }
 
 impl ObjectRef {
@@ -119,6 +133,9 @@ impl ObjectRef {
             Self::Operation(_) => "operation",
             Self::Token(_) => "token",
             Self::JoinToken(_) => "join_token",
+            Self::Server(_) => "server",
+            Self::StorePoint(_) => "store_point",
+            Self::Alert(_) => "alert",
         }
     }
 
@@ -131,7 +148,10 @@ impl ObjectRef {
             | Self::AuthorityNode(AuthorityNodeId(number))
             | Self::Operation(OperationId(number))
             | Self::Token(TokenId(number))
-            | Self::JoinToken(JoinTokenId(number)) => number,
+            | Self::JoinToken(JoinTokenId(number))
+            | Self::Server(ServerId(number))
+            | Self::StorePoint(StorePointId(number))
+            | Self::Alert(AlertId(number)) => number,
         }
     }
 }
@@ -146,6 +166,9 @@ impl fmt::Display for ObjectRef {
             Self::Operation(id) => id.fmt(f),
             Self::Token(id) => id.fmt(f),
             Self::JoinToken(id) => id.fmt(f),
+            Self::Server(id) => id.fmt(f),
+            Self::StorePoint(id) => id.fmt(f),
+            Self::Alert(id) => id.fmt(f),
         }
     }
 }
@@ -167,4 +190,7 @@ object_refs! {
     OperationId => Operation;
     TokenId => Token;
     JoinTokenId => JoinToken;
+    ServerId => Server;
+    StorePointId => StorePoint;
+    AlertId => Alert;
 }

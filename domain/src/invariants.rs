@@ -1,14 +1,17 @@
 //! What must hold of every state. Checked by tests, by the simulator after every step, and by `bursar doctor`.
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use crate::{
+    alert::{Alert, Kind as AlertKind, Standing, standing},
     authority_node::Intent,
     digest::Digest,
     ids::ObjectRef,
     level::Level,
     operation::{Status, Task},
+    server,
     state::State,
+    store_point,
     table::{Row, Table},
 };
 
@@ -45,10 +48,10 @@ pub enum Violation {
         /// Whom.
         to: ObjectRef,
     },
-    /// A node's intent and the operation that carries it disagree.
+    /// A node or server and the operation that carries it disagree.
     #[error("{node} and {operation} disagree about what is under way")]
     Operation {
-        /// The node.
+        /// The node or server.
         node: ObjectRef,
         /// The operation.
         operation: ObjectRef,
@@ -63,6 +66,28 @@ pub enum Violation {
         /// What was agreed on.
         agreed: Level,
     },
+    /// Two servers have one name or one identity.
+    #[error("{one} and {other} have a name or an identity in common")]
+    Ambiguous {
+        /// The one.
+        one: ObjectRef,
+        /// The other.
+        other: ObjectRef,
+    },
+    /// What is wanted of an object, or what its server is, does not go with how it is.
+    #[error("{object} cannot be as it is said to be")]
+    Condition {
+        /// The object.
+        object: ObjectRef,
+    },
+    /// An alert fires that should not, should and does not, or is covered by something else than it should.
+    #[error("the {} alert of {subject} does not tell how things are", kind.code())]
+    Alert {
+        /// What sort of alert.
+        kind: AlertKind,
+        /// Its subject.
+        subject: ObjectRef,
+    },
     /// There is a cluster, but nobody votes.
     #[error("no authority node votes")]
     NoVoter,
@@ -76,6 +101,9 @@ pub fn violations(state: &State) -> Vec<Violation> {
     references(state, &mut found);
     operations(state, &mut found);
     members(state, &mut found);
+    servers(state, &mut found);
+    store_points(state, &mut found);
+    alerts(state, &mut found);
     found
 }
 
@@ -96,6 +124,9 @@ fn recompute(state: &State, found: &mut Vec<Violation>) {
         part("join tokens", state.join_tokens(), found),
         part("sites", state.sites(), found),
         part("destinations", state.destinations(), found),
+        part("servers", state.servers(), found),
+        part("store points", state.store_points(), found),
+        part("alerts", state.alerts(), found),
         part("operations", state.operations(), found),
         part("tokens", state.tokens(), found),
         part("requests under a key", state.requests().given(), found),
@@ -113,12 +144,15 @@ fn recompute(state: &State, found: &mut Vec<Violation>) {
 
 fn counters(state: &State, found: &mut Vec<Violation>) {
     let next = state.next();
-    let last: [(Option<ObjectRef>, u64); 6] = [
+    let last: [(Option<ObjectRef>, u64); 9] = [
         (state.authority_nodes().iter().next_back().map(|row| row.id.into()), next.authority_node),
         (state.join_tokens().iter().next_back().map(|row| row.id.into()), next.join_token),
         (state.sites().iter().next_back().map(|row| row.id.into()), next.site),
         (state.destinations().iter().next_back().map(|row| row.id.into()), next.destination),
         (state.operations().iter().next_back().map(|row| row.id.into()), next.operation),
+        (state.servers().iter().next_back().map(|row| row.id.into()), next.server),
+        (state.store_points().iter().next_back().map(|row| row.id.into()), next.store_point),
+        (state.alerts().iter().next_back().map(|row| row.id.into()), next.alert),
         (state.tokens().iter().next_back().map(|row| row.id.into()), next.token),
     ];
     for (object, next) in last {
@@ -142,6 +176,17 @@ fn references(state: &State, found: &mut Vec<Violation>) {
             dangling(node.id.into(), site.into());
         }
     }
+    for server in state.servers().iter().filter(|server| server.is_present()) {
+        dangling(server.id.into(), server.destination.into());
+    }
+    for store_point in state.store_points().iter() {
+        dangling(store_point.id.into(), store_point.server.into());
+    }
+    for alert in state.alerts().iter() {
+        if let Some(by) = alert.inhibited_by {
+            dangling(alert.id.into(), by);
+        }
+    }
     for token in state.join_tokens().iter() {
         if let Some(node) = token.used_by {
             dangling(token.id.into(), node.into());
@@ -149,17 +194,30 @@ fn references(state: &State, found: &mut Vec<Violation>) {
     }
 }
 
-/// A node joins or leaves exactly while an operation for it runs.
+/// A node joins or leaves, and a server joins, exactly while an operation for it runs.
 fn operations(state: &State, found: &mut Vec<Violation>) {
+    let intent = |node| state.authority_nodes().get(node).map(|node| node.intent);
+    let condition = |server| state.servers().get(server).map(|server| server.condition);
     for operation in state.operations().iter().filter(|operation| operation.status == Status::Running) {
-        let (Task::AddAuthorityNode { node } | Task::RemoveAuthorityNode { node }) = operation.task;
-        let intent = state.authority_nodes().get(node).map(|node| node.intent);
-        let wanted = match operation.task {
-            Task::AddAuthorityNode { .. } => Intent::Joining { operation: operation.id },
-            Task::RemoveAuthorityNode { .. } => Intent::Leaving { operation: operation.id },
+        let id = operation.id;
+        let (node, carries) = match operation.task {
+            Task::AddAuthorityNode { node } => (node.into(), intent(node) == Some(Intent::Joining { operation: id })),
+            Task::RemoveAuthorityNode { node } => (node.into(), intent(node) == Some(Intent::Leaving { operation: id })),
+            Task::JoinServer { server } => {
+                (server.into(), condition(server) == Some(server::Condition::Joining { operation: id }))
+            }
         };
-        if intent != Some(wanted) {
-            found.push(Violation::Operation { node: node.into(), operation: operation.id.into() });
+        if !carries {
+            found.push(Violation::Operation { node, operation: id.into() });
+        }
+    }
+    let carried =
+        |id, task| state.operations().get(id).is_some_and(|known| known.status == Status::Running && known.task == task);
+    for server in state.servers().iter() {
+        if let server::Condition::Joining { operation } = server.condition
+            && !carried(operation, Task::JoinServer { server: server.id })
+        {
+            found.push(Violation::Operation { node: server.id.into(), operation: operation.into() });
         }
     }
     for node in state.authority_nodes().iter() {
@@ -168,9 +226,7 @@ fn operations(state: &State, found: &mut Vec<Violation>) {
             Intent::Leaving { operation } => (operation, Task::RemoveAuthorityNode { node: node.id }),
             Intent::Voting | Intent::Removed => continue,
         };
-        let carried =
-            state.operations().get(operation).is_some_and(|known| known.status == Status::Running && known.task == task);
-        if !carried {
+        if !carried(operation, task) {
             found.push(Violation::Operation { node: node.id.into(), operation: operation.into() });
         }
     }
@@ -188,4 +244,72 @@ fn members(state: &State, found: &mut Vec<Violation>) {
         supported: node.supported,
         agreed,
     }));
+}
+
+/// No two servers are mistaken for each other; what was removed is excluded, and nothing else is; each can carry out what was
+/// agreed on.
+fn servers(state: &State, found: &mut Vec<Violation>) {
+    let mut names = BTreeMap::new();
+    let mut identities = BTreeMap::new();
+    for server in state.servers().iter() {
+        let name = server.is_present().then(|| names.insert(server.name.folded(), server.id)).flatten();
+        let identity = server.former.iter().chain([&server.facts.guid]).find_map(|guid| identities.insert(*guid, server.id));
+        if let Some(other) = name.or(identity) {
+            found.push(Violation::Ambiguous { one: server.id.into(), other: other.into() });
+        }
+        if server.is_present() == (server.condition == server::Condition::Excluded) {
+            found.push(Violation::Condition { object: server.id.into() });
+        }
+        let supported = server.facts.program.supported;
+        if server.is_present() && supported < state.level() {
+            found.push(Violation::Level { node: server.id.into(), supported, agreed: state.level() });
+        }
+    }
+}
+
+/// A store point is on a server of the fleet, in the directory that is named for both; of one whose server does not answer,
+/// nothing is known.
+fn store_points(state: &State, found: &mut Vec<Violation>) {
+    for store_point in state.store_points().iter() {
+        let server = state.servers().get(store_point.server);
+        let seen = matches!(store_point.condition, store_point::Condition::Online | store_point::Condition::Offline(_));
+        let sound = match server {
+            None => false,
+            Some(_) if !store_point.is_present() => true,
+            Some(server) => server.is_present() && (!seen || server.condition == server::Condition::Online),
+        };
+        if !sound || store_point.directory != store_point::directory_name(store_point.server, store_point.id) {
+            found.push(Violation::Condition { object: store_point.id.into() });
+        }
+    }
+}
+
+/// Alerts fire where they should, and nowhere else.
+fn alerts(state: &State, found: &mut Vec<Violation>) {
+    let servers = || state.servers().iter().map(|row| ObjectRef::from(row.id));
+    let store_points = state.store_points().iter().map(|row| ObjectRef::from(row.id));
+    let destinations = state.destinations().iter().map(|row| ObjectRef::from(row.id));
+    let subjects = store_points.map(|subject| (AlertKind::StorePointOffline, subject));
+    let subjects = subjects.chain(destinations.map(|subject| (AlertKind::DestinationOffline, subject)));
+    let subjects = subjects.chain(servers().map(|subject| (AlertKind::ServerOffline, subject)));
+    let subjects = subjects.chain(servers().map(|subject| (AlertKind::VersionConflict, subject)));
+    let subjects = subjects.chain(servers().map(|subject| (AlertKind::ProjectionMismatch, subject)));
+    // One whose subject is gone is over, too.
+    let subjects = subjects.chain(state.alerts().iter().map(|alert| (alert.kind, alert.subject)));
+    for (kind, subject) in subjects {
+        let firing = state.alerts().find(&(kind, subject)).filter(|alert| alert.is_firing());
+        if !tells(standing(state, kind, subject), firing.map(|alert| &**alert)) {
+            found.push(Violation::Alert { kind, subject });
+        }
+    }
+}
+
+fn tells(standing: Standing, firing: Option<&Alert>) -> bool {
+    match (standing, firing) {
+        (Standing::Unsettled, _) | (Standing::Quiet, None) => true,
+        (Standing::Fires { extent, inhibited_by }, Some(alert)) => {
+            alert.inhibited_by == inhibited_by && (inhibited_by.is_some() || alert.extent >= extent)
+        }
+        (Standing::Quiet, Some(_)) | (Standing::Fires { .. }, None) => false,
+    }
 }

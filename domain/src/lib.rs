@@ -15,6 +15,8 @@
 //! One noun, one file: state, commands, events, decide, evolve, in this order.
 
 pub mod actor;
+pub mod alert;
+pub mod audience;
 pub mod authority_node;
 pub mod cluster;
 pub mod command;
@@ -33,29 +35,39 @@ pub mod invariants;
 pub mod join_token;
 pub mod level;
 pub mod operation;
+pub mod path;
 pub mod plan;
+pub mod projection;
 pub mod proposal;
 pub mod record;
 pub mod rejection;
 pub mod request_id;
 pub mod requests;
+pub mod server;
 pub mod site;
 pub mod state;
+pub mod store_point;
 pub mod table;
 pub mod text;
 pub mod time;
 pub mod token;
 
 pub use actor::{Actor, Duty};
+pub use audience::{Audience, Reader};
 pub use command::Command;
 pub use cursor::{Cursor, Epoch, Revision};
 pub use decision::{Decision, Effect, Outcome, Reply, decide};
 pub use digest::Digest;
-pub use event::{Audience, Event};
+pub use event::Event;
 pub use excerpt::Excerpt;
 pub use hash::Hash;
-pub use ids::{AuthorityNodeId, ClusterId, DestinationId, JoinTokenId, ObjectRef, OperationId, SiteId, StoreId, TokenId};
+pub use ids::{
+    AlertId, AuthorityNodeId, ClusterId, DestinationId, JoinTokenId, ObjectRef, OperationId, ServerGuid, ServerId, SiteId,
+    StoreId, StorePointId, TokenId,
+};
 pub use level::Level;
+pub use path::AbsolutePath;
+pub use projection::Projection;
 pub use proposal::{ExpectedRevision, Proposal, Submission};
 pub use record::{Closing, DecisionSpan, Record, Sealed, evolve, seal};
 pub use rejection::{Blocker, Class, FieldFault, Rejection};

@@ -12,8 +12,9 @@ use crate::{
     decision::{Outcome, Reply},
     draft::Draft,
     encoding::{Encoded, Kind},
-    ids::{AuthorityNodeId, ObjectRef, OperationId},
+    ids::{AuthorityNodeId, ObjectRef, OperationId, ServerId},
     rejection::{FieldFault, Rejection},
+    server,
     state::{Stamp, State, given},
     table::Row,
 };
@@ -55,6 +56,11 @@ pub enum Task {
         /// Which.
         node: AuthorityNodeId,
     },
+    /// Takes a storage server in.
+    JoinServer {
+        /// Which.
+        server: ServerId,
+    },
 }
 
 /// Whether an operation runs, or how it ended.
@@ -65,6 +71,8 @@ pub enum Status {
     Running,
     /// It did what it was to do.
     Succeeded,
+    /// It could not do what it was to do.
+    Failed,
     /// Somebody called it off.
     Cancelled,
 }
@@ -75,6 +83,8 @@ pub enum Status {
 pub enum End {
     /// It did what it was to do.
     Succeeded,
+    /// It could not do what it was to do.
+    Failed,
     /// Somebody called it off.
     Cancelled,
 }
@@ -87,6 +97,10 @@ pub enum Step {
     Learning,
     /// The node has what the others have.
     CaughtUp,
+    /// The server has answered.
+    Contacted,
+    /// The server has the cluster's certificates and its own.
+    Certified,
 }
 
 /// A step that was reached.
@@ -121,6 +135,8 @@ pub enum WaitCode {
     NodeCatchingUp,
     /// Raft is carrying out a change of its membership.
     MembershipChange,
+    /// The server does not answer.
+    ServerUnreachable,
 }
 
 impl WaitCode {
@@ -130,6 +146,7 @@ impl WaitCode {
             Self::NodeUnreachable => "node_unreachable",
             Self::NodeCatchingUp => "node_catching_up",
             Self::MembershipChange => "membership_change",
+            Self::ServerUnreachable => "server_unreachable",
         }
     }
 
@@ -139,6 +156,9 @@ impl WaitCode {
             Self::NodeUnreachable => "Check that the node runs and that the authority's nodes reach it on its peer port.",
             Self::NodeCatchingUp => "Nothing: it ends by itself. A node that never catches up has too slow a disk or network.",
             Self::MembershipChange => "Nothing: it ends as soon as a majority of the voters has stored it.",
+            Self::ServerUnreachable => {
+                "Check that `bursar storage-server run` runs there and that the authority's nodes reach its control port."
+            }
         }
     }
 }
@@ -218,6 +238,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
         Command::Report { operation, step, waiting_on } => report(draft, *operation, *step, waiting_on),
         Command::Cancel { operation } => match running(draft.state(), *operation)?.task {
             Task::AddAuthorityNode { node } => authority_node::cancel_admission(draft, node),
+            Task::JoinServer { server } => server::cancel_join(draft, server, *operation),
             Task::RemoveAuthorityNode { .. } => Err(Rejection::NotCancellable { operation: *operation }),
         },
     }
@@ -292,6 +313,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
         Event::Ended { operation, end } => operations.change(*operation, |operation| {
             operation.status = match end {
                 End::Succeeded => Status::Succeeded,
+                End::Failed => Status::Failed,
                 End::Cancelled => Status::Cancelled,
             };
             operation.waiting_on.clear();
@@ -339,6 +361,7 @@ impl fmt::Display for Task {
         match self {
             Self::AddAuthorityNode { node } => write!(f, "add {node}"),
             Self::RemoveAuthorityNode { node } => write!(f, "remove {node}"),
+            Self::JoinServer { server } => write!(f, "take {server} in"),
         }
     }
 }
@@ -348,6 +371,8 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Self::Learning => "learning",
             Self::CaughtUp => "caught up",
+            Self::Contacted => "contacted",
+            Self::Certified => "certified",
         })
     }
 }
@@ -358,6 +383,7 @@ impl fmt::Display for WaitCode {
             Self::NodeUnreachable => "the node does not answer",
             Self::NodeCatchingUp => "the node is catching up",
             Self::MembershipChange => "a change of the membership is under way",
+            Self::ServerUnreachable => "the server does not answer",
         })
     }
 }
@@ -385,6 +411,7 @@ impl fmt::Display for Event {
                 Ok(())
             }
             Self::Ended { operation, end: End::Succeeded } => write!(f, "{operation} succeeded"),
+            Self::Ended { operation, end: End::Failed } => write!(f, "{operation} failed"),
             Self::Ended { operation, end: End::Cancelled } => write!(f, "{operation} cancelled"),
         }
     }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::Actor,
+    audience::Audience,
     cursor::Revision,
     decision::{Decision, Outcome},
     encoding::{DecodeError, Encoded, Kind, decode, encode},
-    event::{Audience, Event},
+    event::Event,
     hash::Hash,
     proposal::Proposal,
     request_id::RequestId,

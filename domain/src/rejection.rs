@@ -8,8 +8,10 @@ use crate::{
     actor::Actor,
     cursor::{Cursor, Revision},
     excerpt::Excerpt,
-    ids::{AuthorityNodeId, JoinTokenId, ObjectRef, OperationId, StoreId},
+    ids::{AuthorityNodeId, JoinTokenId, ObjectRef, OperationId, ServerGuid, ServerId, StoreId, StorePointId},
     level::Level,
+    path::AbsolutePath,
+    text::Name,
 };
 
 /// Why a proposal was refused. [`fmt::Display`] tells the reason in one line, [`Rejection::remedy`] what to do next.
@@ -119,12 +121,12 @@ pub enum Rejection {
         /// Where the cluster stands.
         current: Level,
     },
-    /// Some authority nodes do not support the level.
+    /// Some authority nodes or servers do not support the level.
     LevelUnsupported {
         /// What was asked for.
         asked: Level,
-        /// Who cannot, in the order of the ids.
-        by: Excerpt<AuthorityNodeId>,
+        /// Who cannot, by kind and then in the order of the ids.
+        by: Excerpt<ObjectRef>,
     },
     /// The last authority node cannot be removed.
     LastAuthorityNode {
@@ -147,6 +149,46 @@ pub enum Rejection {
     NotCancellable {
         /// The operation.
         operation: OperationId,
+    },
+    /// The connection string proves another master license key than the cluster's.
+    LicenseForeign,
+    /// The connection string was used before.
+    ConnectionStringUsed {
+        /// By whom.
+        server: ServerId,
+    },
+    /// The connection string's time is over.
+    ConnectionStringExpired,
+    /// The identity belongs, or belonged, to a server.
+    ServerKnown {
+        /// The identity.
+        guid: ServerGuid,
+        /// Whose it is.
+        server: ServerId,
+    },
+    /// The server runs another version than the authority.
+    VersionDiffers {
+        /// What the server runs.
+        version: Name,
+        /// A node that runs another one.
+        node: AuthorityNodeId,
+        /// What that node runs.
+        node_version: Name,
+    },
+    /// The server does not answer, or has not joined yet.
+    ServerNotOnline {
+        /// The server.
+        server: ServerId,
+    },
+    /// The server is not offline: nobody else can take its place.
+    ServerNotOffline {
+        /// The server.
+        server: ServerId,
+    },
+    /// A report that does not fit what is known of a store point.
+    UnexpectedReport {
+        /// The store point.
+        store_point: StorePointId,
     },
     /// The consequences do not fit one decision.
     DecisionTooLarge {
@@ -197,6 +239,28 @@ pub enum FieldFault {
         /// What it names.
         object: ObjectRef,
     },
+    /// Not an absolute path in its plain spelling.
+    NoPath,
+    /// A path at which there is nothing.
+    PathMissing,
+    /// A path at which there is something else than a directory.
+    NotADirectory,
+    /// A path that leads elsewhere.
+    SymbolicLink {
+        /// Where it leads.
+        leads_to: AbsolutePath,
+    },
+    /// A path that another store point has.
+    WithinStorePoint {
+        /// Which.
+        store_point: StorePointId,
+    },
+    /// A path at which something of another identity is.
+    ForeignIdentity,
+    /// A path that cannot be written to.
+    NotWritable,
+    /// A path on a disk that is full.
+    NoSpace,
 }
 
 impl fmt::Display for FieldFault {
@@ -212,6 +276,14 @@ impl fmt::Display for FieldFault {
             Self::ThresholdsCrossed => f.write_str("must be below the warning threshold"),
             Self::InThePast => f.write_str("must be in the future"),
             Self::Unknown { object } => write!(f, "names {object}, which does not exist"),
+            Self::NoPath => f.write_str("must be an absolute path, without . or .. or a closing slash"),
+            Self::PathMissing => f.write_str("does not exist on the server"),
+            Self::NotADirectory => f.write_str("is no directory"),
+            Self::SymbolicLink { leads_to } => write!(f, "leads by a symbolic link to {leads_to}, which is the path to give"),
+            Self::WithinStorePoint { store_point } => write!(f, "belongs to {store_point}"),
+            Self::ForeignIdentity => f.write_str("holds what belongs to an unknown store point"),
+            Self::NotWritable => f.write_str("cannot be written to by the server"),
+            Self::NoSpace => f.write_str("is on a disk without free space"),
         }
     }
 }
@@ -280,6 +352,14 @@ impl Rejection {
             Self::AlreadyIssued { .. } => "already_issued",
             Self::OperationEnded { .. } => "operation_ended",
             Self::NotCancellable { .. } => "not_cancellable",
+            Self::LicenseForeign => "license_foreign",
+            Self::ConnectionStringUsed { .. } => "connection_string_used",
+            Self::ConnectionStringExpired => "connection_string_expired",
+            Self::ServerKnown { .. } => "server_known",
+            Self::VersionDiffers { .. } => "version_differs",
+            Self::ServerNotOnline { .. } => "server_not_online",
+            Self::ServerNotOffline { .. } => "server_not_offline",
+            Self::UnexpectedReport { .. } => "unexpected_report",
             Self::DecisionTooLarge { .. } => "decision_too_large",
             Self::Internal => "internal_error",
         }
@@ -309,7 +389,15 @@ impl Rejection {
             | Self::LastCredential
             | Self::AlreadyIssued { .. }
             | Self::OperationEnded { .. }
-            | Self::NotCancellable { .. } => Class::Conflict,
+            | Self::NotCancellable { .. }
+            | Self::LicenseForeign
+            | Self::ConnectionStringUsed { .. }
+            | Self::ConnectionStringExpired
+            | Self::ServerKnown { .. }
+            | Self::VersionDiffers { .. }
+            | Self::ServerNotOnline { .. }
+            | Self::ServerNotOffline { .. }
+            | Self::UnexpectedReport { .. } => Class::Conflict,
             Self::Internal => Class::Internal,
         }
     }
@@ -329,6 +417,12 @@ impl Rejection {
             Self::JoinTokenUsed { token, .. } | Self::JoinTokenExpired { token } => Some((*token).into()),
             Self::StoreKnown { node, .. } | Self::LastAuthorityNode { node } => Some((*node).into()),
             Self::OperationEnded { operation } | Self::NotCancellable { operation } => Some((*operation).into()),
+            Self::ConnectionStringUsed { server }
+            | Self::ServerKnown { server, .. }
+            | Self::ServerNotOnline { server }
+            | Self::ServerNotOffline { server } => Some((*server).into()),
+            Self::VersionDiffers { node, .. } => Some((*node).into()),
+            Self::UnexpectedReport { store_point } => Some((*store_point).into()),
             Self::AlreadyFounded | Self::LevelNotNext { .. } | Self::LevelUnsupported { .. } => Some(ObjectRef::Cluster),
             Self::InvalidField { .. }
             | Self::RequestKeyReused { .. }
@@ -340,6 +434,8 @@ impl Rejection {
             | Self::JoinTokenUnknown
             | Self::LevelTooLow { .. }
             | Self::LastCredential
+            | Self::LicenseForeign
+            | Self::ConnectionStringExpired
             | Self::DecisionTooLarge { .. }
             | Self::Internal => None,
         }
@@ -374,14 +470,24 @@ impl Rejection {
                 "Issue a new join token with `bursar cluster invite`."
             }
             Self::StoreKnown { .. } => "Start with an empty data directory: it gets an identity of its own.",
-            Self::LevelTooLow { .. } => "Install the release that the other authority nodes run.",
+            Self::LevelTooLow { .. } => "Install the release that the authority nodes run.",
             Self::LevelNotNext { .. } => "Raise the level one step at a time.",
-            Self::LevelUnsupported { .. } => "Upgrade the authority nodes that are listed, then raise the level.",
+            Self::LevelUnsupported { .. } => "Upgrade the authority nodes and servers that are listed, then raise the level.",
             Self::LastAuthorityNode { .. } => "Add another authority node first.",
             Self::LastCredential => "Issue a token that never expires first.",
             Self::AlreadyIssued { .. } => "Issue another one, and revoke this one if its secret was lost.",
             Self::OperationEnded { .. } => "Nothing is left to do: look at the operation's outcome.",
             Self::NotCancellable { .. } => "Let it end, then undo what it did.",
+            Self::LicenseForeign => "Initialise the server with the cluster's master license key.",
+            Self::ConnectionStringUsed { .. } => "Look at the server that it added; to add another machine, use its own string.",
+            Self::ConnectionStringExpired => "Issue another one with `bursar storage-server connection-string` on the server.",
+            Self::ServerKnown { .. } => "Initialise the machine with an empty data directory: it gets an identity of its own.",
+            Self::VersionDiffers { .. } => {
+                "Let the authority's nodes and the server run one version, then issue another connection string."
+            }
+            Self::ServerNotOnline { .. } => "Bring the server online first.",
+            Self::ServerNotOffline { .. } => "Stop the former machine first, and wait until the server is offline.",
+            Self::UnexpectedReport { .. } => "Remove the store point and create another one.",
             Self::DecisionTooLarge { .. } => "Split the request into smaller ones.",
             Self::Internal => "Report this with a support bundle: nothing was changed.",
         }
@@ -422,6 +528,16 @@ impl fmt::Display for Rejection {
             Self::AlreadyIssued { object } => write!(f, "this secret was issued before, as {object}"),
             Self::OperationEnded { operation } => write!(f, "{operation} has ended"),
             Self::NotCancellable { operation } => write!(f, "{operation} can no longer be cancelled"),
+            Self::LicenseForeign => f.write_str("the connection string proves another master license key than the cluster's"),
+            Self::ConnectionStringUsed { server } => write!(f, "the connection string was used for {server}"),
+            Self::ConnectionStringExpired => f.write_str("the connection string has expired"),
+            Self::ServerKnown { guid, server } => write!(f, "the identity {guid} belongs, or belonged, to {server}"),
+            Self::VersionDiffers { version, node, node_version } => {
+                write!(f, "the server runs version {version}, {node} runs {node_version}")
+            }
+            Self::ServerNotOnline { server } => write!(f, "{server} is not online"),
+            Self::ServerNotOffline { server } => write!(f, "{server} is not offline"),
+            Self::UnexpectedReport { store_point } => write!(f, "the report does not fit what is known of {store_point}"),
             Self::DecisionTooLarge { events, bytes } => {
                 write!(f, "its consequences are too many: {events} events, {bytes} bytes")
             }

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decision::{Outcome, Reply},
+    destination,
     draft::Draft,
     encoding::{Encoded, Kind},
     excerpt::Excerpt,
     ids::{ObjectRef, SiteId},
     rejection::{Blocker, FieldFault, Rejection},
+    server::Server,
     state::{Stamp, State, given},
     table::Row,
     text::Name,
@@ -169,12 +171,12 @@ fn checked_latency(latency_ms: u32) -> Result<u32, Rejection> {
 }
 
 fn users(state: &State, site: SiteId) -> Excerpt<Blocker> {
-    let destinations = state.destinations().iter().filter(|destination| destination.site == site);
-    let destinations =
-        destinations.map(|destination| Blocker { object: destination.id.into(), name: destination.name.to_string() });
+    let at_site = || state.destinations().iter().filter(|destination| destination.site == site);
+    let destinations = at_site().map(|destination| Blocker { object: destination.id.into(), name: destination.name.to_string() });
+    let servers = at_site().flat_map(|destination| destination::servers(state, destination.id)).map(Server::as_blocker);
     let nodes = state.authority_nodes().iter().filter(|node| node.site == Some(site) && node.intent.is_present());
     let nodes = nodes.map(|node| Blocker { object: node.id.into(), name: node.peer_address.to_string() });
-    destinations.chain(nodes).collect()
+    destinations.chain(servers).chain(nodes).collect()
 }
 
 /// Carries an event into the state.

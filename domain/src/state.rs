@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::Actor,
+    alert::{self, Alert},
     authority_node::{self, AuthorityNode},
     cluster::{self, Cluster},
     cursor::{Cursor, Epoch, Revision},
@@ -20,7 +21,9 @@ use crate::{
     operation::{self, Operation},
     record::Record,
     requests::Requests,
+    server::{self, Server},
     site::{self, Site},
+    store_point::{self, StorePoint},
     table::Table,
     time::Timestamp,
     token::{self, Token},
@@ -92,11 +95,27 @@ pub struct Counters {
     pub operation: u64,
     /// Of the tokens.
     pub token: u64,
+    /// Of the servers.
+    pub server: u64,
+    /// Of the store points.
+    pub store_point: u64,
+    /// Of the alerts.
+    pub alert: u64,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { authority_node: 1, join_token: 1, site: 1, destination: 1, operation: 1, token: 1 }
+        Self {
+            authority_node: 1,
+            join_token: 1,
+            site: 1,
+            destination: 1,
+            operation: 1,
+            token: 1,
+            server: 1,
+            store_point: 1,
+            alert: 1,
+        }
     }
 }
 
@@ -110,6 +129,9 @@ pub struct State {
     pub(crate) join_tokens: Table<JoinToken>,
     pub(crate) sites: Table<Site>,
     pub(crate) destinations: Table<Destination>,
+    pub(crate) servers: Table<Server>,
+    pub(crate) store_points: Table<StorePoint>,
+    pub(crate) alerts: Table<Alert>,
     pub(crate) operations: Table<Operation>,
     pub(crate) tokens: Table<Token>,
     pub(crate) requests: Requests,
@@ -168,6 +190,18 @@ impl State {
     pub const fn destinations(&self) -> &Table<Destination> {
         &self.destinations
     }
+    /// The storage servers, former ones included.
+    pub const fn servers(&self) -> &Table<Server> {
+        &self.servers
+    }
+    /// The store points, retired ones included.
+    pub const fn store_points(&self) -> &Table<StorePoint> {
+        &self.store_points
+    }
+    /// The alerts, those that are over included.
+    pub const fn alerts(&self) -> &Table<Alert> {
+        &self.alerts
+    }
     /// The operations.
     pub const fn operations(&self) -> &Table<Operation> {
         &self.operations
@@ -189,6 +223,9 @@ impl State {
             ObjectRef::JoinToken(id) => self.join_tokens.get(id).map(|token| token.changed),
             ObjectRef::Site(id) => self.sites.get(id).map(|site| site.changed),
             ObjectRef::Destination(id) => self.destinations.get(id).map(|destination| destination.changed),
+            ObjectRef::Server(id) => self.servers.get(id).map(|server| server.changed),
+            ObjectRef::StorePoint(id) => self.store_points.get(id).map(|store_point| store_point.changed),
+            ObjectRef::Alert(id) => self.alerts.get(id).map(|alert| alert.changed),
             ObjectRef::Operation(id) => self.operations.get(id).map(|operation| operation.changed),
             ObjectRef::Token(id) => self.tokens.get(id).map(|token| token.changed),
         };
@@ -203,6 +240,9 @@ impl State {
             self.join_tokens.digest(),
             self.sites.digest(),
             self.destinations.digest(),
+            self.servers.digest(),
+            self.store_points.digest(),
+            self.alerts.digest(),
             self.operations.digest(),
             self.tokens.digest(),
             self.requests.digest(),
@@ -238,6 +278,9 @@ impl State {
             Event::JoinToken(event) => join_token::evolve(self, event, stamp),
             Event::Site(event) => site::evolve(self, event, stamp),
             Event::Destination(event) => destination::evolve(self, event, stamp),
+            Event::Server(event) => server::evolve(self, event, stamp),
+            Event::StorePoint(event) => store_point::evolve(self, event, stamp),
+            Event::Alert(event) => alert::evolve(self, event, stamp),
             Event::Operation(event) => operation::evolve(self, event, stamp),
             Event::Token(event) => token::evolve(self, event, stamp),
         }

@@ -1,6 +1,6 @@
 //! A persistent, ordered table of objects with a digest that follows every change.
 
-use std::sync::Arc;
+use std::{ops::RangeBounds, sync::Arc};
 
 use imbl::OrdMap;
 
@@ -53,6 +53,11 @@ impl<R: Row> Table<R> {
     /// The row that has this unique key.
     pub fn find(&self, key: &R::Key) -> Option<&Arc<R>> {
         self.by_key.get(key).and_then(|id| self.get(*id))
+    }
+
+    /// The rows whose unique keys lie in a range, in the order of the keys.
+    pub fn range(&self, keys: impl RangeBounds<R::Key>) -> impl Iterator<Item = &Arc<R>> {
+        self.by_key.range(keys).filter_map(|(_, id)| self.get(*id))
     }
 
     /// All rows, in the order of their ids.

@@ -72,7 +72,8 @@ macro_rules! every_kind {
 #[test]
 fn every_kind_of_encoding_is_in_the_corpus() {
     let kinds = every_kind![
-        Submission Record Header Cluster Site Destination AuthorityNode Operation Token JoinToken Remembered
+        Submission Record Header Cluster Site Destination AuthorityNode Operation Token JoinToken Remembered Server StorePoint Alert
+        Projection
     ];
     let held: BTreeSet<_> = specimens::all().iter().map(|specimen| specimen.bytes[0]).collect();
     assert_eq!(held, kinds.into_iter().map(|kind| kind as u8).collect());

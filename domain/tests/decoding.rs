@@ -8,7 +8,8 @@ mod specimens;
 use std::{env, fmt::Debug, process::Command};
 
 use bursar_domain::{
-    Proposal, Record, Sealed, State, Submission,
+    Projection, Proposal, Record, Sealed, State, Submission,
+    alert::Alert,
     authority_node::AuthorityNode,
     cluster::Cluster,
     destination::Destination,
@@ -16,8 +17,10 @@ use bursar_domain::{
     join_token::JoinToken,
     operation::Operation,
     requests::Remembered,
+    server::Server,
     site::Site,
     state::Header,
+    store_point::StorePoint,
     token::Token,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -44,6 +47,10 @@ fn read_as_anything(bytes: &[u8]) {
     read::<Token>(bytes);
     read::<JoinToken>(bytes);
     read::<Remembered>(bytes);
+    read::<Server>(bytes);
+    read::<StorePoint>(bytes);
+    read::<Alert>(bytes);
+    read::<Projection>(bytes);
     if let Ok(proposal) = Proposal::decode(bytes) {
         assert_eq!(Proposal::decode(&proposal.encode()), Ok(proposal));
     }

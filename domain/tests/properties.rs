@@ -1,7 +1,9 @@
 //! What holds of every history, shown over random ones.
 
+use std::collections::BTreeMap;
+
 use bursar_domain::{
-    Proposal, Revision, Sealed, State, decide,
+    Projection, Proposal, Reader, Revision, Sealed, ServerId, State, decide,
     encoding::{decode, encode},
     evolve, invariants, seal,
 };
@@ -9,7 +11,7 @@ use bursar_domain_testing::{History, Ledger};
 use proptest::prelude::*;
 
 /// How many proposals a history has at most.
-const LENGTH_MAX: usize = 150;
+const LENGTH_MAX: usize = 250;
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }
@@ -145,6 +147,32 @@ proptest! {
         prop_assert_eq!(ledger.state.head(), previous);
     }
 
+    /// A server that reads nothing but the records of its audience knows at every revision what the authority thinks that it
+    /// knows: before it is added, while it is there, and once it is gone.
+    #[test]
+    fn what_a_server_reads_is_what_it_is_to_know(seed: u64, length in 1..LENGTH_MAX) {
+        let (whole, _) = play(seed, length);
+        let readers: Vec<_> = whole.state.servers().iter().map(|server| (server.id, server.destination)).collect();
+        let mut state = State::default();
+        let mut known: BTreeMap<ServerId, Option<Projection>> = BTreeMap::new();
+        for sealed in &whole.journal {
+            evolve(&mut state, sealed);
+            for (server, destination) in &readers {
+                let known = known.entry(*server).or_default();
+                let reader = Reader::Server { server: *server, destination: *destination };
+                if sealed.record.audience.includes(reader) {
+                    *known = Projection::behind(known.take(), *server, &sealed.record.event);
+                }
+                // Records of one decision take effect together.
+                if sealed.record.decision.last() == sealed.record.revision {
+                    let expected = Projection::of(&state, *server);
+                    prop_assert_eq!(known.as_ref().map(Projection::digest), expected.as_ref().map(Projection::digest));
+                    prop_assert_eq!(&*known, &expected, "after {}", &sealed.record);
+                }
+            }
+        }
+    }
+
     /// A stamp does not touch what it stamps, and both read back.
     #[test]
     fn a_stamped_submission_reads_back(seed: u64, length in 1..LENGTH_MAX) {
@@ -179,6 +207,11 @@ fn histories_reach_most_of_the_domain() {
         }
     }
     let expected = [
+        "alert.acknowledged",
+        "alert.covered",
+        "alert.raised",
+        "alert.resolved",
+        "alert.worsened",
         "authority_node.admitted",
         "authority_node.announced",
         "authority_node.edited",
@@ -199,13 +232,32 @@ fn histories_reach_most_of_the_domain() {
         "operation.ended",
         "operation.started",
         "operation.waiting",
+        "server.added",
+        "server.announced",
+        "server.came_online",
+        "server.edited",
+        "server.intended",
+        "server.introduced",
+        "server.join_failed",
+        "server.joined",
+        "server.projection_reported",
+        "server.removed",
+        "server.replaced",
+        "server.welcomed",
+        "server.went_offline",
         "site.created",
         "site.edited",
         "site.removed",
+        "store_point.annotated",
+        "store_point.created",
+        "store_point.edited",
+        "store_point.intended",
+        "store_point.reported",
         "token.issued",
         "token.revoked",
         "already_founded",
         "already_issued",
+        "connection_string_expired",
         "credential_expired",
         "credential_revoked",
         "in_use",
@@ -217,6 +269,7 @@ fn histories_reach_most_of_the_domain() {
         "level_not_next",
         "level_too_low",
         "level_unsupported",
+        "license_foreign",
         "name_taken",
         "not_cancellable",
         "not_found",
@@ -225,8 +278,12 @@ fn histories_reach_most_of_the_domain() {
         "plan_stale",
         "request_key_reused",
         "revision_mismatch",
+        "server_known",
+        "server_not_online",
         "setup_refused",
         "store_known",
+        "unexpected_report",
+        "version_differs",
     ];
     let missing: Vec<_> = expected.into_iter().filter(|name| !seen.contains(name)).collect();
     assert!(missing.is_empty(), "no history brings about {missing:?}");

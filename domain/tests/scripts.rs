@@ -16,12 +16,18 @@
 //! - `at +61m`: the leader's clock moves, also back (`at -5s`);
 //! - `state`: where the ledger stands, and its digest;
 //! - `repeat 100 <line>`: many times, with the turn in place of each `{n}`.
+//!
+//! Behind an event stands who gets to see it beside the administrators: `→ server 1`.
+
+#[path = "common/fleet_words.rs"]
+mod fleet_words;
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Decision, DestinationId, Duty, ExpectedRevision, Hash, JoinTokenId, Level,
-    ObjectRef, OperationId, Proposal, RequestId, Revision, SiteId, StoreId, Submission, Timestamp, TokenId,
+    Actor, Audience, AuthorityNodeId, ClusterId, Command, Decision, DestinationId, Duty, ExpectedRevision, Hash, JoinTokenId,
+    Level, ObjectRef, OperationId, Proposal, RequestId, Revision, Sealed, ServerId, SiteId, StoreId, Submission, Timestamp,
+    TokenId,
     authority_node::{self, Facts},
     cluster,
     destination::{self, Balancing, Change, DailyWindow, FreeSpaceThresholds},
@@ -129,7 +135,10 @@ impl Stage {
             lines.push(format!("remedy: {}", rejection.remedy()));
         }
         let records = &self.ledger.journal[self.ledger.journal.len() - decision.events.len()..];
-        lines.extend(records.iter().map(|sealed| format!("{} {}", sealed.record.revision, sealed.record.event)));
+        lines.extend(records.iter().map(|Sealed { record, .. }| match record.audience {
+            Audience::Administrators => format!("{} {}", record.revision, record.event),
+            audience => format!("{} {} → {audience}", record.revision, record.event),
+        }));
         lines
     }
 
@@ -246,7 +255,7 @@ impl Stage {
             ["cancel", "operation", operation] => {
                 Command::Operation(operation::Command::Cancel { operation: OperationId(number(operation)) })
             }
-            _ => panic!("no such command: {}", verb.join(" ")),
+            _ => fleet_words::command(&verb, words, self.now).unwrap_or_else(|| panic!("no such command: {}", verb.join(" "))),
         }
     }
 }
@@ -310,6 +319,9 @@ impl Words {
             ["founder"] => Actor::Founder,
             ["joiner"] => Actor::Joiner,
             ["membership", "duty"] => Actor::Duty(Duty::Membership),
+            ["join", "duty"] => Actor::Duty(Duty::Join),
+            ["detection", "duty"] => Actor::Duty(Duty::FailureDetection),
+            ["server", server] => Actor::Server(ServerId(number(server))),
             ["token", token] => Actor::Token(TokenId(number(token))),
             ["node", node] => Actor::AuthorityNode(AuthorityNodeId(number(node))),
             _ => panic!("nobody is called {}", words.join(" ")),
@@ -402,16 +414,22 @@ fn shifted(from: Timestamp, shift: &str) -> Timestamp {
 
 fn step(name: &str) -> Step {
     match name {
+        "contacted" => Step::Contacted,
+        "certified" => Step::Certified,
         "learning" => Step::Learning,
         "caught-up" => Step::CaughtUp,
         _ => panic!("no such step: {name}"),
     }
 }
 
-/// `node_unreachable:2`: what for, and which node.
+/// `node_unreachable:2`: what for, and which node or server.
 fn wait(text: &str) -> (WaitCode, ObjectRef) {
-    let (code, node) = text.split_once(':').expect("a wait is <code>:<node>");
-    let codes = [WaitCode::NodeUnreachable, WaitCode::NodeCatchingUp, WaitCode::MembershipChange];
+    let (code, object) = text.split_once(':').expect("a wait is <code>:<node or server>");
+    let codes = [WaitCode::NodeUnreachable, WaitCode::NodeCatchingUp, WaitCode::MembershipChange, WaitCode::ServerUnreachable];
     let code = codes.into_iter().find(|known| known.code() == code).unwrap_or_else(|| panic!("no such code: {code}"));
-    (code, AuthorityNodeId(number(node)).into())
+    let object = match code {
+        WaitCode::ServerUnreachable => ServerId(number(object)).into(),
+        _ => AuthorityNodeId(number(object)).into(),
+    };
+    (code, object)
 }

@@ -57,6 +57,8 @@ async fn wait_for(leadership: &Leadership, leads: bool) {
 pub(crate) fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command: Command) -> Submission {
     let name = match actor {
         Actor::Duty(Duty::Membership) => "membership",
+        Actor::Duty(Duty::Join) => "join",
+        Actor::Duty(Duty::FailureDetection) => "failure-detection",
         _ => "self",
     };
     let request = format!("{name}.{planned_on}.{}.{}", object.kind(), object.number());

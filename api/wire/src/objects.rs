@@ -35,9 +35,9 @@ impl fmt::Display for ObjectRef {
 /// Who asked for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Actor {
-    /// `founder`, `token`, `joiner`, `authority_node` or `duty`.
+    /// `founder`, `token`, `joiner`, `authority_node`, `server` or `duty`.
     pub kind: String,
-    /// The number of the token or of the authority node.
+    /// The number of the token, of the authority node or of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
     /// The name of the duty.
@@ -52,6 +52,7 @@ impl From<domain::Actor> for Actor {
             domain::Actor::Token(token) => ("token", Some(token.0), None),
             domain::Actor::Joiner => ("joiner", None, None),
             domain::Actor::AuthorityNode(node) => ("authority_node", Some(node.0), None),
+            domain::Actor::Server(server) => ("server", Some(server.0), None),
             domain::Actor::Duty(duty) => ("duty", None, Some(duty.to_string())),
         };
         Self { kind: kind.into(), id, name }

@@ -31,7 +31,7 @@ pub struct Operation {
 /// What an operation does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationTask {
-    /// `add_authority_node` or `remove_authority_node`.
+    /// `add_authority_node`, `remove_authority_node` or `join_server`.
     pub kind: String,
     /// What it does it to.
     pub object: ObjectRef,
@@ -45,6 +45,8 @@ pub enum OperationStatus {
     Running,
     /// It did what it was to do.
     Succeeded,
+    /// It could not do what it was to do.
+    Failed,
     /// Somebody called it off.
     Cancelled,
 }
@@ -55,6 +57,7 @@ impl OperationStatus {
         match self {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -63,7 +66,8 @@ impl OperationStatus {
 /// A step that an operation has reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationStep {
-    /// `learning`: the node receives the log. `caught_up`: the node has what the others have.
+    /// `learning`: the node receives the log. `caught_up`: the node has what the others have. `contacted`: the server has
+    /// answered. `certified`: the server has the cluster's certificates and its own.
     pub step: String,
     /// The cursor at which it was reached.
     pub revision: String,
@@ -72,7 +76,7 @@ pub struct OperationStep {
 /// Something that an operation waits on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitingOn {
-    /// The stable code: `node_unreachable`, `node_catching_up` or `membership_change`.
+    /// The stable code: `node_unreachable`, `node_catching_up`, `membership_change` or `server_unreachable`.
     pub code: String,
     /// Which object.
     pub object: ObjectRef,
@@ -105,11 +109,12 @@ impl Operation {
 
 impl From<Task> for OperationTask {
     fn from(task: Task) -> Self {
-        let (kind, node) = match task {
-            Task::AddAuthorityNode { node } => ("add_authority_node", node),
-            Task::RemoveAuthorityNode { node } => ("remove_authority_node", node),
+        let (kind, object): (_, bursar_domain::ObjectRef) = match task {
+            Task::AddAuthorityNode { node } => ("add_authority_node", node.into()),
+            Task::RemoveAuthorityNode { node } => ("remove_authority_node", node.into()),
+            Task::JoinServer { server } => ("join_server", server.into()),
         };
-        Self { kind: kind.into(), object: bursar_domain::ObjectRef::from(node).into() }
+        Self { kind: kind.into(), object: object.into() }
     }
 }
 
@@ -118,6 +123,7 @@ impl From<operation::Status> for OperationStatus {
         match status {
             operation::Status::Running => Self::Running,
             operation::Status::Succeeded => Self::Succeeded,
+            operation::Status::Failed => Self::Failed,
             operation::Status::Cancelled => Self::Cancelled,
         }
     }
@@ -126,7 +132,7 @@ impl From<operation::Status> for OperationStatus {
 impl WaitingOn {
     fn of(state: &State, wait: Wait) -> Self {
         let reason = match wait.code {
-            WaitCode::NodeUnreachable => format!("{} does not answer", wait.object),
+            WaitCode::NodeUnreachable | WaitCode::ServerUnreachable => format!("{} does not answer", wait.object),
             WaitCode::NodeCatchingUp => format!("{} still receives what the others have", wait.object),
             WaitCode::MembershipChange => "the voters are agreeing on the new membership".to_owned(),
         };
@@ -144,6 +150,8 @@ const fn step_code(step: operation::Step) -> &'static str {
     match step {
         operation::Step::Learning => "learning",
         operation::Step::CaughtUp => "caught_up",
+        operation::Step::Contacted => "contacted",
+        operation::Step::Certified => "certified",
     }
 }
 

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use bursar_domain::{
-    Actor, Audience, AuthorityNodeId, DecisionSpan, Duty, Event, Hash, Record, RequestId, Revision, State, Timestamp, TokenId,
-    encoding::decode,
+    Actor, Audience, AuthorityNodeId, DecisionSpan, Duty, Event, Hash, Record, RequestId, Revision, ServerId, State, Timestamp,
+    TokenId, encoding::decode,
 };
 use bursar_wire::{
     Problem,
@@ -48,15 +48,16 @@ fn line(actor: Actor, event: Event) -> StreamItem {
 }
 
 /// Every actor: one that is missing does not compile.
-fn actors() -> [(&'static str, Actor); 5] {
+fn actors() -> [(&'static str, Actor); 6] {
     let _: fn(Actor) = |actor| match actor {
-        Actor::Founder | Actor::Token(_) | Actor::Joiner | Actor::AuthorityNode(_) | Actor::Duty(_) => {}
+        Actor::Founder | Actor::Token(_) | Actor::Joiner | Actor::AuthorityNode(_) | Actor::Server(_) | Actor::Duty(_) => {}
     };
     [
         ("founder", Actor::Founder),
         ("token", Actor::Token(TokenId(3))),
         ("joiner", Actor::Joiner),
         ("authority_node", Actor::AuthorityNode(AuthorityNodeId(2))),
+        ("server", Actor::Server(ServerId(5))),
         ("duty", Actor::Duty(Duty::Membership)),
     ]
 }
@@ -89,7 +90,8 @@ fn others() -> [StreamItem; 3] {
 
 fn samples() -> BTreeMap<String, StreamItem> {
     let events = events();
-    let by_actor = |(name, actor)| (format!("actor.{name}"), line(actor, events[0].clone()));
+    let admitted = events.iter().find(|event| event.kind() == "authority_node.admitted").expect("an admission");
+    let by_actor = |(name, actor)| (format!("actor.{name}"), line(actor, admitted.clone()));
     let mut samples: BTreeMap<_, _> = actors().into_iter().map(by_actor).collect();
     samples.extend(others().into_iter().map(|item| (item.name().to_owned(), item)));
     let token = Actor::Token(TokenId(3));

@@ -37,6 +37,7 @@ pub struct Observed {
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a plan is a handful of actions")]
 pub enum Action {
     /// Let a node receive the log.
     AddLearner(AuthorityNodeId),

@@ -3,7 +3,7 @@
 
 use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Cursor, DestinationId, Duty, Epoch, ExpectedRevision, Hash, JoinTokenId, Level,
-    ObjectRef, OperationId, Proposal, RequestId, Revision, SiteId, State, StoreId, Submission, Timestamp, TokenId,
+    ObjectRef, OperationId, Proposal, RequestId, Revision, ServerId, SiteId, State, StoreId, Submission, Timestamp, TokenId,
     authority_node::{self, Facts, Intent},
     cluster,
     destination::{self, Balancing, Change, DailyWindow, FreeSpaceThresholds},
@@ -13,6 +13,8 @@ use bursar_domain::{
 };
 
 use crate::dice::Dice;
+
+mod fleet;
 
 /// The secret with which the first administrator is made.
 pub const SETUP_SECRET: &[u8] = b"setup secret";
@@ -152,11 +154,12 @@ impl History {
         }
         let administrator = if administrators.is_empty() { Actor::Founder } else { dice.pick(&administrators) };
         match dice.below(100) {
-            0..=24 => (administrator, Command::Site(self.site(state))),
-            25..=49 => (administrator, Command::Destination(self.destination(state))),
-            50..=57 => (administrator, Command::Token(self.token(state))),
-            58..=65 => (administrator, Command::JoinToken(self.join_token(state))),
-            66..=95 => self.authority_node(state, administrator),
+            0..=9 => (administrator, Command::Site(self.site(state))),
+            10..=20 => (administrator, Command::Destination(self.destination(state))),
+            21..=26 => (administrator, Command::Token(self.token(state))),
+            27..=32 => (administrator, Command::JoinToken(self.join_token(state))),
+            33..=50 => self.authority_node(state, administrator),
+            51..=95 => self.fleet(state, administrator),
             96 => (administrator, Command::Operation(operation::Command::Cancel { operation: self.operation_id(state) })),
             97..=98 => {
                 let level = if self.dice.chance(60) { state.level().next() } else { Level(self.any_u16()) };
@@ -312,7 +315,7 @@ impl History {
 
     fn facts(&mut self) -> Facts {
         let dice = &mut self.dice;
-        let store = u8::try_from(dice.below(250)).expect("it fits");
+        let store = u8::try_from(dice.below(60)).expect("it fits");
         let address = |dice: &mut Dice| match dice.below(30) {
             0 => "nowhere".to_owned(),
             1 => "[2001:db8::1]:4283".to_owned(),
@@ -322,7 +325,7 @@ impl History {
             store: StoreId([store; 16]),
             peer_address: address(dice),
             api_address: address(dice),
-            version: format!("0.{}.0", dice.below(3)),
+            version: if dice.chance(85) { "0.1.0".to_owned() } else { format!("0.{}.0", dice.below(3)) },
             supported: Level(dice.pick(&[1, 2, 2, 3, 3, 0])),
         }
     }
@@ -341,11 +344,12 @@ impl History {
     }
 
     fn any_actor(&mut self) -> Actor {
-        match self.dice.below(5) {
+        match self.dice.below(6) {
             0 => Actor::Founder,
             1 => Actor::Joiner,
             2 => Actor::AuthorityNode(AuthorityNodeId(self.dice.below(4))),
-            3 => Actor::Duty(Duty::Membership),
+            3 => Actor::Duty(self.dice.pick(&[Duty::Membership, Duty::Join, Duty::FailureDetection])),
+            4 => Actor::Server(ServerId(self.dice.below(4))),
             _ => Actor::Token(TokenId(self.dice.below(6))),
         }
     }

@@ -4,9 +4,9 @@
 //! wildcard, so a new variant does not compile before it has a line here, and a line here is a file of the corpus.
 
 use bursar_domain::{
-    Actor, Audience, AuthorityNodeId, Blocker, Closing, ClusterId, Command, Cursor, DecisionSpan, DestinationId, Duty, Effect,
-    Epoch, Event, ExpectedRevision, FieldFault, Hash, JoinTokenId, Level, Name, ObjectRef, OperationId, Outcome, Record,
-    Rejection, Reply, RequestId, Revision, SiteId, Stamp, StoreId, Submission, Text, Timestamp, TokenId,
+    AbsolutePath, Actor, Audience, AuthorityNodeId, Blocker, Closing, ClusterId, Command, Cursor, DecisionSpan, DestinationId,
+    Duty, Effect, Epoch, Event, ExpectedRevision, FieldFault, Hash, JoinTokenId, Level, Name, ObjectRef, OperationId, Outcome,
+    Record, Rejection, Reply, RequestId, Revision, SiteId, Stamp, StoreId, Submission, Text, Timestamp, TokenId, alert,
     authority_node::{self, AuthorityNode, CheckedFacts, Facts, Intent},
     cluster::{self, Cluster},
     destination::{self, Balancing, Change, DailyWindow, Destination, FreeSpaceThresholds},
@@ -14,8 +14,10 @@ use bursar_domain::{
     join_token::{self, JoinToken},
     operation::{self, End, Operation, Reached, Status, Step, Task, Wait, WaitCode},
     requests::Remembered,
+    server,
     site::{self, Site},
     state::{Counters, Header},
+    store_point,
     text::Address,
     token::{self, Token},
 };
@@ -64,6 +66,11 @@ macro_rules! family {
     }};
 }
 
+#[path = "fleet.rs"]
+mod fleet;
+
+use fleet::{ALERT, GUID, SERVER, STORE_POINT};
+
 /// Every specimen there is.
 pub fn all() -> Vec<Specimen> {
     [
@@ -85,6 +92,10 @@ pub fn all() -> Vec<Specimen> {
         authority_nodes(),
         scalars(),
         rows(),
+        fleet::servers(),
+        fleet::store_points(),
+        fleet::alerts(),
+        fleet::projections(),
     ]
     .into_iter()
     .flatten()
@@ -143,6 +154,69 @@ pub fn commands() -> Vec<Specimen> {
             }),
         "destination.remove": Command::Destination(destination::Command::Remove { .. }) =>
             Command::Destination(destination::Command::Remove { destination: DESTINATION }),
+        "server.add": Command::Server(server::Command::Add { .. }) => Command::Server(server::Command::Add {
+            destination: DESTINATION,
+            name: "ark".into(),
+            introduction: fleet::introduction(),
+        }),
+        "server.replace": Command::Server(server::Command::Replace { .. }) =>
+            Command::Server(server::Command::Replace { server: SERVER, introduction: fleet::introduction() }),
+        "server.edit": Command::Server(server::Command::Edit { .. }) => Command::Server(server::Command::Edit {
+            server: SERVER,
+            change: server::Change {
+                name: None,
+                primary_address: Some("ark.example:4288".into()),
+                secondary_address: Some(String::new()),
+            },
+        }),
+        "server.maintain": Command::Server(server::Command::Maintain { .. }) => Command::Server(server::Command::Maintain {
+            server: SERVER,
+            until: LATER,
+            reason: "new disks".into(),
+        }),
+        "server.end_maintenance": Command::Server(server::Command::EndMaintenance { .. }) =>
+            Command::Server(server::Command::EndMaintenance { server: SERVER }),
+        "server.drain": Command::Server(server::Command::Drain { .. }) =>
+            Command::Server(server::Command::Drain { server: SERVER }),
+        "server.activate": Command::Server(server::Command::Activate { .. }) =>
+            Command::Server(server::Command::Activate { server: SERVER }),
+        "server.remove": Command::Server(server::Command::Remove { .. }) =>
+            Command::Server(server::Command::Remove { server: SERVER }),
+        "server.join_succeeded": Command::Server(server::Command::JoinSucceeded { .. }) =>
+            Command::Server(server::Command::JoinSucceeded { server: SERVER }),
+        "server.join_failed": Command::Server(server::Command::JoinFailed { .. }) =>
+            Command::Server(server::Command::JoinFailed { server: SERVER, failure: server::JoinFailure::StringVoided }),
+        "server.went_offline": Command::Server(server::Command::WentOffline { .. }) =>
+            Command::Server(server::Command::WentOffline { server: SERVER }),
+        "server.came_online": Command::Server(server::Command::CameOnline { .. }) =>
+            Command::Server(server::Command::CameOnline { server: SERVER }),
+        "server.announce": Command::Server(server::Command::Announce { .. }) =>
+            Command::Server(server::Command::Announce { server: SERVER, program: fleet::facts().program }),
+        "server.report_projection": Command::Server(server::Command::ReportProjection { .. }) =>
+            Command::Server(server::Command::ReportProjection {
+                server: SERVER,
+                projection: server::ProjectionState::Mismatched,
+            }),
+        "store_point.create": Command::StorePoint(store_point::Command::Create { .. }) =>
+            Command::StorePoint(fleet::create(fleet::findings())),
+        "store_point.edit": Command::StorePoint(store_point::Command::Edit { .. }) =>
+            Command::StorePoint(store_point::Command::Edit {
+                store_point: STORE_POINT,
+                change: store_point::Change { accepting_data: Some(false), ..store_point::Change::default() },
+            }),
+        "store_point.drain": Command::StorePoint(store_point::Command::Drain { .. }) =>
+            Command::StorePoint(store_point::Command::Drain { store_point: STORE_POINT }),
+        "store_point.activate": Command::StorePoint(store_point::Command::Activate { .. }) =>
+            Command::StorePoint(store_point::Command::Activate { store_point: STORE_POINT }),
+        "store_point.remove": Command::StorePoint(store_point::Command::Remove { .. }) =>
+            Command::StorePoint(store_point::Command::Remove { store_point: STORE_POINT }),
+        "store_point.report": Command::StorePoint(store_point::Command::Report { .. }) =>
+            Command::StorePoint(store_point::Command::Report {
+                store_point: STORE_POINT,
+                report: store_point::Report::Offline(store_point::OfflineReason::ForeignIdentity),
+            }),
+        "alert.acknowledge": Command::Alert(alert::Command::Acknowledge { .. }) =>
+            Command::Alert(alert::Command::Acknowledge { alerts: vec![ALERT], note: "seen to".into() }),
         "operation.report": Command::Operation(operation::Command::Report { .. }) =>
             Command::Operation(operation::Command::Report {
                 operation: OPERATION,
@@ -227,6 +301,98 @@ pub fn events() -> Vec<Specimen> {
             }),
         "destination.removed": Event::Destination(destination::Event::Removed { .. }) =>
             Event::Destination(destination::Event::Removed { destination: DESTINATION }),
+        "server.added": Event::Server(server::Event::Added { .. }) => Event::Server(server::Event::Added {
+            server: SERVER,
+            destination: DESTINATION,
+            name: name("ark"),
+            facts: fleet::checked_facts(),
+            secret: Hash([6; 32]),
+            operation: OPERATION,
+        }),
+        "server.replaced": Event::Server(server::Event::Replaced { .. }) => Event::Server(server::Event::Replaced {
+            server: SERVER,
+            facts: fleet::checked_facts(),
+            secret: Hash([6; 32]),
+            operation: OPERATION,
+        }),
+        "server.introduced": Event::Server(server::Event::Introduced { .. }) => Event::Server(server::Event::Introduced {
+            server: SERVER,
+            destination: DESTINATION,
+            peer: fleet::peer(),
+        }),
+        "server.welcomed": Event::Server(server::Event::Welcomed { .. }) =>
+            Event::Server(server::Event::Welcomed { server: SERVER, projection: fleet::projection() }),
+        "server.joined": Event::Server(server::Event::Joined { .. }) =>
+            Event::Server(server::Event::Joined { server: SERVER }),
+        "server.join_failed": Event::Server(server::Event::JoinFailed { .. }) =>
+            Event::Server(server::Event::JoinFailed { server: SERVER, failure: server::JoinFailure::Unreachable }),
+        "server.went_offline": Event::Server(server::Event::WentOffline { .. }) =>
+            Event::Server(server::Event::WentOffline { server: SERVER }),
+        "server.came_online": Event::Server(server::Event::CameOnline { .. }) =>
+            Event::Server(server::Event::CameOnline { server: SERVER }),
+        "server.announced": Event::Server(server::Event::Announced { .. }) =>
+            Event::Server(server::Event::Announced { server: SERVER, program: fleet::checked_facts().program }),
+        "server.projection_reported": Event::Server(server::Event::ProjectionReported { .. }) =>
+            Event::Server(server::Event::ProjectionReported {
+                server: SERVER,
+                projection: server::ProjectionState::Mismatched,
+            }),
+        "server.edited": Event::Server(server::Event::Edited { .. }) => Event::Server(server::Event::Edited {
+            server: SERVER,
+            destination: DESTINATION,
+            name: Some(name("chest")),
+            addresses: Some(fleet::checked_facts().addresses),
+        }),
+        "server.intended": Event::Server(server::Event::Intended { .. }) =>
+            Event::Server(server::Event::Intended { server: SERVER, intent: fleet::maintenance() }),
+        "server.removed": Event::Server(server::Event::Removed { .. }) =>
+            Event::Server(server::Event::Removed { server: SERVER, destination: DESTINATION }),
+        "store_point.created": Event::StorePoint(store_point::Event::Created { .. }) =>
+            Event::StorePoint(store_point::Event::Created {
+                store_point: STORE_POINT,
+                server: SERVER,
+                name: name("first shelf"),
+                path: path("/srv/first"),
+                directory: store_point::directory_name(SERVER, STORE_POINT),
+                flags: store_point::Flags::default(),
+                quota: store_point::Quota::Bytes(1 << 40),
+            }),
+        "store_point.annotated": Event::StorePoint(store_point::Event::Annotated { .. }) =>
+            Event::StorePoint(store_point::Event::Annotated { store_point: STORE_POINT, notes: text("call the vendor\n") }),
+        "store_point.edited": Event::StorePoint(store_point::Event::Edited { .. }) =>
+            Event::StorePoint(store_point::Event::Edited {
+                store_point: STORE_POINT,
+                server: SERVER,
+                name: Some(name("second shelf")),
+                flags: Some(store_point::Flags { accepting_data: false, ..store_point::Flags::default() }),
+                quota: Some(store_point::Quota::Unlimited),
+            }),
+        "store_point.intended": Event::StorePoint(store_point::Event::Intended { .. }) =>
+            Event::StorePoint(store_point::Event::Intended {
+                store_point: STORE_POINT,
+                server: SERVER,
+                intent: store_point::Intent::Retired,
+            }),
+        "store_point.reported": Event::StorePoint(store_point::Event::Reported { .. }) =>
+            Event::StorePoint(store_point::Event::Reported {
+                store_point: STORE_POINT,
+                server: SERVER,
+                report: store_point::Report::Offline(store_point::OfflineReason::Missing),
+            }),
+        "alert.raised": Event::Alert(alert::Event::Raised { .. }) =>
+            Event::Alert(alert::Event::Raised { alerts: (0..12).map(fleet::raised).collect() }),
+        "alert.resolved": Event::Alert(alert::Event::Resolved { .. }) =>
+            Event::Alert(alert::Event::Resolved { alerts: vec![ALERT] }),
+        "alert.covered": Event::Alert(alert::Event::Covered { .. }) => Event::Alert(alert::Event::Covered {
+            alerts: vec![
+                alert::Covered { alert: ALERT, by: Some(SERVER.into()) },
+                alert::Covered { alert: ALERT, by: None },
+            ],
+        }),
+        "alert.worsened": Event::Alert(alert::Event::Worsened { .. }) =>
+            Event::Alert(alert::Event::Worsened { alerts: vec![ALERT] }),
+        "alert.acknowledged": Event::Alert(alert::Event::Acknowledged { .. }) =>
+            Event::Alert(alert::Event::Acknowledged { alerts: vec![ALERT], note: text("two\nlines") }),
         "operation.started": Event::Operation(operation::Event::Started { .. }) =>
             Event::Operation(operation::Event::Started { operation: OPERATION, task: Task::AddAuthorityNode { node: NODE } }),
         "operation.advanced": Event::Operation(operation::Event::Advanced { .. }) =>
@@ -273,11 +439,20 @@ pub fn rejections() -> Vec<Specimen> {
         "level_too_low": Rejection::LevelTooLow { .. } => Rejection::LevelTooLow { needed: Level(2), supported: Level(1) },
         "level_not_next": Rejection::LevelNotNext { .. } => Rejection::LevelNotNext { asked: Level(9), current: Level(1) },
         "level_unsupported": Rejection::LevelUnsupported { .. } =>
-            Rejection::LevelUnsupported { asked: Level(2), by: [NODE, AuthorityNodeId(3)].into_iter().collect() },
+            Rejection::LevelUnsupported { asked: Level(2), by: [NODE.into(), SERVER.into()].into_iter().collect() },
         "last_authority_node": Rejection::LastAuthorityNode { .. } => Rejection::LastAuthorityNode { node: NODE },
         "last_credential": Rejection::LastCredential => Rejection::LastCredential,
         "operation_ended": Rejection::OperationEnded { .. } => Rejection::OperationEnded { operation: OPERATION },
         "not_cancellable": Rejection::NotCancellable { .. } => Rejection::NotCancellable { operation: OPERATION },
+        "license_foreign": Rejection::LicenseForeign => Rejection::LicenseForeign,
+        "connection_string_used": Rejection::ConnectionStringUsed { .. } => Rejection::ConnectionStringUsed { server: SERVER },
+        "connection_string_expired": Rejection::ConnectionStringExpired => Rejection::ConnectionStringExpired,
+        "server_known": Rejection::ServerKnown { .. } => Rejection::ServerKnown { guid: GUID, server: SERVER },
+        "version_differs": Rejection::VersionDiffers { .. } =>
+            Rejection::VersionDiffers { version: name("0.2.0"), node: NODE, node_version: name("0.1.0") },
+        "server_not_online": Rejection::ServerNotOnline { .. } => Rejection::ServerNotOnline { server: SERVER },
+        "server_not_offline": Rejection::ServerNotOffline { .. } => Rejection::ServerNotOffline { server: SERVER },
+        "unexpected_report": Rejection::UnexpectedReport { .. } => Rejection::UnexpectedReport { store_point: STORE_POINT },
         "decision_too_large": Rejection::DecisionTooLarge { .. } => Rejection::DecisionTooLarge { events: 1_001, bytes: 1 << 33 },
         "already_issued": Rejection::AlreadyIssued { .. } => Rejection::AlreadyIssued { object: TOKEN.into() },
         "internal_error": Rejection::Internal => Rejection::Internal,
@@ -303,6 +478,14 @@ fn field_faults() -> Vec<Specimen> {
         "thresholds_crossed": FieldFault::ThresholdsCrossed => FieldFault::ThresholdsCrossed,
         "in_the_past": FieldFault::InThePast => FieldFault::InThePast,
         "unknown": FieldFault::Unknown { .. } => FieldFault::Unknown { object: SITE.into() },
+        "no_path": FieldFault::NoPath => FieldFault::NoPath,
+        "path_missing": FieldFault::PathMissing => FieldFault::PathMissing,
+        "not_a_directory": FieldFault::NotADirectory => FieldFault::NotADirectory,
+        "symbolic_link": FieldFault::SymbolicLink { .. } => FieldFault::SymbolicLink { leads_to: path("/mnt/disk-1") },
+        "within_store_point": FieldFault::WithinStorePoint { .. } => FieldFault::WithinStorePoint { store_point: STORE_POINT },
+        "foreign_identity": FieldFault::ForeignIdentity => FieldFault::ForeignIdentity,
+        "not_writable": FieldFault::NotWritable => FieldFault::NotWritable,
+        "no_space": FieldFault::NoSpace => FieldFault::NoSpace,
     }
 }
 
@@ -335,6 +518,7 @@ fn actors() -> Vec<Specimen> {
         "token": Actor::Token(_) => Actor::Token(TOKEN),
         "joiner": Actor::Joiner => Actor::Joiner,
         "authority_node": Actor::AuthorityNode(_) => Actor::AuthorityNode(NODE),
+        "server": Actor::Server(_) => Actor::Server(SERVER),
         "duty": Actor::Duty(_) => Actor::Duty(Duty::Membership),
     }
 }
@@ -349,6 +533,8 @@ fn duties() -> Vec<Specimen> {
     }
     family! { "duty": Duty => Submission, wrap, find;
         "membership": Duty::Membership => Duty::Membership,
+        "join": Duty::Join => Duty::Join,
+        "failure_detection": Duty::FailureDetection => Duty::FailureDetection,
     }
 }
 
@@ -367,6 +553,9 @@ fn objects() -> Vec<Specimen> {
         "operation": ObjectRef::Operation(_) => OPERATION.into(),
         "token": ObjectRef::Token(_) => TOKEN.into(),
         "join_token": ObjectRef::JoinToken(_) => JOIN_TOKEN.into(),
+        "server": ObjectRef::Server(_) => SERVER.into(),
+        "store_point": ObjectRef::StorePoint(_) => STORE_POINT.into(),
+        "alert": ObjectRef::Alert(_) => ALERT.into(),
     }
 }
 
@@ -387,6 +576,9 @@ fn audiences() -> Vec<Specimen> {
     }
     family! { "audience": Audience => Record, wrap, |record| &record.audience;
         "administrators": Audience::Administrators => Audience::Administrators,
+        "servers": Audience::Servers => Audience::Servers,
+        "destination": Audience::Destination(_) => Audience::Destination(DESTINATION),
+        "server": Audience::Server(_) => Audience::Server(SERVER),
     }
 }
 
@@ -397,6 +589,7 @@ fn ends() -> Vec<Specimen> {
     }
     family! { "end": End => Record, |end| record(ended(end)), find;
         "succeeded": End::Succeeded => End::Succeeded,
+        "failed": End::Failed => End::Failed,
         "cancelled": End::Cancelled => End::Cancelled,
     }
 }
@@ -425,10 +618,12 @@ fn operations() -> Vec<Specimen> {
     let tasks = family! { "task": Task => Operation, |task| Operation { task, ..operation() }, |operation| &operation.task;
         "add_authority_node": Task::AddAuthorityNode { .. } => Task::AddAuthorityNode { node: NODE },
         "remove_authority_node": Task::RemoveAuthorityNode { .. } => Task::RemoveAuthorityNode { node: NODE },
+        "join_server": Task::JoinServer { .. } => Task::JoinServer { server: SERVER },
     };
     let statuses = family! { "status": Status => Operation, |status| Operation { status, ..operation() }, |operation| &operation.status;
         "running": Status::Running => Status::Running,
         "succeeded": Status::Succeeded => Status::Succeeded,
+        "failed": Status::Failed => Status::Failed,
         "cancelled": Status::Cancelled => Status::Cancelled,
     };
     fn reaching(step: Step) -> Operation {
@@ -437,6 +632,8 @@ fn operations() -> Vec<Specimen> {
     let steps = family! { "step": Step => Operation, reaching, |operation| &operation.steps[0].step;
         "learning": Step::Learning => Step::Learning,
         "caught_up": Step::CaughtUp => Step::CaughtUp,
+        "contacted": Step::Contacted => Step::Contacted,
+        "certified": Step::Certified => Step::Certified,
     };
     fn waiting(code: WaitCode) -> Operation {
         Operation { waiting_on: vec![wait(code)], ..operation() }
@@ -445,6 +642,7 @@ fn operations() -> Vec<Specimen> {
         "node_unreachable": WaitCode::NodeUnreachable => WaitCode::NodeUnreachable,
         "node_catching_up": WaitCode::NodeCatchingUp => WaitCode::NodeCatchingUp,
         "membership_change": WaitCode::MembershipChange => WaitCode::MembershipChange,
+        "server_unreachable": WaitCode::ServerUnreachable => WaitCode::ServerUnreachable,
     };
     [tasks, statuses, steps, wait_codes].into_iter().flatten().collect()
 }
@@ -480,6 +678,9 @@ fn scalars() -> Vec<Specimen> {
                 destination: (1 << 32) + 1,
                 operation: 255,
                 token: 127,
+                server: 256,
+                store_point: 70_000,
+                alert: 1 << 20,
             },
         },
     };
@@ -599,6 +800,10 @@ fn name(text: &str) -> Name {
 
 fn text(text: &str) -> Text {
     Text::parse("description", text).expect("a proper text")
+}
+
+fn path(text: &str) -> AbsolutePath {
+    AbsolutePath::parse("path", text).expect("a proper path")
 }
 
 fn address(text: &str) -> Address {

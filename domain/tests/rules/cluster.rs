@@ -121,7 +121,7 @@ rules! {
     fn a_level_waits_for_every_node_that_has_not_left() {
         two_nodes().when(ADMINISTRATOR, raise(2)).refused("level_unsupported").because(Rejection::LevelUnsupported {
             asked: Level(2),
-            by: [AuthorityNodeId(1), AuthorityNodeId(2)].into_iter().collect(),
+            by: [AuthorityNodeId(1).into(), AuthorityNodeId(2).into()].into_iter().collect(),
         });
         let first = Facts { supported: Level(2), ..facts(1) };
         two_nodes()

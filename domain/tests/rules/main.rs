@@ -1,13 +1,18 @@
 //! Given events, when a command comes, then events, or a refusal: a case for every rule of the domain.
 
+mod alerts;
+mod audiences;
 mod book;
 mod cluster;
 mod credentials;
 mod destinations;
+mod fleet;
 mod nodes;
 mod operations;
 mod preconditions;
+mod servers;
 mod sites;
+mod store_points;
 mod words;
 
 #[path = "../common/specimens.rs"]
@@ -22,13 +27,16 @@ const BEYOND_COMMANDS: [&str; 1] = ["internal_error"];
 #[test]
 fn every_event_and_every_refusal_has_a_case() {
     let nouns = [
+        alerts::CASES,
         cluster::CASES,
         credentials::CASES,
         destinations::CASES,
         nodes::CASES,
         operations::CASES,
         preconditions::CASES,
+        servers::CASES,
         sites::CASES,
+        store_points::CASES,
         words::CASES,
     ];
     for case in nouns.into_iter().flatten() {

@@ -1,13 +1,13 @@
 //! What is checked before any rule of a noun: who may ask, what was asked before, what the caller had read.
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, Command, Cursor, Effect, Epoch, Proposal, Rejection, Reply, RequestId, Revision, SiteId, State,
-    Submission, Timestamp, TokenId, decide, encoding, operation,
+    Actor, AuthorityNodeId, Command, Cursor, Effect, Epoch, Proposal, Rejection, Reply, RequestId, Revision, ServerId, SiteId,
+    State, Submission, Timestamp, TokenId, decide, encoding, operation,
     requests::{GIVEN, MINTED},
     site,
 };
 
-use crate::{book::*, specimens};
+use crate::{book::*, fleet::*, specimens};
 
 fn latency(expected_latency_ms: u32) -> Command {
     Command::Site(site::Command::Edit { site: SiteId(1), name: None, expected_latency_ms: Some(expected_latency_ms) })
@@ -154,17 +154,28 @@ fn everybody_may_do_their_own_part_and_nothing_else() {
         ("joiner", Actor::Joiner),
         ("node", Actor::AuthorityNode(AuthorityNodeId(2))),
         ("another node", Actor::AuthorityNode(AuthorityNodeId(1))),
+        ("server", Actor::Server(ServerId(300))),
+        ("another server", Actor::Server(ServerId(301))),
         ("duty", MEMBERSHIP),
+        ("join duty", JOIN),
+        ("detection duty", DETECTION),
     ];
     let allowed = |command: &str| match command {
         "cluster.found" => vec!["founder"],
         "token.issue" => vec!["founder", "administrator"],
         "authority_node.admit" => vec!["joiner"],
         "authority_node.announce" => vec!["node"],
-        "authority_node.settle" | "operation.report" => vec!["duty"],
+        "authority_node.settle" => vec!["duty"],
+        "operation.report" => vec!["duty", "join duty", "detection duty"],
+        "server.join_succeeded" | "server.join_failed" => vec!["join duty"],
+        "server.went_offline" | "server.came_online" | "server.end_maintenance" => vec!["detection duty"],
+        "server.announce" | "server.report_projection" => vec!["server"],
+        // Whose store point it is, its own rules know.
+        "store_point.report" => vec!["server", "another server"],
         _ => vec!["administrator"],
     };
-    let state: State = two_nodes().into_state();
+    let given = two_nodes().and([site_created(1, "Dublin"), destination_created(1, "vault", 1)]);
+    let state: State = given.and(added_as(ServerId(300), 1, 2)).and(added_as(ServerId(301), 2, 3)).into_state();
     for specimen in specimens::commands() {
         let submission: Submission = encoding::decode(&specimen.bytes).expect("what was just encoded");
         for (role, actor) in actors {
