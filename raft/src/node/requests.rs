@@ -183,8 +183,17 @@ impl Node {
     async fn transferred(&self, to: Option<u64>, deadline: Instant) -> Result<u64, TransferError> {
         let Inner { leadership, hand_over, forwarder, .. } = &*self.0;
         let mut patience = Patience::new(deadline);
+        let mut asked = None;
         loop {
             let leader = leadership.leader();
+            // An answer may be lost. Who was asked and leads no more has done it: to ask its heir would hand over again.
+            if let (Some(former), Some(successor)) = (asked, leader.id(hand_over.id))
+                && successor != former
+                && to.is_none_or(|to| to == successor)
+            {
+                return Ok(successor);
+            }
+            asked = asked.or(leader.id(hand_over.id));
             let tried = match leader {
                 Leader::Own => hand_over.to(to, deadline).await,
                 Leader::Other(leader) => forwarder.hand_over(leader, to, deadline).await,
