@@ -7,9 +7,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use bursar_domain::{Cursor, Epoch, Hash, Revision, StoreId, Timestamp, hash::hex};
+use bursar_domain::{Cursor, Epoch, Hash, Revision, ServerGuid, StoreId, Timestamp, hash::hex};
 use bursar_net::{Address, DiskFiles, Files, Fingerprint, LicenseProof};
-use bursar_wire::connection_string::ServerGuid;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Advertised, Identity, Listen, ProjectionFile, Saved, Settings, Standing, format};

@@ -1,8 +1,8 @@
 //! Who a data directory is: `identity.toml`.
 
-use bursar_domain::{StoreId, hash::hex};
+use bursar_domain::{ServerGuid, StoreId, hash::hex};
 use bursar_net::{Entropy, Fingerprint, LicenseProof, PublicKey};
-use bursar_wire::connection_string::{ServerGuid, license_subject};
+use bursar_wire::connection_string::license_subject;
 use serde::{Deserialize, Serialize};
 
 /// Who a storage server is. Written once, when everything else in the directory is there.

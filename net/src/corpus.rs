@@ -44,7 +44,9 @@ fn hello(lane: Lane) -> Sample {
     let member = |id| Member { role: Role::Authority, id };
     let (from, to_store) = match lane {
         Lane::Join => (None, None),
-        Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward => (Some(member(2)), Some(StoreId([1; 16]))),
+        Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward | Lane::Follow | Lane::Control | Lane::Probe => {
+            (Some(member(2)), Some(StoreId([1; 16])))
+        }
     };
     let cluster = ClusterId::new("c-0a1b").unwrap();
     let hello = Hello { protocol: 1, cluster, from, from_store: StoreId([2; 16]), to: member(1), to_store, lane };
@@ -72,15 +74,15 @@ fn sealed() -> Sample {
 }
 
 fn samples() -> BTreeMap<String, Sample> {
-    let lanes =
-        every! { Lane: Append => "append", Vote => "vote", Snapshot => "snapshot", Forward => "forward", Join => "join", };
+    let lanes = every! { Lane: Append => "append", Vote => "vote", Snapshot => "snapshot", Forward => "forward", Join => "join",
+    Follow => "follow", Control => "control", Probe => "probe", };
     let codes = every! { RefusalCode:
         MalformedHello => "malformed_hello", UnsupportedProtocol => "unsupported_protocol", ForeignCluster => "foreign_cluster",
         CertificateRequired => "certificate_required", IdentityMismatch => "identity_mismatch", WrongNode => "wrong_node",
         WrongStore => "wrong_store", ForeignStore => "foreign_store", UnknownNode => "unknown_node",
         RemovedNode => "removed_node", Unavailable => "unavailable",
     };
-    let roles = every! { Role: Authority => "authority", };
+    let roles = every! { Role: Authority => "authority", Server => "server", };
     let role = |role: Role| Sample {
         bytes: encode(&Member { role, id: 3 }).unwrap(),
         again: |bytes| encode(&decode::<Member>(bytes).unwrap()).unwrap(),

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::frame::{self, FrameError, FrameReader, FrameWriter};
-use crate::{ClusterId, Member, PeerIdentity, StoreId};
+use crate::tls::Attested;
+use crate::{ClusterId, Member, StoreId};
 
 /// The version of what is spoken after the handshake.
 pub const PROTOCOL: u16 = 1;
@@ -32,6 +33,12 @@ pub enum Lane {
     /// The one lane without a certificate: a new node presents its token and its certificate
     /// request.
     Join,
+    /// The records that concern a storage server, from an authority node.
+    Follow,
+    /// Questions between an authority node and a storage server.
+    Control,
+    /// Nothing: that the way is open is seen from the welcome.
+    Probe,
 }
 
 /// What the dialling node says first.
@@ -147,8 +154,8 @@ pub struct LocalNode {
 /// What is known about members beyond their certificates: who was removed, who belongs on which
 /// store.
 pub trait Admission: Send + Sync + 'static {
-    /// Judges a Hello that is in order otherwise.
-    fn admit(&self, hello: &Hello) -> Result<(), Refusal>;
+    /// Judges a Hello that is in order otherwise. `certificate` is what the caller showed of itself.
+    fn admit(&self, hello: &Hello, certificate: Option<&Attested>) -> Result<(), Refusal>;
 }
 
 /// Why a handshake came to nothing.
@@ -201,7 +208,7 @@ pub async fn receive_hello<R, W>(
     reader: &mut FrameReader<R>,
     writer: &mut FrameWriter<W>,
     me: &LocalNode,
-    certificate: Option<&PeerIdentity>,
+    certificate: Option<&Attested>,
     admission: &dyn Admission,
 ) -> Result<Hello, HandshakeError>
 where
@@ -211,7 +218,7 @@ where
     let first_frame = reader.receive_raw().await?;
     let judged = parse_hello(&first_frame).and_then(|hello| {
         check_hello(&hello, me, certificate)?;
-        admission.admit(&hello)?;
+        admission.admit(&hello, certificate)?;
         Ok(hello)
     });
     match judged {
@@ -237,7 +244,7 @@ fn parse_hello(first_frame: &[u8]) -> Result<Hello, Refusal> {
 
 /// What can be judged without knowing the members: version, cluster, certificate, and whether this
 /// node is the one who is meant.
-fn check_hello(hello: &Hello, me: &LocalNode, certificate: Option<&PeerIdentity>) -> Result<(), Refusal> {
+fn check_hello(hello: &Hello, me: &LocalNode, certificate: Option<&Attested>) -> Result<(), Refusal> {
     let refuse = |code, reason: String, remedy: &str| Err(Refusal { code, reason, remedy: remedy.to_owned() });
     if hello.protocol != PROTOCOL {
         return refuse(
@@ -253,7 +260,7 @@ fn check_hello(hello: &Hello, me: &LocalNode, certificate: Option<&PeerIdentity>
             "check the addresses of the two clusters",
         );
     }
-    let attested = certificate.map(|identity| identity.member);
+    let attested = certificate.map(|shown| shown.identity.member);
     if attested.is_none() && hello.lane != Lane::Join {
         return refuse(
             RefusalCode::CertificateRequired,
@@ -261,7 +268,7 @@ fn check_hello(hello: &Hello, me: &LocalNode, certificate: Option<&PeerIdentity>
             "join the cluster first, with a join token",
         );
     }
-    if attested != hello.from || certificate.is_some_and(|identity| identity.cluster != me.cluster) {
+    if attested != hello.from || certificate.is_some_and(|shown| shown.identity.cluster != me.cluster) {
         return refuse(
             RefusalCode::IdentityMismatch,
             format!("the caller says it is {}, its certificate says {}", named(hello.from), named(attested)),

@@ -24,6 +24,8 @@ pub struct ClusterId(String);
 pub enum Role {
     /// Holds the ledger and votes on it.
     Authority,
+    /// Keeps archives.
+    Server,
 }
 
 /// A node within its cluster.
@@ -111,12 +113,14 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Role::Authority => "authority",
+            Role::Server => "server",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
         match name {
             "authority" => Some(Role::Authority),
+            "server" => Some(Role::Server),
             _ => None,
         }
     }
@@ -132,6 +136,11 @@ impl Member {
     /// The authority node with this id.
     pub fn authority(id: u64) -> Self {
         Self { role: Role::Authority, id }
+    }
+
+    /// The storage server with this id.
+    pub fn server(id: u64) -> Self {
+        Self { role: Role::Server, id }
     }
 }
 
@@ -202,6 +211,9 @@ mod tests {
     fn a_peer_reads_back_from_its_name() {
         let identity = PeerIdentity { member: Member::authority(3), cluster: ClusterId::new("c-0a1b").unwrap() };
         assert_eq!(identity.to_string(), "authority-3.c-0a1b.bursar");
+        assert_eq!(identity.to_string().parse(), Ok(identity.clone()));
+        let identity = PeerIdentity { member: Member::server(3), ..identity };
+        assert_eq!(identity.to_string(), "server-3.c-0a1b.bursar");
         assert_eq!(identity.to_string().parse(), Ok(identity));
     }
 

@@ -62,7 +62,7 @@ pub use peer_server::{LaneHandler, PeerPort, serve_peers};
 pub use server::{Connection, ConnectionHandler, serve};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
 pub use tls::{
-    Acceptor, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector, Credentials,
-    Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError, Secured,
-    SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, Trust, TrustError,
+    Acceptor, Attested, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector,
+    Credentials, Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError,
+    Secured, SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, Trust, TrustError,
 };

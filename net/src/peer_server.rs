@@ -17,6 +17,9 @@ use crate::{Listener, Shutdown};
 /// taken in from them is little.
 pub(crate) const JOIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 
+/// The largest payload behind the welcome of a probe, in bytes: there is none.
+const PROBE_FRAME_BYTES_MAX: usize = 1024;
+
 /// What happens on the lanes of a peer port.
 #[async_trait]
 pub trait LaneHandler: Send + Sync + 'static {
@@ -70,7 +73,7 @@ impl PeerPort {
             Ok(Ok(hello)) => hello,
             Ok(Err(HandshakeError::Refused(refusal))) => {
                 meter.count_failed_handshake();
-                let peer = peer.map(|identity| identity.to_string());
+                let peer = peer.map(|shown| shown.identity.to_string());
                 info!(%remote, peer, %refusal, "peer refused");
                 return;
             }
@@ -96,7 +99,8 @@ impl PeerPort {
 fn lane_bytes_max(lane: Lane, port_bytes_max: usize) -> usize {
     match lane {
         Lane::Join => port_bytes_max.min(JOIN_FRAME_BYTES_MAX),
-        Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward => port_bytes_max,
+        Lane::Probe => port_bytes_max.min(PROBE_FRAME_BYTES_MAX),
+        Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward | Lane::Follow | Lane::Control => port_bytes_max,
     }
 }
 

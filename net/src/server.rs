@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
 use crate::connections::{ConnectionLimits, ConnectionMeter};
-use crate::tls::Acceptor;
-use crate::{BoxedStream, Listener, PeerIdentity, Shutdown};
+use crate::tls::{Acceptor, Attested};
+use crate::{BoxedStream, Listener, Shutdown};
 
 /// How long the loop rests when the operating system has no connection for us, most likely for want
 /// of file descriptors.
@@ -24,8 +24,8 @@ pub struct Connection {
     pub stream: BoxedStream,
     /// Where it comes from.
     pub remote: SocketAddr,
-    /// Whom its certificate attests, where it showed one.
-    pub peer: Option<PeerIdentity>,
+    /// What its certificate attests, where it showed one.
+    pub peer: Option<Attested>,
     /// When whatever the handler still calls a handshake has to be over.
     pub handshake_deadline: Instant,
     /// Asks the handler to finish what it is at and to return.

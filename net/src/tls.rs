@@ -17,7 +17,7 @@ mod signature;
 mod trust;
 
 pub use authority::{CertificateAuthority, IssuedCertificate, LeafProfile, SubjectName};
-pub use channel::{Acceptor, Connector, PinnedConnector, Secured, TlsAcceptor, TlsConnector, TlsPinnedConnector};
+pub use channel::{Acceptor, Attested, Connector, PinnedConnector, Secured, TlsAcceptor, TlsConnector, TlsPinnedConnector};
 pub use credentials::{CertificateFacts, Credentials};
 pub use key::{CertificateRequest, NodeKey};
 pub use pin::Fingerprint;

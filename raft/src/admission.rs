@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bursar_domain::{AuthorityNodeId, authority_node::Intent};
-use bursar_net::{Admission, Hello, Lane, Refusal, RefusalCode, Role};
+use bursar_net::{Admission, Attested, Hello, Lane, Refusal, RefusalCode, Role};
 
 use crate::{convert::net_store, published::Published};
 
@@ -17,9 +17,10 @@ pub(crate) struct MemberAdmission {
 }
 
 impl Admission for MemberAdmission {
-    fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
+    fn admit(&self, hello: &Hello, _certificate: Option<&Attested>) -> Result<(), Refusal> {
         let refuse = |code, reason: String, remedy: &str| Err(Refusal { code, reason, remedy: remedy.to_owned() });
-        if hello.lane == Lane::Join {
+        // A probe says nothing: that its certificate holds is enough.
+        if matches!(hello.lane, Lane::Join | Lane::Probe) {
             return Ok(());
         }
         let Some(caller) = hello.from.filter(|caller| caller.role == Role::Authority) else {

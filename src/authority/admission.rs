@@ -86,6 +86,10 @@ impl LaneHandler for Lanes {
         match hello.lane {
             Lane::Join => self.desk.serve(&hello, reader, writer).await,
             Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward => self.raft.serve(hello, reader, writer).await,
+            // The welcome was the answer.
+            Lane::Probe => {}
+            // Those have a port of their own.
+            Lane::Follow | Lane::Control => {}
         }
     }
 }

@@ -13,12 +13,10 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bursar_domain::{Timestamp, hash::hex, text::Name};
+use bursar_domain::{ServerGuid, Timestamp, text::Name};
 use bursar_net::{Address, Fingerprint, KeySignature, LicenseProof, NodeKey, PublicKey, frame};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::Secret;
 
@@ -39,10 +37,6 @@ const PURPOSE: &str = "bursar connection string";
 /// 64 bytes in base64url without padding.
 const SIGNATURE_CHARACTERS: usize = 86;
 const WORD_BYTES_MAX: usize = 64;
-
-/// A storage server's random identity, made once with its data directory. Its text form is 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerGuid(pub [u8; 16]);
 
 /// What a storage server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,37 +170,5 @@ fn behind_the_version(text: &str) -> Result<&str, ConnectionStringError> {
         Ok(payload)
     } else {
         Err(ConnectionStringError::UnknownVersion { found: version.chars().take(8).collect() })
-    }
-}
-
-impl fmt::Display for ServerGuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for ServerGuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServerGuid({self})")
-    }
-}
-
-impl FromStr for ServerGuid {
-    type Err = hex::HexError;
-
-    fn from_str(text: &str) -> Result<Self, hex::HexError> {
-        hex::decode(text).map(Self)
-    }
-}
-
-impl Serialize for ServerGuid {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        hex::serialize(&self.0, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for ServerGuid {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        hex::deserialize(deserializer).map(Self)
     }
 }

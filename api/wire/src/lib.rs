@@ -10,6 +10,7 @@
 pub mod client;
 pub mod cluster;
 pub mod connection_string;
+pub mod control;
 pub mod destinations;
 pub mod events;
 pub mod invitation;

@@ -3,6 +3,7 @@
 use tokio::io::{DuplexStream, duplex};
 
 use super::*;
+use crate::{NodeKey, PeerIdentity};
 
 const MY_STORE: StoreId = StoreId([1; 16]);
 const CALLERS_STORE: StoreId = StoreId([2; 16]);
@@ -16,8 +17,9 @@ fn me() -> LocalNode {
     LocalNode { cluster: cluster("c1"), member: Member::authority(1), store: MY_STORE }
 }
 
-fn certificate(id: u64, cluster_name: &str) -> PeerIdentity {
-    PeerIdentity { member: Member::authority(id), cluster: cluster(cluster_name) }
+fn certificate(id: u64, cluster_name: &str) -> Attested {
+    let identity = PeerIdentity { member: Member::authority(id), cluster: cluster(cluster_name) };
+    Attested { identity, public_key: NodeKey::generate().unwrap().public_key() }
 }
 
 /// Authority 2 calls authority 1, and all is in order.
@@ -33,7 +35,7 @@ fn hello() -> Hello {
     }
 }
 
-fn code(hello: &Hello, certificate: Option<&PeerIdentity>) -> Result<(), RefusalCode> {
+fn code(hello: &Hello, certificate: Option<&Attested>) -> Result<(), RefusalCode> {
     check_hello(hello, &me(), certificate).map_err(|refusal| refusal.code)
 }
 
@@ -65,7 +67,7 @@ fn whoever_does_not_fit_is_told_why() {
 #[test]
 fn without_a_certificate_there_is_the_join_lane_and_no_other() {
     let nobody = Hello { from: None, to_store: None, ..hello() };
-    for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward] {
+    for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward, Lane::Follow, Lane::Control, Lane::Probe] {
         let refused = code(&Hello { lane, ..nobody.clone() }, None);
         assert_eq!(refused, Err(RefusalCode::CertificateRequired), "{lane:?}");
     }
@@ -78,7 +80,7 @@ fn without_a_certificate_there_is_the_join_lane_and_no_other() {
 struct Closed;
 
 impl Admission for Closed {
-    fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
+    fn admit(&self, hello: &Hello, _certificate: Option<&Attested>) -> Result<(), Refusal> {
         Err(Refusal {
             code: RefusalCode::RemovedNode,
             reason: format!("the store {} was removed", hello.from_store),

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
-use super::configuration::{https_server, joining_client, peer_client, peer_server};
+use super::configuration::{https_server, joining_client, newcomer_server, newcomers_client, peer_client, peer_server};
 use super::credentials::CertificateFacts;
-use super::{CertificateError, Credentials, Fingerprint};
+use super::{CertificateError, Credentials, Fingerprint, NodeKey, PublicKey, SelfSignedCertificate};
 use crate::{BoxedStream, PeerIdentity, WallClock};
 
 /// Secures connections that come in.
@@ -29,20 +29,33 @@ pub trait Connector: Send + Sync + 'static {
     async fn connect(&self, stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream>;
 }
 
-/// Secures connections of a node that has no certificate yet.
+/// Secures connections on one side of which is a machine that the cluster has not certified yet.
 #[async_trait]
 pub trait PinnedConnector: Send + Sync + 'static {
     /// Completes the handshake with any node that was certified by the authority with this
     /// fingerprint, and tells which it is.
     async fn connect_pinned(&self, stream: BoxedStream, authority: Fingerprint) -> io::Result<(BoxedStream, PeerIdentity)>;
+
+    /// Completes the handshake with the one machine that signed itself the certificate with this fingerprint.
+    async fn connect_self_signed(&self, stream: BoxedStream, certificate: Fingerprint) -> io::Result<BoxedStream>;
 }
 
 /// A connection past its handshake.
 pub struct Secured {
     /// Its bytes, in clear.
     pub stream: BoxedStream,
-    /// Whom the other side's certificate attests; nobody where it showed none.
-    pub peer: Option<PeerIdentity>,
+    /// What the other side's certificate attests; nothing where it showed none.
+    pub peer: Option<Attested>,
+}
+
+/// What a certificate attests that was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    /// Whom.
+    pub identity: PeerIdentity,
+    /// The key that they have proved to hold. A machine that was replaced keeps its certificate, which names the same node as
+    /// its successor's: the keys tell them apart.
+    pub public_key: PublicKey,
 }
 
 /// TLS for a port.
@@ -62,6 +75,15 @@ impl TlsAcceptor {
         Ok(Self::new(https_server(credentials, clock)?))
     }
 
+    /// For a machine that no cluster has certified yet: it shows what it signed itself, and takes anybody.
+    pub fn for_newcomer(
+        certificate: &SelfSignedCertificate,
+        key: &NodeKey,
+        clock: Arc<dyn WallClock>,
+    ) -> Result<Self, CertificateError> {
+        Ok(Self::new(newcomer_server(certificate, key, clock)?))
+    }
+
     fn new(config: ServerConfig) -> Self {
         Self { acceptor: Arc::new(config).into() }
     }
@@ -72,7 +94,7 @@ impl Acceptor for TlsAcceptor {
     async fn accept(&self, stream: BoxedStream) -> io::Result<Secured> {
         let stream = self.acceptor.accept(stream).await?;
         let certificates = stream.get_ref().1.peer_certificates();
-        let peer = certificates.and_then(<[_]>::first).map(identity_of).transpose()?;
+        let peer = certificates.and_then(<[_]>::first).map(attested_by).transpose()?;
         Ok(Secured { stream: Box::new(stream), peer })
     }
 }
@@ -97,7 +119,7 @@ impl Connector for TlsConnector {
     }
 }
 
-/// TLS towards a cluster of which only the authority's fingerprint is known.
+/// TLS towards those of whom only a fingerprint is known: a cluster's authority, or a machine that signed itself.
 pub struct TlsPinnedConnector {
     clock: Arc<dyn WallClock>,
 }
@@ -118,12 +140,18 @@ impl PinnedConnector for TlsPinnedConnector {
         let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificate = certificates.first().ok_or_else(|| io::Error::other("the server shows no certificate"))?;
-        let peer = identity_of(certificate)?;
+        let peer = attested_by(certificate)?.identity;
         Ok((Box::new(stream), peer))
+    }
+
+    async fn connect_self_signed(&self, stream: BoxedStream, certificate: Fingerprint) -> io::Result<BoxedStream> {
+        let config: Arc<ClientConfig> = newcomers_client(certificate, Arc::clone(&self.clock)).into();
+        // Not sent, not verified: the pin decides.
+        let name = ServerName::try_from("bursar").expect("a label is a DNS name");
+        Ok(Box::new(tokio_rustls::TlsConnector::from(config).connect(name, stream).await?))
     }
 }
 
-fn identity_of(certificate: &CertificateDer<'_>) -> io::Result<PeerIdentity> {
-    let facts = CertificateFacts::from_der(certificate).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok(facts.identity)
+fn attested_by(certificate: &CertificateDer<'_>) -> io::Result<Attested> {
+    CertificateFacts::attested_by(certificate).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

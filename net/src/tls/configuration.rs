@@ -10,8 +10,8 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVeri
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::pin::PinnedAuthority;
-use super::{CertificateError, Credentials, Fingerprint};
+use super::pin::{Pin, Pinned};
+use super::{CertificateError, Credentials, Fingerprint, NodeKey, SelfSignedCertificate};
 use crate::WallClock;
 use crate::clock::CertificateTime;
 
@@ -45,6 +45,22 @@ pub(super) fn https_server(credentials: &Credentials, clock: Arc<dyn WallClock>)
     Ok(config)
 }
 
+/// Takes anybody, and shows a certificate that nobody vouches for.
+pub(super) fn newcomer_server(
+    certificate: &SelfSignedCertificate,
+    key: &NodeKey,
+    clock: Arc<dyn WallClock>,
+) -> Result<ServerConfig, CertificateError> {
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider speaks TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.to_der())
+        .map_err(unusable_key)?;
+    forbid_resumption(&mut config);
+    Ok(config)
+}
+
 /// Calls nodes of the cluster, and shows who calls.
 pub(super) fn peer_client(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<ClientConfig, CertificateError> {
     let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
@@ -59,12 +75,21 @@ pub(super) fn peer_client(credentials: &Credentials, clock: Arc<dyn WallClock>) 
 
 /// Calls whichever node was certified by the authority with this fingerprint, and shows nothing.
 pub(super) fn joining_client(fingerprint: Fingerprint, clock: Arc<dyn WallClock>) -> ClientConfig {
+    pinning_client(Pin::Authority(fingerprint), clock)
+}
+
+/// Calls the machine that signed itself the certificate with this fingerprint, and shows nothing.
+pub(super) fn newcomers_client(fingerprint: Fingerprint, clock: Arc<dyn WallClock>) -> ClientConfig {
+    pinning_client(Pin::Server(fingerprint), clock)
+}
+
+fn pinning_client(pin: Pin, clock: Arc<dyn WallClock>) -> ClientConfig {
     let algorithms = provider().signature_verification_algorithms;
     let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
         .with_protocol_versions(&[&TLS13])
         .expect("the provider speaks TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinnedAuthority { fingerprint, algorithms }))
+        .with_custom_certificate_verifier(Arc::new(Pinned { pin, algorithms }))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_sni = false;

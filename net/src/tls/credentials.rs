@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 
 use rcgen::PublicKeyData;
 
-use super::{CertificateError, Fingerprint, NodeKey, configuration};
+use super::{Attested, CertificateError, Fingerprint, NodeKey, PublicKey, configuration};
 use crate::PeerIdentity;
 use crate::identity::IDENTITY_SUFFIX;
 
@@ -89,6 +89,13 @@ impl CertificateFacts {
             not_before_unix_s: certificate.validity().not_before.timestamp(),
             not_after_unix_s: certificate.validity().not_after.timestamp(),
         })
+    }
+
+    /// What a certificate attests that TLS has verified.
+    pub(super) fn attested_by(der: &CertificateDer<'_>) -> Result<Attested, CertificateError> {
+        let certificate = parse(der)?;
+        let public_key = PublicKey::from_der(certificate.public_key().raw)?;
+        Ok(Attested { identity: identity_of(&certificate)?, public_key })
     }
 }
 

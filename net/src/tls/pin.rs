@@ -82,23 +82,29 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// Takes a server whose certificate was signed by the authority with the pinned fingerprint, which
-/// the server shows along with its own. Under which name it answers is not known before, so the
-/// caller reads that from the certificate.
+/// Takes the servers that a fingerprint leads to, under whatever name they answer.
 #[derive(Debug)]
-pub(super) struct PinnedAuthority {
-    pub(super) fingerprint: Fingerprint,
+pub(super) struct Pinned {
+    pub(super) pin: Pin,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// Somebody else's certificate authority.
-#[derive(Debug, thiserror::Error)]
-#[error("no certificate of the server has the fingerprint {fingerprint}")]
-struct PinNotFound {
-    fingerprint: Fingerprint,
+/// What a fingerprint is of.
+#[derive(Debug)]
+pub(super) enum Pin {
+    /// An authority's certificate: taken is who was certified by it, and shows it along with their own. Who they are, the
+    /// caller reads from their own.
+    Authority(Fingerprint),
+    /// The server's own certificate, whoever signed it, and until whenever.
+    Server(Fingerprint),
 }
 
-impl ServerCertVerifier for PinnedAuthority {
+/// Somebody else.
+#[derive(Debug, thiserror::Error)]
+#[error("no certificate of the server has the fingerprint {0}")]
+struct PinNotFound(Fingerprint);
+
+impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -107,14 +113,18 @@ impl ServerCertVerifier for PinnedAuthority {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let authority = intermediates
-            .iter()
-            .find(|certificate| Fingerprint::of(certificate) == self.fingerprint)
-            .ok_or_else(|| VerifyError::Other(OtherError(Arc::new(PinNotFound { fingerprint: self.fingerprint }))))?;
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.clone().into_owned())?;
-        let server = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(&server, &roots, &[], now, self.algorithms.all)?;
+        let not_found = |fingerprint| VerifyError::Other(OtherError(Arc::new(PinNotFound(fingerprint))));
+        match self.pin {
+            Pin::Server(fingerprint) if Fingerprint::of(end_entity) == fingerprint => {}
+            Pin::Server(fingerprint) => return Err(not_found(fingerprint).into()),
+            Pin::Authority(fingerprint) => {
+                let authority = intermediates.iter().find(|certificate| Fingerprint::of(certificate) == fingerprint);
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.ok_or_else(|| not_found(fingerprint))?.clone().into_owned())?;
+                let server = ParsedCertificate::try_from(end_entity)?;
+                verify_server_cert_signed_by_trust_anchor(&server, &roots, &[], now, self.algorithms.all)?;
+            }
+        }
         Ok(ServerCertVerified::assertion())
     }
 

@@ -53,6 +53,10 @@ impl SelfSignedCertificate {
         &self.pem
     }
 
+    pub(super) fn der(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
     /// What others pin.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.certificate)

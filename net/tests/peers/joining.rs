@@ -71,7 +71,7 @@ async fn an_expired_certificate_is_refused_under_the_right_fingerprint_too() {
 async fn without_a_certificate_no_other_lane_opens() {
     let cluster = Cluster::new("c1");
     let node = cluster.start(1).await;
-    for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward] {
+    for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward, Lane::Follow, Lane::Control, Lane::Probe] {
         let stream = TcpNetwork.connect(&node.address).await.unwrap();
         let pinned = cluster.authority.fingerprint();
         let (stream, peer) = newcomer().connector.connect_pinned(stream, pinned).await.unwrap();

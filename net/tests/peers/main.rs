@@ -7,4 +7,5 @@ mod calls;
 mod certificates;
 mod joining;
 mod limits;
+mod newcomers;
 mod support;

@@ -125,7 +125,7 @@ impl Node {
 struct KnownStores;
 
 impl Admission for KnownStores {
-    fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
+    fn admit(&self, hello: &Hello, _certificate: Option<&Attested>) -> Result<(), Refusal> {
         match hello.from {
             Some(member) if hello.from_store != store(member.id) => Err(Refusal {
                 code: RefusalCode::ForeignStore,
