@@ -90,5 +90,5 @@ async fn without_a_certificate_no_other_lane_opens() {
         };
         assert_eq!(refusal.code, RefusalCode::CertificateRequired);
     }
-    assert_eq!(node.stop().await.failed_handshakes, 4);
+    assert_eq!(node.stop().await.failed_handshakes, 7);
 }
