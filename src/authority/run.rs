@@ -254,10 +254,12 @@ impl World {
 }
 
 fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
-    let timing = config.raft;
+    let (timing, checkpoints) = (config.raft, config.checkpoints);
     NodeConfig {
         heartbeat: Duration::from_millis(timing.heartbeat_ms),
         election_timeout: Duration::from_millis(timing.election_ms_min)..Duration::from_millis(timing.election_ms_max),
+        checkpoint_every: checkpoints.every,
+        log_kept: checkpoints.log_kept,
         ..NodeConfig::new(identity.node, facts(identity.store, config))
     }
 }
