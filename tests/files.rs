@@ -21,6 +21,9 @@ use support::{
     disk::copy_folder,
     durable::write,
     ended::{bursar, doctor},
+    errors_of,
+    lone::found,
+    members::Home,
     until,
 };
 
@@ -67,6 +70,30 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     contents
+}
+
+#[test]
+fn a_place_where_no_node_can_be_made_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::free(folder.path());
+    fs::write(folder.path().join("file"), "").expect("a file");
+    for (place, remedy) in [
+        ("file", "a part of the path is a file: choose another path"),
+        ("file/node", "a part of the path is a file: choose another path"),
+        (&*"n".repeat(300), "choose a shorter path"),
+    ] {
+        let refused = found(&home, &folder.path().join(place), &[]);
+        assert!(!refused.status.success() && errors_of(&refused).contains(remedy), "{}", errors_of(&refused));
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_what_to_do() {
+    let fleet = stopped_node().await;
+    let dir = &fleet.node(NODE).dir;
+    let _taken = std::net::TcpListener::bind(&fleet.node(NODE).peer).expect("the node has ended");
+    let said = refusal(dir);
+    assert!(said.contains("Stop what uses the port, or choose another one in ") && said.ends_with("bursar.toml"), "{said}");
 }
 
 #[tokio::test]

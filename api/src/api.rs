@@ -134,7 +134,7 @@ impl Service {
         let asked = parameters::revision("?as_of", revision, &latest)?;
         if asked.revision > latest.revision() {
             // This node may lag: whoever leads knows what has happened.
-            latest = self.read_latest(Some(asked)).await?;
+            latest = self.read_latest_by(Some(asked), deadline).await?;
         }
         let floor = Cursor { revision: self.authority.floor(), ..asked };
         if asked.revision < floor.revision {
@@ -152,7 +152,12 @@ impl Service {
     /// A version of the state with everything in it that was acknowledged so far. What `min_revision` names and it does not
     /// have has not happened, and waiting for it would be vain.
     pub(crate) async fn read_latest(&self, min_revision: Option<Cursor>) -> Result<Arc<State>, Failure> {
-        let state = self.authority.read(Consistency::Linearizable, None, self.deadline()).await?;
+        self.read_latest_by(min_revision, self.deadline()).await
+    }
+
+    /// The same for a request that is given up at `deadline`, however often it reads.
+    pub(crate) async fn read_latest_by(&self, min_revision: Option<Cursor>, deadline: Instant) -> Result<Arc<State>, Failure> {
+        let state = self.authority.read(Consistency::Linearizable, None, deadline).await?;
         match min_revision {
             Some(cursor) if cursor.revision > state.revision() => Err(Failure::cursor_beyond_end(cursor, &state)),
             _ => Ok(state),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bursar_domain::{Command, Cursor, ExpectedRevision, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
+use tokio::time::Instant;
 
 use crate::{
     answer::{self, Answered},
@@ -59,7 +60,7 @@ impl Service {
         let object = id.into();
         let mut state = self.authority.latest();
         if call.dry_run || state.changed_at(object).is_none() {
-            state = self.read_latest(None).await?;
+            state = self.read_latest_by(None, call.deadline).await?;
         }
         for attempt in 1.. {
             let current = R::table(&state).get(id).ok_or_else(|| Failure::not_found(object, &state))?;
@@ -73,7 +74,7 @@ impl Service {
             if !others_came_first || attempt == EDIT_ATTEMPTS {
                 return self.answer(verdict);
             }
-            state = self.read_latest(None).await?;
+            state = self.read_latest_by(None, call.deadline).await?;
         }
         unreachable!("the last attempt is answered")
     }
@@ -88,7 +89,7 @@ impl Service {
         };
         let submission = Submission { actor, request, fingerprint, expected, planned_on: None, command };
         if dry_run {
-            return self.rehearse(submission).await;
+            return self.rehearse(submission, deadline).await;
         }
         let applied = self.authority.submit(submission, deadline).await?;
         let manner = if applied.repeated { Manner::Repeated } else { Manner::Decided };
@@ -100,8 +101,8 @@ impl Service {
     }
 
     /// Decides aside, on a version of the state that is here. Nothing is proposed, and nothing changes.
-    pub(crate) async fn rehearse(&self, submission: Submission) -> Result<Verdict, Failure> {
-        let state = self.read_latest(None).await?;
+    pub(crate) async fn rehearse(&self, submission: Submission, deadline: Instant) -> Result<Verdict, Failure> {
+        let state = self.read_latest_by(None, deadline).await?;
         let proposal = Proposal { time: self.now(), submission };
         // As where it counts: a panic in the rules is a refusal, and the draft is dropped.
         let decided = catch_unwind(AssertUnwindSafe(|| {

@@ -5,9 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bursar_domain::{Class, Cursor, ObjectRef, Rejection, Revision, State};
-use bursar_wire::{FieldError, Problem, media, problem::code};
+use bursar_wire::{Fate, FieldError, Problem, media, problem::code};
 
-use crate::authority::{Fate, JournalError, ReadError, SubmitError, TransferError, Unavailability};
+use crate::authority::{self, JournalError, ReadError, SubmitError, TransferError, Unavailability};
 
 /// A page token that was not given for the list that it is shown to. Status 400.
 const INVALID_PAGE_TOKEN: &str = "invalid_page_token";
@@ -149,6 +149,7 @@ impl Failure {
     pub(crate) fn overloaded(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED, "Too much at once", detail)
             .hint("Nothing was changed. Come back after the time in Retry-After, or ask another node.")
+            .fate(Fate::NotDone)
             .retry_after_ms(PAUSE_MS)
     }
 
@@ -157,6 +158,7 @@ impl Failure {
         let title = "The node is going down";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::STOPPING, title, "This node takes no more requests.")
             .hint("Ask another node.")
+            .fate(Fate::NotDone)
             .retry_after_ms(PAUSE_MS)
     }
 
@@ -165,6 +167,7 @@ impl Failure {
         let detail = format!("The request was decided at revision {decided}, this node has seen {}.", state.revision());
         Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome cannot be shown", detail)
             .hint(REPEAT)
+            .fate(Fate::Unknown)
             .seen(state.cursor())
             .retry_after_ms(PAUSE_MS)
     }
@@ -206,6 +209,11 @@ impl Failure {
         self
     }
 
+    fn fate(mut self, fate: Fate) -> Self {
+        self.problem.fate = Some(fate);
+        self
+    }
+
     /// When to come back, rounded up to whole seconds.
     fn retry_after_ms(mut self, milliseconds: u64) -> Self {
         self.problem.retry_after_seconds = Some(milliseconds.div_ceil(1_000).max(1));
@@ -231,48 +239,56 @@ impl From<FieldError> for Failure {
 
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
-        let known = match error {
-            SubmitError::Unavailable { fate: Fate::Unknown, .. } | SubmitError::Stopped { fate: Fate::Unknown } => {
-                "No outcome is known"
-            }
-            _ => "The request was not decided",
+        let fate = match error {
+            SubmitError::Unavailable { fate, .. } | SubmitError::Stopped { fate } => told(fate),
+            SubmitError::Overloaded { .. } | SubmitError::TooLarge { .. } => Fate::NotDone,
+        };
+        let (known, remedy) = match fate {
+            Fate::NotDone => ("The request was not decided", "Nothing was changed. Try again, or ask another node."),
+            Fate::Unknown => ("No outcome is known", REPEAT),
         };
         let detail = format!("{known}: {error}.");
-        match error {
-            SubmitError::Unavailable { reason: reason @ Unavailability::NotUnderstood, fate: Fate::NotDone, .. } => {
-                unavailable(reason, detail).hint(SAME_VERSION)
-            }
-            SubmitError::Unavailable { reason, fate: Fate::NotDone, .. } => {
-                unavailable(reason, detail).hint("Nothing was changed. Try again, or ask another node.")
-            }
-            SubmitError::Unavailable {
-                reason: reason @ (Unavailability::NoQuorum | Unavailability::NoLeader),
-                fate: Fate::Unknown,
-                ..
-            } => unavailable(reason, detail).hint(REPEAT),
-            SubmitError::Stopped { fate: Fate::NotDone } => Self::stopping(),
-            SubmitError::Unavailable { fate: Fate::Unknown, .. } | SubmitError::Stopped { fate: Fate::Unknown } => {
-                Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome is not known", detail)
-                    .hint(REPEAT)
-                    .retry_after_ms(PAUSE_MS)
-            }
-            SubmitError::Overloaded { retry_after_ms } => {
+        let failure = match (error, fate) {
+            (SubmitError::Overloaded { retry_after_ms }, _) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, code::OVERLOADED, "Too much at once", detail)
                     .hint("Nothing was changed. Come back after the time in Retry-After.")
                     .retry_after_ms(retry_after_ms)
             }
-            SubmitError::TooLarge { bytes_max, .. } => Self::too_large(bytes_max),
-        }
+            (SubmitError::TooLarge { bytes_max, .. }, _) => Self::too_large(bytes_max),
+            (SubmitError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. }, Fate::NotDone) => {
+                unavailable(reason, detail).hint(SAME_VERSION)
+            }
+            (SubmitError::Unavailable { reason, .. }, Fate::NotDone) => unavailable(reason, detail).hint(remedy),
+            // Who asks a node that is cut off is told of the quorum, whatever became of the request.
+            (SubmitError::Unavailable { reason: reason @ (Unavailability::NoQuorum | Unavailability::NoLeader), .. }, _) => {
+                unavailable(reason, detail).hint(remedy)
+            }
+            (SubmitError::Stopped { .. }, Fate::NotDone) => Self::stopping(),
+            (SubmitError::Unavailable { .. } | SubmitError::Stopped { .. }, Fate::Unknown) => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome is not known", detail)
+                    .hint(remedy)
+                    .retry_after_ms(PAUSE_MS)
+            }
+        };
+        failure.fate(fate)
+    }
+}
+
+const fn told(fate: authority::Fate) -> Fate {
+    match fate {
+        authority::Fate::NotDone => Fate::NotDone,
+        authority::Fate::Unknown => Fate::Unknown,
     }
 }
 
 const SAME_VERSION: &str = "Nothing was changed. Run the same version on all nodes; until then ask one of the leader's version.";
 const REPEAT: &str = "It may have been carried out: repeat it with the same Idempotency-Key, which is harmless.";
 
+/// A change whose reading fails was not made, as little as by a reading alone.
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let detail = format!("The state could not be read as asked: {error}.");
-        match error {
+        let failure = match error {
             ReadError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. } => {
                 unavailable(reason, detail).hint(SAME_VERSION)
             }
@@ -282,7 +298,8 @@ impl From<ReadError> for Failure {
                 .hint("Try again, or read with consistency=linearizable.")
                 .retry_after_ms(PAUSE_MS),
             ReadError::Stopped => Self::stopping(),
-        }
+        };
+        failure.fate(Fate::NotDone)
     }
 }
 
@@ -299,12 +316,12 @@ impl From<TransferError> for Failure {
             }
             TransferError::NobodyElse => failed().hint("Add another authority node first."),
             TransferError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. } => {
-                unavailable(reason, detail).hint(SAME_VERSION)
+                unavailable(reason, detail).hint(SAME_VERSION).fate(Fate::NotDone)
             }
             TransferError::Unavailable { reason, .. } => {
-                unavailable(reason, detail).hint("Look at /api/v1/status who leads now, then try again.")
+                unavailable(reason, detail).hint("Look at /api/v1/status who leads now, then try again.").fate(Fate::Unknown)
             }
-            TransferError::Stopped => Self::stopping(),
+            TransferError::Stopped => Self::stopping().fate(Fate::Unknown),
         }
     }
 }
@@ -348,14 +365,25 @@ impl IntoResponse for Failure {
 mod tests {
     use super::*;
 
+    use crate::authority::Fate as Known;
+
     #[test]
     fn who_asks_a_node_cut_off_is_told_of_the_quorum_whatever_became_of_the_request() {
         for reason in [Unavailability::NoQuorum, Unavailability::NoLeader] {
-            for fate in [Fate::NotDone, Fate::Unknown] {
+            for (fate, said) in [(Known::NotDone, Fate::NotDone), (Known::Unknown, Fate::Unknown)] {
                 let problem = Failure::from(SubmitError::Unavailable { waited_ms: 10_000, reason, fate }).problem;
                 assert_eq!((problem.status, problem.code.as_str()), (503, code::NO_QUORUM), "{reason:?}, {fate:?}");
-                assert_eq!(problem.hint.as_deref() == Some(REPEAT), fate == Fate::Unknown, "{:?}", problem.hint);
+                assert_eq!(problem.fate, Some(said), "{reason:?}, {fate:?}");
+                assert_eq!(problem.hint.as_deref() == Some(REPEAT), fate == Known::Unknown, "{:?}", problem.hint);
             }
         }
+    }
+
+    #[test]
+    fn a_stopping_node_tells_what_it_took_on_from_what_it_did_not() {
+        let problem = |fate| Failure::from(SubmitError::Stopped { fate }).problem;
+        assert_eq!(problem(Known::NotDone).fate, Some(Fate::NotDone));
+        assert_eq!(problem(Known::Unknown).fate, Some(Fate::Unknown));
+        assert_eq!(problem(Known::Unknown).status, 504);
     }
 }

@@ -19,6 +19,7 @@ mod door;
 mod etag;
 mod events;
 mod failure;
+mod fault;
 mod health;
 mod listing;
 mod metrics;

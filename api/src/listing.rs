@@ -15,7 +15,7 @@ use bursar_wire::{
 
 use crate::{
     failure::Failure,
-    parameters::abridged,
+    fault::abridged,
     resource::{Field, Resource, View},
 };
 

@@ -6,19 +6,12 @@ use axum::{
     http::{HeaderMap, Method, Uri, header},
 };
 use bursar_domain::{Actor, Cursor, Hash, RequestId, hash::hex};
-use bursar_wire::{FieldError, header::IDEMPOTENCY_KEY, query::MutationQuery};
+use bursar_wire::{header::IDEMPOTENCY_KEY, query::MutationQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-use crate::{
-    api::Service,
-    authentication::Caller,
-    config::Config,
-    etag,
-    failure::Failure,
-    parameters::{Parameters, abridged},
-};
+use crate::{api::Service, authentication::Caller, config::Config, etag, failure::Failure, fault, parameters::Parameters};
 
 /// Who asks, under which request id, on which reading, until when.
 #[derive(Clone, Debug)]
@@ -59,7 +52,7 @@ impl<T: DeserializeOwned> Mutation<T> {
         if !is_json {
             return Err(Failure::unsupported_media_type());
         }
-        Ok(Self { call, body: parse(&bytes)? })
+        Ok(Self { call, body: fault::parse(&bytes)? })
     }
 }
 
@@ -129,34 +122,4 @@ async fn collect(body: Body, bytes_max: usize, service: &Service) -> Result<Byte
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-}
-
-/// Reads a body. Where in it the fault lies is found out only once there is one.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    if bytes.is_empty() {
-        return Err(Failure::malformed("The body is empty; this request takes a JSON object."));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        // Where the text breaks off or is no JSON, no field is to blame.
-        if !error.is_data() {
-            return Failure::malformed(format!("The body is no JSON: {}.", abridged(&error.to_string())));
-        }
-        let located = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(bytes)).err();
-        let pointer = located.map(|located| pointer(located.path())).unwrap_or_default();
-        let reason = abridged(&error.to_string());
-        Failure::malformed(format!("The body is not what this request takes: {reason}."))
-            .fault(FieldError::new(abridged(&pointer), reason))
-    })
-}
-
-/// A path as a JSON pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let step = |segment: &Segment| match segment {
-        Segment::Seq { index } => Some(index.to_string()),
-        Segment::Map { key } => Some(key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { variant } => Some(variant.clone()),
-        Segment::Unknown => None,
-    };
-    path.iter().filter_map(step).map(|step| format!("/{step}")).collect()
 }

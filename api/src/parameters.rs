@@ -8,7 +8,10 @@ use bursar_domain::{Cursor, Revision, State};
 use bursar_wire::{FieldError, page::PAGE_ITEMS_MAX};
 use serde::de::DeserializeOwned;
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    fault::{Fault, abridged},
+};
 
 /// The parameters of a query.
 pub(crate) struct Parameters<T>(pub(crate) T);
@@ -21,30 +24,26 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
         let given: Vec<_> = pairs.into_owned().collect();
         serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map(Self).map_err(|error| {
             let path = error.path().to_string();
-            let told = error.into_inner().to_string();
-            let (name, reason) = fault(&path, &given, &told);
-            Failure::malformed_part(FieldError::new(format!("?{}", abridged(name)), reason))
+            let (name, reason) = told(&path, &given, &error.into_inner().to_string());
+            Failure::malformed_part(FieldError::new(format!("?{}", abridged(&name)), reason))
         })
     }
 }
 
 /// Which parameter is wrong, and what: what was given, and what is allowed. `reason` is how the parser says it.
-fn fault<'n>(path: &'n str, given: &[(String, String)], reason: &'n str) -> (&'n str, String) {
-    if reason.starts_with("unknown field") {
-        let known: Vec<_> = reason.split('`').skip(3).step_by(2).collect();
-        return (path, format!("is no parameter of this request, which takes {}", known.join(", ")));
-    }
-    if let Some(name) = reason.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`')) {
-        return (name, "is given more than once".to_owned());
-    }
-    let value = given.iter().find(|(name, _)| name == path).map(|(_, value)| abridged(value)).unwrap_or_default();
-    let reason = match path {
-        "limit" => format!("is “{value}”; it must be a whole number from 1 to {PAGE_ITEMS_MAX}"),
-        "dry_run" | "follow" => format!("is “{value}”; it must be true or false"),
-        "consistency" => format!("is “{value}”; it must be linearizable or stale"),
-        _ => abridged(reason),
+fn told(path: &str, given: &[(String, String)], reason: &str) -> (String, String) {
+    let value = || given.iter().find(|(name, _)| name == path).map(|(_, value)| abridged(value)).unwrap_or_default();
+    let reason = match Fault::of(reason) {
+        Fault::Repeated(name) => return (name, "is given more than once".to_owned()),
+        Fault::Missing(name) => return (name, "is missing".to_owned()),
+        Fault::Unknown(known) => format!("is no parameter of this request, which takes {}", known.join(", ")),
+        Fault::Unfit { .. } if path == "limit" => {
+            format!("is “{}”; it must be a whole number from 1 to {PAGE_ITEMS_MAX}", value())
+        }
+        Fault::Unfit { expected, .. } => format!("is “{}”; it must be {expected}", value()),
+        Fault::Other(reason) => reason,
     };
-    (path, reason)
+    (path.to_owned(), reason)
 }
 
 /// The number that names an object in a path.
@@ -61,20 +60,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 /// A cursor of the epoch that the cluster is in. `pointer` names its place in the request.
 pub(crate) fn cursor(pointer: &str, text: &str, state: &State) -> Result<Cursor, Failure> {
-    let cursor = bursar_wire::objects::parse_cursor(pointer, text).map_err(Failure::malformed_part)?;
-    if cursor.epoch == state.epoch() { Ok(cursor) } else { Err(Failure::foreign_epoch(cursor, state)) }
+    of_epoch(bursar_wire::objects::parse_cursor(pointer, text).map_err(Failure::malformed_part)?, state)
 }
 
 /// A revision of the epoch that the cluster is in: its number, or its cursor. `pointer` names its place in the request.
 pub(crate) fn revision(pointer: &str, text: &str, state: &State) -> Result<Cursor, Failure> {
-    match text.parse() {
-        Ok(revision) => Ok(Cursor { epoch: state.epoch(), revision: Revision(revision) }),
-        Err(_) => cursor(pointer, text, state),
+    match (text.parse(), text.parse()) {
+        (Ok(revision), _) => Ok(Cursor { epoch: state.epoch(), revision: Revision(revision) }),
+        (_, Ok(cursor)) => of_epoch(cursor, state),
+        _ => {
+            let reason = "is neither a revision nor its cursor, for instance 42 or 1-42";
+            Err(Failure::malformed_part(FieldError::new(pointer, reason)))
+        }
     }
 }
 
-/// As much of a caller's text as an answer should repeat.
-pub(crate) fn abridged(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 200;
-    text.chars().take(CHARACTERS_MAX).collect()
+fn of_epoch(cursor: Cursor, state: &State) -> Result<Cursor, Failure> {
+    if cursor.epoch == state.epoch() { Ok(cursor) } else { Err(Failure::foreign_epoch(cursor, state)) }
 }

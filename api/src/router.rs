@@ -17,8 +17,8 @@ use crate::{
     authentication::{guard, receive_strangers},
     events,
     failure::Failure,
+    fault::abridged,
     health, nouns, openapi,
-    parameters::abridged,
 };
 
 /// The API as a service. Whatever is not listed as open needs a token.

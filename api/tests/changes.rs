@@ -75,6 +75,21 @@ async fn an_edit_made_of_an_old_reading_is_made_anew() {
     assert_eq!(edited.json()["balancing"]["allowed_variance_percent"], 33);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_edit_is_given_up_in_time_however_often_it_reads() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let id = world.destination("archive", site).await;
+    // Given a node on which every reading takes most of a request's time,
+    world.authority.take_its_time(std::time::Duration::from_secs(7));
+    // when an edit reads twice, then both readings together take no longer than a request may.
+    let started = tokio::time::Instant::now();
+    let path = format!("/api/v1/destinations/{id}?dry_run=true");
+    let refused = world.patch(&path, &json!({ "balancing": { "concurrency": 7 } })).send().await;
+    assert_eq!(refused.refuses(503, "no_quorum").json()["fate"], "not_done");
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
 #[tokio::test]
 async fn a_removed_object_is_gone() {
     let world = World::new().await;
@@ -297,6 +312,52 @@ async fn unknown_fields_and_wrong_types_are_pointed_at() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_body_is_told_in_the_words_of_the_api() {
+    let world = World::new().await;
+    let post = |body: &str| {
+        let asking = world.request(axum::http::Method::POST, "/api/v1/destinations").bearer(&world.token);
+        asking.raw("application/json", body.to_owned())
+    };
+    let fields = "name, description, site, offered, balancing, free_space";
+    for (body, pointer, told) in [
+        (r#"{ "site": 1 }"#, "/name", "name is missing."),
+        (r#"{ "name": "a", "name": "b", "site": 1 }"#, "/name", "name is given more than once."),
+        (r#"{ "nmae": "a" }"#, "/nmae", &*format!("nmae is no field of this object, which takes {fields}.")),
+        (r#"{ "a/b~`, expected `c": 1 }"#, "/a~1b~0`, expected `c", ""),
+        (r#"{ "name": "a", "site": "one" }"#, "/site", "site is “one”; it must be a whole number from 0."),
+        (r#"{ "name": null }"#, "/name", "name is null; it must be a text."),
+        (r#"{ "name": [] }"#, "/name", "name is a list; it must be a text."),
+        (
+            r#"{ "name": "a", "site": 1, "balancing": { "concurrency": 70000 } }"#,
+            "/balancing/concurrency",
+            "balancing/concurrency is 70000; it must be a whole number from 0 to 65535.",
+        ),
+        (
+            r#"{ "name": "a", "site": 1, "balancing": { "enabled": 1 } }"#,
+            "/balancing/enabled",
+            "balancing/enabled is 1; it must be true or false.",
+        ),
+        (r#"{ "name": "a", "site": 1, "balancing": 7 }"#, "/balancing", "balancing is 7; it must be an object."),
+        (r#"["a", "", 1, true, null, null]"#, "", "The body is a list; it must be an object."),
+        ("7", "", "The body is 7; it must be an object."),
+    ] {
+        let refused = post(body).send().await;
+        refused.refuses(400, "malformed_request").pointing_at(pointer);
+        let problem = refused.json();
+        assert!(told.is_empty() || problem["detail"] == told, "{body}: {refused:?}");
+        assert!(!problem["detail"].as_str().unwrap().contains("struct"), "{body}: {refused:?}");
+    }
+    for (body, told) in [
+        ("{ \"name\": \"Ly", "The body breaks off at line 1, column 13, before its JSON ends."),
+        ("{\n  \"name\" 7\n}", "The body is no JSON: expected `:` at line 2, column 10."),
+    ] {
+        let refused = post(body).send().await;
+        assert_eq!(refused.refuses(400, "malformed_request").json()["detail"], told);
+        assert!(refused.json().get("errors").is_none(), "no field is to blame: {refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_that_are_no_json_are_refused() {
     let world = World::new().await;
     let digest = world.digest();
@@ -345,13 +406,11 @@ async fn without_a_quorum_changes_and_linearizable_reads_are_refused_in_bounded_
     let refused = world.patch(&format!("/api/v1/sites/{site}"), &json!({ "name": "x" })).send().await;
     refused.refuses(503, "no_quorum");
     assert!(refused.json()["hint"].as_str().unwrap().contains("Idempotency-Key"), "{refused:?}");
+    assert_eq!(refused.json()["fate"], "unknown", "it was sent to be decided");
     assert!(!refused.headers.contains_key("x-bursar-leader"));
     world.get("/api/v1/sites").send().await.refuses(503, "no_quorum");
-    world
-        .post("/api/v1/sites?dry_run=true", &json!({ "name": "x", "expected_latency_ms": 1 }))
-        .send()
-        .await
-        .refuses(503, "no_quorum");
+    let rehearsed = world.post("/api/v1/sites?dry_run=true", &json!({ "name": "x", "expected_latency_ms": 1 })).send().await;
+    assert_eq!(rehearsed.refuses(503, "no_quorum").json()["fate"], "not_done");
     assert!(started.elapsed().as_secs() <= 31, "three requests of ten seconds each");
     // What the node has can still be read.
     assert_eq!(world.get("/api/v1/sites?consistency=stale").send().await.status, StatusCode::OK);
@@ -374,6 +433,7 @@ async fn what_was_done_is_not_shown_as_if_it_were_not() {
     ] {
         let answer = asked.send().await;
         answer.refuses(504, "outcome_unknown");
+        assert_eq!(answer.json()["fate"], "unknown");
         assert!(answer.json()["hint"].as_str().unwrap().contains("Idempotency-Key"), "{answer:?}");
     }
 }
@@ -384,6 +444,7 @@ async fn an_overloaded_leader_is_told_with_the_time_to_come_back() {
     world.authority.overload();
     let refused = world.post("/api/v1/sites", &json!({ "name": "Lyon", "expected_latency_ms": 5 })).send().await;
     refused.refuses(429, "overloaded");
+    assert_eq!(refused.json()["fate"], "not_done");
     assert_eq!(refused.header("retry-after"), "2");
 }
 

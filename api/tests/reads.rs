@@ -100,7 +100,7 @@ async fn unknown_and_repeated_parameters_are_refused() {
         ("limit=ten", "Limit is “ten”; it must be a whole number from 1 to 1000."),
         ("consistency=eventual", "Consistency is “eventual”; it must be linearizable or stale."),
         ("limit=1&limit=2", "Limit is given more than once."),
-        ("min_revision=x", "Min_revision must be a cursor: a cursor looks like 1-42: the epoch, a hyphen, the revision."),
+        ("min_revision=x", "Min_revision is no cursor, which is an epoch, a hyphen and a revision, for instance 1-42."),
     ] {
         let refused = world.get(&format!("/api/v1/sites?{query}")).send().await;
         refused.refuses(400, "malformed_request");

@@ -14,7 +14,7 @@ use std::{
 
 use bursar_cli::{Command, Console, EXIT_CODES, Reader, Surroundings, run_in};
 use bursar_wire::{
-    Problem,
+    Fate, Problem,
     problem::{Blocker, FieldError},
 };
 use bytes::Bytes;
@@ -731,12 +731,23 @@ async fn a_limit_without_a_cursor_means_the_latest_events() {
 #[tokio::test]
 async fn a_change_without_an_answer_has_an_unknown_outcome_and_an_id_to_repeat_it_with() {
     let stage = Stage::set().await;
-    let unknown = problem(504, "outcome_unknown");
-    let stage = (0..4).fold(stage, |stage, _| stage.refuse("POST /api/v1/sites", unknown.clone()));
-    let ended = stage.run("site add West --idempotency-key mine").await;
+    let unknown = problem(503, "no_quorum").with_fate(Fate::Unknown);
+    let ended = stage.refuse("POST /api/v1/sites", unknown).run("site add West --idempotency-key mine").await;
     assert_eq!(ended.code, 7, "{}", ended.err);
     assert!(ended.err.contains("request id mine\n") && ended.err.contains("with --idempotency-key mine within"), "{}", ended.err);
     assert!(ended.err.ends_with("next: bursar event list --limit 10\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_change_that_was_certainly_not_made_says_so_and_can_be_asked_for_again() {
+    let refusal = problem(503, "no_quorum").with_fate(Fate::NotDone).with_hint("Nothing was changed. Ask another node.");
+    let ended = Stage::set().await.refuse("POST /api/v1/sites", refusal).run("site add West").await;
+    let expected = "\
+error: It cannot be. (no_quorum)
+hint: Nothing was changed. Ask another node.
+next: bursar status
+";
+    assert_eq!((ended.code, ended.err.as_str()), (6, expected));
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl fmt::Display for Cursor {
 
 /// Why a text is no cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a cursor looks like 1-42: the epoch, a hyphen, the revision")]
+#[error("no cursor, which is an epoch, a hyphen and a revision, for instance 1-42")]
 pub struct CursorError;
 
 impl FromStr for Cursor {

@@ -66,13 +66,13 @@ impl FileLock {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// Nothing is there.
-    #[error("{} does not exist", path.display())]
+    #[error("{} does not exist: check the path", path.display())]
     NotFound {
         /// The path that was asked for.
         path: PathBuf,
     },
     /// More than the reader takes.
-    #[error("{} is larger than the {bytes_max} bytes that it may have", path.display())]
+    #[error("{} is larger than the {bytes_max} bytes that it may have: check that it is the right file", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -99,7 +99,7 @@ pub enum FileError {
         pid: Option<u32>,
     },
     /// The operating system failed us.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}; {}", path.display(), remedy(source.kind()))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -110,9 +110,52 @@ pub enum FileError {
     },
 }
 
+/// What to do about a failure of the operating system.
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "run this as the user whose directory it is, or give this user the right to read and write there"
+        }
+        io::ErrorKind::StorageFull => "free space on its disk, then try again",
+        io::ErrorKind::QuotaExceeded => "free space, or have this user's quota raised, then try again",
+        io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing, or choose another directory",
+        io::ErrorKind::NotADirectory => "a part of the path is a file: choose another path",
+        io::ErrorKind::IsADirectory => "there is a directory where a file belongs: move it away, or choose another path",
+        io::ErrorKind::AlreadyExists => "something else is there already: move it away, or choose another path",
+        io::ErrorKind::InvalidFilename => "choose a shorter path",
+        _ => "check the disk and its file system, then try again",
+    }
+}
+
 fn holder(pid: Option<u32>) -> String {
     match pid {
         Some(pid) => format!("pid {pid}"),
         None => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_operating_system_refuses_is_told_with_what_to_do() {
+        for (code, remedy) in [
+            (Errno::ACCESS.raw_os_error(), "run this as the user"),
+            (Errno::NOSPC.raw_os_error(), "free space"),
+            (Errno::DQUOT.raw_os_error(), "quota"),
+            (Errno::ROFS.raw_os_error(), "mount its file system for writing"),
+            (Errno::NOTDIR.raw_os_error(), "a part of the path is a file"),
+            (Errno::ISDIR.raw_os_error(), "move it away"),
+            (Errno::EXIST.raw_os_error(), "move it away"),
+            (Errno::NAMETOOLONG.raw_os_error(), "choose a shorter path"),
+            (Errno::IO.raw_os_error(), "check the disk"),
+        ] {
+            let source = io::Error::from_raw_os_error(code);
+            let told = FileError::Io { action: "write", path: "/a/b".into(), source }.to_string();
+            assert!(told.starts_with("cannot write /a/b: ") && told.contains(remedy), "{told}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{
     CA_FILE,
-    config::{Advertised, Config, Listen, RaftTiming, Unusable},
+    config::{Advertised, Checkpoints, Config, Listen, RaftTiming, Unusable},
     found::{FoundError, Founding, found},
     join::{JoinError, Joining, join},
 };
@@ -121,6 +121,7 @@ fn config(addresses: &Addresses) -> Result<Config, Unusable> {
         advertised: Advertised { peer: addresses.peer_address.clone(), api: addresses.api_address.clone() },
         plain_http_on_loopback: false,
         raft: RaftTiming::default(),
+        checkpoints: Checkpoints::default(),
     };
     config.check().map(|()| config)
 }

@@ -23,6 +23,9 @@ pub struct Config {
     /// Raft's timing.
     #[serde(default)]
     pub raft: RaftTiming,
+    /// How often the state is written down whole, and how much of the log stays behind that.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
 }
 
 /// Where a node listens.
@@ -60,6 +63,23 @@ pub struct RaftTiming {
 impl Default for RaftTiming {
     fn default() -> Self {
         Self { heartbeat_ms: 100, election_ms_min: 400, election_ms_max: 800 }
+    }
+}
+
+/// How often the state is written down whole, and how much of the log stays behind that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoints {
+    /// A checkpoint is written after so many revisions, or so many entries of the log. A start reads what lies behind the last
+    /// one.
+    pub every: u64,
+    /// So many entries that a checkpoint covers stay in the log. A node that lags by more is sent the state.
+    pub log_kept: u64,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { every: 10_000, log_kept: 10_000 }
     }
 }
 
@@ -102,6 +122,9 @@ pub enum Unusable {
     /// No span to choose the election timeout from.
     #[error("raft.election_ms_max must be above raft.election_ms_min")]
     NoElectionSpan,
+    /// A checkpoint behind every nothing.
+    #[error("checkpoints.every must not be 0: it counts the revisions from one checkpoint to the next")]
+    NoCheckpointDistance,
     /// No TLS where others than the machine itself could listen in.
     #[error("plain_http_on_loopback needs listen.api to be a loopback address: use 127.0.0.1, or leave TLS on")]
     PlainHttp,
@@ -128,7 +151,7 @@ impl Config {
 
     /// Refuses values that do not go together.
     pub fn check(&self) -> Result<(), Unusable> {
-        let Self { listen, advertised, plain_http_on_loopback, raft } = self;
+        let Self { listen, advertised, plain_http_on_loopback, raft, checkpoints } = self;
         if let Some(nowhere) = [&advertised.peer, &advertised.api].into_iter().find(|address| is_nowhere(address)) {
             return Err(Unusable::Nowhere(nowhere.clone()));
         }
@@ -143,6 +166,9 @@ impl Config {
         }
         if raft.election_ms_max <= raft.election_ms_min {
             return Err(Unusable::NoElectionSpan);
+        }
+        if checkpoints.every == 0 {
+            return Err(Unusable::NoCheckpointDistance);
         }
         if *plain_http_on_loopback && !listen.api.is_loopback() {
             return Err(Unusable::PlainHttp);
@@ -176,6 +202,7 @@ mod tests {
             advertised: Advertised { peer, api },
             plain_http_on_loopback: false,
             raft: RaftTiming::default(),
+            checkpoints: Checkpoints::default(),
         }
     }
 
@@ -201,5 +228,22 @@ mod tests {
         for sound in [["10.0.0.1:443", "10.0.0.2:443"], ["127.0.0.1:0", "127.0.0.1:0"]] {
             assert_eq!(config(sound, apart).check(), Ok(()), "{sound:?}");
         }
+    }
+
+    #[test]
+    fn checkpoints_have_a_distance_and_need_no_log() {
+        let sound = config(["a.example:1", "a.example:2"], ["a.example:1", "a.example:2"]);
+        let with = |every, log_kept| Config { checkpoints: Checkpoints { every, log_kept }, ..sound.clone() }.check();
+        assert_eq!(with(1, 0), Ok(()));
+        assert_eq!(with(0, 10), Err(Unusable::NoCheckpointDistance));
+    }
+
+    #[test]
+    fn settings_that_say_nothing_of_a_matter_leave_it_as_it_is() {
+        let listens = "[listen]\npeer = \"a.example:1\"\napi = \"a.example:2\"\n";
+        let text = format!("{listens}{}[checkpoints]\nlog_kept = 7\n", listens.replace("listen", "advertised"));
+        let read: Config = toml::from_str(&text).unwrap();
+        assert_eq!(read.checkpoints, Checkpoints { log_kept: 7, ..Checkpoints::default() });
+        assert_eq!(read.raft, RaftTiming::default());
     }
 }

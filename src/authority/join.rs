@@ -67,7 +67,10 @@ pub enum JoinError {
         remedy: String,
     },
     /// Nobody answered in time.
-    #[error("no authority node let this machine in within {} s: {}", waited.as_secs(), attempts.join("; "))]
+    #[error(
+        "no authority node let this machine in within {} s: {}. Check that one of them runs, and that this machine reaches it \
+         there, then join again with the same token", waited.as_secs(), attempts.join("; ")
+    )]
     Unreachable {
         /// How long it was tried.
         waited: Duration,

@@ -14,7 +14,7 @@ mod run;
 mod stores;
 
 pub use commands::{CommandError, init_command, join_command};
-pub use config::{Advertised, Config, Listen, RaftTiming, Unusable};
+pub use config::{Advertised, Checkpoints, Config, Listen, RaftTiming, Unusable};
 pub use directory::{CA_FILE, DataDirectory, DirectoryError, LOCK_FILE};
 pub use found::{FoundError, Founded, Founding, found};
 pub use identity::Identity;

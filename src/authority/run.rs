@@ -51,7 +51,7 @@ pub enum RunError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// Its ports.
-    #[error("cannot listen on {address}: {source}. Stop what uses the port, or choose another one in {config}")]
+    #[error("cannot listen on {address}: {source}. {} in {config}", what_to_choose(source.kind()))]
     Listen {
         /// Where.
         address: Address,
@@ -88,6 +88,16 @@ pub enum RunError {
         /// What it said.
         source: io::Error,
     },
+}
+
+/// What to do about an address on which a node cannot listen, up to the file in which that is done.
+fn what_to_choose(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "Stop what uses the port, or choose another one",
+        io::ErrorKind::AddrNotAvailable => "It is no address of this machine: choose one that is, or 0.0.0.0,",
+        io::ErrorKind::PermissionDenied => "Give this user the right to listen on a port below 1024, or choose a higher one",
+        _ => "Choose another address",
+    }
 }
 
 /// Runs the node of a data directory until it is asked to end, or cannot go on. Every way in which it cannot go on is an
@@ -254,10 +264,12 @@ impl World {
 }
 
 fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
-    let timing = config.raft;
+    let (timing, checkpoints) = (config.raft, config.checkpoints);
     NodeConfig {
         heartbeat: Duration::from_millis(timing.heartbeat_ms),
         election_timeout: Duration::from_millis(timing.election_ms_min)..Duration::from_millis(timing.election_ms_max),
+        checkpoint_every: checkpoints.every,
+        log_kept: checkpoints.log_kept,
         ..NodeConfig::new(identity.node, facts(identity.store, config))
     }
 }

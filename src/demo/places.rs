@@ -12,7 +12,7 @@ use bursar_net::{Address, FileError};
 use super::{DemoError, ports};
 use crate::{
     arguments::Ports,
-    authority::{Advertised, Config, DataDirectory, DirectoryError, Listen, RaftTiming},
+    authority::{Advertised, Checkpoints, Config, DataDirectory, DirectoryError, Listen, RaftTiming},
 };
 
 /// How many authority nodes the demo has.
@@ -150,5 +150,6 @@ fn config([peer, api]: [u16; 2]) -> Config {
         advertised: Advertised { peer: loopback(peer), api: loopback(api) },
         plain_http_on_loopback: true,
         raft: RaftTiming::default(),
+        checkpoints: Checkpoints::default(),
     }
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bursar_wire::{
-    ClientError, Problem,
-    client::{Change, Client, ClientConfig},
+    ClientError, Fate, Problem,
+    client::{Change, Client, ClientConfig, Failure, NodeFailure},
     events::StreamItem,
     problem::code,
     query::EventsQuery,
@@ -63,15 +63,24 @@ async fn no_quorum<T: std::fmt::Debug>(asked: impl Future<Output = Result<T, Cli
     let refused = asked.await;
     let waited = began.elapsed();
     match refused {
-        Err(ClientError::Problem { problem, .. }) => {
-            let Problem { status, code, retry_after_seconds, hint, detail, .. } = *problem;
-            assert_eq!((status, code.as_str()), (503, code::NO_QUORUM));
-            assert!(retry_after_seconds.is_some() && hint.is_some(), "it says when to come back, and what to do");
-            assert!(waited <= BOUND, "it took {waited:.1?}: {detail}");
+        Err(ClientError::Problem { problem, .. }) => told_in_time(&problem, waited),
+        Err(ClientError::OutcomeUnknown { failures, .. }) => {
+            for NodeFailure { failure, .. } in &failures {
+                let Failure::Refused(problem) = failure else { panic!("it should answer: {failures:?}") };
+                assert_eq!(problem.fate, Some(Fate::Unknown), "{problem}");
+                told_in_time(problem, waited);
+            }
         }
         other => panic!("it should have no quorum: {other:?}"),
     }
     waited
+}
+
+fn told_in_time(problem: &Problem, waited: Duration) {
+    assert_eq!((problem.status, problem.code.as_str()), (503, code::NO_QUORUM));
+    let says_what_next = problem.retry_after_seconds.is_some() && problem.hint.is_some() && problem.fate.is_some();
+    assert!(says_what_next, "it says what became of it, when to come back, and what to do: {problem:?}");
+    assert!(waited <= BOUND, "it took {waited:.1?}: {problem}");
 }
 
 /// The history can be read by who needs no more than a node has.

@@ -185,7 +185,7 @@ async fn transfer_leadership(State(service): State<Service>, caller: Caller, mut
         return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed."));
     }
     // Nothing is decided that would judge the token again, so it is judged here.
-    let state = service.read_latest(None).await?;
+    let state = service.read_latest_by(None, call.deadline).await?;
     caller.stands(&state, service.now())?;
     let to = body.to.map(AuthorityNodeId);
     if let Some(to) = to.filter(|to| state.authority_nodes().get(*to).is_none()) {

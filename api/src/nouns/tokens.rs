@@ -134,9 +134,9 @@ async fn whoami(State(service): State<Service>, caller: Caller, Parameters(query
 impl Service {
     /// Answers whatever refuses a claim without proposing anything: whoever has no credential must not be able to fill the log.
     async fn try_claim(&self, call: &Call, command: &Command) -> Result<(), Failure> {
-        let Call { actor, request, fingerprint, .. } = call.clone();
+        let Call { actor, request, fingerprint, deadline, .. } = call.clone();
         let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
-        let Verdict { outcome, state, .. } = self.rehearse(submission).await?;
+        let Verdict { outcome, state, .. } = self.rehearse(submission, deadline).await?;
         outcome.map(drop).map_err(|rejection| Failure::refused(&rejection, &state))
     }
 }

@@ -1,8 +1,11 @@
 //! An authority of one node, in memory, that decides as every authority does. It can be told to have troubles.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -19,7 +22,7 @@ use bursar_storage::log::LogCounters;
 use bytes::Bytes;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 pub const SETUP_SECRET: &str = "setup-secret-of-the-tests";
@@ -37,6 +40,8 @@ pub struct MemoryAuthority {
     stuck: AtomicBool,
     unconfirmed: AtomicBool,
     overloaded: AtomicBool,
+    /// How long a quorum takes to answer.
+    slowness: Mutex<Duration>,
     floor: AtomicU64,
     /// The version that a lagging node shows; it catches up when it is asked for a linearizable reading.
     lagging: Mutex<Option<Arc<State>>>,
@@ -60,6 +65,7 @@ impl MemoryAuthority {
             stuck: AtomicBool::default(),
             unconfirmed: AtomicBool::default(),
             overloaded: AtomicBool::default(),
+            slowness: Mutex::default(),
             floor: AtomicU64::default(),
             lagging: Mutex::default(),
             submissions: AtomicUsize::default(),
@@ -92,6 +98,11 @@ impl MemoryAuthority {
 
     pub fn lose_quorum(&self) {
         self.without_quorum.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on a quorum takes so long to answer.
+    pub fn take_its_time(&self, slowness: Duration) {
+        *self.slowness.lock().unwrap() = slowness;
     }
 
     /// From now on the others do not confirm that this node leads, and it has not noticed.
@@ -152,10 +163,11 @@ impl MemoryAuthority {
     }
 
     async fn quorum(&self, deadline: Instant) -> Result<(), u64> {
-        if !self.without_quorum.load(Ordering::SeqCst) {
+        let started = Instant::now();
+        let slowness = *self.slowness.lock().unwrap();
+        if !self.without_quorum.load(Ordering::SeqCst) && timeout_at(deadline, sleep(slowness)).await.is_ok() {
             return Ok(());
         }
-        let started = Instant::now();
         sleep_until(deadline).await;
         Err(started.elapsed().as_millis() as u64)
     }

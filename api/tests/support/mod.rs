@@ -198,6 +198,7 @@ impl Answer {
         assert!(!problem["detail"].as_str().unwrap().is_empty() && problem["hint"].is_string(), "{self:?}");
         if matches!(status, 429 | 503 | 504) {
             assert!(self.headers.contains_key(header::RETRY_AFTER), "{self:?}");
+            assert!(problem["fate"].is_string(), "whoever may try again knows what became of it: {self:?}");
         }
         self
     }

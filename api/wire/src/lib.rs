@@ -27,7 +27,7 @@ pub mod tokens;
 
 pub use client::{Client, ClientError};
 pub use connection_string::{ConnectionString, ConnectionStringError};
-pub use problem::{FieldError, Problem};
+pub use problem::{Fate, FieldError, Problem};
 pub use secret::Secret;
 
 /// Where the API begins on every node.

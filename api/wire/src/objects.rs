@@ -101,7 +101,7 @@ pub fn cursor_at(state: &State, revision: domain::Revision) -> String {
 
 /// Reads a cursor. `pointer` names the field or parameter in the error.
 pub fn parse_cursor(pointer: &str, text: &str) -> Result<domain::Cursor, FieldError> {
-    text.parse().map_err(|error: domain::cursor::CursorError| FieldError::new(pointer, format!("must be a cursor: {error}")))
+    text.parse().map_err(|error: domain::cursor::CursorError| FieldError::new(pointer, format!("is {error}")))
 }
 
 /// What became of a request that was carried out.

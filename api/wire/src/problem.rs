@@ -37,12 +37,26 @@ pub struct Problem {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What became of the change that was asked for, if one was. Every problem that passes tells it: those of the statuses 429,
+    /// 503 and 504. Of any other status nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fate: Option<Fate>,
     /// After how many seconds the same request may fare better. The `Retry-After` header says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
     /// The cursor of the state that the refusal rests on; where the refusal tells the object's own, that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+}
+
+/// What became of a change that has no outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It was certainly not made.
+    NotDone,
+    /// It may have been made, or still be. The same request under the same `Idempotency-Key` tells, and is carried out once.
+    Unknown,
 }
 
 /// What is wrong with one part of a request.
@@ -127,6 +141,7 @@ impl Problem {
             blockers: Vec::new(),
             unlisted_blockers: None,
             hint: None,
+            fate: None,
             retry_after_seconds: None,
             revision: None,
         }
@@ -173,6 +188,12 @@ impl Problem {
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same with what became of the change that was asked for.
+    #[must_use]
+    pub fn with_fate(self, fate: Fate) -> Self {
+        Self { fate: Some(fate), ..self }
     }
 
     /// The same with a time to wait, in seconds.

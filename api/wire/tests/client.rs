@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bursar_net::{Address, BoxedStream, Listener, Network, SystemClock, SystemEntropy};
 use bursar_wire::{
-    Client, ClientError, Problem, Secret,
+    Client, ClientError, Fate, Problem, Secret,
     client::{Change, ClientConfig, ClientParts, Failure, NodeUrl, Trust},
     events::StreamItem,
     query::{EventsQuery, ListQuery},
@@ -178,7 +178,16 @@ fn ok(body: Value) -> Act {
 }
 
 fn problem(status: u16, code: &str, retry_after: Option<u64>) -> Act {
-    let body = serde_json::to_string(&Problem::new(status, code, "title", "It cannot be.")).unwrap();
+    refusal(Problem::new(status, code, "title", "It cannot be.").with_fate(Fate::NotDone), retry_after)
+}
+
+/// A refusal of what may have been done all the same.
+fn unknown(status: u16, code: &str) -> Act {
+    refusal(Problem::new(status, code, "title", "It cannot be told.").with_fate(Fate::Unknown), None)
+}
+
+fn refusal(problem: Problem, retry_after: Option<u64>) -> Act {
+    let (status, body) = (problem.status, serde_json::to_string(&problem).unwrap());
     Act::Answer { status, headers: retry_after.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect(), body }
 }
 
@@ -335,9 +344,16 @@ async fn a_change_that_one_node_may_have_made_is_not_refused_by_another_that_can
     world.script("b", [problem(503, "no_quorum", None)]);
     let error = world.client(&[A, B]).delete("sites/1", Change::default()).await.unwrap_err();
     assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
-    world.script("b", (0..4).map(|_| problem(504, "outcome_unknown", None)));
+    world.script("b", (0..4).map(|_| unknown(504, "outcome_unknown")));
     let error = world.client(&[B]).delete("sites/1", Change::default()).await.unwrap_err();
     assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+    // The fate tells, not the code.
+    world.script("b", [unknown(503, "no_quorum")]);
+    let error = world.client(&[B]).delete("sites/1", Change::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+    world.script("b", [unknown(503, "no_quorum")]);
+    let error = world.client(&[B]).get("sites/1", &()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Problem { .. }), "a reading has no fate: {error}");
 }
 
 #[tokio::test(start_paused = true)]

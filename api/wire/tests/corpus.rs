@@ -10,7 +10,7 @@ use bursar_domain::{
     TokenId, encoding::decode,
 };
 use bursar_wire::{
-    Problem,
+    Fate, Problem,
     events::{Bookmark, EventLine, Gone, StreamItem},
     invitation::Invitation,
     objects::ObjectRef,
@@ -78,6 +78,7 @@ fn others() -> [StreamItem; 3] {
         blockers: vec![Blocker { kind: "destination".into(), id: 2, name: "north".into() }],
         unlisted_blockers: Some(9),
         hint: Some("Remove the destination first.".into()),
+        fate: Some(Fate::NotDone),
         retry_after_seconds: Some(1),
         revision: Some("1-12".into()),
     };

@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use super::NodeUrl;
-use crate::{Problem, problem::code};
+use crate::{Fate, Problem};
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -114,10 +114,10 @@ pub enum Failure {
 
 impl Failure {
     /// Whether a request that was sent may have been carried out all the same. What is told of a further connection says
-    /// nothing of the one on which the request went.
+    /// nothing of the one on which the request went, and a problem without a fate is none of an authority node.
     pub(super) fn leaves_open(&self) -> bool {
         match self {
-            Self::Refused(problem) => problem.code == code::OUTCOME_UNKNOWN,
+            Self::Refused(problem) => problem.fate != Some(Fate::NotDone),
             Self::Unsendable { .. } => false,
             _ => true,
         }
