@@ -10,9 +10,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bursar_wire::{destinations::Destination, page::Page, query::ListQuery};
+use bursar_wire::{destinations::Destination, page::Page, query::ListQuery, status::Status};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{BURSAR, Fleet, errors_of, run_demo, until};
+use support::{BURSAR, Fleet, errors_of, run_demo, shell::Shell, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -214,6 +214,57 @@ async fn a_node_that_is_started_again_by_the_demos_advice_ends_with_the_demo() {
     let goodbye = format!("ending …; the data stays in {}", folder.display());
     assert!(attended.told(Attended::ERRORS).contains(&goodbye), "{}", attended.told(Attended::ERRORS));
     assert!(said(&demo(&["--stop"], &folder)).contains("no node"), "nothing is left running");
+}
+
+#[tokio::test]
+async fn the_commands_that_the_demo_prints_do_what_it_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut attended = Attended::start(folder.path());
+    attended.says(Attended::OUT, "Ctrl-C ends the demo").await;
+    let welcome = attended.told(Attended::OUT);
+    let mut shell = Shell::in_folder(folder.path());
+    welcome.lines().map(str::trim).filter(|line| line.starts_with("export ")).for_each(|line| shell.export(line));
+    let commands = welcome.lines().map(str::trim).filter(|line| line.starts_with(BURSAR));
+    let commands: Vec<_> = commands.map(|line| line.split_once("  ").expect("two blanks, and what it does")).collect();
+    assert_eq!(commands.len(), 5, "{welcome}");
+    let destinations = || shell.prints(&format!("{BURSAR} destination list"));
+    let leader = || serde_json::from_str::<Status>(&shell.prints(&format!("{BURSAR} status -o json"))).expect("a status").leader;
+
+    for (command, does) in commands {
+        match does.trim() {
+            "how the cluster fares" => {
+                let screen = shell.prints(command);
+                assert!(screen.contains("Health") && screen.contains("2 of 3 voters needed"), "{screen}");
+            }
+            "what there is" => assert!(shell.prints(command).contains("Main")),
+            "something new" => {
+                assert!(!destinations().contains("Archive"));
+                shell.prints(command);
+                assert!(destinations().contains("Archive"));
+            }
+            "everything as it happens" => {
+                let mut watch = shell.start(command, "watch.log");
+                let mut number = 0;
+                // What happened before it began to watch, it does not show.
+                until("it shows what happens", async || {
+                    watch.expect_running();
+                    number += 1;
+                    shell.prints(&format!("{BURSAR} destination add --site 1 Watched-{number}"));
+                    watch.said().contains("Watched-").then_some(())
+                })
+                .await;
+            }
+            "another node leads, nothing is lost" => {
+                let (before, led_by) = (destinations(), leader());
+                shell.prints(command);
+                assert_ne!(leader(), led_by, "another node leads");
+                assert_eq!(destinations(), before, "nothing is lost");
+            }
+            unknown => panic!("{command}: how does it show that this is true: {unknown}?"),
+        }
+    }
+    attended.interrupt();
+    assert!(attended.child.wait().expect("a child can be waited for").success());
 }
 
 /// A demo that somebody watches.

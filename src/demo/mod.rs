@@ -139,7 +139,7 @@ Try, in another terminal:
   {program} destination list                      what there is
   {program} destination add --site 2 Archive      something new
   {program} event watch                           everything as it happens
-  {program} cluster transfer-leadership           another node leads, nothing is lost
+  {program} cluster transfer-leadership --yes     another node leads, nothing is lost
 
 Ctrl-C ends the demo; the next start continues from its data.",
         url = credentials.url,

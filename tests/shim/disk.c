@@ -6,12 +6,13 @@
  *   DISK_EVENTS    a file that gets one line for each write and each sync, once it is over:
  *                  <write|sync> <begin ns> <end ns> <offset> <bytes> <errno> <path>
  *                  The times are CLOCK_MONOTONIC, which all processes of a machine share. A sync's bytes are the file's
- *                  size when it began.
+ *                  size when it began. A call in which the process was killed has the errno -1.
  *   DISK_DELAY_US  how long each sync takes longer
  *   DISK_LIES      present: syncs do nothing, leave no line, and report success
- *   DISK_FAULT     <sync|write>:<errno>:<part of the path>, armed while the file DISK_ARMED exists; that file holds how many
+ *   DISK_FAULT     <sync|write|call>:<errno>:<part of the path>, where a call is either; armed while the file DISK_ARMED exists; that file holds how many
  *                  calls still pass. The call that fails removes it. A sync that fails has not synced; a write that fails
  *                  has written half. With errno 0 the process is killed there instead.
+ *   DISK_FROM      present: calls count from the first write on that holds this text
  *
  * The system calls are made directly, so nothing here depends on the order in which libraries are loaded. */
 #define _GNU_SOURCE
@@ -29,11 +30,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *folder, *armed, *fault_path;
+static const char *folder, *armed, *fault_path, *from;
 static int events = -1, lies, fault_errno, fault_on_sync, fault_on_write;
 static long delay_us;
 static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
 static long passed;
+/* Whether the write with which calls begin to count has come. */
+static int begun;
 /* A write that was cut in half fails when its rest comes. */
 static int torn_fd = -1;
 
@@ -46,10 +49,13 @@ __attribute__((constructor)) static void read_environment(void) {
     if (getenv("DISK_DELAY_US"))
         delay_us = atol(getenv("DISK_DELAY_US"));
     armed = getenv("DISK_ARMED");
+    from = getenv("DISK_FROM");
+    begun = from == NULL;
     char *fault = getenv("DISK_FAULT");
     if (fault && armed) {
-        fault_on_sync = strncmp(fault, "sync:", 5) == 0;
-        fault_on_write = strncmp(fault, "write:", 6) == 0;
+        int on_call = strncmp(fault, "call:", 5) == 0;
+        fault_on_sync = on_call || strncmp(fault, "sync:", 5) == 0;
+        fault_on_write = on_call || strncmp(fault, "write:", 6) == 0;
         char *rest = strchr(fault, ':') + 1;
         fault_errno = (int)strtol(rest, &rest, 10);
         fault_path = rest + 1;
@@ -85,13 +91,22 @@ static void tell(const char *what, long begin, off_t offset, long bytes, int err
         syscall(SYS_write, events, line, length);
 }
 
-/* RocksDB's notes for people, which nothing relies on. */
-static int is_chatter(const char *path) { return strcmp(strrchr(path, '/'), "/LOG") == 0; }
+/* Notes for people, RocksDB's and the program's, which nothing relies on. */
+static int is_chatter(const char *path) {
+    const char *name = strrchr(path, '/');
+    return strcmp(name, "/LOG") == 0 || strcmp(name, "/node.log") == 0;
+}
+
+/* Whether calls count by now, once this is written. */
+static void begin_with(const void *bytes, size_t count) {
+    if (!begun && memmem(bytes, count, from, strlen(from)))
+        begun = 1;
+}
 
 /* Whether this call is the one that fails. */
 static int fails(int applies, const char *path) {
     int result = 0;
-    if (!applies || !strstr(path, fault_path) || is_chatter(path))
+    if (!applies || !begun || !strstr(path, fault_path) || is_chatter(path))
         return 0;
     pthread_mutex_lock(&fault_lock);
     int file = syscall(SYS_openat, AT_FDCWD, armed, O_RDONLY | O_CLOEXEC, 0);
@@ -108,9 +123,13 @@ static int fails(int applies, const char *path) {
 }
 
 /* Dies where a failure would be told, if that is what was asked for. */
-static void die_if_deadly(void) {
-    if (!fault_errno)
-        syscall(SYS_kill, getpid(), SIGKILL);
+static void die_if_deadly(const char *what, long begin, off_t offset, long bytes, const char *path) {
+    if (fault_errno)
+        return;
+    tell(what, begin, offset, bytes, -1, path);
+    syscall(SYS_kill, getpid(), SIGKILL);
+    /* The signal may find another thread first, and this one must not go on. */
+    pause();
 }
 
 static int sync_file(long number, int fd) {
@@ -123,7 +142,7 @@ static int sync_file(long number, int fd) {
     long begin = now_ns();
     fstat(fd, &before);
     if (fails(fault_on_sync, path)) {
-        die_if_deadly();
+        die_if_deadly("sync", begin, 0, before.st_size, path);
         tell("sync", begin, 0, before.st_size, fault_errno, path);
         errno = fault_errno;
         return -1;
@@ -148,7 +167,7 @@ int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags) {
 }
 
 static ssize_t refuse_write(const char *path, long begin, off_t offset) {
-    die_if_deadly();
+    die_if_deadly("write", begin, offset, 0, path);
     torn_fd = -1;
     tell("write", begin, offset, 0, fault_errno, path);
     errno = fault_errno;
@@ -162,6 +181,8 @@ static ssize_t write_file(int fd, const void *bytes, size_t count, off_t offset)
     long begin = counted ? now_ns() : 0;
     if (counted && torn_fd == fd)
         return refuse_write(path, begin, offset);
+    if (counted && !is_chatter(path))
+        begin_with(bytes, count);
     if (counted && fails(fault_on_write, path)) {
         torn_fd = fd;
         count /= 2;
@@ -172,7 +193,7 @@ static ssize_t write_file(int fd, const void *bytes, size_t count, off_t offset)
     ssize_t written = offset < 0 ? syscall(SYS_write, fd, bytes, count) : syscall(SYS_pwrite64, fd, bytes, count, offset);
     int error = written < 0 ? errno : 0;
     if (counted && torn_fd == fd)
-        die_if_deadly();
+        die_if_deadly("write", begin, offset, written, path);
     if (counted) {
         off_t at = offset < 0 ? syscall(SYS_lseek, fd, 0, SEEK_CUR) - (written > 0 ? written : 0) : offset;
         tell("write", begin, at, written, error, path);

@@ -10,6 +10,9 @@ use std::{
 
 use super::{Fleet, skip};
 
+/// The error number of a call in which the process died.
+const DIED: i32 = -1;
+
 /// The compiled shim.
 pub struct Shim {
     library: PathBuf,
@@ -33,7 +36,7 @@ pub struct Event {
     pub offset: i64,
     /// How many bytes were written; of a sync, how long the file was.
     pub bytes: i64,
-    /// 0 where it succeeded.
+    /// 0 where it succeeded, −1 where the process died in it.
     pub errno: i32,
     pub path: PathBuf,
 }
@@ -119,6 +122,12 @@ impl Watched {
         self.with("DISK_FAULT", format!("{call}:0:{part}"))
     }
 
+    /// The process dies in whichever call, once that is [armed](Self::arm): before a sync, or when half is written. Calls count
+    /// from the first write on that holds the text `from`.
+    pub fn dying_behind(self, from: &str) -> Self {
+        self.with("DISK_FAULT", "call:0:".into()).with("DISK_FROM", from.into())
+    }
+
     fn with(mut self, name: &'static str, value: String) -> Self {
         self.environment.push((name, value));
         self
@@ -138,6 +147,11 @@ impl Watched {
     /// For [`Fleet::restart_with`].
     pub fn environment(&self) -> Vec<(&str, &str)> {
         self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
+    /// The last call in which a process died.
+    pub fn death(&self) -> Option<Event> {
+        self.events().into_iter().rev().find(|event| event.errno == DIED)
     }
 
     /// Everything so far, in the order in which it was over.

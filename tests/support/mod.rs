@@ -11,6 +11,7 @@ pub mod members;
 pub mod network;
 pub mod random;
 pub mod refused;
+pub mod shell;
 pub mod traffic;
 pub mod write_ahead;
 
@@ -173,6 +174,18 @@ impl Fleet {
         assert_ne!(well, Some(false), "authority node {id} was asked to end, and failed:\n{}", node.end_of_log());
     }
 
+    /// Has every node, from its next start on, write a checkpoint after so many revisions, and keep so many entries of the log
+    /// behind it.
+    pub fn write_checkpoints_every(&self, revisions: u64, log_kept: u64) {
+        for node in &self.nodes {
+            let file = node.dir.join("bursar.toml");
+            let settings = std::fs::read_to_string(&file).expect("the settings");
+            let (before, _) = settings.split_once("[checkpoints]").expect("the settings name all that can be set");
+            let settings = format!("{before}[checkpoints]\nevery = {revisions}\nlog_kept = {log_kept}\n");
+            std::fs::write(&file, settings).expect("the settings");
+        }
+    }
+
     /// Starts a node that has ended.
     pub fn restart(&mut self, id: u64) {
         self.node_mut(id).start(&[]);
@@ -255,10 +268,15 @@ impl Fleet {
 
     /// One of a node's counters or gauges that have no labels.
     pub async fn metric(&self, id: u64, name: &str) -> u64 {
+        let value = self.find_metric(id, name).await;
+        value.unwrap_or_else(|| panic!("node {id} does not count {name}"))
+    }
+
+    /// The same, where the node may have nothing to tell of it yet.
+    pub async fn find_metric(&self, id: u64, name: &str) -> Option<u64> {
         let page = soon("the metrics", self.client_of(&[id]).probe("/metrics")).await.expect("the node tells its metrics");
         let page = String::from_utf8(page.body.to_vec()).expect("metrics are text");
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("node {id} does not count {name}"))
+        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Stops all nodes and has the doctor examine them: all are healthy, and all hold the same.
