@@ -9,4 +9,5 @@ pub mod demo;
 pub mod doctor;
 pub mod license;
 pub mod logging;
+pub mod signals;
 pub mod storage_server;

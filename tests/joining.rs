@@ -151,3 +151,33 @@ async fn a_machine_joins_while_the_authority_changes_its_leader() {
     settled(&fleet).await;
     fleet.stop_and_examine();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_removed_before_its_first_start_hears_of_it_and_ends() {
+    let _turn = TURN.lock().await;
+    let mut fleet = Fleet::of_one().await;
+    let node = fleet.join("never-started", &fleet.invite(LONG)).expect("the machine joins");
+    let (id, dir) = (node.id, node.dir.clone());
+    assert!(dir.join("members.toml").exists(), "it knows whom it may call");
+    let removed = fleet.operate(["cluster", "remove", &id.to_string(), "--yes", "--wait"]);
+    assert!(removed.status.success(), "{}", errors_of(&removed));
+
+    fleet.take_in(node);
+    let ended = fleet.ended(id).await;
+    let advice = "was removed from the cluster; to take the machine in again, start it on a new data directory with a join token";
+    assert!(!ended.success && ended.said.contains(advice), "{}", ended.said);
+    assert!(dir.join("removed").exists(), "it is known without the cluster, too");
+    fleet.give_up(id);
+
+    // One that is not removed knows the members by itself soon.
+    let (name, token) = ("started", fleet.invite(LONG));
+    let second = fleet.join(name, &token).expect("the machine joins");
+    let second = fleet.take_in(second);
+    fleet.until_voting(&[1, second]).await;
+    fleet.stop(second);
+    fleet.restart(second);
+    fleet.ready(second).await;
+    assert!(!fleet.node(second).dir.join("members.toml").exists(), "what its ledger knows is not kept beside it");
+    settled(&fleet).await;
+    fleet.stop_and_examine();
+}

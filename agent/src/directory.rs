@@ -21,15 +21,14 @@ use std::{
     sync::Arc,
 };
 
-use bursar_net::{CertificateError, FileLock, Files, NodeKey, SelfSignedCertificate};
-
-use crate::{
-    format,
-    identity::Identity,
-    projection_file::ProjectionFile,
-    settings::{SETTINGS_FILE, Settings},
-    standing::Standing,
+use bursar_net::{
+    CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_from_toml, kept_to_toml,
+    read_settings, write_settings,
 };
+
+use crate::{identity::Identity, projection_file::ProjectionFile, settings::Settings, standing::Standing};
+
+use error::RESTORE;
 
 pub use error::DirectoryError;
 
@@ -112,17 +111,17 @@ impl DataDirectory {
 
     /// Writes a new server's files; the identity last, so that an interrupted attempt leaves no server.
     pub(crate) fn write(&self, server: &Server, standing: &Standing) -> Result<(), DirectoryError> {
-        server.settings.write(&*self.files, &self.root)?;
+        write_settings(&*self.files, &self.root, &server.settings)?;
         self.put(KEY_FILE, &server.key.to_pem())?;
         self.put(CERTIFICATE_FILE, server.certificate.pem())?;
         self.write_standing(standing)?;
-        self.put(IDENTITY_FILE, &format::to_toml(&server.identity))
+        self.put(IDENTITY_FILE, &kept_to_toml(&server.identity))
     }
 
     /// Reads who the server is, and checks it: a bit that has flipped in a file may well read as another key or guid.
     pub fn server(&self) -> Result<Server, DirectoryError> {
         let identity: Identity = self.formatted(IDENTITY_FILE)?;
-        let settings = Settings::read(&*self.files, &self.root)?;
+        let settings: Settings = read_settings(&*self.files, &self.root)?;
         let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?).map_err(self.in_files(&[KEY_FILE]))?;
         let certificate = SelfSignedCertificate::from_pem(&self.private_text(CERTIFICATE_FILE)?, &key).map_err(|error| {
             let foreign = matches!(error, CertificateError::ForeignKey);
@@ -145,7 +144,7 @@ impl DataDirectory {
 
     /// Replaces the connection string that stands; whoever does so holds its [lock](Self::lock_standing).
     pub(crate) fn write_standing(&self, standing: &Standing) -> Result<(), DirectoryError> {
-        self.put(STANDING_FILE, &format::to_toml(standing))
+        self.put(STANDING_FILE, &kept_to_toml(standing))
     }
 
     /// Where the server keeps what it knows of the fleet.
@@ -161,7 +160,7 @@ impl DataDirectory {
     fn formatted<T: serde::de::DeserializeOwned>(&self, file: &str) -> Result<T, DirectoryError> {
         let path = self.root.join(file);
         let bytes = self.files.read_private(&path, FILE_BYTES_MAX)?;
-        Ok(format::from_toml(&path, &bytes)?)
+        Ok(kept_from_toml(&path, &bytes, RESTORE)?)
     }
 
     fn private_text(&self, file: &str) -> Result<String, DirectoryError> {

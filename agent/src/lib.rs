@@ -12,7 +12,6 @@ mod corpus;
 mod directory;
 #[cfg(test)]
 mod faults;
-mod format;
 mod identity;
 mod introduction;
 mod make;
@@ -21,10 +20,9 @@ mod settings;
 mod standing;
 
 pub use directory::{DataDirectory, DirectoryError, Server};
-pub use format::FormatError;
 pub use identity::Identity;
 pub use introduction::{Issued, issue};
 pub use make::{MakeError, Making, make};
 pub use projection_file::{PROJECTION_BYTES_MAX, ProjectionFile, ProjectionFileError, Saved};
-pub use settings::{Advertised, Listen, SETTINGS_FILE, Settings, SettingsError, SettingsFault};
+pub use settings::{Advertised, Listen, Settings, SettingsFault};
 pub use standing::{Standing, StringRefusal};

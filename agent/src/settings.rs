@@ -1,14 +1,8 @@
 //! The settings of a storage server: `bursar.toml` in its data directory. People may edit them.
 
-use std::path::Path;
-
 use bursar_domain::text::Name;
-use bursar_net::{Address, FileError, Files};
+use bursar_net::Address;
 use serde::{Deserialize, Serialize};
-
-/// Where the settings rest within the data directory.
-pub const SETTINGS_FILE: &str = "bursar.toml";
-const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 
 /// The settings of a storage server. Unknown ones are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,33 +59,10 @@ pub enum SettingsFault {
     SameAddress(Address),
 }
 
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file is not what it must be.
-    #[error("{file} is not understood; correct it, or restore it from a backup. {source}")]
-    Malformed {
-        /// The file.
-        file: String,
-        /// What is wrong, with the line.
-        source: Box<toml::de::Error>,
-    },
-    /// Values that cannot be, or do not go together.
-    #[error("{file}: {source}")]
-    Unusable {
-        /// The file.
-        file: String,
-        /// What is wrong, and what to do.
-        source: SettingsFault,
-    },
-}
+impl bursar_net::Settings for Settings {
+    type Fault = SettingsFault;
 
-impl Settings {
-    /// Whether a server can run with them.
-    pub fn check(&self) -> Result<(), SettingsFault> {
+    fn check(&self) -> Result<(), SettingsFault> {
         let Self { name, listen: Listen { peer, transfer, control }, advertised: Advertised { primary, secondary } } = self;
         if Name::parse("name", name).is_err() {
             return Err(SettingsFault::Name(name.clone()));
@@ -112,37 +83,13 @@ impl Settings {
         }
         Ok(())
     }
-
-    /// Reads the settings of a data directory.
-    pub(crate) fn read(files: &dyn Files, directory: &Path) -> Result<Self, SettingsError> {
-        let path = directory.join(SETTINGS_FILE);
-        let file = path.display().to_string();
-        let bytes = files.read(&path, SETTINGS_BYTES_MAX)?;
-        let settings = Self::from_toml(&String::from_utf8_lossy(&bytes));
-        let settings = settings.map_err(|source| SettingsError::Malformed { file: file.clone(), source: Box::new(source) })?;
-        settings.check().map_err(|source| SettingsError::Unusable { file, source })?;
-        Ok(settings)
-    }
-
-    /// Writes the settings into a data directory.
-    pub(crate) fn write(&self, files: &dyn Files, directory: &Path) -> Result<(), FileError> {
-        files.write_atomic(&directory.join(SETTINGS_FILE), self.to_toml().as_bytes())
-    }
-
-    /// As they rest.
-    pub(crate) fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).expect("settings can be written as TOML")
-    }
-
-    /// What [`to_toml`](Self::to_toml) or a person wrote.
-    pub(crate) fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+    use bursar_net::{Settings as _, settings_to_toml};
 
     use super::*;
 
@@ -161,7 +108,7 @@ mod tests {
         let mut alone = settings();
         alone.advertised.secondary = None;
         assert_eq!(alone.check(), Ok(()));
-        assert_eq!(Settings::from_toml(&alone.to_toml()).unwrap(), alone);
+        assert_eq!(toml::from_str::<Settings>(&settings_to_toml(&alone)).unwrap(), alone);
     }
 
     #[test]

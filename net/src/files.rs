@@ -3,6 +3,8 @@
 //! These calls block. A node makes them while it starts, or through [`crate::Blocking`].
 
 mod disk;
+mod kept;
+mod settings;
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -10,6 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use disk::DiskFiles;
+pub use kept::{FormatError, kept_from_toml, kept_to_toml};
+pub use settings::{SETTINGS_FILE, Settings, SettingsError, read_settings, settings_to_toml, write_settings};
 
 /// A tree of files.
 pub trait Files: Send + Sync + 'static {

@@ -50,7 +50,10 @@ pub use clock::{SystemClock, WallClock};
 pub use connections::{ConnectionCounts, ConnectionLimits, ConnectionMeter};
 pub use dial::{DialError, Dialer, JoinDialer, Link};
 pub use entropy::{Entropy, SystemEntropy};
-pub use files::{DiskFiles, FileError, FileLock, Files};
+pub use files::{
+    DiskFiles, FileError, FileLock, Files, FormatError, SETTINGS_FILE, Settings, SettingsError, kept_from_toml, kept_to_toml,
+    read_settings, settings_to_toml, write_settings,
+};
 pub use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter};
 pub use handshake::{
     Admission, HandshakeError, Hello, HelloReply, Lane, LocalNode, PROTOCOL, Refusal, RefusalCode, introduce, receive_hello,

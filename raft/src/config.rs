@@ -1,12 +1,12 @@
 //! What a node is started with.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use bursar_domain::{AuthorityNodeId, Level, authority_node};
 use bursar_net::{Blocking, Dialer, WallClock};
 use bursar_storage::{
     ledger::{Ledger, Recovered},
-    log::RaftLog,
+    log::{Member, RaftLog},
 };
 use openraft::SnapshotPolicy;
 
@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub supported: Level,
     /// What the node says of itself.
     pub facts: authority_node::Facts,
+    /// The members that the node was told of when it joined: whom it calls as long as its ledger knows nobody.
+    pub introduced: BTreeMap<AuthorityNodeId, Member>,
 }
 
 /// What may be under way on the leader at a time. What is beyond is refused at once.
@@ -66,6 +68,7 @@ impl NodeConfig {
             limits: Limits::default(),
             supported: Level::SUPPORTED,
             facts,
+            introduced: BTreeMap::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use bursar_domain::{Actor, Command, Duty, Hash, ObjectRef, RequestId, Revision, 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
+    clock_duty::ClockDuty,
     leadership::{Leader, Leadership},
     membership::MembershipDuty,
     published::Published,
@@ -16,13 +17,14 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long it rests at least between two looks.
 const REST: Duration = Duration::from_millis(50);
 
-/// Runs the membership duty whenever this node leads, for ever.
-pub(crate) async fn run(duty: MembershipDuty, leadership: Leadership, published: Arc<Published>) {
+/// Runs the duties whenever this node leads, for ever.
+pub(crate) async fn run(membership: MembershipDuty, clock: ClockDuty, leadership: Leadership, published: Arc<Published>) {
     loop {
         wait_for(&leadership, true).await;
         tracing::info!("this node leads: its duties begin");
         tokio::select! {
-            () = look_again_and_again(&duty, &published) => {}
+            () = look_again_and_again(&membership, &published) => {}
+            () = clock.run() => {}
             () = wait_for(&leadership, false) => tracing::info!("this node leads no more: its duties are dropped"),
         }
     }

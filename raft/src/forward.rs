@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bursar_domain::{Actor, AuthorityNodeId, Submission, encoding};
-use bursar_net::Lane;
+use bursar_net::{Lane, WallClock};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
@@ -42,6 +42,7 @@ pub(crate) enum ForwardError {
 }
 
 /// Passes on to the leader.
+#[derive(Clone)]
 pub(crate) struct Forwarder {
     pub(crate) peers: Arc<Peers>,
     pub(crate) meter: Arc<Meter>,
@@ -84,6 +85,15 @@ impl Forwarder {
         }
     }
 
+    /// The time by the clock of another node, in milliseconds since 1970; none where it does not tell by the deadline.
+    pub(crate) async fn wall_clock(&self, id: u64, deadline: Instant) -> Option<u64> {
+        let answer = self.peers.ask(id, Lane::Forward, wire::encode(&Question::WallClock), deadline).await.ok()?;
+        match wire::decode(&answer) {
+            Ok(Answer::WallClock { unix_ms }) => Some(unix_ms),
+            _ => None,
+        }
+    }
+
     /// Has `leader` give the leadership to another.
     pub(crate) async fn hand_over(&self, leader: u64, to: Option<u64>, deadline: Instant) -> Result<u64, HandOverError> {
         let question = wire::encode(&Question::TransferLeadership { to, remaining_ms: wire::remaining_ms(deadline) });
@@ -113,6 +123,7 @@ pub(crate) struct ForwardServer {
     pub(crate) reads: Arc<ReadIndex>,
     pub(crate) hand_over: Arc<HandOver>,
     pub(crate) leadership: Leadership,
+    pub(crate) wall_clock: Arc<dyn WallClock>,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -125,6 +136,7 @@ impl ForwardServer {
                 self.submit(caller, submission, wire::deadline_in(remaining_ms)).await
             }
             Ok(Question::ReadIndex { remaining_ms }) => self.read_index(wire::deadline_in(remaining_ms)).await,
+            Ok(Question::WallClock) => Answer::WallClock { unix_ms: self.wall_clock.now_unix_ms() },
             Ok(Question::TransferLeadership { to, remaining_ms }) => self.transfer(to, wire::deadline_in(remaining_ms)).await,
             Err(error) => {
                 tracing::warn!(%error, "a question of another node cannot be understood");

@@ -28,6 +28,7 @@ mod admission;
 mod append_client;
 mod batch;
 mod bounds;
+mod clock_duty;
 mod config;
 mod convert;
 mod counters;

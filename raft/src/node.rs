@@ -22,6 +22,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use crate::{
     admission::MemberAdmission,
     bounds::Bounds,
+    clock_duty::ClockDuty,
     config::{NodeConfig, Parts},
     counters::{Counters, Meter},
     duty,
@@ -87,6 +88,9 @@ impl Node {
         let state_machine = StateMachine::new(ledger.clone(), recovered, config.supported, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());
         let peers = Peers::new(dialer, Arc::clone(&published), Arc::clone(&meter), stop.clone());
+        for (member, described) in &config.introduced {
+            peers.learn(member.0, described);
+        }
         let network = Network {
             peers: Arc::clone(&peers),
             blocking: Arc::clone(&blocking),
@@ -104,7 +108,7 @@ impl Node {
 
         let leadership = Leadership::new(id, &raft, config.silence_max());
         let (proposer, gatherer) =
-            Proposer::new(raft.clone(), wall_clock, Arc::clone(&published), Arc::clone(&meter), config.limits);
+            Proposer::new(raft.clone(), Arc::clone(&wall_clock), Arc::clone(&published), Arc::clone(&meter), config.limits);
         let proposer = Arc::new(proposer);
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
         let hand_over =
@@ -116,6 +120,7 @@ impl Node {
                 reads: Arc::clone(&reads),
                 hand_over: Arc::clone(&hand_over),
                 leadership: leadership.clone(),
+                wall_clock: Arc::clone(&wall_clock),
                 meter: Arc::clone(&meter),
             }),
             snapshots: SnapshotReceiver {
@@ -131,9 +136,17 @@ impl Node {
             meter: Arc::clone(&meter),
         });
         let (found, readiness) = watch::channel(Readiness::Recovering);
+        let forwarder = Forwarder { peers, meter: Arc::clone(&meter) };
+        let clock = ClockDuty {
+            id,
+            leadership: leadership.clone(),
+            forwarder: forwarder.clone(),
+            hand_over: Arc::clone(&hand_over),
+            wall_clock,
+        };
         let node = Node(Arc::new(Inner {
             door: Bounds::new(config.limits, Arc::clone(&meter)),
-            forwarder: Forwarder { peers, meter: Arc::clone(&meter) },
+            forwarder,
             config,
             raft,
             leadership,
@@ -150,14 +163,14 @@ impl Node {
             readiness,
             tasks: Mutex::default(),
         }));
-        node.start_tasks(found, gatherer);
+        node.start_tasks(found, gatherer, clock);
         Ok(node)
     }
 
-    fn start_tasks(&self, found: watch::Sender<Readiness>, gatherer: Gatherer) {
+    fn start_tasks(&self, found: watch::Sender<Readiness>, gatherer: Gatherer, clock: ClockDuty) {
         let inner = &*self.0;
         let Inner { config, raft, leadership, published, log, ledger, meter, stop, .. } = inner;
-        let duty = MembershipDuty {
+        let membership = MembershipDuty {
             raft: raft.clone(),
             leadership: leadership.clone(),
             proposer: Arc::clone(&inner.proposer),
@@ -187,7 +200,7 @@ impl Node {
         spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
         spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));
         spawn("asking whether this node belongs", Box::pin(tasks::ask_whether_member(self.clone())));
-        spawn("the membership duty", Box::pin(duty::run(duty, leadership.clone(), Arc::clone(published))));
+        spawn("the duties", Box::pin(duty::run(membership, clock, leadership.clone(), Arc::clone(published))));
     }
 
     /// Makes a cluster of this node alone. Its first entry to follow is for the caller to submit: the one that founds the

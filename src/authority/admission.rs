@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::{SEALED_CA_KEY, found::profile};
+use super::{SEALED_CA_KEY, found::profile, members::Members};
 
 /// How long a machine may take to ask, once it is connected.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,6 +72,8 @@ pub(super) struct Welcome {
     pub ca_certificate: String,
     #[serde(with = "serde_bytes")]
     pub cluster_key: Vec<u8>,
+    /// Whom it may call.
+    pub members: Members,
 }
 
 /// The lanes of an authority node: those of Raft, and the join lane.
@@ -196,6 +198,7 @@ impl AdmissionDesk {
             certificate: certificate.pem,
             ca_certificate: cluster.ca_certificate.clone(),
             cluster_key: self.cluster_key.as_bytes().to_vec(),
+            members: Members::beside(node, state),
         })
     }
 }

@@ -1,13 +1,7 @@
 //! The settings of an authority node: `bursar.toml` in its data directory.
 
-use std::path::Path;
-
-use bursar_net::{Address, FileError, Files};
+use bursar_net::{Address, Settings};
 use serde::{Deserialize, Serialize};
-
-/// Where the settings rest within the data directory.
-pub const CONFIG_FILE: &str = "bursar.toml";
-const CONFIG_BYTES_MAX: usize = 64 * 1024;
 
 /// The settings of an authority node. Unknown ones are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,30 +77,6 @@ impl Default for Checkpoints {
     }
 }
 
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file is not what it must be.
-    #[error("{file} is not understood; correct it, or restore it from a backup. {source}")]
-    Malformed {
-        /// The file.
-        file: String,
-        /// What is wrong, with the line.
-        source: Box<toml::de::Error>,
-    },
-    /// Values that do not go together.
-    #[error("{file}: {problem}")]
-    Unusable {
-        /// The file.
-        file: String,
-        /// What is wrong, and what to do.
-        problem: Unusable,
-    },
-}
-
 /// Why values do not go together, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
@@ -130,27 +100,10 @@ pub enum Unusable {
     PlainHttp,
 }
 
-impl Config {
-    /// Reads the settings of a data directory.
-    pub fn read(files: &dyn Files, directory: &Path) -> Result<Self, ConfigError> {
-        let path = directory.join(CONFIG_FILE);
-        let file = path.display().to_string();
-        let bytes = files.read(&path, CONFIG_BYTES_MAX)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let config: Self =
-            toml::from_str(&text).map_err(|source| ConfigError::Malformed { file: file.clone(), source: Box::new(source) })?;
-        config.check().map_err(|problem| ConfigError::Unusable { file, problem })?;
-        Ok(config)
-    }
+impl Settings for Config {
+    type Fault = Unusable;
 
-    /// Writes the settings into a data directory.
-    pub fn write(&self, files: &dyn Files, directory: &Path) -> Result<(), ConfigError> {
-        let text = toml::to_string_pretty(self).expect("settings can be written as TOML");
-        Ok(files.write_atomic(&directory.join(CONFIG_FILE), text.as_bytes())?)
-    }
-
-    /// Refuses values that do not go together.
-    pub fn check(&self) -> Result<(), Unusable> {
+    fn check(&self) -> Result<(), Unusable> {
         let Self { listen, advertised, plain_http_on_loopback, raft, checkpoints } = self;
         if let Some(nowhere) = [&advertised.peer, &advertised.api].into_iter().find(|address| is_nowhere(address)) {
             return Err(Unusable::Nowhere(nowhere.clone()));

@@ -1,25 +1,28 @@
 //! What machines that join say and are told, and what a data directory says of itself, held to bytes that were written down
 //! once.
 //!
-//! `corpus/lane.txt` has one line for each message: its name, and its bytes in hexadecimal; `corpus/identity.toml` and
-//! `corpus/joining` are files as they rest. Nothing writes any of them: what is new is added, and what is there never changed.
+//! `corpus/lane.txt` has one line for each message: its name, and its bytes in hexadecimal; `corpus/identity.toml`,
+//! `corpus/members.toml` and `corpus/joining` are files as they rest. Nothing writes any of them: what is new is added, and what is there never changed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use bursar_domain::{AuthorityNodeId, ClusterId, Level, StoreId, authority_node::Facts, hash::hex};
-use bursar_net::{CertificateRequest, frame};
+use bursar_net::{CertificateRequest, frame, kept_from_toml, kept_to_toml};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     admission::{JoinAnswer, JoinQuestion, Welcome},
     identity::Identity,
     joiner::Joiner,
+    members::{KnownMember, Members},
 };
 
 const LANE: &str = include_str!("corpus/lane.txt");
 const IDENTITY: &str = include_str!("corpus/identity.toml");
 const JOINING: &str = include_str!("corpus/joining");
+const MEMBERS: &str = include_str!("corpus/members.toml");
 
 /// A message's bytes, and what decoding and encoding them again gives.
 struct Sample {
@@ -46,6 +49,16 @@ fn answer(answer: &JoinAnswer) -> Sample {
     Sample { bytes: frame::encode(answer).unwrap().to_vec(), again }
 }
 
+fn members() -> Members {
+    let first = KnownMember {
+        node: AuthorityNodeId(1),
+        store: StoreId([6; 16]),
+        peer_address: "node-1:4283".into(),
+        api_address: "node-1:4285".into(),
+    };
+    Members { members: vec![first] }
+}
+
 /// Every answer: one that is missing does not compile.
 fn answers() -> [(&'static str, JoinAnswer); 2] {
     let _: fn(JoinAnswer) = |answer| match answer {
@@ -57,6 +70,7 @@ fn answers() -> [(&'static str, JoinAnswer); 2] {
         certificate: "a certificate".into(),
         ca_certificate: "an authority".into(),
         cluster_key: vec![0xfe; 32],
+        members: members(),
     };
     let refused = JoinAnswer::Refused {
         code: "join_token_used".into(),
@@ -80,11 +94,21 @@ fn every_message_of_the_join_lane_has_the_bytes_that_were_written_down() {
     }
 }
 
+/// Asserts that a file holds this, and that it is read alike.
+fn held<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(written: &str, value: &T) {
+    assert_eq!(kept_to_toml(value), written);
+    assert_eq!(&kept_from_toml::<T>(Path::new("corpus"), written.as_bytes(), "").unwrap(), value);
+}
+
+#[test]
+fn the_members_that_a_machine_is_told_of_are_the_file_that_was_written_down() {
+    held(MEMBERS, &members());
+}
+
 #[test]
 fn an_identity_is_the_file_that_was_written_down() {
     let identity = Identity::new(ClusterId([9; 16]), StoreId([7; 16]), AuthorityNodeId(2));
-    assert_eq!(identity.to_toml(), IDENTITY);
-    assert_eq!(Identity::from_toml(IDENTITY).unwrap(), identity);
+    held(IDENTITY, &identity);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! node.key        its private key
 //! cluster.key     seals the certificate authority's key, which rests in the ledger
 //! joining         while a node joins: its store id and key
+//! members.toml    on a node that joined until its ledger knows them: the members that it was told of
 //! founding        on the first node until its first start: the command that founds the cluster
 //! removed         on a node that was told that the cluster has removed it
 //! setup-secret    on the first node until the first administrator is made with it
@@ -26,16 +27,20 @@ use std::path::{Path, PathBuf};
 use bursar_domain::{Command, State, Submission, cluster, encoding};
 use bursar_net::{
     CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, NodeKey,
-    SealError,
+    SETTINGS_FILE, SealError, kept_from_toml, kept_to_toml, read_settings, write_settings,
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     SEALED_CA_KEY,
-    config::{CONFIG_FILE, Config},
-    identity::{Identity, IdentityError, new_store},
+    config::Config,
+    identity::{Identity, new_store},
     joiner::{DamagedJoiner, Joiner},
+    members::Members,
     stores::Stores,
 };
+
+use error::RESTORE;
 
 pub use error::DirectoryError;
 
@@ -46,6 +51,7 @@ const CERTIFICATE_FILE: &str = "node.crt";
 const KEY_FILE: &str = "node.key";
 const CLUSTER_KEY_FILE: &str = "cluster.key";
 const JOINING_FILE: &str = "joining";
+const MEMBERS_FILE: &str = "members.toml";
 const FOUNDING_FILE: &str = "founding";
 const SETUP_SECRET_FILE: &str = "setup-secret";
 const REMOVED_FILE: &str = "removed";
@@ -54,13 +60,14 @@ const LICENSE_FILE: &str = "license.key";
 pub const LOCK_FILE: &str = "lock";
 const STORES: [&str; 2] = ["log", "ledger"];
 /// What an interrupted attempt to make a node leaves behind; and what a file system keeps at its root.
-const LEFTOVERS: [&str; 11] = [
-    CONFIG_FILE,
+const LEFTOVERS: [&str; 12] = [
+    SETTINGS_FILE,
     CA_FILE,
     CERTIFICATE_FILE,
     KEY_FILE,
     CLUSTER_KEY_FILE,
     JOINING_FILE,
+    MEMBERS_FILE,
     FOUNDING_FILE,
     SETUP_SECRET_FILE,
     LICENSE_FILE,
@@ -140,7 +147,7 @@ impl DataDirectory {
 
     /// Writes a new node's files and makes its stores; the identity last, so that an interrupted attempt leaves no node.
     pub fn write(&self, node: &NewNode<'_>) -> Result<(), DirectoryError> {
-        node.config.write(&self.files, &self.root)?;
+        write_settings(&self.files, &self.root, &node.config)?;
         self.put(CA_FILE, node.ca_certificate.as_bytes())?;
         self.put(CERTIFICATE_FILE, node.certificate.as_bytes())?;
         self.put(KEY_FILE, node.key.to_pem().as_bytes())?;
@@ -149,23 +156,17 @@ impl DataDirectory {
             self.files.remove_directory(&leftover)?;
         }
         Stores::make(self, node.identity.store)?;
-        self.put(IDENTITY_FILE, node.identity.to_toml().as_bytes())
+        self.put(IDENTITY_FILE, kept_to_toml(&node.identity).as_bytes())
     }
 
     /// Who the directory is.
     pub fn identity(&self) -> Result<Identity, DirectoryError> {
-        let path = self.path(IDENTITY_FILE);
-        let bytes = self.files.read_private(&self.root.join(IDENTITY_FILE), FILE_BYTES_MAX)?;
-        Identity::from_toml(&String::from_utf8_lossy(&bytes)).map_err(|error| match error {
-            IdentityError::Malformed(source) => DirectoryError::Malformed { path, source: Box::new(source) },
-            IdentityError::NoFormat => DirectoryError::NoFormat(path),
-            IdentityError::Newer(found) => DirectoryError::Newer { path, found },
-        })
+        self.kept(IDENTITY_FILE)
     }
 
     /// The settings.
     pub fn config(&self) -> Result<Config, DirectoryError> {
-        Ok(Config::read(&self.files, &self.root)?)
+        Ok(read_settings(&self.files, &self.root)?)
     }
 
     /// The node's certificate and key, checked against each other, against the authority's certificate and the identity.
@@ -233,6 +234,19 @@ impl DataDirectory {
     /// Forgets how the node joined, where it still knows: it is a member.
     pub fn forget_joining(&self) -> Result<(), DirectoryError> {
         self.remove_if_there(JOINING_FILE)
+    }
+
+    /// Keeps the members that a node was told of when it joined.
+    pub(super) fn write_members(&self, members: &Members) -> Result<(), DirectoryError> {
+        self.put(MEMBERS_FILE, kept_to_toml(members).as_bytes())
+    }
+
+    /// The members that the node was told of when it joined: of use until its ledger knows them, and then forgotten.
+    pub(super) fn members(&self, ledger: &State) -> Result<Members, DirectoryError> {
+        if !ledger.authority_nodes().is_empty() {
+            self.remove_if_there(MEMBERS_FILE)?;
+        }
+        if self.files.exists(&self.root.join(MEMBERS_FILE))? { self.kept(MEMBERS_FILE) } else { Ok(Members::default()) }
     }
 
     /// Keeps the command that founds the cluster until it is committed.
@@ -322,7 +336,7 @@ impl DataDirectory {
 
     /// Where the settings are, for messages.
     pub fn config_path(&self) -> PathBuf {
-        self.root.join(CONFIG_FILE)
+        self.root.join(SETTINGS_FILE)
     }
 
     fn path(&self, file: &str) -> String {
@@ -344,6 +358,12 @@ impl DataDirectory {
 
     fn put(&self, file: &str, contents: &[u8]) -> Result<(), DirectoryError> {
         Ok(self.files.write_atomic(&self.root.join(file), contents)?)
+    }
+
+    fn kept<T: DeserializeOwned>(&self, file: &str) -> Result<T, DirectoryError> {
+        let path = self.root.join(file);
+        let bytes = self.files.read_private(&path, FILE_BYTES_MAX)?;
+        Ok(kept_from_toml(&path, &bytes, RESTORE)?)
     }
 
     fn private_text(&self, file: &str) -> Result<String, DirectoryError> {
@@ -397,7 +417,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = DataDirectory::create(&root.path().join("node")).unwrap();
         let identity = Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2));
-        directory.put(IDENTITY_FILE, identity.to_toml().as_bytes()).unwrap();
+        directory.put(IDENTITY_FILE, kept_to_toml(&identity).as_bytes()).unwrap();
         directory.write_founding(&founding(own)).unwrap();
         assert_eq!(directory.founding().unwrap(), Some(founding(own)));
         directory.write_founding(&founding(other)).unwrap();

@@ -139,8 +139,9 @@ async fn ask(joining: &Joining<'_>, address: &Address, joiner: &Joiner) -> Resul
 }
 
 fn settle(directory: &DataDirectory, config: Config, joiner: &Joiner, welcome: Welcome) -> Result<AuthorityNodeId, JoinError> {
-    let Welcome { cluster, node, certificate, ca_certificate, cluster_key } = welcome;
+    let Welcome { cluster, node, certificate, ca_certificate, cluster_key, members } = welcome;
     directory.abandon_founding()?;
+    directory.write_members(&members)?;
     directory.write(&NewNode {
         identity: Identity::new(cluster, joiner.store, node),
         config,

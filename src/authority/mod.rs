@@ -10,6 +10,7 @@ mod found;
 mod identity;
 mod join;
 mod joiner;
+mod members;
 mod run;
 mod stores;
 

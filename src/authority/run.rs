@@ -14,7 +14,6 @@ use bursar_net::{
 };
 use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
@@ -29,6 +28,7 @@ use super::{
     identity::Identity,
     stores::{StoreError, Stores},
 };
+use crate::signals::Signals;
 
 /// How much of the Raft log's tail is kept in memory for followers, in bytes.
 const LOG_CACHE_BYTES: u64 = 64 << 20;
@@ -106,7 +106,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     if own_session {
         rustix::process::setsid().map_err(|error| RunError::System { action: "leave the session", source: error.into() })?;
     }
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new().map_err(|source| RunError::System { action: "listen for signals", source })?;
     let directory = DataDirectory::open(root)?;
     let identity = directory.identity()?;
     // An interruption may have left it behind, and with it a second copy of the key.
@@ -123,7 +123,8 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     info!(node = %identity.node, store = %identity.store, "opening the ledger");
     let parts = world.open(&directory, &identity, &credentials)?;
     directory.check_against(&parts.recovered.state)?;
-    let node = Node::start(node_config(&identity, &config), parts).await?;
+    let introduced = directory.members(&parts.recovered.state)?.into_peers();
+    let node = Node::start(NodeConfig { introduced, ..node_config(&identity, &config) }, parts).await?;
 
     let (trigger, shutdown) = shutdown_channel();
     let mut ports = JoinSet::new();
@@ -322,26 +323,6 @@ async fn forget_setup_secret(directory: &DataDirectory, node: &Node) {
         Ok(true) => info!("the setup secret was used, and its file is removed"),
         Ok(false) => {}
         Err(error) => warn!(%error, "the setup secret was used, and its file could not be removed; remove it"),
-    }
-}
-
-/// What asks the process to end.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, RunError> {
-        let listen = |kind| signal(kind).map_err(|source| RunError::System { action: "listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Fleet {
     }
 
     /// Stays until `end` comes; says so when a node ends by itself, and when somebody starts it again.
-    pub async fn watch(&mut self, end: impl Future<Output = ()>) -> Result<(), DemoError> {
+    pub async fn watch(&mut self, end: impl Future) -> Result<(), DemoError> {
         tokio::pin!(end);
         let mut look = interval(LOOK_FOR_STARTED);
         loop {
@@ -92,7 +92,7 @@ impl Fleet {
                 .map(|(at, process)| Box::pin(async move { (at, process.ended().await) }))
                 .collect();
             let ended = tokio::select! {
-                () = &mut end => return Ok(()),
+                _ = &mut end => return Ok(()),
                 ended = first_of(&mut ends) => Some(ended),
                 _ = look.tick() => None,
             };

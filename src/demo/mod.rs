@@ -18,9 +18,11 @@ use std::{
 
 use bursar_net::{DiskFiles, FileError, FileLock, Files};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{self, Ports};
+use crate::{
+    arguments::{self, Ports},
+    signals::Signals,
+};
 use credentials::Credentials;
 pub use error::DemoError;
 use fleet::Fleet;
@@ -54,11 +56,11 @@ async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError>
     if talkative && options.ports == Ports::Auto && places.iter().all(Place::is_made) {
         eprintln!("this demo keeps the ports that it was made with");
     }
-    let mut ends = Ends::new()?;
+    let mut signals = Signals::new().map_err(|source| DemoError::System { action: "listen for signals", source })?;
     let mut fleet = Fleet::new(folder.to_owned(), places, talkative);
     let started = tokio::select! {
         started = fleet.start() => Some(started),
-        () = ends.asked() => None,
+        _ = signals.received() => None,
     };
     let watched = match started {
         Some(Ok(credentials)) => {
@@ -70,7 +72,7 @@ async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError>
             if options.json && !options.supervise {
                 return Ok(());
             }
-            fleet.watch(ends.asked()).await
+            fleet.watch(signals.received()).await
         }
         Some(Err(error)) => Err(error),
         None => Ok(()),
@@ -149,24 +151,4 @@ Ctrl-C ends the demo; the next start continues from its data.",
         file = Credentials::file(folder).display(),
         logs = folder.join("authority-*/node.log").display(),
     );
-}
-
-/// What asks the demo to end: Ctrl-C, or SIGTERM.
-struct Ends {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Ends {
-    fn new() -> Result<Self, DemoError> {
-        let listen = |kind| signal(kind).map_err(|source| DemoError::System { action: "listen for signals", source });
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

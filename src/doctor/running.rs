@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use bursar_net::{DiskFiles, Files, SystemClock};
+use bursar_net::{DiskFiles, Files, SystemClock, read_settings};
 use bursar_wire::{
     client::{Client, ClientConfig, ClientError, ClientParts, Trust},
     status::Readiness,
@@ -18,7 +18,7 @@ const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 /// Asks the node.
 pub async fn examine(directory: &Path, report: &mut Report) {
     report.add(Finding::sound("data directory", "held by the running node; stop it to have its files examined"));
-    let config = match Config::read(&DiskFiles, directory) {
+    let config = match read_settings::<Config>(&DiskFiles, directory) {
         Ok(config) => config,
         Err(error) => return report.add(Finding::bad("settings", error.to_string())),
     };

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use bursar_net::{CertificateError, FileError};
+use bursar_net::{CertificateError, FileError, FormatError, SettingsError};
 
-use crate::{
-    format::{FormatError, RESTORE},
-    settings::SettingsError,
-};
+use crate::settings::SettingsFault;
+
+/// What to do about a file that the server keeps about itself and cannot use.
+pub(super) const RESTORE: &str = "restore it from a backup, or make this server anew in an empty directory";
 
 /// Why a storage server's data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum DirectoryError {
     File(#[from] FileError),
     /// The settings.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] SettingsError<SettingsFault>),
     /// A file that the server keeps about itself.
     #[error(transparent)]
     Format(#[from] FormatError),

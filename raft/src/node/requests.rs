@@ -101,9 +101,12 @@ impl Node {
         }
     }
 
-    /// The other nodes that have not left, as this one knows.
+    /// The other nodes that have not left, as this one knows; those that it was told of, where it does not know anybody yet.
     pub(super) fn others(&self) -> Vec<u64> {
         let state = self.latest();
+        if state.authority_nodes().is_empty() {
+            return self.0.config.introduced.keys().map(|id| id.0).collect();
+        }
         let present = state.authority_nodes().iter().filter(|node| node.intent.is_present() && node.id != self.id());
         present.map(|node| node.id.0).collect()
     }

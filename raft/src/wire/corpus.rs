@@ -131,6 +131,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         let name = match question {
             forward::Question::Submit { .. } => "forward.submit",
             forward::Question::ReadIndex { .. } => "forward.read_index",
+            forward::Question::WallClock => "forward.ask_wall_clock",
             forward::Question::TransferLeadership { .. } => "forward.transfer_leadership",
         };
         samples.insert(
@@ -146,6 +147,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             forward::Answer::Decided { outcome: Ok(_), .. } => "forward.decided",
             forward::Answer::Decided { outcome: Err(_), .. } => "forward.decided_refusal",
             forward::Answer::ReadAt { .. } => "forward.read_at",
+            forward::Answer::WallClock { .. } => "forward.wall_clock",
             forward::Answer::HandedOver { .. } => "forward.handed_over",
             forward::Answer::NotAVoter { .. } => "forward.not_a_voter",
             forward::Answer::Silent { .. } => "forward.silent",
@@ -213,6 +215,7 @@ fn forward_questions() -> Vec<forward::Question<'static>> {
     vec![
         forward::Question::Submit { remaining_ms: 1_500, submission: Cow::Borrowed(b"\x01\x01submission") },
         forward::Question::ReadIndex { remaining_ms: 900 },
+        forward::Question::WallClock,
         forward::Question::TransferLeadership { to: Some(3), remaining_ms: 5_000 },
     ]
 }
@@ -223,6 +226,7 @@ fn forward_answers() -> Vec<forward::Answer> {
         forward::Answer::Decided { outcome: Ok(reply), revision: Revision(12), repeated: false },
         forward::Answer::Decided { outcome: Err(Rejection::NotFounded), revision: Revision(0), repeated: true },
         forward::Answer::ReadAt { index: 77 },
+        forward::Answer::WallClock { unix_ms: 1_900_000_000_000 },
         forward::Answer::HandedOver { to: 3 },
         forward::Answer::NotAVoter { node: 9 },
         forward::Answer::Silent { node: 9 },

@@ -1,4 +1,5 @@
-//! What a follower passes on to the leader: submissions, questions how far one must have applied to read, and hand-overs.
+//! What a follower passes on to the leader: submissions, questions how far one must have applied to read, and hand-overs. And
+//! what any node asks any other: the time.
 //!
 //! A node never passes on what was passed on to it: it answers [`Answer::NotLeader`], and the one that asked looks anew.
 
@@ -7,7 +8,7 @@ use std::borrow::Cow;
 use bursar_domain::{Outcome, Revision};
 use serde::{Deserialize, Serialize};
 
-/// What is asked. Every question says how long its answer is of use.
+/// What is asked. Every question that may take long says for how long its answer is of use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Question<'a> {
@@ -24,6 +25,8 @@ pub(crate) enum Question<'a> {
         /// How long the caller waits, in milliseconds.
         remaining_ms: u64,
     },
+    /// What time is it, by your clock?
+    WallClock,
     /// Give the leadership to another.
     TransferLeadership {
         /// To whom; none lets the leader choose.
@@ -50,6 +53,11 @@ pub(crate) enum Answer {
     ReadAt {
         /// The entry's index.
         index: u64,
+    },
+    /// The time of day, which may be wrong.
+    WallClock {
+        /// In milliseconds since 1970-01-01T00:00:00Z.
+        unix_ms: u64,
     },
     /// The leadership was handed over.
     HandedOver {

@@ -253,3 +253,21 @@ async fn a_follower_that_is_cut_off_disturbs_nobody_when_it_is_back() {
         running.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_clock_goes_wrong_gives_way() {
+    let cluster = Cluster::new(|_| {});
+    let mut nodes: Vec<Running> = cluster.three().await.into();
+    let leader = take_leader(&mut nodes).await;
+    let (id, term) = (leader.node.id(), leader.node.status().term);
+    cluster.set_clock_wrong(id.0, 6_000);
+    let another = |status: &bursar_raft::NodeStatus| status.leader.is_some_and(|leader| leader != id);
+    let status = nodes[0].node.status_when(soon(), another).await.expect("another leads soon");
+    assert!(status.term > term);
+    let handed: u64 = nodes.iter().map(|running| running.node.counters().transfers_received).sum();
+    assert_eq!(handed, 1, "it was handed over, once");
+    cluster.create_site(&leader.node, "Bern").await.unwrap().outcome.unwrap();
+    for running in nodes.into_iter().chain([leader]) {
+        running.stop().await;
+    }
+}

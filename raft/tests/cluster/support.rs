@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -58,7 +61,18 @@ pub struct Cluster {
     pub tune: fn(&mut NodeConfig),
     pub cuts: Cuts,
     addresses: Mutex<BTreeMap<u64, Address>>,
+    clocks: Mutex<BTreeMap<u64, Arc<WrongClock>>>,
     requests: Mutex<u64>,
+}
+
+/// A clock that is wrong by so many milliseconds.
+#[derive(Default)]
+pub struct WrongClock(AtomicI64);
+
+impl WallClock for WrongClock {
+    fn now_unix_ms(&self) -> u64 {
+        SystemClock.now_unix_ms().saturating_add_signed(self.0.load(Ordering::SeqCst))
+    }
 }
 
 /// A node that runs.
@@ -95,7 +109,15 @@ impl Cluster {
         let id = ClusterId::new("test").unwrap();
         let year = Duration::from_secs(365 * 24 * 3_600);
         let authority = CertificateAuthority::create(&id, year, &SystemClock, &SystemEntropy::new()).unwrap();
-        Self { id, authority, tune, cuts: Cuts::default(), addresses: Mutex::default(), requests: Mutex::default() }
+        Self {
+            id,
+            authority,
+            tune,
+            cuts: Cuts::default(),
+            addresses: Mutex::default(),
+            clocks: Mutex::default(),
+            requests: Mutex::default(),
+        }
     }
 
     pub fn dialer(&self, id: u64, store: [u8; 16]) -> Dialer {
@@ -127,6 +149,15 @@ impl Cluster {
         self.dialer(from.0, from.1).dial(&to.address, member, store, lane, PATIENCE).await.unwrap()
     }
 
+    /// Makes the clock of a node wrong by so many milliseconds.
+    pub fn set_clock_wrong(&self, id: u64, by_ms: i64) {
+        self.clock(id).0.store(by_ms, Ordering::SeqCst);
+    }
+
+    fn clock(&self, id: u64) -> Arc<WrongClock> {
+        Arc::clone(self.clocks.lock().unwrap().entry(id).or_default())
+    }
+
     /// Lets the next start of node `id` take another port.
     pub fn forget_address(&self, id: u64) {
         self.addresses.lock().unwrap().remove(&id);
@@ -155,14 +186,8 @@ impl Cluster {
         let log = RaftLog::open(Arc::new(disk.log.clone()), store, blocking.worker("raft-log"), 1 << 20).unwrap();
         let (ledger, recovered) = Ledger::open(Arc::new(disk.ledger.clone()), store).unwrap();
         compare_ages(&log, &recovered.applied).unwrap();
-        let parts = Parts {
-            wall_clock: Arc::new(SystemClock),
-            blocking,
-            log,
-            ledger,
-            recovered,
-            dialer: Arc::new(self.dialer(id, disk.store)),
-        };
+        let parts =
+            Parts { wall_clock: self.clock(id), blocking, log, ledger, recovered, dialer: Arc::new(self.dialer(id, disk.store)) };
         let node = Node::start(config, parts).await?;
 
         let acceptor = Arc::new(TlsAcceptor::for_peers(&self.credentials(id), Arc::new(SystemClock)).unwrap());

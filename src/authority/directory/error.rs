@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use bursar_domain::ClusterId;
-use bursar_net::{CertificateError, FileError, SealError};
+use bursar_net::{CertificateError, FileError, FormatError, SealError, SettingsError};
 
-use crate::authority::{config::ConfigError, identity::FORMAT, stores::StoreError};
+use crate::authority::{config::Unusable, stores::StoreError};
 
 /// What to do about a file that a node keeps about itself and cannot use.
-const RESTORE: &str = "restore it from a backup, or rebuild this node from the quorum under a new id";
+pub(super) const RESTORE: &str = "restore it from a backup, or rebuild this node from the quorum under a new id";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum DirectoryError {
     File(#[from] FileError),
     /// The settings.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] SettingsError<Unusable>),
     /// There is something in it already.
     #[error("{} holds a node already: start it with `bursar authority run`, or choose an empty directory", .0.display())]
     NotEmpty(PathBuf),
@@ -33,25 +33,9 @@ pub enum DirectoryError {
     /// There is nothing in it.
     #[error("{} holds no authority node: make one with `bursar authority init` or `bursar authority join`", .0.display())]
     Empty(PathBuf),
-    /// `identity.toml` is not what it must be.
-    #[error("{path} is damaged; {RESTORE}. {source}")]
-    Malformed {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        source: Box<toml::de::Error>,
-    },
-    /// The directory was written by a newer program.
-    #[error("{path} has format {found}, this program reads up to {FORMAT}: run the newer program")]
-    Newer {
-        /// The file.
-        path: String,
-        /// What was found.
-        found: u32,
-    },
-    /// The directory claims a format that no program ever wrote.
-    #[error("{0} is damaged: it has format 0, which never was; {RESTORE}")]
-    NoFormat(String),
+    /// A file that the node keeps about itself.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// A certificate or a key.
     #[error("{files} cannot be used: {source}; {RESTORE}")]
     Certificate {
