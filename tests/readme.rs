@@ -26,12 +26,12 @@ const FIRST: usize = 1;
 const FURTHER: [usize; 2] = [2, 3];
 
 /// The machines of a reader who follows the README. All of them are this one: a folder stands for the place where each keeps its
-/// data, two ports for its name.
+/// data, three ports for its name.
 struct Reader {
     folder: TempDir,
     shell: Shell,
-    /// The addresses of each machine: for the other nodes, and for people.
-    addresses: Vec<[String; 2]>,
+    /// The addresses of each machine: for the other nodes, for people, and for storage servers.
+    addresses: Vec<[String; 3]>,
     nodes: Vec<Background>,
 }
 
@@ -111,7 +111,10 @@ impl Reader {
         if FURTHER.contains(&machine) {
             line = line.replace("auth-2.", &format!("auth-{machine}."));
         }
-        for (number, [peer, api]) in (FIRST..).zip(&self.addresses) {
+        for (number, [peer, api, control]) in (FIRST..).zip(&self.addresses) {
+            // A port that the README leaves to custom is customary on a machine of its own alone.
+            let of_nodes = format!("--peer-address auth-{number}.example:4283");
+            line = line.replace(&of_nodes, &format!("{of_nodes} --control-address {control}"));
             line =
                 line.replace(&format!("auth-{number}.example:4283"), peer).replace(&format!("auth-{number}.example:4285"), api);
         }

@@ -1,4 +1,5 @@
 //! Planners: pure functions from what is known to what to do next. Duties drive them and hold no truth of their own.
 
 pub mod clock;
+pub mod failure_detection;
 pub mod membership;
