@@ -136,7 +136,7 @@ impl Reader {
         let secret = format!("{}/setup-secret", self.data(FIRST));
         until("the setup secret is removed", async || (!fs::exists(&secret).expect("a folder")).then_some(())).await;
         let context = self.shell.prints("bursar context show");
-        for [_, api] in &self.addresses {
+        for [_, api, _] in &self.addresses {
             assert!(context.contains(api), "{api}: {context}");
         }
     }
