@@ -17,8 +17,7 @@ const DATA: &str = "/var/lib/bursar";
 /// What stands behind `sh` on a fence whose commands are not run here.
 const NOT_RUN: [&str; 2] = [
     // Installs packages, and builds the program that is under test.
-    "installs",
-    // Runs all tests, this one among them.
+    "installs", // Runs all tests, this one among them.
     "tests",
 ];
 /// The machine that a reader has first.
@@ -113,7 +112,8 @@ impl Reader {
             line = line.replace("auth-2.", &format!("auth-{machine}."));
         }
         for (number, [peer, api]) in (FIRST..).zip(&self.addresses) {
-            line = line.replace(&format!("auth-{number}.example:4283"), peer).replace(&format!("auth-{number}.example:4285"), api);
+            line =
+                line.replace(&format!("auth-{number}.example:4283"), peer).replace(&format!("auth-{number}.example:4285"), api);
         }
         assert!(!line.contains(".example"), "it names a machine that the reader does not have: {line}");
         line
@@ -126,8 +126,10 @@ impl Reader {
     /// All nodes vote, the setup secret is gone, and the command line knows all members.
     async fn assert_all_is_as_told(&self) {
         assert_eq!(self.nodes.len(), 1 + FURTHER.len());
-        until("all nodes vote", async || self.shell.prints("bursar status").contains("2 of 3 voters needed, 3 answering").then_some(()))
-            .await;
+        until("all nodes vote", async || {
+            self.shell.prints("bursar status").contains("2 of 3 voters needed, 3 answering").then_some(())
+        })
+        .await;
         let secret = format!("{}/setup-secret", self.data(FIRST));
         until("the setup secret is removed", async || (!fs::exists(&secret).expect("a folder")).then_some(())).await;
         let context = self.shell.prints("bursar context show");

@@ -172,7 +172,8 @@ impl Trial {
             return Left::New;
         }
         let log = std::fs::read_to_string(&self.fleet.node(self.follower).log).expect("the log file");
-        let told = log.lines().find_map(|line| line.split_once("installed a snapshot")?.1.split_once("revision=")?.1.parse().ok());
+        let told =
+            log.lines().find_map(|line| line.split_once("installed a snapshot")?.1.split_once("revision=")?.1.parse().ok());
         let snapshot: u64 = told.unwrap_or_else(|| panic!("the log tells what was installed: {log}"));
         assert_eq!((installed, received), (1, snapshot - lag.head), "it is sent what it lacks, once");
         Left::Old
