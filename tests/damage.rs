@@ -20,7 +20,7 @@ use bursar_wire::{
 use support::{
     Fleet, PATIENCE,
     disk::copy_folder,
-    durable::{CHECKPOINT_REVISIONS, edit_at_once, write},
+    durable::{edit_at_once, write},
     ended::{Diagnosis, Run, doctor},
     errors_of,
     members::Home,
@@ -31,6 +31,8 @@ use support::{
 
 const NODE: u64 = 1;
 const STORES: [&str; 2] = ["log", "ledger"];
+/// After so many revisions a checkpoint is due.
+const CHECKPOINT_EVERY: u64 = 1_024;
 /// The doctor's findings on them.
 const RAFT_LOG: &str = "raft log";
 const LEDGER: &str = "journal and state";
@@ -55,7 +57,7 @@ const BEFORE_THE_FIRST_ADMINISTRATOR: [(&str, Teller); 3] =
 /// What every node knows of itself.
 const OF_EVERY_NODE: [&str; 6] = ["identity.toml", "node.crt", "node.key", "cluster.key", "ca.crt", "bursar.toml"];
 /// How many bits of a file are flipped, one at a time.
-const FLIPS: usize = 12;
+const FLIPS: usize = 6;
 
 /// A stopped node, and everything that it holds.
 struct Specimen {
@@ -94,13 +96,17 @@ impl Specimen {
 
     /// One with a checkpoint, and a long journal in front of it.
     async fn with_checkpoint() -> Self {
-        Self::with_revisions(CHECKPOINT_REVISIONS).await
+        Self::with_revisions(CHECKPOINT_EVERY).await
     }
 
     async fn with_revisions(revisions: u64) -> Self {
         let mut fleet = Fleet::of_one().await;
         let client = fleet.client();
         if revisions > 0 {
+            fleet.kill(NODE);
+            fleet.write_checkpoints_every(CHECKPOINT_EVERY, CHECKPOINT_EVERY);
+            fleet.restart(NODE);
+            fleet.ready(NODE).await;
             edit_at_once(&client, revisions).await;
             fleet.shows(NODE, "/metrics", "bursar_raft_checkpoint_index ").await;
         }
