@@ -8,20 +8,22 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use bursar_storage::REBUILD_FROM_QUORUM;
 use bursar_wire::{
-    client::Client,
     events::{EventLine, StreamItem},
     query::EventsQuery,
 };
 use support::{
     Fleet, PATIENCE,
     disk::copy_folder,
-    durable::{CHECKPOINT_REVISIONS, edit_at_once, write},
+    durable::{edit_at_once, write},
     ended::{Diagnosis, Run, doctor},
+    errors_of,
+    members::Home,
     random::Random,
     until,
     write_ahead::batches,
@@ -29,9 +31,33 @@ use support::{
 
 const NODE: u64 = 1;
 const STORES: [&str; 2] = ["log", "ledger"];
+/// After so many revisions a checkpoint is due.
+const CHECKPOINT_EVERY: u64 = 1_024;
 /// The doctor's findings on them.
 const RAFT_LOG: &str = "raft log";
 const LEDGER: &str = "journal and state";
+
+/// Who tells of a flipped bit in a file that a node does not live on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// The doctor, and the start, which fails.
+    Start,
+    /// The doctor, and the start in a warning: people need the file, the node does not.
+    Warning,
+    /// Nobody: what counts is that the file is there.
+    Nobody,
+}
+
+/// What lies in a data directory besides what every node knows of itself, and stays as it is until the first start.
+const BEFORE_THE_FIRST_START: [(&str, Teller); 4] =
+    [("founding", Teller::Start), ("setup-secret", Teller::Warning), ("license.key", Teller::Warning), ("lock", Teller::Nobody)];
+/// And then until there is an administrator, or for good.
+const BEFORE_THE_FIRST_ADMINISTRATOR: [(&str, Teller); 3] =
+    [("setup-secret", Teller::Warning), ("license.key", Teller::Warning), ("lock", Teller::Nobody)];
+/// What every node knows of itself.
+const OF_EVERY_NODE: [&str; 6] = ["identity.toml", "node.crt", "node.key", "cluster.key", "ca.crt", "bursar.toml"];
+/// How many bits of a file are flipped, one at a time.
+const FLIPS: usize = 6;
 
 /// A stopped node, and everything that it holds.
 struct Specimen {
@@ -70,18 +96,19 @@ impl Specimen {
 
     /// One with a checkpoint, and a long journal in front of it.
     async fn with_checkpoint() -> Self {
-        Self::with_revisions(CHECKPOINT_REVISIONS).await
+        Self::with_revisions(CHECKPOINT_EVERY).await
     }
 
     async fn with_revisions(revisions: u64) -> Self {
         let mut fleet = Fleet::of_one().await;
         let client = fleet.client();
         if revisions > 0 {
+            fleet.kill(NODE);
+            fleet.write_checkpoints_every(CHECKPOINT_EVERY, CHECKPOINT_EVERY);
+            fleet.restart(NODE);
+            fleet.ready(NODE).await;
             edit_at_once(&client, revisions).await;
-            let sign = "bursar_raft_checkpoint_index ";
-            let metrics =
-                async || client.probe("/metrics").await.ok().map(|page| String::from_utf8_lossy(&page.body).into_owned());
-            until("a checkpoint is written", async || metrics().await?.contains(sign).then_some(())).await;
+            fleet.shows(NODE, "/metrics", "bursar_raft_checkpoint_index ").await;
         }
         for round in 0..3 {
             for number in 0..10 {
@@ -89,12 +116,12 @@ impl Specimen {
             }
             fleet.kill(NODE);
             fleet.restart_anew(NODE, &[]);
-            until("the node takes requests", async || client.probe("/readyz").await.ok()).await;
+            fleet.ready(NODE).await;
         }
         for number in 0..10 {
             write(&client, format!("last site {number}")).await;
         }
-        let history = history(&client).await.expect("the history of a sound node");
+        let history = history(&fleet).await.expect("the history of a sound node");
         fleet.stop(NODE);
         let diagnosis = doctor_on_a_copy(&fleet);
         assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
@@ -116,17 +143,8 @@ impl Specimen {
         names.into_iter().map(|name| Path::new(folder).join(name)).collect()
     }
 
-    /// Bits of a file, spread over it, and the same in every run.
     fn flips(&self, file: &Path, count: usize) -> Vec<Flip> {
-        let bytes = fs::metadata(self.dir().join(file)).expect("a file").len();
-        let bytes = usize::try_from(bytes).expect("a file of ordinary size");
-        // The names of RocksDB's files count up; the kind of file is what stays.
-        let kind = file.extension().or(file.file_name()).expect("a name");
-        let mut random = Random::of(&kind.to_string_lossy());
-        let count = count.min(bytes);
-        let stratum = |number: usize| bytes * number / count..bytes * (number + 1) / count;
-        let flip = |number| Flip { file: file.to_owned(), byte: random.within(stratum(number)), bit: random.within(0..8) as u8 };
-        (0..count).map(flip).collect()
+        flips(self.dir(), file, count)
     }
 
     /// The highest bit of the length of each of the first and the last records of a file.
@@ -142,18 +160,7 @@ impl Specimen {
 
     /// Flips the bit in two copies, and has one examined and the other run. The error is a promise that was broken.
     async fn judge(&self, flip: &Flip) -> Result<Verdict, String> {
-        let damaged = |name: &str| {
-            let copy = self.fleet.folder().join(name);
-            if copy.exists() {
-                fs::remove_dir_all(&copy).expect("a former copy");
-            }
-            copy_folder(self.dir(), &copy);
-            let file = copy.join(&flip.file);
-            let mut bytes = fs::read(&file).expect("the file");
-            bytes[flip.byte] ^= 1 << flip.bit;
-            fs::write(&file, bytes).expect("the file");
-            copy
-        };
+        let damaged = |name: &str| flip.copy(self.dir(), &self.fleet.folder().join(name));
         let examined = self.judged_by_doctor(flip, &doctor(&damaged("examined")))?;
         let run = self.judged_by_running(flip, &damaged("run")).await?;
         println!("{flip}: examined: {examined}; run: {run}");
@@ -190,13 +197,13 @@ impl Specimen {
             return Ok(Verdict::Harmless);
         }
         if comes_up {
-            match history(&self.fleet.client()).await {
+            match history(&self.fleet).await {
                 Ok(history) if history.starts_with(&self.history) => return Ok(Verdict::Harmless),
                 Ok(history) => return Err(format!("the node runs, with {} other events", history.len())),
                 Err(cut_off) => println!("{flip}: {cut_off}"),
             }
         }
-        let ended = tokio::time::timeout(PATIENCE / 4, until("the node ends", async || run.has_ended().then_some(()))).await;
+        let ended = tokio::time::timeout(PATIENCE / 2, until("the node ends", async || run.has_ended().then_some(()))).await;
         let said = run.said();
         if ended.is_err() || run.ended_well() {
             return Err(format!("the node did not end with an error: {said}"));
@@ -239,6 +246,16 @@ impl Specimen {
 }
 
 impl Flip {
+    /// A copy of a data directory in which it is made.
+    fn copy(&self, dir: &Path, copy: &Path) -> PathBuf {
+        copy_anew(dir, copy);
+        let file = copy.join(&self.file);
+        let mut bytes = fs::read(&file).expect("the file");
+        bytes[self.byte] ^= 1 << self.bit;
+        fs::write(&file, bytes).expect("the file");
+        copy.to_owned()
+    }
+
     /// The store that the file belongs to, if it does.
     fn store(&self) -> Option<&str> {
         ["log", "ledger"].into_iter().find(|store| self.file.starts_with(store))
@@ -286,18 +303,39 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// Copies a folder to where another copy may be.
+fn copy_anew(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).expect("a former copy");
+    }
+    copy_folder(from, to);
+}
+
+/// Bits of a file of a data directory, spread over it, and the same in every run.
+fn flips(dir: &Path, file: &Path, count: usize) -> Vec<Flip> {
+    let bytes = fs::metadata(dir.join(file)).expect("a file").len();
+    let bytes = usize::try_from(bytes).expect("a file of ordinary size");
+    // The names of RocksDB's files count up; the kind of file is what stays.
+    let kind = file.extension().or(file.file_name()).expect("a name");
+    let mut random = Random::of(&kind.to_string_lossy());
+    let count = count.min(bytes);
+    let stratum = |number: usize| bytes * number / count..bytes * (number + 1) / count;
+    let flip = |number| Flip { file: file.to_owned(), byte: random.within(stratum(number)), bit: random.within(0..8) as u8 };
+    (0..count).map(flip).collect()
+}
+
 /// The doctor changes what it opens, so it gets a copy.
 fn doctor_on_a_copy(fleet: &Fleet) -> Diagnosis {
     let copy = fleet.folder().join("sound");
-    copy_folder(&fleet.node(NODE).dir, &copy);
+    copy_anew(&fleet.node(NODE).dir, &copy);
     doctor(&copy)
 }
 
 /// All events from the beginning to the head, or how far they went.
-async fn history(client: &Client) -> Result<Vec<EventLine>, String> {
-    until("the node takes requests", async || client.probe("/readyz").await.ok()).await;
+async fn history(fleet: &Fleet) -> Result<Vec<EventLine>, String> {
+    fleet.ready(NODE).await;
     let query = EventsQuery { since: Some("1-0".into()), follow: Some(false), ..EventsQuery::default() };
-    let mut reader = client.events(query);
+    let mut reader = fleet.client().events(query);
     let (mut events, mut complete) = (Vec::new(), false);
     loop {
         match reader.next().await {
@@ -312,7 +350,7 @@ async fn history(client: &Client) -> Result<Vec<EventLine>, String> {
 #[tokio::test]
 async fn a_flipped_bit_in_what_a_node_knows_of_itself_is_detected() {
     let specimen = Specimen::small().await;
-    for name in ["identity.toml", "node.crt", "node.key", "cluster.key", "ca.crt", "bursar.toml"] {
+    for name in OF_EVERY_NODE {
         let counts = specimen.judge_some(name, &[name.into()], 16).await;
         assert!(counts.contains_key("detected"), "{name}: nothing was detected");
     }
@@ -360,4 +398,76 @@ async fn a_flipped_bit_in_a_table_of_the_ledger_is_detected() {
     let files = specimen.files("ledger", |name| name.ends_with(".sst"));
     let counts = specimen.judge_some("ledger/*.sst", &files, 8).await;
     assert!(counts.contains_key("detected"), "nothing was detected");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_what_founding_a_cluster_leaves_is_told_at_the_next_start() {
+    let mut fleet = Fleet::of_one_never_started();
+    assert_told(&fleet, &BEFORE_THE_FIRST_START).await;
+    fleet.restart(NODE);
+    let founded = async || fs::read_to_string(&fleet.node(NODE).log).ok()?.contains("the cluster is founded").then_some(());
+    until("the cluster is founded", founded).await;
+    fleet.stop(NODE);
+    assert_told(&fleet, &BEFORE_THE_FIRST_ADMINISTRATOR).await;
+}
+
+/// A flipped bit in any of these files is told by whom the table says. There are no others but those of every node.
+async fn assert_told(fleet: &Fleet, files: &[(&str, Teller)]) {
+    let dir = &fleet.node(NODE).dir;
+    let mut expected: Vec<_> = files.iter().map(|(file, _)| *file).chain(OF_EVERY_NODE).chain(STORES).collect();
+    expected.sort_unstable();
+    let entries = fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    assert_eq!(names, expected, "each kind of file has its row");
+    let sound = doctor_on_a_copy(fleet);
+    assert!(sound.healthy, "{:?}", sound.complaints());
+    for (file, teller) in files {
+        for flip in flips(dir, Path::new(file), FLIPS) {
+            let diagnosis = doctor(&flip.copy(dir, &fleet.folder().join("examined")));
+            if *teller == Teller::Nobody {
+                assert!(diagnosis.healthy, "{flip}: {:?}", diagnosis.complaints());
+                continue;
+            }
+            let complaints = diagnosis.complaints();
+            let told = format!("/{file} is damaged");
+            assert!(complaints.first().is_some_and(|first| first.detail.contains(&told)), "{flip}: {complaints:?}");
+            let mut run = Run::start(&flip.copy(dir, &fleet.folder().join("run")));
+            let comes_up = until("the node runs or ends", async || run.comes_up()).await;
+            assert_eq!(comes_up, *teller == Teller::Warning, "{flip}: {}", run.said());
+            assert!(run.said().contains(&told), "{flip}: {}", run.said());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_what_a_join_leaves_is_told_at_the_next_attempt() {
+    let mut fleet = Fleet::of_one().await;
+    let token = fleet.invite(3_600);
+    fleet.kill(NODE);
+    // Nobody lets it in, so that it leaves what the next attempt goes on from.
+    let (home, name) = (Home::free(fleet.folder()), "joins");
+    let broken = fleet.try_to_join_for(1, &home, name, &token, &[]);
+    assert!(errors_of(&broken).contains("no authority node let this machine in"), "{}", errors_of(&broken));
+    let dir = fleet.folder().join(name);
+    for flip in flips(&dir, Path::new("joining"), FLIPS) {
+        let copy = flip.copy(&dir, &fleet.folder().join("damaged"));
+        let refused = errors_of(&fleet.try_to_join_for(1, &home, "damaged", &token, &[]));
+        assert!(refused.contains(&format!("{}/joining is damaged", copy.display())), "{flip}: {refused}");
+        assert!(refused.contains("join with a new token"), "{flip}: {refused}");
+    }
+}
+
+/// That the cluster has removed a node is told by a file that is there, whatever it says.
+#[tokio::test]
+async fn a_flipped_bit_does_not_take_a_node_back_that_was_removed() {
+    let mut fleet = Fleet::of_one().await;
+    fleet.stop(NODE);
+    let dir = fleet.node(NODE).dir.clone();
+    fs::write(dir.join("removed"), "The cluster has removed this node.\n").expect("a file");
+    fs::set_permissions(dir.join("removed"), fs::Permissions::from_mode(0o600)).expect("a file");
+    for flip in flips(&dir, Path::new("removed"), 3) {
+        let diagnosis = doctor(&flip.copy(&dir, &fleet.folder().join("examined")));
+        assert!(diagnosis.of("membership").detail.contains("was removed from the cluster"), "{flip}: {diagnosis:?}");
+    }
 }

@@ -9,13 +9,16 @@ use bursar_wire::client::Client;
 use support::{
     Fleet,
     disk::{Fault, Shim, Watched, copy_folder},
-    durable::{CHECKPOINT_REVISIONS, edit_at_once, site_names, try_write, write},
+    durable::{edit_at_once, site_names, try_write, write},
     ended::{Ended, doctor},
     traffic::journal_of,
     until,
 };
+use tokio::select;
 
 const NODE: u64 = 1;
+/// After so many revisions a checkpoint is due.
+const CHECKPOINT_EVERY: u64 = 640;
 /// More writes than any start of a small node makes.
 const STEPS_MAX: u64 = 200;
 
@@ -48,7 +51,7 @@ impl Fragile {
     }
 
     async fn is_ready(&self) {
-        until("the node takes requests", async || self.client.probe("/readyz").await.ok()).await;
+        self.fleet.ready(NODE).await;
     }
 
     async fn write(&mut self, count: usize) {
@@ -60,10 +63,17 @@ impl Fragile {
 
     /// Writes until a write is not acknowledged.
     async fn write_until_it_fails(&mut self, name: &str) {
+        let client = self.client.clone();
         for number in 0..10_000 {
-            match try_write(&self.client, format!("{name} {number:06}")).await {
-                Ok(write) => self.acknowledged.push(write.marker),
-                Err(error) => return println!("after {number} writes: {error}"),
+            let ended = until("the node ends", async || self.fleet.has_ended(NODE).then_some(()));
+            select! {
+                biased;
+                written = try_write(&client, format!("{name} {number:06}")) => match written {
+                    Ok(write) => self.acknowledged.push(write.marker),
+                    Err(error) => return println!("after {number} writes: {error}"),
+                },
+                // Nobody is left to answer.
+                () = ended => return println!("after {number} writes the node ended"),
             }
         }
         panic!("{name}: the disk failed, and nobody noticed");
@@ -172,9 +182,10 @@ async fn whatever_fails_at_a_checkpoint_the_node_stops() {
     let Some(shim) = Shim::build() else { return };
     let mut fragile = Fragile::node().await;
     fragile.write(20).await;
+    fragile.fleet.write_checkpoints_every(CHECKPOINT_EVERY, CHECKPOINT_EVERY);
     let watched = fragile.restart(shim, Fault::SyncFails, "/ledger/").await;
     watched.arm(0);
-    edit_at_once(&fragile.client, CHECKPOINT_REVISIONS).await;
+    edit_at_once(&fragile.client, CHECKPOINT_EVERY).await;
     let ended = fragile.fleet.ended(NODE).await;
     assert!(!watched.disarm(), "the sync failed");
     assert_told(&ended, "the first sync of a checkpoint", Fault::SyncFails.message());
@@ -204,7 +215,7 @@ impl Fragile {
             let watched = self.watch(shim, fault, folder);
             watched.arm(failed);
             self.fleet.restart_anew(NODE, &watched.environment());
-            let came_up = until("the node starts or ends", async || self.has_come_up(page, sign).await).await;
+            let came_up = self.comes_up(page, sign).await;
             let reached = !watched.disarm();
             if came_up && !reached {
                 break;
@@ -221,12 +232,17 @@ impl Fragile {
         self.fleet.kill(NODE);
     }
 
-    /// Whether the node has come so far, once it has or has ended.
-    async fn has_come_up(&mut self, page: &str, sign: &str) -> Option<bool> {
-        if self.fleet.has_ended(NODE) {
-            return Some(false);
+    /// Whether the node comes so far, once it has or has ended.
+    async fn comes_up(&mut self, page: &str, sign: &str) -> bool {
+        let client = self.fleet.impatient_client(NODE);
+        let ended = until("the node ends", async || self.fleet.has_ended(NODE).then_some(()));
+        let shown = until("the node starts", async || {
+            let page = client.probe(page).await.ok()?;
+            String::from_utf8_lossy(&page.body).contains(sign).then_some(())
+        });
+        select! {
+            () = ended => false,
+            () = shown => true,
         }
-        let answer = self.client.probe(page).await.ok()?;
-        String::from_utf8_lossy(&answer.body).contains(sign).then_some(true)
     }
 }

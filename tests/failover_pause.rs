@@ -23,7 +23,7 @@ use tokio::{
 /// How long the leader stands still.
 const PAUSE: Duration = Duration::from_secs(10);
 /// How soon the others must take writes again: long before the one that stands still could answer.
-const GAP_MAX: Duration = Duration::from_secs(6);
+const GAP_MAX: Duration = Duration::from_secs(9);
 /// How often a read is left in the sockets of the leader that stands still.
 const QUEUE_EVERY: Duration = Duration::from_millis(100);
 /// How many reads meet the leader at the moment when it goes on.

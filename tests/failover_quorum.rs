@@ -1,4 +1,6 @@
 //! Too few nodes: nothing is acknowledged, everybody is told so in bounded time, and all goes on when they are back.
+//!
+//! Each test has a fleet of its own, for most of its time is spent on waiting until whoever asks in vain is told so.
 
 mod support;
 
@@ -15,67 +17,82 @@ use support::{
 const LOG_BYTES_MAX: u64 = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_the_others_acknowledges_nothing_and_says_so() {
-    let mut fleet = Fleet::start();
-    let traffic = Traffic::of(&fleet);
-    traffic.progress(20).await;
-    let before = traffic.end(&fleet).await;
-    before.assert_sound();
-
-    // The others die: once while this one leads, once while it follows.
+async fn a_leader_whose_followers_die_acknowledges_nothing_and_says_so() {
+    let fleet = at_work().await;
     let leader = fleet.leader().await;
-    let asked = without(&mut fleet, leader, "the leader alone").await;
-    let follower = fleet.others(fleet.leader().await)[0];
-    let asked_too = without(&mut fleet, follower, "a follower alone").await;
+    without_the_others(fleet, leader, "the leader alone").await;
+}
 
-    // The leader was away itself, and comes back first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_whose_fellows_die_acknowledges_nothing_and_says_so() {
+    let fleet = at_work().await;
+    let follower = fleet.others(fleet.leader().await)[0];
+    without_the_others(fleet, follower, "a follower alone").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_leader_that_comes_back_first_acknowledges_nothing_and_says_so() {
+    let mut fleet = at_work().await;
     let former = fleet.leader().await;
     fleet.kill_all();
     fleet.restart(former);
-    let asked_later = ask_in_vain(&fleet, former, "the former leader back alone").await;
+    let asked = ask_in_vain(&fleet, former, "the former leader back alone").await;
     for other in fleet.others(former) {
         fleet.restart(other);
     }
-    let back = site("after the former leader back alone");
-    fleet.client().post("sites", &back, Change::default()).await.expect("a quorum is there again");
+    goes_on(fleet, asked).await;
+}
 
-    // The others live, and are not heard: the leader is cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_followers_stand_still_acknowledges_nothing_and_says_so() {
+    let fleet = at_work().await;
     let leader = fleet.leader().await;
     for other in fleet.others(leader) {
         fleet.signal(other, Signal::STOP);
     }
-    let asked_again = ask_in_vain(&fleet, leader, "the leader cut off").await;
+    let asked = ask_in_vain(&fleet, leader, "the leader cut off").await;
     for other in fleet.others(leader) {
         fleet.signal(other, Signal::CONT);
     }
-    fleet.client().post("sites", &site("all together"), Change::default()).await.expect("a quorum is there again");
-
-    // What was asked for in vain happened once or not at all, and all nodes agree.
-    settled(&fleet).await;
-    let journal = journal_of(&fleet, leader).await;
-    for request in [asked, asked_too, asked_later, asked_again].concat() {
-        let times = journal.iter().filter(|line| line.request == request).count();
-        assert!(times <= 1, "{request} was never acknowledged, and was carried out {times} times");
-    }
-    for id in fleet.ids() {
-        assert_eq!(journal_of(&fleet, id).await, journal, "authority node {id} tells what the others tell");
-    }
-    fleet.stop_and_examine();
+    goes_on(fleet, asked).await;
 }
 
-/// Kills all but one, asks that one, and brings the others back. Returns what was asked for.
-async fn without(fleet: &mut Fleet, left: u64, name: &str) -> Vec<String> {
+/// A fleet that has some history.
+async fn at_work() -> Fleet {
+    let fleet = Fleet::start();
+    let traffic = Traffic::of(&fleet);
+    traffic.progress(20).await;
+    traffic.end(&fleet).await.assert_sound();
+    fleet
+}
+
+/// Kills all but one, asks that one, and brings the others back.
+async fn without_the_others(mut fleet: Fleet, left: u64, name: &str) {
     let others = fleet.others(left);
     for other in &others {
         fleet.kill(*other);
     }
-    let asked = ask_in_vain(fleet, left, name).await;
+    let asked = ask_in_vain(&fleet, left, name).await;
     for other in &others {
         fleet.restart(*other);
     }
-    let back = format!("after {name}");
-    fleet.client().post("sites", &site(&back), Change::default()).await.expect("a quorum is there again");
-    asked
+    goes_on(fleet, asked).await;
+}
+
+/// There is a quorum again. What was asked for in vain happened once or not at all, and all nodes agree.
+async fn goes_on(mut fleet: Fleet, asked: Vec<String>) {
+    fleet.client().post("sites", &site("all together"), Change::default()).await.expect("a quorum is there again");
+    settled(&fleet).await;
+    let [first, others @ ..] = &fleet.ids()[..] else { panic!("a fleet has nodes") };
+    let journal = journal_of(&fleet, *first).await;
+    for request in asked {
+        let times = journal.iter().filter(|line| line.request == request).count();
+        assert!(times <= 1, "{request} was never acknowledged, and was carried out {times} times");
+    }
+    for id in others {
+        assert_eq!(journal_of(&fleet, *id).await, journal, "authority node {id} tells what the others tell");
+    }
+    fleet.stop_and_examine();
 }
 
 /// Asks a node that has no quorum, which does not work itself to death over the others. Returns the ids of the writes.

@@ -40,7 +40,7 @@ async fn stopped_node() -> Fleet {
     }
     fleet.kill(NODE);
     fleet.restart(NODE);
-    until("the node takes requests", async || client.probe("/readyz").await.ok()).await;
+    fleet.ready(NODE).await;
     fleet.stop(NODE);
     fleet
 }

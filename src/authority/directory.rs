@@ -12,6 +12,7 @@
 //! founding        on the first node until its first start: the command that founds the cluster
 //! removed         on a node that was told that the cluster has removed it
 //! setup-secret    on the first node until the first administrator is made with it
+//! license.key     on the first node where the master license key was made there, until somebody takes it away
 //! log/  ledger/   RocksDB, made with the directory and bearing its store id
 //! lock            held while the node runs
 //! ```
@@ -20,16 +21,19 @@
 //! the settings may be: they hold nothing secret, editors give the files that they write modes of their own, and the
 //! directory keeps others from them.
 
+mod checked;
 mod error;
+mod founder;
 
 use std::path::{Path, PathBuf};
 
-use bursar_domain::{Command, State, Submission, cluster, encoding};
+use bursar_domain::State;
 use bursar_net::{
     CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, NodeKey,
     SETTINGS_FILE, SealError, kept_from_toml, kept_to_toml, read_settings, write_settings,
 };
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::{
     SEALED_CA_KEY,
@@ -40,6 +44,7 @@ use super::{
     stores::Stores,
 };
 
+use checked::{checked, with_hash};
 use error::RESTORE;
 
 pub use error::DirectoryError;
@@ -222,12 +227,13 @@ impl DataDirectory {
     pub(super) fn prepare_joining(&self, entropy: &dyn Entropy) -> Result<Joiner, DirectoryError> {
         let path = self.root.join(JOINING_FILE);
         if self.files.exists(&path)? {
-            let joiner = Joiner::from_text(&self.private_text(JOINING_FILE)?);
+            let bytes = Zeroizing::new(self.files.read_private(&path, FILE_BYTES_MAX)?);
+            let joiner = checked(&bytes).ok_or(DamagedJoiner).and_then(|text| Joiner::from_text(&String::from_utf8_lossy(text)));
             return joiner.map_err(|DamagedJoiner| DirectoryError::Joining(path));
         }
         let made = NodeKey::generate().map_err(|source| DirectoryError::Certificate { files: self.path(JOINING_FILE), source });
         let joiner = Joiner { store: new_store(entropy), key: made? };
-        self.put(JOINING_FILE, joiner.to_text().as_bytes())?;
+        self.put(JOINING_FILE, &with_hash(joiner.to_text().as_bytes()))?;
         Ok(joiner)
     }
 
@@ -249,55 +255,6 @@ impl DataDirectory {
         if self.files.exists(&self.root.join(MEMBERS_FILE))? { self.kept(MEMBERS_FILE) } else { Ok(Members::default()) }
     }
 
-    /// Keeps the command that founds the cluster until it is committed.
-    pub fn write_founding(&self, submission: &[u8]) -> Result<(), DirectoryError> {
-        self.put(FOUNDING_FILE, submission)
-    }
-
-    /// The command that founds the cluster, where it is not known to be committed. One that founds another cluster is refused.
-    pub fn founding(&self) -> Result<Option<Vec<u8>>, DirectoryError> {
-        let path = self.root.join(FOUNDING_FILE);
-        if !self.files.exists(&path)? {
-            return Ok(None);
-        }
-        let submission = self.files.read_private(&path, FILE_BYTES_MAX)?;
-        let expected = self.identity()?.cluster;
-        match encoding::decode::<Submission>(&submission).map(|submission| submission.command) {
-            Ok(Command::Cluster(cluster::Command::Found { cluster: found, .. })) if found != expected => {
-                Err(DirectoryError::ForeignFounding { path, found, expected })
-            }
-            // Bytes that do not read are for whoever decodes them to report.
-            _ => Ok(Some(submission)),
-        }
-    }
-
-    /// Removes what an interrupted founding left behind: a node that joins founds nothing.
-    pub fn abandon_founding(&self) -> Result<(), DirectoryError> {
-        self.remove_if_there(FOUNDING_FILE)?;
-        self.remove_if_there(SETUP_SECRET_FILE)
-    }
-
-    /// Forgets the command that founds the cluster: it is committed.
-    pub fn forget_founding(&self) -> Result<(), DirectoryError> {
-        Ok(self.files.remove(&self.root.join(FOUNDING_FILE))?)
-    }
-
-    /// Writes down the secret that makes the first administrator; returns where.
-    pub fn write_setup_secret(&self, secret: &str) -> Result<PathBuf, DirectoryError> {
-        self.put(SETUP_SECRET_FILE, secret.as_bytes())?;
-        Ok(self.root.join(SETUP_SECRET_FILE))
-    }
-
-    /// Removes the secret that makes the first administrator: it was used. Returns whether it was here.
-    pub fn forget_setup_secret(&self) -> Result<bool, DirectoryError> {
-        let path = self.root.join(SETUP_SECRET_FILE);
-        let is_here = self.files.exists(&path)?;
-        if is_here {
-            self.files.remove(&path)?;
-        }
-        Ok(is_here)
-    }
-
     /// Writes down that the node was told that the cluster has removed it.
     pub fn note_removed(&self) -> Result<(), DirectoryError> {
         self.put(REMOVED_FILE, b"The cluster has removed this node.\n")
@@ -306,12 +263,6 @@ impl DataDirectory {
     /// Whether the node was told that the cluster has removed it.
     pub fn was_removed(&self) -> Result<bool, DirectoryError> {
         Ok(self.files.exists(&self.root.join(REMOVED_FILE))?)
-    }
-
-    /// Writes down a master license key that was made here; returns where.
-    pub fn write_license_key(&self, key: &str) -> Result<PathBuf, DirectoryError> {
-        self.put(LICENSE_FILE, key.as_bytes())?;
-        Ok(self.root.join(LICENSE_FILE))
     }
 
     /// The directory itself.
@@ -375,65 +326,4 @@ impl DataDirectory {
 fn is_leftover(name: &str) -> bool {
     let aside = || name.strip_prefix('.').and_then(|name| name.strip_suffix(".aside"));
     LEFTOVERS.contains(&name) || aside().is_some_and(|of| of == IDENTITY_FILE || LEFTOVERS.contains(&of))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-    use bursar_domain::{Actor, AuthorityNodeId, ClusterId, Hash, Level, RequestId, StoreId, authority_node::Facts};
-
-    use super::*;
-
-    fn founding(cluster: ClusterId) -> Vec<u8> {
-        let node = Facts {
-            store: StoreId([1; 16]),
-            peer_address: "n1.example:4283".into(),
-            api_address: "n1.example:4285".into(),
-            control_address: "n1.example:4288".into(),
-            version: "0.1.0".into(),
-            supported: Level::SUPPORTED,
-        };
-        let found = cluster::Command::Found {
-            cluster,
-            license_key: Vec::new(),
-            ca_certificate: String::new(),
-            sealed_ca_key: Vec::new(),
-            setup_secret: Hash::ZERO,
-            node,
-        };
-        encoding::encode(&Submission {
-            actor: Actor::Founder,
-            request: RequestId::parse("found").unwrap(),
-            fingerprint: Hash::ZERO,
-            expected: None,
-            planned_on: None,
-            command: Command::Cluster(found),
-        })
-    }
-
-    #[test]
-    fn only_the_directorys_own_cluster_is_founded() {
-        let (own, other) = (ClusterId([1; 16]), ClusterId([2; 16]));
-        let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
-        let identity = Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2));
-        directory.put(IDENTITY_FILE, kept_to_toml(&identity).as_bytes()).unwrap();
-        directory.write_founding(&founding(own)).unwrap();
-        assert_eq!(directory.founding().unwrap(), Some(founding(own)));
-        directory.write_founding(&founding(other)).unwrap();
-        let refused = directory.founding().unwrap_err();
-        assert!(matches!(refused, DirectoryError::ForeignFounding { found, .. } if found == other), "{refused}");
-    }
-
-    #[test]
-    fn abandoning_a_founding_leaves_nothing_of_it_and_may_be_repeated() {
-        let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
-        directory.write_founding(&founding(ClusterId([1; 16]))).unwrap();
-        let secret = directory.write_setup_secret("secret").unwrap();
-        directory.abandon_founding().unwrap();
-        assert!(!secret.exists() && directory.founding().unwrap().is_none());
-        directory.abandon_founding().unwrap();
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bursar_domain::{
-    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, StoreId, Submission, authority_node, cluster, encoding,
+    Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, StoreId, Submission, authority_node, cluster,
 };
 use bursar_net::{
     CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, MasterLicenseKey, Member, NodeKey, PeerIdentity,
@@ -86,9 +86,14 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
         command: Command::Cluster(command),
     };
 
-    directory.write_founding(&encoding::encode(&submission))?;
+    directory.write_founding(&submission)?;
     let setup_secret_file = directory.write_setup_secret(&setup_secret)?;
-    let license_key_file = made_here.then(|| directory.write_license_key(license_key.as_str())).transpose()?;
+    let license_key_file = if made_here {
+        Some(directory.write_license_key(license_key.as_str())?)
+    } else {
+        directory.forget_license_key()?;
+        None
+    };
     directory.write(&NewNode {
         identity,
         config,

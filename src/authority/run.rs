@@ -3,10 +3,7 @@
 use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 
 use bursar_api::{Api, ServeLimits};
-use bursar_domain::{
-    Rejection, Submission,
-    encoding::{self, DecodeError},
-};
+use bursar_domain::{Rejection, Submission};
 use bursar_net::{
     Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener,
     Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock,
@@ -77,9 +74,6 @@ pub enum RunError {
     /// The cluster's founding command was refused.
     #[error("the cluster could not be founded: {0}")]
     Founding(Rejection),
-    /// The command that founds the cluster does not read.
-    #[error("the file `founding` is damaged: {0}. Remove the data directory and run `bursar authority init` again")]
-    FoundingFile(DecodeError),
     /// The operating system.
     #[error("cannot {action}: {source}")]
     System {
@@ -114,6 +108,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     let config = directory.config()?;
     let credentials = directory.credentials()?;
     let cluster_key = directory.cluster_key()?;
+    let founding = directory.founding()?;
     let world = World::real();
 
     // The ports first: a node that cannot serve takes part in nothing.
@@ -123,6 +118,9 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     info!(node = %identity.node, store = %identity.store, "opening the ledger");
     let parts = world.open(&directory, &identity, &credentials)?;
     directory.check_against(&parts.recovered.state)?;
+    if let Err(error) = directory.check_kept_for_people(&parts.recovered.state, founding.as_ref()) {
+        warn!(%error, "the node runs without it");
+    }
     let introduced = directory.members(&parts.recovered.state)?.into_peers();
     let node = Node::start(NodeConfig { introduced, ..node_config(&identity, &config) }, parts).await?;
 
@@ -159,7 +157,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
             Ok(())
         }
         reason = node.stopped() => Err(RunError::Stopped(noted(&directory, reason))),
-        Err(refused) = settle_in(&directory, &node) => Err(refused),
+        Err(refused) = settle_in(&directory, founding, &node) => Err(refused),
         abandoned = abandoned(&mut ports) => Err(abandoned),
     };
     trigger.request();
@@ -276,37 +274,36 @@ fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
 }
 
 /// What the first node has to do once. Returns only where the cluster cannot be founded.
-async fn settle_in(directory: &DataDirectory, node: &Node) -> Result<Infallible, RunError> {
-    found(directory, node).await?;
+async fn settle_in(directory: &DataDirectory, founding: Option<Submission>, node: &Node) -> Result<Infallible, RunError> {
+    if let Some(founding) = founding {
+        found(directory, founding, node).await?;
+    }
     forget_setup_secret(directory, node).await;
     std::future::pending().await
 }
 
-/// Commits the command that founds the cluster, where that is not known to be done.
-async fn found(directory: &DataDirectory, node: &Node) -> Result<(), RunError> {
-    if let Some(submission) = directory.founding()? {
-        let submission: Submission = encoding::decode(&submission).map_err(RunError::FoundingFile)?;
-        match node.found().await {
-            // An earlier start came so far, and no further.
-            Ok(()) | Err(StartError::NotEmpty) => {}
-            Err(error) => return Err(error.into()),
-        }
-        loop {
-            match node.submit(submission.clone(), Instant::now() + FOUNDING_TIMEOUT).await {
-                Ok(decided) => match decided.outcome {
-                    Ok(_) | Err(Rejection::AlreadyFounded) => break,
-                    Err(rejection) => return Err(RunError::Founding(rejection)),
-                },
-                // Whatever it is, it passes, or the node stops and says why.
-                Err(error) => {
-                    debug!(%error, "the cluster is not founded yet");
-                    sleep(FOUNDING_RETRY_DELAY).await;
-                }
+/// Commits the command that founds the cluster, which is not known to be done.
+async fn found(directory: &DataDirectory, submission: Submission, node: &Node) -> Result<(), RunError> {
+    match node.found().await {
+        // An earlier start came so far, and no further.
+        Ok(()) | Err(StartError::NotEmpty) => {}
+        Err(error) => return Err(error.into()),
+    }
+    loop {
+        match node.submit(submission.clone(), Instant::now() + FOUNDING_TIMEOUT).await {
+            Ok(decided) => match decided.outcome {
+                Ok(_) | Err(Rejection::AlreadyFounded) => break,
+                Err(rejection) => return Err(RunError::Founding(rejection)),
+            },
+            // Whatever it is, it passes, or the node stops and says why.
+            Err(error) => {
+                debug!(%error, "the cluster is not founded yet");
+                sleep(FOUNDING_RETRY_DELAY).await;
             }
         }
-        directory.forget_founding()?;
-        info!("the cluster is founded");
     }
+    directory.forget_founding()?;
+    info!("the cluster is founded");
     Ok(())
 }
 

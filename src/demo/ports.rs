@@ -1,7 +1,7 @@
 //! Free ports for a demo: a block that no other demo on this machine has, not even one whose nodes are down just now.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, ErrorKind},
     net::TcpListener,
     path::Path,
@@ -14,6 +14,8 @@ const FIRST: u16 = 10_000;
 const LAST: u16 = 32_000;
 /// Each block is a file here that names the demo's folder; it is free again when that folder is gone.
 const REGISTER: &str = "bursar-demo-ports";
+/// Held in the register by whoever looks at it, so that no two take over a block whose folder is gone.
+const LOCK: &str = "lock";
 const ATTEMPTS: usize = 200;
 /// How many ports a block has.
 pub const BLOCK: u16 = 10;
@@ -27,7 +29,7 @@ pub fn take_block(folder: &Path) -> io::Result<u16> {
     let mut refused = io::Error::from(ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
         let first = FIRST + u16::from_be_bytes(entropy.array()) % blocks * BLOCK;
-        match claim(&register.join(first.to_string()), folder).and_then(|()| all_free(first)) {
+        match claim(&register, first, folder).and_then(|()| all_free(first)) {
             Ok(()) => return Ok(first),
             Err(error) => refused = error,
         }
@@ -35,15 +37,18 @@ pub fn take_block(folder: &Path) -> io::Result<u16> {
     Err(refused)
 }
 
-fn claim(entry: &Path, folder: &Path) -> io::Result<()> {
-    let holder = fs::read_to_string(entry);
+fn claim(register: &Path, first: u16, folder: &Path) -> io::Result<()> {
+    let lock = File::create(register.join(LOCK))?;
+    lock.lock()?;
+    let entry = register.join(first.to_string());
+    let holder = fs::read_to_string(&entry);
     if holder.is_ok_and(|holder| !Path::new(&holder).exists()) {
-        fs::remove_file(entry)?;
+        fs::remove_file(&entry)?;
     }
     // Linked under its name when it is whole, so that nobody reads an empty name of a folder.
     let aside = entry.with_extension(std::process::id().to_string());
     fs::write(&aside, folder.to_string_lossy().as_bytes())?;
-    let linked = fs::hard_link(&aside, entry);
+    let linked = fs::hard_link(&aside, &entry);
     fs::remove_file(&aside)?;
     linked
 }
@@ -59,10 +64,28 @@ mod tests {
     #[test]
     fn a_block_belongs_to_one_demo_for_as_long_as_its_folder_is_there() {
         let [one, other, register] = [(); 3].map(|()| tempfile::tempdir().expect("a temporary folder"));
-        let entry = register.path().join("10000");
-        claim(&entry, one.path()).expect("a free block");
-        assert_eq!(claim(&entry, other.path()).expect_err("a block that is taken").kind(), ErrorKind::AlreadyExists);
+        let claim = |folder: &Path| claim(register.path(), FIRST, folder);
+        claim(one.path()).expect("a free block");
+        assert_eq!(claim(other.path()).expect_err("a block that is taken").kind(), ErrorKind::AlreadyExists);
         drop(one);
-        claim(&entry, other.path()).expect("a block whose demo is gone");
+        claim(other.path()).expect("a block whose demo is gone");
+    }
+
+    #[test]
+    fn of_many_who_want_a_block_whose_demo_is_gone_one_gets_it() {
+        let [register, folder] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+        for first in FIRST..FIRST + 100 {
+            claim(register.path(), first, Path::new("/nowhere/any more")).expect("a free block");
+            let together = std::sync::Barrier::new(4);
+            let claims = || {
+                together.wait();
+                claim(register.path(), first, folder.path()).is_ok()
+            };
+            let taken = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(claims)).collect();
+                threads.into_iter().map(|thread| thread.join().expect("nobody panics")).filter(|taken| *taken).count()
+            });
+            assert_eq!(taken, 1, "block {first}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A stopped node, from its files.
 
-use bursar_domain::{AuthorityNodeId, State, authority_node::Intent};
+use bursar_domain::{AuthorityNodeId, State, Submission, authority_node::Intent};
 use bursar_net::{Blocking, ThreadBlocking};
 use bursar_storage::{
     StorageError,
@@ -47,6 +47,12 @@ fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut R
         report.add(Finding::of("log and ledger", of_one_age(directory, &log, &recovered)));
     }
     report.add(Finding::of("files and ledger", files_and_ledger(directory, &recovered.state)));
+    let founding = directory.founding();
+    let kept = founding.as_ref().map(|founding| kept_for_people(directory, &recovered.state, founding.as_ref()));
+    report.add(Finding::of("founding", founding.as_ref().map(|founding| told_of(founding.as_ref()).to_owned())));
+    if let Ok(kept) = kept {
+        report.add(Finding::of("kept for people", kept));
+    }
     report.add(membership(directory, identity.node, &recovered.state));
 }
 
@@ -114,6 +120,20 @@ fn membership(directory: &DataDirectory, node: AuthorityNodeId, state: &State) -
 
 fn of_one_age(directory: &DataDirectory, log: &RaftLog, recovered: &Recovered) -> Result<String, StoreError> {
     authority::compare(directory, log, recovered).map(|()| "neither is an older copy, as far as the other shows".to_owned())
+}
+
+fn told_of(founding: Option<&Submission>) -> &'static str {
+    if founding.is_some() {
+        "the cluster is founded at the next start, unless it is already"
+    } else {
+        "nothing is left to be founded"
+    }
+}
+
+fn kept_for_people(directory: &DataDirectory, state: &State, founding: Option<&Submission>) -> Result<String, DirectoryError> {
+    directory
+        .check_kept_for_people(state, founding)
+        .map(|()| "setup secret and license key, where they are here, are the cluster's".to_owned())
 }
 
 fn files_and_ledger(directory: &DataDirectory, state: &State) -> Result<String, DirectoryError> {

@@ -2,13 +2,11 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
 };
 
-use super::{Fleet, skip};
+use super::{Fleet, shim};
 
 /// The error number of a call in which the process died.
 const DIED: i32 = -1;
@@ -51,7 +49,7 @@ impl Shim {
     /// Compiles the shim; `None` where there is no C compiler and skipping is allowed.
     pub fn build() -> Option<&'static Self> {
         static SHIM: OnceLock<Option<Shim>> = OnceLock::new();
-        SHIM.get_or_init(compile).as_ref()
+        SHIM.get_or_init(|| Some(Shim { library: shim::compile("disk")? })).as_ref()
     }
 
     /// Watches a node; what it finds is kept beside its folder.
@@ -210,22 +208,4 @@ pub fn copy_folder(from: &Path, to: &Path) {
             fs::copy(&path, &target).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }
-}
-
-fn compile() -> Option<Shim> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/disk.c");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let own = folder.join(format!("disk-{}.so", std::process::id()));
-    let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).args([&own, &source]).output();
-    let Ok(compiled) = compiled else {
-        skip("there is no C compiler (cc) for tests/shim/disk.c");
-        return None;
-    };
-    assert!(compiled.status.success(), "the shim does not compile: {}", String::from_utf8_lossy(&compiled.stderr));
-    // One name for all test programs, and never half a file under it.
-    let library = folder.join("disk.so");
-    fs::rename(&own, &library).expect("the shim's name");
-    assert!(fs::metadata(&library).expect("the shim").size() > 0);
-    Some(Shim { library })
 }

@@ -20,8 +20,6 @@ use super::{
     write_ahead::{self, Logged, Value},
 };
 
-/// So many revisions after the last one, a checkpoint is due.
-pub const CHECKPOINT_REVISIONS: u64 = 10_000;
 /// How many clients edit at once.
 const EDITORS: u64 = 64;
 /// The name of the Raft log's folder.

@@ -12,7 +12,7 @@ use bursar_wire::{
 };
 use tempfile::TempDir;
 
-use super::{BURSAR, Fleet, Node, errors_of, members::Home, until, write_private};
+use super::{BURSAR, Fleet, Node, errors_of, members::Home, write_private};
 
 /// The first node of a cluster.
 const FIRST: u64 = 1;
@@ -59,6 +59,7 @@ impl Fleet {
 
     /// Makes the first administrator.
     pub async fn claim(&mut self) {
+        self.ready(FIRST).await;
         self.token = claim(self.node(FIRST)).await;
         write_private(&self.token_file, &self.token);
     }
@@ -87,7 +88,6 @@ async fn claim(node: &Node) -> String {
     let url: NodeUrl = node.api.parse().expect("a URL");
     let trust = url.is_secure().then(|| node.trust());
     let client = Client::new(ClientConfig::new(vec![url], None), ClientParts::real(trust)).expect("a client of the node's URL");
-    until("the node takes requests", async || client.probe("/readyz").await.ok()).await;
     let answer = client.post("tokens", &request, Change::default()).await.expect("an administrator");
     answer.json::<IssuedToken>().expect("a token").secret.expose().to_owned()
 }

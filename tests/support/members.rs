@@ -11,7 +11,7 @@ use bursar_wire::{
     status::Status,
 };
 
-use super::{BURSAR, Fleet, Node, errors_of, free_addresses, until, write_private};
+use super::{BURSAR, Fleet, Node, PATIENCE, errors_of, free_addresses, until, write_private};
 
 /// Where a node is to be found, and lives.
 pub struct Home {
@@ -71,10 +71,15 @@ impl Fleet {
 
     /// What the program says to a machine that joins, in an environment.
     pub fn try_to_join(&self, home: &Home, name: &str, token: &str, environment: &[(&str, &str)]) -> Output {
+        self.try_to_join_for(PATIENCE.as_secs(), home, name, token, environment)
+    }
+
+    /// The same for a machine that gives up after so many seconds, where it is to give up.
+    pub fn try_to_join_for(&self, seconds: u64, home: &Home, name: &str, token: &str, environment: &[(&str, &str)]) -> Output {
         let (dir, token_file) = (self.folder().join(name), self.folder().join(format!("{name}.token")));
         write_private(&token_file, token);
         Command::new(BURSAR)
-            .args(["authority", "join", "--patience", "3"])
+            .args(["authority", "join", "--patience", &seconds.to_string()])
             .args(home.arguments())
             .args(["--dir".as_ref(), dir.as_os_str(), "--token-file".as_ref(), token_file.as_os_str()])
             .envs(environment.iter().copied())

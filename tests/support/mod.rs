@@ -12,6 +12,7 @@ pub mod network;
 pub mod random;
 pub mod refused;
 pub mod shell;
+pub mod shim;
 pub mod traffic;
 pub mod write_ahead;
 
@@ -235,8 +236,13 @@ impl Fleet {
 
     /// What a node says of the cluster, from its own knowledge alone.
     pub async fn status_of(&self, id: u64) -> Option<Status> {
+        self.impatient_client(id).get("status", &stale()).await.ok()?.json().ok()
+    }
+
+    /// A client of one node for looks that are repeated: its own patience would be spent on pauses between its attempts.
+    pub fn impatient_client(&self, id: u64) -> Client {
         let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
-        self.client_with(&[id], impatient).get("status", &stale()).await.ok()?.json().ok()
+        self.client_with(&[id], impatient)
     }
 
     /// The node that leads, as soon as one does that says so itself.
@@ -261,9 +267,14 @@ impl Fleet {
 
     /// Waits until a node can serve.
     pub async fn ready(&self, id: u64) {
-        let impatient = |config| ClientConfig { timeout: STATUS_TIMEOUT, attempt_timeout: STATUS_TIMEOUT, ..config };
-        let client = self.client_with(&[id], impatient);
-        until("a node is ready", async || client.probe("/readyz").await.ok()).await;
+        self.shows(id, "/readyz", "").await;
+    }
+
+    /// Waits until a page of a node, for which nobody need be known, holds a text.
+    pub async fn shows(&self, id: u64, page: &str, text: &str) {
+        let client = self.impatient_client(id);
+        let shown = async || String::from_utf8_lossy(&client.probe(page).await.ok()?.body).contains(text).then_some(());
+        until(&format!("{page} of node {id} shows `{text}`"), shown).await;
     }
 
     /// One of a node's counters or gauges that have no labels.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::{Fleet, site, soon, stale, until};
 
 /// How long a node may take to say that it has no quorum.
-const BOUND: Duration = Duration::from_secs(15);
+const BOUND: Duration = Duration::from_secs(30);
 /// How many writes, and how many reads, ask in vain at the same time.
 const ASKERS: usize = 8;
 

@@ -30,6 +30,8 @@ use super::{
 const CHANGES: u32 = 20;
 /// How long a client that was told to come back later stays away.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a client rests between two requests: the machine is to have time for what is tested, too.
+const REST: Duration = Duration::from_millis(5);
 /// How long a fickle writer waits for an outcome.
 const IMPATIENCE: Duration = Duration::from_millis(400);
 
@@ -115,9 +117,7 @@ impl Traffic {
         let (record, working) = (Arc::clone(&self.record), self.working.subscribe());
         self.clients.spawn(async move {
             while *working.borrow() {
-                if !record.read(&client).await {
-                    sleep(PAUSE).await;
-                }
+                sleep(if record.read(&client).await { REST } else { PAUSE }).await;
             }
         });
     }
@@ -271,6 +271,7 @@ async fn write_about_one_destination(record: &Record, client: &Client, temper: T
         if record.write(temper, working, edit).await.is_none() {
             return;
         }
+        sleep(REST).await;
     }
 }
 

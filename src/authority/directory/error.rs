@@ -78,6 +78,18 @@ pub enum DirectoryError {
         /// Whose the directory is.
         expected: ClusterId,
     },
+    /// The command that founds the cluster does not read.
+    #[error("{} is damaged: the cluster is not founded yet, so erase this directory, and run `bursar authority init` again", .0.display())]
+    Founding(PathBuf),
+    /// The setup secret is not the cluster's.
+    #[error(
+        "{} is damaged: it is not the cluster's setup secret. Restore it from a copy; if there is none, nobody can become the first \
+         administrator: erase this directory, and run `bursar authority init` again", .0.display()
+    )]
+    SetupSecret(PathBuf),
+    /// The master license key is not the cluster's.
+    #[error("{} is damaged: it is not the cluster's master license key. Restore it from the copy in a safe place", .0.display())]
+    LicenseKey(PathBuf),
     /// What an interrupted join left behind.
     #[error("{} is damaged: remove it, and join with a new token", .0.display())]
     Joining(PathBuf),
