@@ -43,14 +43,20 @@ pub(crate) fn issued(state: &State, object: ObjectRef, body: &impl Serialize) ->
 
 /// An object, or 304 where the caller has it as it stands.
 pub(crate) fn object(view: &View, object: ObjectRef, headers: &HeaderMap) -> Answered {
-    let Shown { body, changed } = view.show(object).ok_or_else(|| Failure::not_found(object, view))?;
-    let mut response = if etag::none_match(headers, changed) {
-        with_revision(StatusCode::NOT_MODIFIED, view, Body::empty())
-    } else {
-        with_json(StatusCode::OK, view, body)
-    };
-    response.headers_mut().insert(header::ETAG, etag::of(changed));
-    Ok(response)
+    let shown = view.show(object).ok_or_else(|| Failure::not_found(object, view))?;
+    if etag::none_match(headers, shown.changed) {
+        let mut response = with_revision(StatusCode::NOT_MODIFIED, view, Body::empty());
+        response.headers_mut().insert(header::ETAG, etag::of(shown.changed));
+        return Ok(response);
+    }
+    Ok(whole(view, shown))
+}
+
+/// An object, whatever the caller has of it.
+pub(crate) fn whole(view: &View, shown: Shown) -> Response {
+    let mut response = with_json(StatusCode::OK, view, shown.body);
+    response.headers_mut().insert(header::ETAG, etag::of(shown.changed));
+    response
 }
 
 /// What was done, with the object as it stands now.

@@ -1,10 +1,13 @@
 //! The service behind the routes: what they all share.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use bursar_domain::{Cursor, State, Timestamp};
 use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
-use bursar_wire::query::{self as wire, PresentQuery, ReadQuery, Version};
+use bursar_wire::{
+    query::{self as wire, PresentQuery, ReadQuery, Version},
+    servers::Observed,
+};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::Instant,
@@ -15,6 +18,7 @@ use crate::{
     authority::{Authority, Consistency},
     config::Config,
     failure::Failure,
+    fleet::Fleet,
     metrics::Metrics,
     parameters,
     past::Past,
@@ -25,6 +29,8 @@ use crate::{
 pub struct Api {
     /// Where submissions are decided and states are read.
     pub authority: Arc<dyn Authority>,
+    /// Where storage servers are asked.
+    pub fleet: Arc<dyn Fleet>,
     /// The time of day, by which tokens expire.
     pub clock: Arc<dyn WallClock>,
     /// Where secrets and request ids come from.
@@ -36,6 +42,9 @@ pub struct Api {
     /// How much is taken on at a time.
     pub config: Config,
 }
+
+/// How long a reading waits for what is merely observed beside it.
+const OBSERVATION_PATIENCE: Duration = Duration::from_secs(2);
 
 /// [`Api`], shared by all requests.
 #[derive(Clone)]
@@ -147,6 +156,21 @@ impl Service {
         };
         caller.stands(&self.authority.latest(), self.now())?;
         Ok(state)
+    }
+
+    /// What the leader observes of the storage servers at the time of a reading, or why that is not known.
+    pub(crate) async fn observed(&self, query: &ReadQuery) -> Result<Result<Observed, String>, Failure> {
+        let absent = match query.version().map_err(Failure::malformed_part)? {
+            Version::AsOf(_) => "what was observed is not kept",
+            Version::Present(PresentQuery { consistency: wire::Consistency::Stale, .. }) => {
+                "only the leader observes storage servers, and a stale reading asks nobody else"
+            }
+            Version::Present(PresentQuery { consistency: wire::Consistency::Linearizable, .. }) => {
+                let observed = self.fleet.observed(Instant::now() + OBSERVATION_PATIENCE).await;
+                return Ok(observed.map_err(|error| error.to_string()));
+            }
+        };
+        Ok(Err(absent.to_owned()))
     }
 
     /// A version of the state with everything in it that was acknowledged so far. What `min_revision` names and it does not

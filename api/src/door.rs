@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use bursar_domain::{Command, Cursor, ExpectedRevision, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
+use axum::response::Response;
+use bursar_domain::{Command, Cursor, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
 use tokio::time::Instant;
 
 use crate::{
@@ -34,6 +35,18 @@ pub(crate) enum Manner {
     Repeated,
     /// It was decided aside, and these records would have followed.
     Rehearsed(Vec<Record>),
+}
+
+/// How a command would be decided.
+pub(crate) struct Rehearsal {
+    /// What the caller would be told.
+    pub(crate) outcome: Outcome,
+    /// The records that would follow.
+    records: Vec<Record>,
+    /// Whether it was decided before, on an equal request.
+    repeated: bool,
+    /// The version of the state that it was rehearsed on.
+    pub(crate) state: Arc<State>,
 }
 
 /// A change that is made of how its object stands.
@@ -79,17 +92,30 @@ impl Service {
         unreachable!("the last attempt is answered")
     }
 
+    /// Answers whatever of a change is settled before the world is asked for the last facts of its command: that it was carried
+    /// out before, that it fails the caller's `check`, or that it is refused whatever these facts are. `hopeful` is the command
+    /// with facts as good as they can be. Nobody is called, and made to wait for, in vain.
+    pub(crate) async fn foresee(
+        &self,
+        call: &Call,
+        hopeful: Command,
+        check: impl FnOnce(&State) -> Result<(), Failure>,
+    ) -> Result<Option<Response>, Failure> {
+        let Rehearsal { outcome, repeated, state, .. } = self.rehearse(call.submission(hopeful)?, call.deadline).await?;
+        if repeated && !call.dry_run {
+            return self.answer(Verdict { outcome, manner: Manner::Repeated, state }).map(Some);
+        }
+        check(&state)?;
+        outcome.map(|_| None).map_err(|rejection| Failure::refused(&rejection, &state))
+    }
+
     /// Has a command decided, or rehearsed.
     pub(crate) async fn judge(&self, call: Call, command: Command) -> Result<Verdict, Failure> {
-        let Call { actor, request, fingerprint, if_match, dry_run, deadline } = call;
-        let expected = match (if_match, command.subject()) {
-            (None, _) => None,
-            (Some(at), Some(object)) => Some(ExpectedRevision { object, at }),
-            (Some(_), None) => return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed.")),
-        };
-        let submission = Submission { actor, request, fingerprint, expected, planned_on: None, command };
-        if dry_run {
-            return self.rehearse(submission, deadline).await;
+        let deadline = call.deadline;
+        let submission = call.submission(command)?;
+        if call.dry_run {
+            let Rehearsal { outcome, records, state, .. } = self.rehearse(submission, deadline).await?;
+            return Ok(Verdict { outcome, manner: Manner::Rehearsed(records), state });
         }
         let applied = self.authority.submit(submission, deadline).await?;
         let manner = if applied.repeated { Manner::Repeated } else { Manner::Decided };
@@ -101,17 +127,17 @@ impl Service {
     }
 
     /// Decides aside, on a version of the state that is here. Nothing is proposed, and nothing changes.
-    pub(crate) async fn rehearse(&self, submission: Submission, deadline: Instant) -> Result<Verdict, Failure> {
+    pub(crate) async fn rehearse(&self, submission: Submission, deadline: Instant) -> Result<Rehearsal, Failure> {
         let state = self.read_latest_by(None, deadline).await?;
         let proposal = Proposal { time: self.now(), submission };
         // As where it counts: a panic in the rules is a refusal, and the draft is dropped.
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let decision = decide(&state, &proposal);
             let records = seal(&state, &proposal, &decision).into_iter().map(|sealed| sealed.record).collect();
-            (decision.outcome, records)
+            (decision.outcome, records, decision.repeated)
         }));
-        let (outcome, records) = decided.unwrap_or((Err(Rejection::Internal), Vec::new()));
-        Ok(Verdict { outcome, manner: Manner::Rehearsed(records), state })
+        let (outcome, records, repeated) = decided.unwrap_or((Err(Rejection::Internal), Vec::new(), false));
+        Ok(Rehearsal { outcome, records, repeated, state })
     }
 
     /// The answer to a request for a change: the refusal, or the object, or what would happen.

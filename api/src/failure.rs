@@ -1,5 +1,7 @@
 //! Whatever is not done: the one way from an error to an answer, as RFC 9457 problem details.
 
+mod fleet;
+
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},

@@ -8,7 +8,8 @@
 //! A new noun is one file in `nouns/`: a [`resource`] that says where its objects are kept and how they are shown, and handlers
 //! of a line or two under the description of their routes.
 //!
-//! Everything that the API wants of the cluster stands in one trait, [`Authority`].
+//! Everything that the API wants of the cluster stands in one trait, [`Authority`]; what it wants of storage servers in another,
+//! [`Fleet`].
 
 mod answer;
 mod api;
@@ -20,6 +21,7 @@ mod etag;
 mod events;
 mod failure;
 mod fault;
+mod fleet;
 mod health;
 mod listing;
 mod metrics;
@@ -40,6 +42,7 @@ pub use authority::{
     Unavailability,
 };
 pub use config::{Config, ServeLimits};
+pub use fleet::{ContactError, ExamineError, Fleet, NoFleet, ObservedError};
 pub use health::RemoteAddress;
 pub use openapi::openapi;
 pub use router::router;

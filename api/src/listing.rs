@@ -16,7 +16,7 @@ use bursar_wire::{
 use crate::{
     failure::Failure,
     fault::abridged,
-    resource::{Field, Resource, View},
+    resource::{Field, PRESENT, Resource, View},
 };
 
 /// What is asked of a list.
@@ -65,7 +65,7 @@ impl<R: Resource> Selection<R> {
     /// Understands a query.
     pub(crate) fn of(query: ListQuery) -> Result<Self, Failure> {
         let sort = query.sort().map(Sort::parse::<R>).transpose()?.unwrap_or_default();
-        let filter = query.filter().map_err(Failure::malformed_part)?.map(known_field).transpose()?;
+        let filter = query.filter().and_then(|filter| filter.map(known_field).transpose()).map_err(Failure::malformed_part)?;
         let limit = query.limit().map_err(Failure::malformed_part)?;
         let binding = format!("{sort} {}", query.filter.unwrap_or_default());
         Ok(Self { filter, sort, limit, page_token: query.page_token, binding })
@@ -83,7 +83,9 @@ impl<R: Resource> Selection<R> {
     }
 
     fn admits(&self, row: &R) -> bool {
-        self.filter.as_ref().is_none_or(|((_, value), filter)| filter.admits(&value(row)))
+        let asks_for_former = self.filter.as_ref().is_some_and(|((field, _), _)| *field == PRESENT);
+        let meets_filter = self.filter.as_ref().is_none_or(|((_, value), filter)| filter.admits(&value(row)));
+        meets_filter && (asks_for_former || row.is_current())
     }
 
     fn ordered<'t>(&self, table: &'t Table<R>, behind: Option<Place>) -> Box<dyn Iterator<Item = &'t Arc<R>> + 't> {
@@ -151,12 +153,13 @@ impl<R: Resource> Selection<R> {
 
 const SEAL_BYTES: usize = 8;
 
-fn known_field<R: Resource>(filter: Filter) -> Result<(Field<R>, Filter), Failure> {
+/// A filter with what its field says of an object.
+pub(crate) fn known_field<R: Resource>(filter: Filter) -> Result<(Field<R>, Filter), FieldError> {
     let known = R::FIELDS.iter().find(|(name, _)| *name == filter.field);
     known.map(|field| (*field, filter.clone())).ok_or_else(|| {
         let names: Vec<_> = R::FIELDS.iter().map(|(name, _)| *name).collect();
         let reason = format!("knows no field {}; it knows {}", abridged(&filter.field), names.join(", "));
-        Failure::malformed_part(FieldError::new("?filter", reason))
+        FieldError::new("?filter", reason)
     })
 }
 

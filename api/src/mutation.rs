@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, Method, Uri, header},
 };
-use bursar_domain::{Actor, Cursor, Hash, RequestId, hash::hex};
+use bursar_domain::{Actor, Command, Cursor, ExpectedRevision, Hash, RequestId, Submission, hash::hex};
 use bursar_wire::{header::IDEMPOTENCY_KEY, query::MutationQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -23,6 +23,19 @@ pub(crate) struct Call {
     /// Whether only the consequences are to be shown.
     pub(crate) dry_run: bool,
     pub(crate) deadline: Instant,
+}
+
+impl Call {
+    /// The submission of a command, bound to the reading that the caller says it rests on.
+    pub(crate) fn submission(&self, command: Command) -> Result<Submission, Failure> {
+        let expected = match (self.if_match, command.subject()) {
+            (None, _) => None,
+            (Some(at), Some(object)) => Some(ExpectedRevision { object, at }),
+            (Some(_), None) => return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed.")),
+        };
+        let Self { actor, request, fingerprint, .. } = self.clone();
+        Ok(Submission { actor, request, fingerprint, expected, planned_on: None, command })
+    }
 }
 
 /// A call with a JSON body.

@@ -10,17 +10,21 @@ use axum::{
 };
 use bursar_domain::{
     Cursor, ObjectRef, State,
+    alert::Alert,
     authority_node::AuthorityNode,
     destination::Destination,
     join_token::JoinToken,
     operation::Operation,
+    server::Server,
     site::Site,
+    store_point::StorePoint,
     table::{Row, Table},
     token::Token,
 };
 use bursar_wire::{
     cluster::AgreedLevel,
     query::{ListQuery, ReadQuery},
+    servers::Observed,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -45,12 +49,20 @@ pub(crate) trait Resource: Row<Id: Into<ObjectRef> + From<u64>> + 'static {
     /// What `sort=name` goes by; none where objects of the kind have no names.
     const FOLDED_NAME: Option<fn(&Self) -> String> = None;
 
+    /// Whether a list has it where the filter does not ask for former ones, with [`PRESENT`] as its field.
+    fn is_current(&self) -> bool {
+        true
+    }
+
     /// Where a version of the state keeps them.
     fn table(state: &State) -> &Table<Self>;
 
     /// Shows one.
     fn show(&self, view: &View) -> Self::Shown;
 }
+
+/// The field that says whether an object still is, or has left its row behind.
+pub(crate) const PRESENT: &str = "present";
 
 /// A field by which a list can be filtered: its name, and what it says of an object.
 pub(crate) type Field<R> = (&'static str, fn(&R) -> String);
@@ -84,8 +96,9 @@ impl View {
             ObjectRef::Cluster => self.cluster().map(|_| encode(&AgreedLevel { level: self.level().0 })),
             ObjectRef::Site(id) => self.show_row::<Site>(id),
             ObjectRef::Destination(id) => self.show_row::<Destination>(id),
-            // No route leads to them.
-            ObjectRef::Server(_) | ObjectRef::StorePoint(_) | ObjectRef::Alert(_) => None,
+            ObjectRef::Server(id) => self.show_row::<Server>(id),
+            ObjectRef::StorePoint(id) => self.show_row::<StorePoint>(id),
+            ObjectRef::Alert(id) => self.show_row::<Alert>(id),
             ObjectRef::AuthorityNode(id) => self.show_row::<AuthorityNode>(id),
             ObjectRef::JoinToken(id) => self.show_row::<JoinToken>(id),
             ObjectRef::Operation(id) => self.show_row::<Operation>(id),
@@ -126,6 +139,12 @@ impl<Q: DeserializeOwned> FromRequestParts<Service> for Reading<Q> {
 }
 
 impl Reading<ListQuery> {
+    /// The same, with a filter where none is asked for.
+    pub(crate) fn filtered_by_default(mut self, filter: &str) -> Self {
+        self.query.filter.get_or_insert_with(|| filter.to_owned());
+        self
+    }
+
     /// The page that is asked for.
     pub(crate) async fn list<R: Resource>(self) -> Answered {
         let read = self.query.read();
@@ -140,5 +159,33 @@ impl Reading<ReadQuery> {
     pub(crate) async fn object(self, object: impl Into<ObjectRef>) -> Answered {
         let view = self.service.read(self.caller, &self.query).await?;
         answer::object(&view, object.into(), &self.headers)
+    }
+
+    /// An object with what the leader observes of it, or why that is not known. What is observed changes beside the entity tag,
+    /// so nobody is told that they have it already.
+    pub(crate) async fn observed<S: Serialize>(
+        self,
+        object: impl Into<ObjectRef>,
+        show: impl FnOnce(&View, Result<Observed, String>) -> Option<S>,
+    ) -> Answered {
+        let object = object.into();
+        let (view, observed) = self.with_observed().await?;
+        let not_found = || Failure::not_found(object, &view);
+        let revision = view.changed_at(object).ok_or_else(not_found)?;
+        let body = show(&view, observed).ok_or_else(not_found)?;
+        let changed = Cursor { epoch: view.epoch(), revision };
+        Ok(answer::whole(&view, Shown { body: encode(&body), changed }))
+    }
+
+    /// The version of the state that is asked for, and what the leader observes beside it, or why that is not known.
+    pub(crate) async fn with_observed(self) -> Result<(View, Result<Observed, String>), Failure> {
+        let view = self.service.read(self.caller, &self.query).await?;
+        let observed = self.service.observed(&self.query).await?;
+        Ok((view, observed))
+    }
+
+    /// The version of the state that is asked for.
+    pub(crate) async fn view(self) -> Result<View, Failure> {
+        self.service.read(self.caller, &self.query).await
     }
 }

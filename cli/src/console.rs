@@ -98,7 +98,7 @@ impl Console {
     pub(crate) fn confirms(&mut self, question: &str) -> Result<bool, Failure> {
         write!(self.err, "{question} [y/N] ").and_then(|()| self.err.flush()).map_err(Failure::output)?;
         let mut answer = String::new();
-        self.input.read_line(&mut answer).map_err(Failure::output)?;
+        self.input.read_line(&mut answer).map_err(Failure::input)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 

@@ -97,6 +97,11 @@ impl Failure {
         Self::new(exit, format!("Cannot write the output: {error}."), "df -h")
     }
 
+    /// Nothing can be read from whom the command asks.
+    pub fn input(error: io::Error) -> Self {
+        Self::new(Exit::Failed, format!("Cannot read the standard input: {error}."), Next::Help)
+    }
+
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
@@ -212,14 +217,16 @@ fn next_after(node: &NodeUrl, problem: &Problem) -> Next {
         (403, _) => "bursar token list".into(),
         (404, Some(object)) => list_command(object).into(),
         (410, _) => "bursar event list".into(),
-        (409 | 412, Some(object)) => show_command(object).into(),
+        (409 | 412 | 503, Some(object)) => show_command(object).into(),
         _ => "bursar status".into(),
     }
 }
 
 fn show_command(object: &ObjectRef) -> String {
     match object.kind.as_str() {
-        "site" | "destination" | "operation" | "token" => format!("bursar {} show {}", object.kind, object.id),
+        "site" | "destination" | "server" | "store_point" | "alert" | "operation" | "token" => {
+            format!("bursar {} show {}", object.kind.replace('_', "-"), object.id)
+        }
         _ => list_command(object).into(),
     }
 }
@@ -228,6 +235,9 @@ fn list_command(object: &ObjectRef) -> &'static str {
     match object.kind.as_str() {
         "site" => "bursar site list",
         "destination" => "bursar destination list",
+        "server" => "bursar server list",
+        "store_point" => "bursar store-point list",
+        "alert" => "bursar alert list",
         "operation" => "bursar operation list",
         "token" => "bursar token list",
         "authority_node" => "bursar cluster members",

@@ -32,6 +32,10 @@ fn flag(pointer: &str) -> String {
         "/balancing/enabled" => "--balancing".into(),
         "/free_space/warning_percent" => "--free-space-warning".into(),
         "/free_space/critical_percent" => "--free-space-critical".into(),
+        "/connection_string" => "the connection string".into(),
+        "/for_seconds" => "--for".into(),
+        "/quota_bytes" => "--quota".into(),
+        "/ids" => "the list of alerts".into(),
         _ => {
             let field = pointer.rsplit(['/', '?']).next().unwrap_or(pointer);
             format!("--{}", field.replace('_', "-"))
@@ -51,6 +55,8 @@ mod tests {
             ("/balancing/concurrency", "--concurrency must be so"),
             ("/free_space/critical_percent", "--free-space-critical must be so"),
             ("/name", "the name must be so"),
+            ("/connection_string", "the connection string must be so"),
+            ("/quota_bytes", "--quota must be so"),
             ("?as_of", "--as-of must be so"),
         ] {
             assert_eq!(told(&FieldError::new(pointer, "must be so")), expected);

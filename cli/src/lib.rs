@@ -30,8 +30,9 @@ pub use failure::EXIT_CODES;
 use failure::Failure;
 use login::{ContextCommand, Login};
 use nouns::{
-    cluster::ClusterCommand, destinations::DestinationCommand, events::EventCommand, operations::OperationCommand,
-    sites::SiteCommand, tokens::TokenCommand,
+    alerts::AlertCommand, cluster::ClusterCommand, destinations::DestinationCommand, events::EventCommand,
+    operations::OperationCommand, servers::ServerCommand, sites::SiteCommand, store_points::StorePointCommand,
+    tokens::TokenCommand,
 };
 use options::{Nested, Options};
 use session::Session;
@@ -52,6 +53,12 @@ pub enum Command {
     Site(Nested<SiteCommand>),
     /// What users choose for their backups
     Destination(Nested<DestinationCommand>),
+    /// Machines of a destination that keep archives
+    Server(Nested<ServerCommand>),
+    /// Places on servers' disks that take archives
+    StorePoint(Nested<StorePointCommand>),
+    /// What an operator should know of
+    Alert(Nested<AlertCommand>),
     /// Long pieces of work
     Operation(Nested<OperationCommand>),
     /// What has happened
@@ -100,6 +107,9 @@ async fn carry_out(command: Command, mut program: clap::Command, surroundings: &
         Command::Context(Nested { options, command }) => login::contexts(&options, command, surroundings),
         Command::Site(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
         Command::Destination(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Server(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::StorePoint(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
+        Command::Alert(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
         Command::Operation(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
         Command::Event(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,
         Command::Cluster(Nested { options, command }) => command.run(&mut Session::open(&options, surroundings)?).await,

@@ -20,7 +20,7 @@ use crate::{
     failure::{Exit, Failure},
     neighbours,
     noun::Noun,
-    options::{ConfirmedOptions, Format, ListOptions, Options, PastOptions},
+    options::{ConfirmedOptions, EditOptions, Format, ListOptions, Options, PastOptions},
     output,
     settings::Settings,
 };
@@ -76,6 +76,12 @@ impl<'s> Session<'s> {
 
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         Ok(self.client.get(path, &ReadQuery::default()).await?.json()?)
+    }
+
+    /// The same, as it is or was.
+    pub async fn read_in<T: DeserializeOwned>(&self, past: &PastOptions, path: &str) -> Result<T, Failure> {
+        let query = ReadQuery { as_of: past.as_of.clone(), ..ReadQuery::default() };
+        Ok(self.client.get(path, &query).await?.json()?)
     }
 
     /// All items of a list, page after page, as of the first page or later; and whether there are more than were asked for.
@@ -235,6 +241,31 @@ impl<'s> Session<'s> {
             let events = output::table(&["cursor", "kind", "summary"], rows);
             format!("{events}\noutcome: {}", dry_run.outcome)
         })
+    }
+
+    /// Tells of an operation that was started, and follows it where that is asked for.
+    pub async fn show_started(&mut self, answer: &Answer, dry_run: bool, wait: bool, what: &str) -> Result<(), Failure> {
+        if dry_run {
+            return self.show_dry_run(answer);
+        }
+        let mut operation: Operation = answer.json()?;
+        self.console.tell(&format!("{what}, carried by operation {}", operation.id))?;
+        if wait {
+            operation = self.wait_for(operation.id).await?;
+        }
+        self.show_one(&operation)
+    }
+
+    /// Has something done to an object with this ETag, by the verb of its path, and tells what became of it.
+    pub async fn do_to<N: Noun>(
+        &mut self,
+        (object, etag): (&N, &str),
+        verb: &str,
+        body: &impl Serialize,
+        options: &EditOptions,
+    ) -> Result<(), Failure> {
+        let answer = self.client.post(&format!("{}/{}/{verb}", N::PATH, object.id()), body, options.change()).await?;
+        self.show_edited::<N>(&answer, options.change.dry_run, etag)
     }
 
     /// Follows an operation to its end, telling how it goes; fails where it did not succeed.

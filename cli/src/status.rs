@@ -91,6 +91,8 @@ fn screen(status: &Status, console: &Console) -> String {
     line("Leader", leader(status));
     line("Cluster", format!("{}, epoch {}, level {}", status.cluster, status.epoch, status.level));
     line("Revision", format!("{} at {}", status.revision, status.time));
+    line("Storage", storage(status));
+    line("Alerts", alerts(status));
     line("Objects", counts(status));
     let node = &status.node;
     let recovered = if node.recovered { "" } else { ", still reading its data" };
@@ -164,6 +166,21 @@ fn leader(status: &Status) -> String {
     match status.members.iter().find(|member| member.id == leader) {
         Some(member) => format!("authority node {leader} at {}", member.api_address),
         None => format!("authority node {leader}"),
+    }
+}
+
+fn storage(status: &Status) -> String {
+    let counts = status.counts;
+    let failing = |failing: u64, how: &str| if failing == 0 { String::new() } else { format!(", {failing} {how}") };
+    let servers = counted(counts.servers, "server") + &failing(counts.servers_offline, "offline");
+    let store_points = counted(counts.store_points, "store point") + &failing(counts.store_points_offline, "out of use");
+    format!("{servers}; {store_points}")
+}
+
+fn alerts(status: &Status) -> String {
+    match (status.counts.alerts_open, status.counts.alerts_critical) {
+        (0, _) => "none open".to_owned(),
+        (open, critical) => format!("{open} open, {critical} critical: bursar alert list"),
     }
 }
 
@@ -241,8 +258,9 @@ mod tests {
             "members": [member(1, "voter", observed(0, 12)), member(2, "leader", leader), member(3, "voter", observed(7, 48))],
             "unobserved_reason": null,
             "counts": {
-                "authority_nodes": 3, "sites": 2, "destinations": 1, "operations_running": 0, "operations_ended": 2, "tokens": 1,
-                "invitations": 0,
+                "authority_nodes": 3, "sites": 2, "destinations": 1, "servers": 2, "servers_offline": 0, "store_points": 3,
+                "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "operations_running": 0, "operations_ended": 2,
+                "tokens": 1, "invitations": 0,
             },
             "node": {
                 "id": 2, "role": "leader", "term": 4, "last_log_index": 99, "committed_index": 99, "applied_index": 99,
@@ -271,6 +289,15 @@ mod tests {
         });
         status.checks.push(serde_json::from_value(check).unwrap());
         assert_eq!(screen(&status, &console(false)), include_str!("../tests/golden/status_member_gone.txt").trim_end());
+    }
+
+    #[test]
+    fn storage_that_fails_is_told_with_its_alerts() {
+        let mut status = three_members();
+        (status.counts.servers_offline, status.counts.store_points_offline) = (1, 2);
+        (status.counts.alerts_open, status.counts.alerts_critical) = (4, 3);
+        assert_eq!(storage(&status), "2 servers, 1 offline; 3 store points, 2 out of use");
+        assert_eq!(alerts(&status), "4 open, 3 critical: bursar alert list");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 
-use bursar_api::{Api, ServeLimits};
+use bursar_api::{Api, NoFleet, ServeLimits};
 use bursar_domain::{Rejection, Submission};
 use bursar_net::{
     Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener,
@@ -251,6 +251,7 @@ impl World {
         };
         let api = Api {
             authority: Arc::new(node),
+            fleet: Arc::new(NoFleet),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             authority_fingerprint: credentials.authority_fingerprint(),

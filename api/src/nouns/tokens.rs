@@ -17,7 +17,7 @@ use crate::{
     answer::{self, Answered},
     api::Service,
     authentication::Caller,
-    door::{Manner, Verdict},
+    door::{Manner, Rehearsal, Verdict},
     failure::Failure,
     mutation::{Bodiless, Call, Mutation},
     parameters::{Id, Parameters},
@@ -136,7 +136,7 @@ impl Service {
     async fn try_claim(&self, call: &Call, command: &Command) -> Result<(), Failure> {
         let Call { actor, request, fingerprint, deadline, .. } = call.clone();
         let submission = Submission { actor, request, fingerprint, expected: None, planned_on: None, command: command.clone() };
-        let Verdict { outcome, state, .. } = self.rehearse(submission, deadline).await?;
+        let Rehearsal { outcome, state, .. } = self.rehearse(submission, deadline).await?;
         outcome.map(drop).map_err(|rejection| Failure::refused(&rejection, &state))
     }
 }

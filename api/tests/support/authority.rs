@@ -55,7 +55,7 @@ pub struct MemoryAuthority {
 }
 
 impl MemoryAuthority {
-    pub fn founded(clock: Arc<dyn WallClock>) -> Arc<Self> {
+    pub fn founded(clock: Arc<dyn WallClock>, license_key: Vec<u8>) -> Arc<Self> {
         let authority = Arc::new(Self {
             clock,
             state: Mutex::default(),
@@ -76,7 +76,7 @@ impl MemoryAuthority {
         });
         let found = cluster::Command::Found {
             cluster: ClusterId([1; 16]),
-            license_key: vec![2; 32],
+            license_key,
             ca_certificate: "a certificate".into(),
             sealed_ca_key: vec![3; 64],
             setup_secret: Hash::of(SETUP_SECRET.as_bytes()),

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
 pub mod authority;
+pub mod fleet;
 pub mod stream;
 
 use std::sync::{
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use authority::MemoryAuthority;
+use fleet::{LICENSE, MemoryFleet};
 
 /// A clock that stands until it is moved.
 pub struct TestClock(AtomicU64);
@@ -43,6 +45,7 @@ pub const START_MS: u64 = 1_767_225_600_000;
 /// A founded cluster with one administrator.
 pub struct World {
     pub authority: Arc<MemoryAuthority>,
+    pub fleet: Arc<MemoryFleet>,
     pub clock: Arc<TestClock>,
     pub router: Router,
     pub shutdown: ShutdownTrigger,
@@ -56,7 +59,16 @@ impl World {
     }
 
     pub async fn with(config: Config) -> Self {
-        let mut world = Self::unclaimed(config);
+        Self::unclaimed(config).claimed().await
+    }
+
+    /// One that machines with the license key of the tests are welcome to.
+    pub async fn licensed() -> Self {
+        Self::founded(Config::default(), LICENSE.public_key()).claimed().await
+    }
+
+    async fn claimed(self) -> Self {
+        let mut world = self;
         let claim = json!({ "name": "admin", "setup_secret": authority::SETUP_SECRET });
         let issued = world.request(Method::POST, "/api/v1/tokens").body(&claim).send().await;
         assert_eq!(issued.status, StatusCode::CREATED, "{issued:?}");
@@ -66,18 +78,24 @@ impl World {
 
     /// Where nobody has shown the setup secret yet: there is no administrator.
     pub fn unclaimed(config: Config) -> Self {
+        Self::founded(config, vec![2; 32])
+    }
+
+    fn founded(config: Config, license_key: Vec<u8>) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START_MS)));
-        let authority = MemoryAuthority::founded(clock.clone());
+        let authority = MemoryAuthority::founded(clock.clone(), license_key);
+        let fleet = MemoryFleet::new();
         let (trigger, shutdown) = shutdown_channel();
         let router = router(Api {
             authority: authority.clone(),
+            fleet: fleet.clone(),
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy::new()),
             authority_fingerprint: Fingerprint::from([7; 32]),
             shutdown,
             config,
         });
-        Self { authority, clock, router, shutdown: trigger, token: String::new() }
+        Self { authority, fleet, clock, router, shutdown: trigger, token: String::new() }
     }
 
     /// A request without a token.

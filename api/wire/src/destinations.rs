@@ -30,6 +30,8 @@ pub struct Destination {
     pub balancing: Balancing,
     /// When little free space is worth an alert.
     pub free_space: FreeSpace,
+    /// What it comes down to, by its servers and store points. The entity tag does not cover it.
+    pub roll_up: RollUp,
     /// When and by whom it was made.
     pub created: Stamp,
     /// When and by whom it was last changed.
@@ -72,6 +74,54 @@ pub struct FreeSpace {
     pub critical_percent: u8,
 }
 
+/// What a destination comes down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RollUp {
+    /// How many servers it has.
+    pub servers: u64,
+    /// How many of them are offline.
+    pub offline_servers: u64,
+    /// How many store points they have.
+    pub store_points: u64,
+    /// How many of the store points backups may go to, as administrators have set it.
+    pub accepting: Accepting,
+}
+
+/// How many of several store points backups may go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Accepting {
+    /// All of them.
+    All,
+    /// Some, and some not.
+    Some,
+    /// None, or there are none.
+    None,
+}
+
+impl Accepting {
+    /// The word as it stands in the JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "ALL",
+            Self::Some => "SOME",
+            Self::None => "NONE",
+        }
+    }
+}
+
+impl From<destination::RollUp> for RollUp {
+    fn from(roll_up: destination::RollUp) -> Self {
+        let destination::RollUp { servers, offline_servers, store_points, accepting } = roll_up;
+        let accepting = match accepting {
+            destination::Accepting::All => Accepting::All,
+            destination::Accepting::Some => Accepting::Some,
+            destination::Accepting::None => Accepting::None,
+        };
+        Self { servers, offline_servers, store_points, accepting }
+    }
+}
+
 impl Destination {
     /// A destination of `state`.
     pub fn of(state: &State, destination: &destination::Destination) -> Self {
@@ -94,6 +144,7 @@ impl Destination {
                 warning_percent: destination.free_space.warning_percent,
                 critical_percent: destination.free_space.critical_percent,
             },
+            roll_up: destination::RollUp::of(state, destination.id).into(),
             created: Stamp::of(state, destination.created),
             changed: Stamp::of(state, destination.changed),
             etag: etag(state, destination.changed),

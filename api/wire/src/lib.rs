@@ -7,6 +7,7 @@
 //! Three forms run through all of it: points in time are RFC 3339 texts in UTC with milliseconds; positions in the history are
 //! cursors, `<epoch>-<revision>`; and secrets are [`Secret`], which no log ever shows.
 
+pub mod alerts;
 pub mod client;
 pub mod cluster;
 pub mod connection_string;
@@ -20,8 +21,10 @@ pub mod page;
 pub mod problem;
 pub mod query;
 pub mod secret;
+pub mod servers;
 pub mod sites;
 pub mod status;
+pub mod store_points;
 pub mod times;
 pub mod tokens;
 

@@ -11,7 +11,8 @@ use crate::{FieldError, times::rfc3339};
 /// An object of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct ObjectRef {
-    /// Its kind: `cluster`, `site`, `destination`, `authority_node`, `operation`, `token` or `join_token`.
+    /// Its kind: `cluster`, `site`, `destination`, `server`, `store_point`, `alert`, `authority_node`, `operation`, `token` or
+    /// `join_token`.
     pub kind: String,
     /// Its number within its kind; the cluster's is 0.
     pub id: u64,
@@ -29,6 +30,45 @@ impl fmt::Display for ObjectRef {
             "cluster" => f.write_str("the cluster"),
             kind => write!(f, "{} {}", kind.replace('_', " "), self.id),
         }
+    }
+}
+
+/// An object of the ledger, as people know it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct NamedObject {
+    /// Its kind, as in every reference to an object.
+    pub kind: String,
+    /// Its number within its kind.
+    pub id: u64,
+    /// Its name as it is now; null where it has none, or is gone.
+    pub name: Option<String>,
+}
+
+impl NamedObject {
+    /// An object of `state`.
+    pub fn of(state: &State, object: domain::ObjectRef) -> Self {
+        Self { kind: object.kind().into(), id: object.number(), name: name_of(state, object) }
+    }
+}
+
+impl fmt::Display for NamedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ObjectRef { kind: self.kind.clone(), id: self.id }.fmt(f)?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(f, " “{name}”"))
+    }
+}
+
+/// What people call an object: its name, or where it is reached.
+fn name_of(state: &State, object: domain::ObjectRef) -> Option<String> {
+    match object {
+        domain::ObjectRef::Site(id) => state.sites().get(id).map(|row| row.name.to_string()),
+        domain::ObjectRef::Destination(id) => state.destinations().get(id).map(|row| row.name.to_string()),
+        domain::ObjectRef::Server(id) => state.servers().get(id).map(|row| row.name.to_string()),
+        domain::ObjectRef::StorePoint(id) => state.store_points().get(id).map(|row| row.name.to_string()),
+        domain::ObjectRef::Token(id) => state.tokens().get(id).map(|row| row.name.to_string()),
+        domain::ObjectRef::AuthorityNode(id) => state.authority_nodes().get(id).map(|row| row.peer_address.to_string()),
+        domain::ObjectRef::Alert(id) => state.alerts().get(id).map(|row| row.text.clone()),
+        domain::ObjectRef::Cluster | domain::ObjectRef::Operation(_) | domain::ObjectRef::JoinToken(_) => None,
     }
 }
 

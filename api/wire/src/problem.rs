@@ -121,6 +121,16 @@ pub mod code {
     pub const BEHIND: &str = "behind";
     /// It was not learnt in time whether the request was carried out; repeating it under its key is safe. Status 504.
     pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+    /// A text that is no connection string, or not all of one. Status 400.
+    pub const CONNECTION_STRING_INVALID: &str = "connection_string_invalid";
+    /// A connection string from the future: a clock is wrong. Status 409.
+    pub const CONNECTION_STRING_PREMATURE: &str = "connection_string_premature";
+    /// The storage server has issued another connection string since. Status 409.
+    pub const CONNECTION_STRING_VOIDED: &str = "connection_string_voided";
+    /// Somebody else answers at the addresses of the connection string. Status 409.
+    pub const ANOTHER_IDENTITY: &str = "another_identity";
+    /// The storage server does not answer. Status 503.
+    pub const SERVER_UNREACHABLE: &str = "server_unreachable";
     /// This node is going down. Status 503.
     pub const STOPPING: &str = "stopping";
     /// A defect. Status 500; the ledger uses the same code.
@@ -241,9 +251,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The JSON pointer to a field that the domain names by its own path. They differ where the wire writes a minute as `HH:MM`.
+/// The JSON pointer to a field that the domain names by its own path. They differ where the wire writes a minute as `HH:MM`, says
+/// the unit of a quota, or calls alerts by their numbers.
 fn pointer_to(field: &str) -> String {
-    format!("/{}", field.trim_end_matches("_minute"))
+    match field {
+        "quota" => "/quota_bytes".into(),
+        "alerts" => "/ids".into(),
+        _ => format!("/{}", field.trim_end_matches("_minute")),
+    }
 }
 
 /// Where everything is listed that uses an object. What has many users is a filter of their lists, by its kind.

@@ -1,6 +1,12 @@
 //! How the cluster fares: health with reasons, members, figures of the answering node.
 
-use bursar_domain::{State, authority_node::AuthorityNode, operation};
+use bursar_domain::{
+    State,
+    alert::Severity,
+    authority_node::AuthorityNode,
+    operation, server,
+    store_point::{self, StorePoint},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -163,6 +169,18 @@ pub struct Counts {
     pub sites: u64,
     /// Destinations.
     pub destinations: u64,
+    /// Storage servers that were not removed.
+    pub servers: u64,
+    /// Those of them that are offline.
+    pub servers_offline: u64,
+    /// Store points that were not retired.
+    pub store_points: u64,
+    /// Those of them that cannot be used: offline, or on a server that is.
+    pub store_points_offline: u64,
+    /// Alerts in the overview: firing, or not acknowledged.
+    pub alerts_open: u64,
+    /// Those of them that are critical.
+    pub alerts_critical: u64,
     /// Operations that run.
     pub operations_running: u64,
     /// Operations that have ended.
@@ -176,17 +194,32 @@ pub struct Counts {
 impl Counts {
     /// The objects of `state`.
     pub fn of(state: &State) -> Self {
+        let servers = || state.servers().iter().filter(|server| server.is_present());
+        let servers_offline = servers().filter(|server| server.condition == server::Condition::Offline);
+        let store_points = || state.store_points().iter().filter(|store_point| store_point.is_present());
+        let alerts = || state.alerts().iter().filter(|alert| alert.is_open());
         let running = state.operations().iter().filter(|operation| operation.status == operation::Status::Running).count();
         Self {
             authority_nodes: state.authority_nodes().iter().filter(|node| node.intent.is_present()).count() as u64,
             sites: state.sites().len() as u64,
             destinations: state.destinations().len() as u64,
+            servers: servers().count() as u64,
+            servers_offline: servers_offline.count() as u64,
+            store_points: store_points().count() as u64,
+            store_points_offline: store_points().filter(|store_point| is_out_of_use(store_point)).count() as u64,
+            alerts_open: alerts().count() as u64,
+            alerts_critical: alerts().filter(|alert| alert.severity == Severity::Critical).count() as u64,
             operations_running: running as u64,
             operations_ended: (state.operations().len() - running) as u64,
             tokens: state.tokens().len() as u64,
             invitations: state.join_tokens().iter().filter(|token| token.used_by.is_none()).count() as u64,
         }
     }
+}
+
+/// Whether nobody can use it, as far as is known. One that is only being made was never in use.
+fn is_out_of_use(store_point: &StorePoint) -> bool {
+    matches!(store_point.condition, store_point::Condition::Offline(_) | store_point::Condition::Unknown)
 }
 
 /// The answering node's own part in the log.

@@ -5,7 +5,6 @@ use bursar_wire::{
         AgreedLevel, EditMember, Invitation, InviteMember, IssuedInvitation, Leadership, Member, MemberIntent, RaiseLevel,
         TransferLeadership,
     },
-    operations::Operation,
     sites::Site,
 };
 use clap::Subcommand;
@@ -146,15 +145,7 @@ async fn remove(session: &mut Session<'_>, member: &str, wait: bool, options: &C
     let again = format!("bursar cluster remove {}", member.id);
     session.confirm(&format!("Have {} leave for ever", member.described()), options, &again)?;
     let answer = session.client.delete(&format!("{}/{}", Member::PATH, member.id), options.change()).await?;
-    if options.dry_run() {
-        return session.show_dry_run(&answer);
-    }
-    let mut operation: Operation = answer.json()?;
-    session.console.tell(&format!("{} is leaving, carried by operation {}", member.described(), operation.id))?;
-    if wait {
-        operation = session.wait_for(operation.id).await?;
-    }
-    session.show_one(&operation)
+    session.show_started(&answer, options.dry_run(), wait, &format!("{} is leaving", member.described())).await
 }
 
 async fn transfer(session: &mut Session<'_>, to: Option<String>, options: &ConfirmedOptions) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use bursar_wire::{
 };
 use clap::{Args, Subcommand};
 
-use super::{stamped, within};
+use super::{on_or_off, stamped, within};
 use crate::{
     failure::{Failure, Next},
     noun::Noun,
@@ -218,7 +218,8 @@ impl Noun for Destination {
     const NOUN: &'static str = "destination";
     const PATH: &'static str = "destinations";
     const LIST: &'static str = "bursar destination list";
-    const HEADING: &'static [&'static str] = &["id", "name", "site", "offered", "balancing", "changed"];
+    const HEADING: &'static [&'static str] =
+        &["id", "name", "site", "offered", "servers", "offline", "store points", "accepting", "balancing", "changed"];
     const NAME_FIELD: Option<&'static str> = Some("name");
     const SITE_COLUMN: Option<usize> = Some(2);
 
@@ -236,7 +237,11 @@ impl Noun for Destination {
             self.name.clone(),
             self.site.to_string(),
             yes_or_no(self.offered).into(),
-            if self.balancing.enabled { "on" } else { "off" }.into(),
+            self.roll_up.servers.to_string(),
+            self.roll_up.offline_servers.to_string(),
+            self.roll_up.store_points.to_string(),
+            self.roll_up.accepting.as_str().into(),
+            on_or_off(self.balancing.enabled).into(),
             self.changed.at.clone(),
         ]
     }
@@ -251,7 +256,9 @@ impl Noun for Destination {
             ("description", self.description.clone()),
             ("site", self.site.to_string()),
             ("offered", yes_or_no(self.offered).into()),
-            ("balancing", if balancing.enabled { "on" } else { "off" }.into()),
+            ("servers", format!("{}, {} offline", self.roll_up.servers, self.roll_up.offline_servers)),
+            ("store points", format!("{}, accepting {}", self.roll_up.store_points, self.roll_up.accepting.as_str())),
+            ("balancing", on_or_off(balancing.enabled).into()),
             ("  allowed variance", format!("{} %", balancing.allowed_variance_percent)),
             ("  window", window),
             ("  rate", rate),

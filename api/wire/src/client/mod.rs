@@ -400,20 +400,22 @@ enum Attempt {
 /// What became of asking every node once.
 #[derive(Default)]
 struct Round {
-    no_quorum: bool,
+    in_vain: bool,
     retry_after: Duration,
 }
 
 impl Round {
     fn note(&mut self, failure: &Failure, retry_after: Option<Duration>) {
         self.retry_after = self.retry_after.max(retry_after.unwrap_or_default());
-        // A node that says so has waited for a quorum already: asking again would only make the caller wait longer.
-        self.no_quorum |= matches!(failure, Failure::Refused(problem) if problem.code == code::NO_QUORUM);
+        // A node that says so has waited for the others, or for the server, already: asking again would only make the caller wait
+        // longer.
+        let has_waited = |problem: &Problem| matches!(problem.code.as_str(), code::NO_QUORUM | code::SERVER_UNREACHABLE);
+        self.in_vain |= matches!(failure, Failure::Refused(problem) if has_waited(problem));
     }
 
     /// How long to wait before the next round; none where it would be in vain.
     fn pause(&self) -> Option<Duration> {
-        let worthwhile = !self.no_quorum && self.retry_after <= RETRY_AFTER_MAX;
+        let worthwhile = !self.in_vain && self.retry_after <= RETRY_AFTER_MAX;
         worthwhile.then(|| self.retry_after.max(ROUND_PAUSE))
     }
 }

@@ -1,0 +1,162 @@
+//! Storage servers.
+
+mod arrival;
+
+use axum::extract::State;
+use bursar_domain::{self as domain, ServerId, server::Server, table::Table};
+use bursar_wire::{
+    page::Page,
+    query::{ListQuery, ReadQuery},
+    servers::{self, EditServer, MaintainServer, OkToStop, Reachability, ServerCondition, ServerDetails, ServerIntent},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer::{self, Answered},
+    api::Service,
+    failure::Failure,
+    mutation::{Bodiless, Mutation},
+    parameters::Id,
+    resource::{Field, PRESENT, Reading, Resource, View},
+};
+
+/// The routes.
+pub(crate) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read, edit, remove))
+        .routes(routes!(maintain))
+        .routes(routes!(drain))
+        .routes(routes!(activate))
+        .routes(routes!(ok_to_stop))
+        .routes(routes!(reachability))
+        .merge(arrival::routes())
+}
+
+impl Resource for Server {
+    type Shown = servers::Server;
+
+    const FIELDS: &'static [Field<Self>] = &[
+        ("id", |server| server.id.0.to_string()),
+        ("name", |server| server.name.to_string()),
+        ("destination", |server| server.destination.0.to_string()),
+        ("condition", |server| ServerCondition::from(server.condition).as_str().to_owned()),
+        ("intent", |server| ServerIntent::from(&server.intent).as_str().to_owned()),
+        ("version", |server| server.facts.program.version.to_string()),
+        (PRESENT, |server| server.is_present().to_string()),
+    ];
+
+    const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|server| server.name.folded());
+
+    fn is_current(&self) -> bool {
+        self.is_present()
+    }
+
+    fn table(state: &domain::State) -> &Table<Self> {
+        state.servers()
+    }
+
+    fn show(&self, view: &View) -> Self::Shown {
+        servers::Server::of(view, self)
+    }
+}
+
+/// List storage servers; removed ones with the filter `present=false` alone.
+///
+/// `filter` knows `id`, `name`, `destination` (its number), `condition` (`joining`, `online`, `offline` or `excluded`), `intent`
+/// (`active`, `maintenance`, `draining` or `removed`), `version` and `present` (`true` or `false`); `sort` goes by `id` or `name`.
+#[utoipa::path(get, path = "/api/v1/servers", tag = "servers", operation_id = "list_servers", params(ListQuery),
+    responses((status = 200, description = "A page of the servers.", body = Page<servers::Server>)))]
+async fn list(reading: Reading<ListQuery>) -> Answered {
+    reading.list::<Server>().await
+}
+
+/// Read a storage server, with what the leader observes of it.
+///
+/// What is observed comes with a linearizable reading of the present alone.
+#[utoipa::path(get, path = "/api/v1/servers/{id}", tag = "servers", operation_id = "read_server",
+    params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "The server.", body = ServerDetails)))]
+async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    let details = |view: &View, observed: Result<servers::Observed, String>| {
+        let server = view.servers().get(ServerId(id))?.show(view);
+        let observed = observed.and_then(|mut all| all.by_server.remove(&id).ok_or_else(|| UNHEARD.to_owned()));
+        let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why)), |observed| (Some(observed), None));
+        Some(ServerDetails { server, observed, observed_absent })
+    };
+    reading.observed(ServerId(id), details).await
+}
+
+/// Why nothing is observed of a server where the leader observes others.
+pub(super) const UNHEARD: &str = "the leader has not heard of the server since it leads";
+
+/// Change a storage server's name or addresses.
+#[utoipa::path(patch, path = "/api/v1/servers/{id}", tag = "servers", operation_id = "edit_server",
+    params(("id" = u64, Path)), request_body = EditServer,
+    responses((status = 200, description = "The server as it stands now.", body = servers::Server)))]
+async fn edit(State(service): State<Service>, Id(id): Id, mutation: Mutation<EditServer>) -> Answered {
+    service.change(mutation.call, mutation.body.command(ServerId(id))?).await
+}
+
+/// Remove a storage server that has no store points.
+///
+/// Its row stays: neither its number nor its identity is ever accepted again. One that is only being taken in is sent away.
+#[utoipa::path(delete, path = "/api/v1/servers/{id}", tag = "servers", operation_id = "remove_server", params(("id" = u64, Path)),
+    responses((status = 204, description = "The server was removed.")))]
+async fn remove(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
+    service.change(call, servers::remove(ServerId(id))).await
+}
+
+/// Say that a storage server is worked upon for a while.
+///
+/// Until then its silence is expected: its alerts are recorded as covered. `activate` ends it earlier.
+#[utoipa::path(post, path = "/api/v1/servers/{id}/maintenance", tag = "servers", operation_id = "maintain_server",
+    params(("id" = u64, Path)), request_body = MaintainServer,
+    responses((status = 200, description = "The server as it stands now.", body = servers::Server)))]
+async fn maintain(State(service): State<Service>, Id(id): Id, mutation: Mutation<MaintainServer>) -> Answered {
+    let now = service.now().max(service.authority.latest().time());
+    service.change(mutation.call, mutation.body.command(ServerId(id), now)?).await
+}
+
+/// Have a storage server give its archives away.
+#[utoipa::path(post, path = "/api/v1/servers/{id}/drain", tag = "servers", operation_id = "drain_server",
+    params(("id" = u64, Path)),
+    responses((status = 200, description = "The server as it stands now.", body = servers::Server)))]
+async fn drain(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
+    service.change(call, servers::drain(ServerId(id))).await
+}
+
+/// Have a storage server keep archives again, whether it was in maintenance or draining.
+#[utoipa::path(post, path = "/api/v1/servers/{id}/activate", tag = "servers", operation_id = "activate_server",
+    params(("id" = u64, Path)),
+    responses((status = 200, description = "The server as it stands now.", body = servers::Server)))]
+async fn activate(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodiless) -> Answered {
+    service.change(call, servers::activate(ServerId(id))).await
+}
+
+/// Tell whether a storage server may be stopped, and what would follow.
+#[utoipa::path(get, path = "/api/v1/servers/{id}/ok-to-stop", tag = "servers", operation_id = "ok_to_stop_server",
+    params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "Whether it may.", body = OkToStop)))]
+async fn ok_to_stop(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    let view = reading.view().await?;
+    Ok(answer::json(&view, &OkToStop::of(&view, existing(&view, id)?)))
+}
+
+/// Tell which ports pass between a storage server and its neighbours, in both directions.
+///
+/// It is what the servers found when they last tried, as the leader has heard it; it comes with a linearizable reading of the
+/// present alone.
+#[utoipa::path(get, path = "/api/v1/servers/{id}/reachability", tag = "servers", operation_id = "server_reachability",
+    params(("id" = u64, Path), ReadQuery),
+    responses((status = 200, description = "The matrix of its ports and neighbours.", body = Reachability)))]
+async fn reachability(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
+    let (view, observed) = reading.with_observed().await?;
+    let server = existing(&view, id)?;
+    Ok(answer::json(&view, &Reachability::of(&view, server, observed.as_ref().map_err(Clone::clone))))
+}
+
+fn existing(view: &View, id: u64) -> Result<&Server, Failure> {
+    let found = view.servers().get(ServerId(id));
+    found.map(|server| &**server).ok_or_else(|| Failure::not_found(ServerId(id).into(), view))
+}

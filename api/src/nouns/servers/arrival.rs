@@ -1,0 +1,127 @@
+//! How machines come: their connection strings are looked at, and they are added, or get the place of a dead one.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use bursar_domain::{self as domain, Command, DestinationId, ObjectRef, ServerId};
+use bursar_wire::{
+    ConnectionString,
+    operations::Operation,
+    page::DryRun,
+    servers::{self, AddServer, InspectServer, Inspection, Obstacle, ReplaceServer},
+};
+use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer::{self, Answered},
+    api::Service,
+    authentication::Caller,
+    door::Rehearsal,
+    failure::Failure,
+    fleet::ContactError,
+    mutation::{Call, Mutation},
+    parameters::Id,
+};
+
+/// How long a machine may take to answer at both of its addresses. What is left of the request's time is for the decision.
+const CONTACT_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The routes.
+pub(super) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(inspect)).routes(routes!(add)).routes(routes!(replace))
+}
+
+/// Look at a connection string: what it says, what is found at its addresses, and what stands in the way.
+///
+/// It changes nothing and consumes nothing. A string that is no longer good is looked at all the same.
+#[utoipa::path(post, path = "/api/v1/servers/inspect", tag = "servers", operation_id = "inspect_server",
+    request_body = InspectServer,
+    responses((status = 200, description = "What was found.", body = Inspection)))]
+async fn inspect(State(service): State<Service>, caller: Caller, mutation: Mutation<InspectServer>) -> Answered {
+    let Mutation { call, body } = mutation;
+    if call.if_match.is_some() {
+        return Err(Failure::malformed("If-Match does not apply: nothing that exists is changed."));
+    }
+    let says = ConnectionString::decode(body.connection_string.expose())?;
+    // Nothing is decided that would judge the token again, so it is judged here.
+    let state = service.read_latest_by(None, call.deadline).await?;
+    caller.stands(&state, service.now())?;
+    if call.dry_run {
+        let outcome = domain::Reply::unchanged(ObjectRef::Cluster);
+        return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into() }));
+    }
+    let mut inspection = service.fleet.inspect(&says, call.deadline).await;
+    let in_the_ledger = service.obstacles(call, body, &says).await?;
+    inspection.obstacles.splice(0..0, in_the_ledger);
+    Ok(answer::json(&state, &inspection))
+}
+
+/// Add a storage server to a destination.
+///
+/// The machine is called first. Where it does not answer it is added all the same, and the operation that takes it in waits for it.
+#[utoipa::path(post, path = "/api/v1/destinations/{id}/servers", tag = "servers", operation_id = "add_server",
+    params(("id" = u64, Path)), request_body = AddServer,
+    responses((status = 202, description = "The operation that takes it in.", body = Operation)))]
+async fn add(State(service): State<Service>, Id(id): Id, mutation: Mutation<AddServer>) -> Answered {
+    let Mutation { call, body } = mutation;
+    let says = ConnectionString::decode(body.connection_string.expose())?;
+    let command = body.command(DestinationId(id), &says);
+    service.take_in(call, command, &says).await
+}
+
+/// Give the place of a dead storage server to another machine.
+///
+/// It gets the number, the name and the store points of the server, which must be offline; the former identity is never accepted
+/// again.
+#[utoipa::path(post, path = "/api/v1/servers/{id}/replace", tag = "servers", operation_id = "replace_server",
+    params(("id" = u64, Path)), request_body = ReplaceServer,
+    responses((status = 202, description = "The operation that takes it in.", body = Operation)))]
+async fn replace(State(service): State<Service>, Id(id): Id, mutation: Mutation<ReplaceServer>) -> Answered {
+    let Mutation { call, body } = mutation;
+    let says = ConnectionString::decode(body.connection_string.expose())?;
+    service.take_in(call, servers::replace(ServerId(id), &says), &says).await
+}
+
+impl Service {
+    /// Has a machine taken in, once it was seen to be the one that its string is of.
+    async fn take_in(&self, call: Call, command: Command, says: &ConnectionString) -> Answered {
+        let is_good = |state: &domain::State| self.check(says, state);
+        if let Some(answer) = self.foresee(&call, command.clone(), is_good).await? {
+            return Ok(answer);
+        }
+        let patience = call.deadline.min(Instant::now() + CONTACT_PATIENCE);
+        match self.fleet.contact(says, patience).await {
+            // It may not run yet, or the network may be down: the operation says that it waits for it.
+            Ok(()) | Err(ContactError::Unreachable { .. }) => self.change(call, command).await,
+            Err(refused @ (ContactError::Voided | ContactError::AnotherIdentity)) => Err(refused.into()),
+        }
+    }
+
+    /// Whether a connection string is good now, and in this cluster. Its proof of the license key is verified here: the ledger
+    /// compares the key alone.
+    fn check(&self, says: &ConnectionString, state: &domain::State) -> Result<(), Failure> {
+        let cluster = state.cluster().ok_or_else(|| Failure::not_founded(state))?;
+        Ok(says.check(self.now().max(state.time()), &cluster.license_key)?)
+    }
+
+    /// What the ledger has against a machine. Where no destination is named, any will do: what is said of the machine itself is
+    /// said everywhere.
+    async fn obstacles(&self, call: Call, body: InspectServer, says: &ConnectionString) -> Result<Vec<Obstacle>, Failure> {
+        let deadline = call.deadline;
+        let state = self.read_latest_by(None, deadline).await?;
+        let mut failures: Vec<_> = self.check(says, &state).err().into_iter().collect();
+        let InspectServer { connection_string, destination, name } = body;
+        let destination = destination.map(DestinationId).or_else(|| Some(state.destinations().first()?.id));
+        if let (true, Some(destination)) = (failures.is_empty(), destination) {
+            let command = AddServer { connection_string, name }.command(destination, says);
+            let Rehearsal { outcome, state, .. } = self.rehearse(call.submission(command)?, deadline).await?;
+            failures.extend(outcome.err().map(|rejection| Failure::refused(&rejection, &state)));
+        }
+        let obstacle = |failure: Failure| {
+            let problem = failure.into_problem();
+            Obstacle { code: problem.code, detail: problem.detail }
+        };
+        Ok(failures.into_iter().map(obstacle).collect())
+    }
+}

@@ -1,0 +1,171 @@
+//! Alerts: the overview, the history behind it, and taking note.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod support;
+
+use axum::http::StatusCode;
+use bursar_domain::store_point::{OfflineReason, Report};
+use serde_json::{Value, json};
+use support::World;
+
+/// The numbers of the alerts that a list has.
+async fn listed(world: &World, filter: &str) -> Vec<u64> {
+    let answer = world.get(&format!("/api/v1/alerts{filter}")).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.json()["items"].as_array().unwrap().iter().map(|alert| alert["id"].as_u64().unwrap()).collect()
+}
+
+async fn acknowledge(world: &World, body: Value) -> Value {
+    let answer = world.post("/api/v1/alerts/acknowledge", &body).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.json()["alerts"].clone()
+}
+
+#[tokio::test]
+async fn an_alert_says_what_is_the_matter_and_what_covers_it() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    world.store_point(ark, "shelf");
+    world.lose(ark);
+    let overview = world.get("/api/v1/alerts").send().await.json();
+    let alerts = overview["items"].as_array().unwrap();
+    let named = |kind: &str| alerts.iter().find(|alert| alert["kind"] == kind).unwrap();
+    let (destination, server, store_point) =
+        (named("destination_offline"), named("server_offline"), named("store_point_offline"));
+    assert_eq!(destination["inhibited_by"], Value::Null);
+    assert_eq!(
+        server["inhibited_by"],
+        json!({ "kind": "alert", "id": destination["id"], "name": "Destination is offline: vault" })
+    );
+    assert_eq!(store_point["inhibited_by"]["id"], server["id"]);
+    assert_eq!(store_point["subject"], json!({ "kind": "store_point", "id": 1, "name": "shelf" }));
+    assert_eq!(store_point["text"], "Store point is unavailable: shelf");
+    assert_eq!(
+        (&server["severity"], &server["extent"], &server["occurrences"]),
+        (&json!("critical"), &json!("whole"), &json!(1))
+    );
+    assert_eq!(server["condition"], json!({ "state": "firing", "since": "2026-01-01T00:00:00.000Z" }));
+    assert_eq!((&server["open"], &server["acknowledgement"]), (&json!(true), &Value::Null));
+    let read = world.get(&format!("/api/v1/alerts/{}", server["id"])).send().await;
+    assert_eq!(read.json(), *server);
+    assert_eq!(read.header("etag"), format!("\"{}\"", server["etag"].as_str().unwrap()));
+    world.get("/api/v1/alerts/99").send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_overview_keeps_what_nobody_has_noted_and_a_filter_finds_the_history() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, _) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    world.lose(ark);
+    world.find(ark);
+    // What is over stays until it is acknowledged,
+    assert_eq!(listed(&world, "").await, [1]);
+    assert_eq!(listed(&world, "?filter=condition%3Dresolved").await, [1]);
+    let noted = acknowledge(&world, json!({ "ids": [1], "note": "cable" })).await;
+    assert_eq!(noted[0]["acknowledgement"]["note"], "cable");
+    assert_eq!(noted[0]["acknowledgement"]["by"], json!({ "kind": "token", "id": 1 }));
+    assert_eq!(noted[0]["open"], false);
+    // then it is history, which filters find.
+    assert!(listed(&world, "").await.is_empty());
+    for filter in ["open=false", "kind=server_offline", "severity=critical", "acknowledged=true", "subject=server:1", "text~ark"]
+    {
+        let query = format!("?filter={}", filter.replace('=', "%3D"));
+        assert_eq!(listed(&world, &query).await, [1], "{filter}");
+    }
+    assert!(listed(&world, "?filter=severity%3Dwarning").await.is_empty());
+    world.get("/api/v1/alerts?filter=colour%3Dred").send().await.refuses(400, "malformed_request").pointing_at("?filter");
+    // The same trouble later is another alert.
+    world.lose(ark);
+    assert_eq!(listed(&world, "").await, [2]);
+}
+
+#[tokio::test]
+async fn an_alert_that_fires_stays_marked_and_asks_again_when_it_gets_worse() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let shelf = world.store_point(ark, "shelf");
+    world.report(ark, shelf, Report::Offline(OfflineReason::ReadOnly));
+    let noted = acknowledge(&world, json!({ "ids": [1] })).await;
+    assert_eq!((&noted[0]["extent"], &noted[0]["open"]), (&json!("partial"), &json!(true)));
+    assert_eq!(listed(&world, "?filter=acknowledged%3Dtrue").await, [1]);
+    world.report(ark, shelf, Report::Offline(OfflineReason::Missing));
+    assert_eq!(listed(&world, "?filter=acknowledged%3Dfalse").await, [1]);
+}
+
+#[tokio::test]
+async fn several_are_acknowledged_at_once_by_number_or_by_what_they_have_in_common() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    for name in ["a", "b", "c"] {
+        let store_point = world.store_point(ark, name);
+        world.report(ark, store_point, Report::Offline(OfflineReason::IoFailing));
+    }
+    world.lose(chest);
+    assert_eq!(
+        acknowledge(&world, json!({ "ids": [1, 2], "note": "disks are on their way" })).await.as_array().unwrap().len(),
+        2
+    );
+    let third = acknowledge(&world, json!({ "filter": "subject=store_point:3" })).await;
+    assert_eq!((third.as_array().unwrap().len(), &third[0]["id"]), (1, &json!(3)));
+    assert_eq!(listed(&world, "?filter=acknowledged%3Dfalse").await, [4]);
+    let all = acknowledge(&world, json!({ "filter": "" })).await;
+    assert_eq!(all.as_array().unwrap().len(), 4);
+    assert!(listed(&world, "?filter=acknowledged%3Dfalse").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_repetition_by_filter_gets_its_first_outcome_though_no_alert_is_open_any_more() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, _) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    world.lose(ark);
+    world.find(ark);
+    let body = json!({ "filter": "kind=server_offline" });
+    let ask = || world.post("/api/v1/alerts/acknowledge", &body).header("idempotency-key", "k1").send();
+    let first = ask().await;
+    let digest = world.digest();
+    let again = ask().await;
+    assert_eq!((again.status, again.json()), (StatusCode::OK, first.json()));
+    assert_eq!(world.digest(), digest);
+    // Under a key of its own there is nothing left to do.
+    world.post("/api/v1/alerts/acknowledge", &body).send().await.refuses(422, "invalid_field").pointing_at("/filter");
+}
+
+#[tokio::test]
+async fn taking_note_is_rehearsed_and_bound_to_a_reading_like_every_change() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let shelf = world.store_point(ark, "shelf");
+    world.report(ark, shelf, Report::Offline(OfflineReason::ReadOnly));
+    let digest = world.digest();
+    let body = json!({ "ids": [1] });
+    let rehearsed = world.post("/api/v1/alerts/acknowledge?dry_run=true", &body).send().await;
+    assert_eq!(rehearsed.json()["events"][0]["kind"], "alert.acknowledged", "{rehearsed:?}");
+    let etag = world.get("/api/v1/alerts/1").send().await.header("etag").to_owned();
+    assert_eq!(world.digest(), digest);
+    world.report(ark, shelf, Report::Offline(OfflineReason::Missing));
+    let stale = world.post("/api/v1/alerts/acknowledge", &body).header("if-match", &etag).send().await;
+    stale.refuses(412, "revision_mismatch");
+}
+
+#[tokio::test]
+async fn what_cannot_be_acknowledged_is_told_and_changes_nothing() {
+    let world = World::new().await;
+    let digest = world.digest();
+    let ask = |body: Value| world.post("/api/v1/alerts/acknowledge", &body).send();
+    ask(json!({})).await.refuses(422, "invalid_field").pointing_at("/ids");
+    ask(json!({ "ids": [1], "filter": "" })).await.refuses(422, "invalid_field").pointing_at("/filter");
+    ask(json!({ "ids": [] })).await.refuses(422, "invalid_field").pointing_at("/ids");
+    ask(json!({ "ids": (1..=1_001).collect::<Vec<u64>>() })).await.refuses(422, "invalid_field").pointing_at("/ids");
+    ask(json!({ "ids": [1] })).await.refuses(404, "not_found");
+    ask(json!({ "filter": "nonsense" })).await.refuses(422, "invalid_field").pointing_at("/filter");
+    ask(json!({ "filter": "colour=red" })).await.refuses(422, "invalid_field").pointing_at("/filter");
+    ask(json!({ "filter": "", "note": "\u{7}" })).await.refuses(422, "invalid_field").pointing_at("/note");
+    assert_eq!(world.digest(), digest);
+}

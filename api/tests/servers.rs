@@ -1,0 +1,396 @@
+//! Storage servers: how they come, what is wanted of them, what is observed of them, and how they go.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use bursar_api::{ContactError, Fleet, NoFleet, ObservedError};
+use bursar_domain::{ServerId, Timestamp};
+use bursar_wire::{
+    objects::ObjectRef,
+    servers::{Observed, PortRole, Probe, ServerObserved},
+};
+use serde_json::{Value, json};
+use support::{START_MS, World, fleet::Machine};
+use tokio::time::Instant;
+
+const HOUR_MS: u64 = 3_600_000;
+
+async fn names(world: &World, query: &str) -> Vec<String> {
+    let answer = world.get(&format!("/api/v1/servers{query}")).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.json()["items"].as_array().unwrap().iter().map(|server| server["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_server_is_shown_with_its_destination_and_its_state_in_tagged_words() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    world.store_point(ark, "shelf");
+    let read = world.get("/api/v1/servers/1").send().await;
+    let server = read.json();
+    assert_eq!(
+        (&server["name"], &server["destination"], &server["destination_name"]),
+        (&json!("ark"), &json!(1), &json!("vault"))
+    );
+    assert_eq!((&server["intent"], &server["condition"]), (&json!({ "state": "active" }), &json!({ "state": "online" })));
+    assert_eq!((&server["primary_address"], &server["store_points"]), (&json!("ark.example:4288"), &json!(1)));
+    assert_eq!(read.header("etag"), format!("\"{}\"", server["etag"].as_str().unwrap()));
+    world.get("/api/v1/servers/9").send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_list_filters_sorts_and_hides_former_servers_unless_it_is_asked_for_them() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let other = world.destination("other", 1).await;
+    let ark = world.server(vault, "ark");
+    world.server(other, "chest");
+    let boat = world.server(vault, "boat");
+    world.lose(ark);
+    assert_eq!(world.delete(&format!("/api/v1/servers/{}", boat.0)).send().await.status, StatusCode::NO_CONTENT);
+    assert_eq!(names(&world, "?sort=-name").await, ["chest", "ark"]);
+    assert_eq!(names(&world, "?filter=destination%3D1").await, ["ark"]);
+    assert_eq!(names(&world, "?filter=condition%3Doffline").await, ["ark"]);
+    assert_eq!(names(&world, "?filter=name~HES").await, ["chest"]);
+    assert!(names(&world, "?filter=name%3Dboat").await.is_empty());
+    assert_eq!(names(&world, "?filter=present%3Dfalse").await, ["boat"]);
+    // The tombstone is still there to be read.
+    let former = world.get(&format!("/api/v1/servers/{}", boat.0)).send().await.json();
+    assert_eq!((&former["intent"]["state"], &former["condition"]["state"]), (&json!("removed"), &json!("excluded")));
+}
+
+#[tokio::test]
+async fn a_server_is_edited_with_its_entity_tag_and_its_second_address_can_go() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    world.server(vault, "ark");
+    let path = "/api/v1/servers/1";
+    let edited = world.patch(path, &json!({ "name": "Ark", "secondary_address": "10.1.0.1:4288" })).send().await;
+    assert_eq!((edited.status, &edited.json()["secondary_address"]), (StatusCode::OK, &json!("10.1.0.1:4288")), "{edited:?}");
+    let old = world.patch(path, &json!({ "name": "ship" })).header("if-match", "\"1-1\"").send().await;
+    old.refuses(412, "revision_mismatch");
+    let without = world.patch(path, &json!({ "secondary_address": null })).header("if-match", edited.header("etag")).send().await;
+    assert_eq!((&without.json()["secondary_address"], &without.json()["name"]), (&Value::Null, &json!("Ark")));
+    let refused = |body: Value| world.patch(path, &body).send();
+    refused(json!({ "primary_address": "ark" })).await.refuses(422, "invalid_field").pointing_at("/primary_address");
+    refused(json!({ "secondary_address": "" })).await.refuses(422, "invalid_field").pointing_at("/secondary_address");
+    refused(json!({ "primary_address": null })).await.refuses(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn maintenance_has_an_end_and_a_reason_and_activation_ends_it() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    world.server(vault, "ark");
+    let ask = |body: Value| world.post("/api/v1/servers/1/maintenance", &body).send();
+    let maintained = ask(json!({ "for_seconds": 7200, "reason": "new disks" })).await;
+    let expected = json!({ "state": "maintenance", "until": "2026-01-01T02:00:00.000Z", "reason": "new disks" });
+    assert_eq!((maintained.status, &maintained.json()["intent"]), (StatusCode::OK, &expected), "{maintained:?}");
+    let until = ask(json!({ "until": "2026-01-02T01:00:00+01:00" })).await;
+    assert_eq!(until.json()["intent"]["until"], "2026-01-02T00:00:00.000Z");
+    ask(json!({})).await.refuses(422, "invalid_field").pointing_at("/until");
+    ask(json!({ "until": "2025-12-31T00:00:00Z" })).await.refuses(422, "invalid_field").pointing_at("/until");
+    ask(json!({ "for_seconds": 0 })).await.refuses(422, "invalid_field").pointing_at("/for_seconds");
+    ask(json!({ "for_seconds": u64::MAX })).await.refuses(422, "invalid_field").pointing_at("/for_seconds");
+    ask(json!({ "for_seconds": 1, "until": "2027-01-01T00:00:00Z" }))
+        .await
+        .refuses(422, "invalid_field")
+        .pointing_at("/for_seconds");
+    let activated = world.post("/api/v1/servers/1/activate", &json!({})).send().await;
+    assert_eq!(activated.json()["intent"], json!({ "state": "active" }), "{activated:?}");
+    let drained = world.post("/api/v1/servers/1/drain", &json!({})).send().await;
+    assert_eq!(drained.json()["intent"], json!({ "state": "draining" }));
+    for verb in ["drain", "activate"] {
+        world.post(&format!("/api/v1/servers/9/{verb}"), &json!({})).send().await.refuses(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_store_points_is_not_removed_and_they_are_listed() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let shelf = world.store_point(ark, "shelf");
+    let refused = world.delete("/api/v1/servers/1").send().await;
+    assert_eq!(refused.refuses(409, "in_use").json()["blockers"], json!([{ "kind": "store_point", "id": 1, "name": "shelf" }]));
+    world.delete(&format!("/api/v1/store-points/{}", shelf.0)).send().await;
+    assert_eq!(world.delete("/api/v1/servers/1").send().await.status, StatusCode::NO_CONTENT);
+    world.delete("/api/v1/servers/1").send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_last_server_that_is_online_is_not_ok_to_stop() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    world.store_point(ark, "shelf");
+    let digest = world.digest();
+    let ask = || world.get("/api/v1/servers/1/ok-to-stop").send();
+    let two = ask().await.json();
+    assert_eq!((&two["ok"], &two["remedy"]), (&json!(true), &Value::Null));
+    let alerts = two["alerts"].as_array().unwrap();
+    assert_eq!((&alerts[0]["kind"], &alerts[0]["covered_by"]), (&json!("server_offline"), &Value::Null));
+    assert_eq!(alerts[1]["covered_by"], json!({ "kind": "server", "id": 1, "name": "ark" }));
+    assert_eq!(alerts[1]["text"], "Store point is unavailable: shelf");
+    assert_eq!(world.digest(), digest, "nothing of it is carried out");
+
+    world.lose(chest);
+    let last = ask().await.json();
+    assert_eq!((&last["ok"], &last["alerts"][0]["kind"]), (&json!(false), &json!("destination_offline")));
+    assert_eq!(last["alerts"][1]["covered_by"], json!({ "kind": "destination", "id": 1, "name": "vault" }));
+    assert!(last["remedy"].is_string() && last["reason"].as_str().unwrap().starts_with("ark is the last"), "{last}");
+    // One that is down already takes nothing with it.
+    let down = world.get("/api/v1/servers/2/ok-to-stop").send().await.json();
+    assert_eq!((&down["ok"], &down["alerts"]), (&json!(true), &json!([])));
+    world.get("/api/v1/servers/9/ok-to-stop").send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_server_that_is_worked_upon_covers_its_own_alerts() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    world.server(vault, "ark");
+    world.server(vault, "chest");
+    world.post("/api/v1/servers/1/maintenance", &json!({ "for_seconds": 60 })).send().await;
+    let answer = world.get("/api/v1/servers/1/ok-to-stop").send().await.json();
+    assert_eq!(answer["alerts"][0]["covered_by"], json!({ "kind": "server", "id": 1, "name": "ark" }), "{answer}");
+}
+
+fn observed() -> Observed {
+    let probe = |to: (&str, u64), role, open: bool| Probe {
+        to: ObjectRef { kind: to.0.into(), id: to.1 },
+        role,
+        port: if role == PortRole::Transfer { 4286 } else { 4288 },
+        open,
+        detail: (!open).then(|| "connection refused".to_owned()),
+    };
+    let of = |probes| ServerObserved {
+        heard_ms_ago: 40,
+        version: "0.1.0".into(),
+        position: Some("1-9".into()),
+        store_points: BTreeMap::new(),
+        probes,
+    };
+    let ark = of(vec![probe(("server", 2), PortRole::Control, true), probe(("authority_node", 1), PortRole::Control, true)]);
+    let chest = of(vec![probe(("server", 1), PortRole::Transfer, false)]);
+    Observed { by_server: BTreeMap::from([(1, ark), (2, chest)]) }
+}
+
+#[tokio::test]
+async fn what_is_observed_comes_with_a_fresh_reading_alone_and_beside_the_entity_tag() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    world.server(vault, "ark");
+    let unheard = world.get("/api/v1/servers/1").send().await;
+    assert_eq!(unheard.json()["observed"], Value::Null);
+    assert!(unheard.json()["observed_absent"].as_str().unwrap().contains("has not heard"), "{unheard:?}");
+
+    *world.fleet.observed.lock().unwrap() = Ok(observed());
+    let etag = unheard.header("etag").to_owned();
+    let heard = world.get("/api/v1/servers/1").header("if-none-match", &etag).send().await;
+    assert_eq!((heard.status, &heard.json()["observed"]["heard_ms_ago"]), (StatusCode::OK, &json!(40)), "{heard:?}");
+    assert_eq!((heard.header("etag"), &heard.json()["observed_absent"]), (etag.as_str(), &Value::Null));
+
+    let asked = world.fleet.asked().len();
+    for (query, why) in [("?consistency=stale", "stale"), ("?as_of=8", "not kept")] {
+        let answer = world.get(&format!("/api/v1/servers/1{query}")).send().await;
+        assert_eq!(answer.json()["observed"], Value::Null, "{answer:?}");
+        assert!(answer.json()["observed_absent"].as_str().unwrap().contains(why), "{answer:?}");
+    }
+    assert_eq!(world.fleet.asked().len(), asked, "nobody else is asked");
+
+    *world.fleet.observed.lock().unwrap() = Err(ObservedError("the leader does not answer".into()));
+    let absent = world.get("/api/v1/servers/1").send().await;
+    assert_eq!(absent.json()["observed_absent"], "the leader does not answer");
+}
+
+#[tokio::test]
+async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    world.server(vault, "ark");
+    world.server(vault, "chest");
+    let other = world.destination("other", 1).await;
+    world.server(other, "boat");
+    *world.fleet.observed.lock().unwrap() = Ok(observed());
+    let ask = |query: &str| world.get(&format!("/api/v1/servers/1/reachability{query}")).send();
+    let matrix = ask("").await.json();
+    assert_eq!(matrix["server"], json!({ "kind": "server", "id": 1, "name": "ark" }));
+    let neighbours: Vec<_> = matrix["neighbours"].as_array().unwrap().iter().map(|one| one["object"]["name"].clone()).collect();
+    assert_eq!(neighbours, ["chest", "10.0.0.1:4283"], "a server of another destination is no neighbour");
+    let chest = &matrix["neighbours"][0];
+    assert_eq!(chest["outbound"]["control"], json!({ "state": "open", "port": 4288, "detail": null }));
+    assert_eq!(chest["outbound"]["peer"], json!({ "state": "unknown", "port": null, "detail": null }));
+    assert_eq!(chest["inbound"]["transfer"], json!({ "state": "closed", "port": 4286, "detail": "connection refused" }));
+    assert_eq!(matrix["neighbours"][1]["outbound"]["control"]["state"], "open");
+    assert_eq!(matrix["observed_absent"], Value::Null);
+    let stale = ask("?consistency=stale").await.json();
+    assert_eq!(stale["neighbours"][0]["outbound"]["control"]["state"], "unknown");
+    assert!(stale["observed_absent"].is_string());
+}
+
+#[tokio::test]
+async fn a_machine_is_added_by_its_connection_string_once_it_was_seen() {
+    let world = World::licensed().await;
+    world.vault().await;
+    let body = json!({ "connection_string": Machine::new(1, "ark").string() });
+    let ask = || world.post("/api/v1/destinations/1/servers", &body).header("idempotency-key", "k1").send();
+    let added = ask().await;
+    assert_eq!((added.status, added.header("location")), (StatusCode::ACCEPTED, "/api/v1/operations/1"), "{added:?}");
+    assert_eq!(added.json()["task"], json!({ "kind": "join_server", "object": { "kind": "server", "id": 1 } }));
+    let server = world.get("/api/v1/servers/1").send().await.json();
+    assert_eq!((&server["name"], &server["condition"]), (&json!("ark"), &json!({ "state": "joining", "operation": 1 })));
+    assert_eq!(server["guid"], "01".repeat(16));
+    assert_eq!(world.fleet.asked(), ["contact ark", "observed"]);
+
+    // A repetition is answered by the ledger, though the string is used by now, and its machine may say so.
+    *world.fleet.contact.lock().unwrap() = Err(ContactError::Voided);
+    world.clock.advance_ms(HOUR_MS / 2);
+    let again = ask().await;
+    assert_eq!((again.status, again.json()), (StatusCode::ACCEPTED, added.json()));
+    let another = world.post("/api/v1/destinations/1/servers", &body).send().await;
+    another.refuses(409, "connection_string_used");
+    assert_eq!(world.fleet.asked().len(), 2, "nobody was called in vain");
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_answer_is_added_all_the_same_and_one_that_is_not_it_is_not() {
+    let world = World::licensed().await;
+    world.vault().await;
+    let add = |machine: &Machine| {
+        world.post("/api/v1/destinations/1/servers", &json!({ "connection_string": machine.string(), "name": "given" })).send()
+    };
+    let digest = world.digest();
+    *world.fleet.contact.lock().unwrap() = Err(ContactError::Voided);
+    let voided = add(&Machine::new(1, "ark")).await;
+    voided.refuses(409, "connection_string_voided").pointing_at("/connection_string");
+    *world.fleet.contact.lock().unwrap() = Err(ContactError::AnotherIdentity);
+    add(&Machine::new(1, "ark")).await.refuses(409, "another_identity").pointing_at("/connection_string");
+    assert_eq!(world.digest(), digest);
+    *world.fleet.contact.lock().unwrap() = Err(ContactError::Unreachable { detail: "timed out".into() });
+    assert_eq!(add(&Machine::new(1, "ark")).await.status, StatusCode::ACCEPTED);
+    assert_eq!(names(&world, "").await, ["given"]);
+}
+
+#[tokio::test]
+async fn a_dry_run_of_an_addition_tells_the_events_and_consumes_nothing() {
+    let world = World::licensed().await;
+    world.vault().await;
+    let digest = world.digest();
+    let body = json!({ "connection_string": Machine::new(1, "ark").string() });
+    let rehearsed = world.post("/api/v1/destinations/1/servers?dry_run=true", &body).send().await;
+    let events: Vec<_> = rehearsed.json()["events"].as_array().unwrap().iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!(events, ["operation.started", "server.added", "server.introduced", "server.welcomed"]);
+    assert_eq!(world.digest(), digest);
+}
+
+#[tokio::test]
+async fn strings_that_are_not_good_are_refused_before_anybody_is_called() {
+    let world = World::licensed().await;
+    world.vault().await;
+    let digest = world.digest();
+    let line = Machine::new(1, "ark").string();
+    let add = |text: String| world.post("/api/v1/destinations/1/servers", &json!({ "connection_string": text })).send();
+    for text in ["".to_owned(), "hello".into(), line[..line.len() - 2].into(), line.replace("bursar1", "bursar2")] {
+        let refused = add(text).await;
+        refused.refuses(400, "connection_string_invalid").pointing_at("/connection_string");
+    }
+    let mut early = Machine::new(1, "ark");
+    early.says.issued_at = Timestamp(START_MS + HOUR_MS);
+    add(early.string()).await.refuses(409, "connection_string_premature").pointing_at("/connection_string");
+    let mut foreign = Machine::new(1, "ark");
+    foreign.says.license.public_key[0] ^= 1;
+    add(foreign.string()).await.refuses(409, "license_foreign").pointing_at("/connection_string");
+    // A proof of the right key that is of another machine.
+    let mut borrowed = Machine::new(1, "ark");
+    borrowed.says.license = Machine::new(2, "chest").says.license;
+    add(borrowed.string()).await.refuses(409, "license_foreign");
+    let mut other = Machine::new(1, "ark");
+    other.says.version = "0.2.0".into();
+    add(other.string()).await.refuses(409, "version_differs");
+    world.post("/api/v1/destinations/9/servers", &json!({ "connection_string": line })).send().await.refuses(404, "not_found");
+    assert_eq!(world.digest(), digest);
+    world.clock.advance_ms(24 * HOUR_MS);
+    add(line).await.refuses(409, "connection_string_expired").pointing_at("/connection_string");
+    assert!(world.fleet.asked().is_empty(), "{:?}", world.fleet.asked());
+}
+
+#[tokio::test]
+async fn an_inspection_tells_what_adding_would_meet_and_changes_nothing() {
+    let world = World::licensed().await;
+    let inspect = |body: Value| world.post("/api/v1/servers/inspect", &body).send();
+    let machine = Machine::new(1, "ark");
+    // Where there is no destination yet, the machine is looked at all the same.
+    let found = inspect(json!({ "connection_string": machine.string() })).await;
+    assert_eq!((found.status, &found.json()["name"], &found.json()["stands"]), (StatusCode::OK, &json!("ark"), &json!(true)));
+    assert_eq!(found.json()["obstacles"], json!([]));
+    let vault = world.vault().await;
+    world.server(vault, "ark");
+    let digest = world.digest();
+    let taken = inspect(json!({ "connection_string": machine.string() })).await.json();
+    assert_eq!(taken["obstacles"][0]["code"], "name_taken");
+    let named = inspect(json!({ "connection_string": machine.string(), "name": "chest", "destination": vault })).await.json();
+    assert_eq!(named["obstacles"], json!([]));
+    let nowhere = inspect(json!({ "connection_string": machine.string(), "destination": 9 })).await.json();
+    assert_eq!(nowhere["obstacles"][0]["code"], "not_found");
+    world.clock.advance_ms(25 * HOUR_MS);
+    let expired = inspect(json!({ "connection_string": machine.string() })).await.json();
+    assert_eq!(expired["obstacles"][0]["code"], "connection_string_expired");
+    assert_eq!(world.digest(), digest);
+    inspect(json!({ "connection_string": "bursar1" })).await.refuses(400, "connection_string_invalid");
+}
+
+#[tokio::test]
+async fn a_dead_server_is_replaced_by_another_machine() {
+    let world = World::licensed().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    world.store_point(ark, "shelf");
+    let body = json!({ "connection_string": Machine::new(1, "newcomer").string() });
+    let replace = || world.post("/api/v1/servers/1/replace", &body).send();
+    replace().await.refuses(409, "server_not_offline");
+    world.lose(ark);
+    let replaced = replace().await;
+    assert_eq!(replaced.status, StatusCode::ACCEPTED, "{replaced:?}");
+    let server = world.get("/api/v1/servers/1").send().await.json();
+    assert_eq!((&server["name"], &server["guid"], &server["store_points"]), (&json!("ark"), &json!("01".repeat(16)), &json!(1)));
+    assert_eq!(server["former_guids"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn where_nobody_talks_to_servers_every_question_has_an_honest_answer() {
+    let (machine, soon) = (Machine::new(1, "ark"), Instant::now());
+    let inspection = NoFleet.inspect(&machine.says, soon).await;
+    assert_eq!((inspection.addresses.len(), inspection.addresses[0].reachable, inspection.stands), (1, false, None));
+    assert!(matches!(NoFleet.contact(&machine.says, soon).await, Err(ContactError::Unreachable { .. })));
+    assert!(NoFleet.examine(ServerId(1), "/srv", soon).await.is_err());
+    assert!(NoFleet.observed(soon).await.is_err());
+}
+
+#[tokio::test]
+async fn a_destination_rolls_its_servers_up() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let empty = world.get("/api/v1/destinations/1").send().await.json();
+    assert_eq!(empty["roll_up"], json!({ "servers": 0, "offline_servers": 0, "store_points": 0, "accepting": "NONE" }));
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    world.store_point(ark, "shelf");
+    world.store_point(ark, "attic");
+    let accepting = || async { world.get("/api/v1/destinations/1").send().await.json()["roll_up"]["accepting"].clone() };
+    assert_eq!(accepting().await, "ALL");
+    world.patch("/api/v1/store-points/1", &json!({ "accepting_data": false })).send().await;
+    assert_eq!(accepting().await, "SOME");
+    world.lose(chest);
+    let roll_up = world.get("/api/v1/destinations").send().await.json()["items"][0]["roll_up"].clone();
+    assert_eq!(roll_up, json!({ "servers": 2, "offline_servers": 1, "store_points": 2, "accepting": "SOME" }));
+    let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
+    let counted = |name: &str| counts[name].as_u64().unwrap();
+    assert_eq!((counted("servers"), counted("servers_offline")), (2, 1));
+    assert_eq!((counted("store_points"), counted("store_points_offline")), (2, 0));
+    assert_eq!((counted("alerts_open"), counted("alerts_critical")), (1, 1));
+}

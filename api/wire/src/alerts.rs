@@ -1,0 +1,223 @@
+//! Alerts: what an operator should know of.
+
+use bursar_domain::{
+    AlertId, Command, State,
+    alert::{self, Extent},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    FieldError,
+    objects::{Actor, NamedObject, Stamp, etag},
+    times::rfc3339,
+};
+
+/// Something that an operator should know of. It stays open, and in the overview, until it is both over and acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// Its number.
+    pub id: u64,
+    /// What sort of trouble it tells of: `store_point_offline`, `server_offline`, `destination_offline`, `version_conflict` or
+    /// `projection_mismatch`.
+    pub kind: String,
+    /// How bad that is.
+    pub severity: AlertSeverity,
+    /// The object that is in trouble.
+    pub subject: NamedObject,
+    /// The trouble in one line, with the subject's name of when it fired.
+    pub text: String,
+    /// How much of the subject is affected; the worst since it last fired.
+    pub extent: AlertExtent,
+    /// Whether the trouble is there.
+    pub condition: AlertCondition,
+    /// How often it fired while it was open.
+    pub occurrences: u32,
+    /// What covers it: another alert that tells of the cause, or a server whose maintenance lets it be expected.
+    pub inhibited_by: Option<NamedObject>,
+    /// That somebody has taken note, since it last fired or got worse.
+    pub acknowledgement: Option<Acknowledgement>,
+    /// Whether it is in the overview: it fires, or nobody has acknowledged it.
+    pub open: bool,
+    /// When, and by whose doing, it first fired.
+    pub created: Stamp,
+    /// When and by whom it was last changed.
+    pub changed: Stamp,
+    /// Its entity tag, to be sent as `If-Match: "<etag>"` with a change that rests on this reading.
+    pub etag: String,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertSeverity {
+    /// It should be looked at.
+    Warning,
+    /// Backups or restores do not work, or data is in danger.
+    Critical,
+}
+
+impl AlertSeverity {
+    /// The severity as it stands in the JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How much of the subject is affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertExtent {
+    /// Something of it still works: a store point that can be read.
+    Partial,
+    /// Nothing of it works.
+    Whole,
+}
+
+impl AlertExtent {
+    /// The extent as it stands in the JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Whole => "whole",
+        }
+    }
+}
+
+/// Whether the trouble is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AlertCondition {
+    /// It is.
+    Firing {
+        /// Since when, RFC 3339 in UTC.
+        since: String,
+    },
+    /// It is over.
+    Resolved {
+        /// When it ended, RFC 3339 in UTC.
+        at: String,
+    },
+}
+
+impl AlertCondition {
+    /// The condition's `state` as it stands in the JSON.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Firing { .. } => "firing",
+            Self::Resolved { .. } => "resolved",
+        }
+    }
+}
+
+/// That somebody has taken note of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Acknowledgement {
+    /// Who.
+    pub by: Actor,
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// What they say of it.
+    pub note: String,
+}
+
+impl Alert {
+    /// An alert of `state`.
+    pub fn of(state: &State, alert: &alert::Alert) -> Self {
+        let noted = |noted: &alert::Acknowledgement| Acknowledgement {
+            by: noted.by.into(),
+            at: rfc3339(noted.at),
+            note: noted.note.to_string(),
+        };
+        Self {
+            id: alert.id.0,
+            kind: alert.kind.code().into(),
+            severity: alert.severity.into(),
+            subject: NamedObject::of(state, alert.subject),
+            text: alert.text.clone(),
+            extent: match alert.extent {
+                Extent::Partial => AlertExtent::Partial,
+                Extent::Whole => AlertExtent::Whole,
+            },
+            condition: alert.condition.into(),
+            occurrences: alert.occurrences,
+            inhibited_by: alert.inhibited_by.map(|by| NamedObject::of(state, by)),
+            acknowledgement: alert.acknowledgement.as_ref().map(noted),
+            open: alert.is_open(),
+            created: Stamp::of(state, alert.created),
+            changed: Stamp::of(state, alert.changed),
+            etag: etag(state, alert.changed),
+        }
+    }
+}
+
+impl From<alert::Severity> for AlertSeverity {
+    fn from(severity: alert::Severity) -> Self {
+        match severity {
+            alert::Severity::Warning => Self::Warning,
+            alert::Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+impl From<alert::Condition> for AlertCondition {
+    fn from(condition: alert::Condition) -> Self {
+        match condition {
+            alert::Condition::Firing { since } => Self::Firing { since: rfc3339(since) },
+            alert::Condition::Resolved { at } => Self::Resolved { at: rfc3339(at) },
+        }
+    }
+}
+
+/// Alerts to take note of: either by their numbers, or all open ones that meet a condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeAlerts {
+    /// Their numbers, 1 to 1,000 of them.
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ids: Option<Vec<u64>>,
+    /// One condition, as the list of alerts takes it, for instance `subject=server:3`. The empty text is met by all open alerts.
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub filter: Option<String>,
+    /// What there is to say: at most 4,096 characters; by default nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// Which alerts are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// These.
+    Ids(Vec<AlertId>),
+    /// The open ones that meet a condition.
+    Filter(String),
+}
+
+impl AcknowledgeAlerts {
+    /// Which alerts are meant.
+    pub fn meant(&self) -> Result<Meant, FieldError> {
+        match (&self.ids, &self.filter) {
+            (Some(ids), None) => Ok(Meant::Ids(ids.iter().copied().map(AlertId).collect())),
+            (None, Some(filter)) => Ok(Meant::Filter(filter.clone())),
+            (None, None) => Err(FieldError::new("/ids", "must be given, or else filter")),
+            (Some(_), Some(_)) => Err(FieldError::new("/filter", "goes without ids")),
+        }
+    }
+
+    /// What it asks for, of these alerts.
+    pub fn command(self, alerts: Vec<AlertId>) -> Command {
+        Command::Alert(alert::Command::Acknowledge { alerts, note: self.note })
+    }
+}
+
+/// Alerts that somebody has taken note of, as they stand now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Acknowledged {
+    /// The alerts.
+    pub alerts: Vec<Alert>,
+}

@@ -1,0 +1,89 @@
+//! What a connection string is of, looked at before anything is committed.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::PortRole;
+use crate::Secret;
+
+/// A connection string to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InspectServer {
+    /// The line that `bursar storage-server init` or `connection-string` printed there.
+    pub connection_string: Secret,
+    /// The number of the destination that it is meant for; where it is absent, what stands in the way there is not told.
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub destination: Option<u64>,
+    /// The name that it is to have; by default the one that the connection string tells.
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
+}
+
+/// What a connection string says, and what was found at its addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Inspection {
+    /// The identity of its data directory, 32 hexadecimal digits.
+    pub guid: String,
+    /// How it is to be called.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// What its program was built for, for instance `x86_64-linux`.
+    pub platform: String,
+    /// What was found at each of its addresses, in the order in which they are tried.
+    pub addresses: Vec<AddressFound>,
+    /// Which ports pass, in both directions.
+    pub ports: Vec<PortFound>,
+    /// Whether the string still stands, as the machine itself says; null where it did not answer.
+    pub stands: Option<bool>,
+    /// How that is known, or why it is not.
+    pub standing: String,
+    /// What stands in the way of adding it, the first thing first; empty where nothing does.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// What was found at an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AddressFound {
+    /// The address, `host:port`.
+    pub address: String,
+    /// Whether somebody answers there.
+    pub reachable: bool,
+    /// What was found, where nobody does.
+    pub detail: Option<String>,
+    /// Whether it is the machine whose fingerprint the string tells; null where nobody answers.
+    pub fingerprint_matches: Option<bool>,
+    /// How long its answer took, in milliseconds; null where nobody answers.
+    pub latency_ms: Option<u64>,
+    /// How far its clock is ahead of the authority's, in milliseconds; null where nobody answers.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// Whether a port passes, in one direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PortFound {
+    /// Who tried it.
+    pub from: String,
+    /// Whose port it is.
+    pub to: String,
+    /// Its number.
+    pub port: u16,
+    /// What it is for.
+    pub role: PortRole,
+    /// Whether it passes.
+    pub open: bool,
+    /// What was found, where it does not.
+    pub detail: Option<String>,
+}
+
+/// Something that stands in the way of adding a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Obstacle {
+    /// The stable code of the problem that adding it would meet.
+    pub code: String,
+    /// The problem in a sentence.
+    pub detail: String,
+}

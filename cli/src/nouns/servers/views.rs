@@ -1,0 +1,125 @@
+//! How people read what is known of a server.
+
+use std::fmt::Write;
+
+use bursar_wire::servers::{
+    AddressFound, Inspection, Neighbour, OkToStop, PathState, Paths, PortPath, PortRole, Reachability, ServerDetails,
+};
+
+use crate::{
+    noun::Noun,
+    output::{details, or_dash, table},
+};
+
+/// A server and what is observed of it.
+pub(super) fn server(server: &ServerDetails) -> String {
+    let mut all = server.server.details();
+    match (&server.observed, &server.observed_absent) {
+        (Some(observed), _) => {
+            all.push(("heard of", format!("{} ms ago", observed.heard_ms_ago)));
+            all.push(("has carried out", or_dash(observed.position.as_ref())));
+            let closed = observed.probes.iter().filter(|probe| !probe.open).count();
+            all.push(("ports it tried", format!("{}, {closed} closed", observed.probes.len())));
+        }
+        (None, why) => all.push(("heard of", format!("not known: {}", why.as_deref().unwrap_or_default()))),
+    }
+    details(all)
+}
+
+/// What a connection string says, and what was found.
+pub(super) fn inspection(inspection: &Inspection) -> String {
+    let stands = match inspection.stands {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "not known",
+    };
+    let mut text = details([
+        ("name", inspection.name.clone()),
+        ("guid", inspection.guid.clone()),
+        ("version", inspection.version.clone()),
+        ("platform", inspection.platform.clone()),
+        ("still stands", format!("{stands}: {}", inspection.standing)),
+    ]);
+    section(
+        &mut text,
+        &table(&["address", "reachable", "is it", "latency", "clock ahead"], inspection.addresses.iter().map(address)),
+    );
+    if !inspection.ports.is_empty() {
+        let ports = inspection.ports.iter().map(|port| {
+            let state = passes(port.open, port.detail.as_deref());
+            vec![port.from.clone(), port.to.clone(), port.port.to_string(), port.role.as_str().into(), state]
+        });
+        section(&mut text, &table(&["from", "to", "port", "for", "passes"], ports));
+    }
+    let mut obstacles = String::from("Nothing stands in the way of adding it.");
+    if !inspection.obstacles.is_empty() {
+        obstacles = "In the way of adding it:".into();
+        for obstacle in &inspection.obstacles {
+            write!(obstacles, "\n  {} ({})", obstacle.detail, obstacle.code).expect("a String takes everything");
+        }
+    }
+    section(&mut text, &obstacles);
+    text
+}
+
+fn address(found: &AddressFound) -> Vec<String> {
+    vec![
+        found.address.clone(),
+        passes(found.reachable, found.detail.as_deref()),
+        or_dash(found.fingerprint_matches.map(|matches| if matches { "yes" } else { "no" })),
+        or_dash(found.latency_ms.map(|latency| format!("{latency} ms"))),
+        or_dash(found.clock_skew_ms.map(|skew| format!("{skew} ms"))),
+    ]
+}
+
+/// Whether it may be stopped, and what would follow.
+pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
+    let mut text = format!("{}: {}.", if answer.ok { "yes" } else { "no" }, answer.reason);
+    if !answer.alerts.is_empty() {
+        let alerts = answer
+            .alerts
+            .iter()
+            .map(|alert| vec![alert.severity.as_str().into(), alert.text.clone(), or_dash(alert.covered_by.as_ref())]);
+        section(&mut text, &table(&["severity", "alert that would fire", "covered by"], alerts));
+    }
+    text
+}
+
+/// The matrix of neighbours and ports.
+pub(super) fn reachability(matrix: &Reachability) -> String {
+    let heading = ["neighbour", "tried by", "peer", "transfer", "control"];
+    let mut text = table(&heading, matrix.neighbours.iter().flat_map(|neighbour| directions(matrix, neighbour)));
+    if let Some(why) = &matrix.observed_absent {
+        section(&mut text, &format!("No port is known: {why}."));
+    }
+    text
+}
+
+fn directions(matrix: &Reachability, neighbour: &Neighbour) -> [Vec<String>; 2] {
+    let line = |tried_by: &str, paths: &Paths| {
+        let states = PortRole::ALL.map(|role| path(paths.of_role(role)));
+        [neighbour.object.to_string(), tried_by.to_owned()].into_iter().chain(states).collect()
+    };
+    [line(&matrix.server.to_string(), &neighbour.outbound), line(&neighbour.object.to_string(), &neighbour.inbound)]
+}
+
+fn path(path: &PortPath) -> String {
+    match path.state {
+        PathState::Unknown => "?".into(),
+        state => passes(state == PathState::Open, path.detail.as_deref()),
+    }
+}
+
+fn passes(open: bool, detail: Option<&str>) -> String {
+    match (open, detail) {
+        (true, _) => "yes".into(),
+        (false, None) => "no".into(),
+        (false, Some(detail)) => format!("no: {detail}"),
+    }
+}
+
+/// A part of the answer, apart from what came before.
+fn section(text: &mut String, part: &str) {
+    text.push_str("\n\n");
+    text.push_str(part);
+}

@@ -1,0 +1,366 @@
+//! Servers, store points and alerts on the command line.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it meets what it does not expect")]
+
+mod stage;
+
+use bursar_wire::{Problem, objects::ObjectRef, problem::FieldError};
+use clap::Parser;
+use serde_json::{Value, json};
+use stage::{Program, Stage, page, problem, stamp};
+
+const ARK: &str = "GET /api/v1/servers?filter=name%3Dark&limit=10";
+const SHELF: &str = "GET /api/v1/store-points?filter=name%3Dshelf&limit=10";
+const VAULT: &str = "GET /api/v1/destinations?filter=name%3Dvault&limit=10";
+
+fn server(condition: &str) -> Value {
+    json!({
+        "id": 1, "name": "ark", "destination": 3, "destination_name": "vault", "intent": { "state": "active" },
+        "condition": { "state": condition }, "projection": "matching", "store_points": 2, "primary_address": "ark.example:4288",
+        "secondary_address": null, "version": "0.1.0", "platform": "x86_64-linux", "supported_level": 1, "guid": "07",
+        "former_guids": [], "public_key_hash": "0b", "created": stamp(5), "changed": stamp(7), "etag": "1-7",
+    })
+}
+
+fn with(mut object: Value, more: Value) -> Value {
+    object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    object
+}
+
+fn store_point(condition: Value) -> Value {
+    json!({
+        "id": 2, "name": "shelf", "server": 1, "server_name": "ark", "server_online": true, "path": "/srv/a",
+        "directory": "CrashPlanArchive_m1x2", "notes": "call 555-0100", "accepting_data": true, "accepting_new_archives": false,
+        "balancing": true, "quota_bytes": null, "intent": "active", "condition": condition, "created": stamp(5),
+        "changed": stamp(7), "etag": "1-7",
+    })
+}
+
+fn alert(id: u64, acknowledgement: Value) -> Value {
+    json!({
+        "id": id, "kind": "store_point_offline", "severity": "critical",
+        "subject": { "kind": "store_point", "id": 2, "name": "shelf" }, "text": "Store point is unavailable: shelf",
+        "extent": "whole", "condition": { "state": "firing", "since": "2031-05-17T08:30:00.000Z" }, "occurrences": 2,
+        "inhibited_by": { "kind": "alert", "id": 4, "name": "Server is offline: ark" }, "acknowledgement": acknowledgement,
+        "open": true, "created": stamp(5), "changed": stamp(7), "etag": "1-7",
+    })
+}
+
+fn destination() -> Value {
+    json!({
+        "id": 3, "name": "vault", "description": "", "site": 1, "offered": true,
+        "balancing": {
+            "enabled": true, "allowed_variance_percent": 20, "window": null, "rate_bytes_per_second": null, "concurrency": 2,
+        },
+        "free_space": { "warning_percent": 10, "critical_percent": 5 },
+        "roll_up": { "servers": 2, "offline_servers": 1, "store_points": 3, "accepting": "SOME" },
+        "created": stamp(5), "changed": stamp(7), "etag": "1-7",
+    })
+}
+
+fn joining(status: &str, revision: u64) -> Value {
+    json!({
+        "id": 4, "task": { "kind": "join_server", "object": { "kind": "server", "id": 1 } }, "status": status, "steps": [],
+        "waiting_on": [], "created": stamp(20), "changed": stamp(revision),
+    })
+}
+
+#[tokio::test]
+async fn servers_are_listed_with_the_names_of_their_destinations() {
+    let stage = Stage::set().await.expect("GET /api/v1/servers?limit=1000", 200, page(vec![server("online")]));
+    let ended = stage.run("server list").await;
+    let expected = "\
+ID  NAME  DESTINATION  CONDITION  INTENT  STORE POINTS  VERSION  PRIMARY ADDRESS
+1   ark   vault        online     active  2             0.1.0    ark.example:4288
+";
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, expected, ""));
+}
+
+#[tokio::test]
+async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
+    let probe = json!({ "to": { "kind": "server", "id": 2 }, "role": "peer", "port": 4283, "open": false, "detail": "refused" });
+    let space = json!({ "free_bytes": 5, "total_bytes": 9, "used_bytes": 4 });
+    let observed = json!({
+        "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": { "2": space }, "probes": [probe],
+    });
+    let heard = with(server("online"), json!({ "observed": observed, "observed_absent": null }));
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect("GET /api/v1/servers/1", 200, heard);
+    let ended = stage.run("server show ark").await;
+    assert!(ended.out.contains("destination        3 “vault”\n"), "{}", ended.out);
+    assert!(
+        ended.out.contains("heard of           40 ms ago\nhas carried out    1-6\nports it tried     1, 1 closed\n"),
+        "{}",
+        ended.out
+    );
+    let unheard = with(server("offline"), json!({ "observed": null, "observed_absent": "nobody has heard of it" }));
+    let past = "GET /api/v1/servers/1?as_of=9";
+    let stage = Stage::set().await.expect(past, 200, unheard.clone()).expect(past, 200, unheard);
+    let ended = stage.run("server show id:1 --as-of 9").await;
+    assert!(ended.out.contains("heard of           not known: nobody has heard of it\n"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_connection_string_comes_from_an_argument_a_file_or_standard_input() {
+    let add = "POST /api/v1/destinations/3/servers";
+    let stage = Stage::set().await.expect(VAULT, 200, page(vec![destination()])).expect(add, 202, joining("running", 21));
+    let ended = stage.run("server add bursar1.a.b --destination vault --name Ark").await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(stage.asked()[1]["body"], json!({ "connection_string": "bursar1.a.b", "name": "Ark" }));
+    assert_eq!(ended.err, "the server is being taken into destination 3 “vault”, carried by operation 4\n");
+
+    let stage = Stage::set().await.expect(VAULT, 200, page(vec![destination()])).expect(add, 202, joining("running", 21));
+    let file = stage.secret_file("string", "bursar1.c.d\n");
+    assert_eq!(stage.run(&format!("server add --file {file} --destination vault")).await.code, 0);
+    assert_eq!(stage.asked()[1]["body"], json!({ "connection_string": "bursar1.c.d" }));
+
+    let stage = Stage::set().await.typing("  bursar1.e.f \n");
+    let stage = stage.expect(VAULT, 200, page(vec![destination()])).expect(add, 202, joining("running", 21));
+    let ended = stage.run("server add --destination vault").await;
+    assert_eq!(stage.asked()[1]["body"], json!({ "connection_string": "bursar1.e.f" }));
+    assert!(ended.err.starts_with("paste the connection string:\n"), "{}", ended.err);
+
+    let ended = Stage::set().await.run("server add --destination vault").await;
+    assert_eq!((ended.code, ended.err.as_str()), (2, "error: No connection string was given.\nnext: bursar server add --help\n"));
+    assert!(Program::try_parse_from("bursar server add a --file b --destination c".split(' ')).is_err());
+}
+
+#[tokio::test]
+async fn an_addition_is_followed_to_its_end_and_a_refusal_names_the_string() {
+    let add = "POST /api/v1/destinations/3/servers";
+    let stage = Stage::set().await.expect(VAULT, 200, page(vec![destination()])).expect(add, 202, joining("running", 21));
+    let stage = stage.expect("GET /api/v1/operations/4", 200, joining("succeeded", 22));
+    let ended = stage.run("server add bursar1.a.b --destination vault --wait").await;
+    assert!(ended.code == 0 && ended.err.ends_with("operation 4 succeeded\n"), "{ended:?}");
+
+    let errors = vec![FieldError::new("/connection_string", "is cut off")];
+    let refusal = Problem { errors, ..problem(400, "connection_string_invalid") }.with_hint("Copy the whole line.");
+    let stage = Stage::set().await.expect(VAULT, 200, page(vec![destination()])).refuse(add, refusal);
+    let ended = stage.run("server add bursar1.a --destination vault").await;
+    let expected = "\
+error: The connection string is cut off. (connection_string_invalid)
+hint: Copy the whole line.
+next: bursar server add --help
+";
+    assert_eq!((ended.code, ended.err.as_str()), (2, expected));
+}
+
+#[tokio::test]
+async fn an_inspection_shows_what_was_found_and_what_stands_in_the_way() {
+    let inspection = json!({
+        "guid": "07", "name": "ark", "version": "0.1.0", "platform": "x86_64-linux",
+        "addresses": [
+            { "address": "ark:4288", "reachable": true, "detail": null, "fingerprint_matches": true, "latency_ms": 3, "clock_skew_ms": -12 },
+            { "address": "ark2:4288", "reachable": false, "detail": "timed out", "fingerprint_matches": null, "latency_ms": null,
+              "clock_skew_ms": null },
+        ],
+        "ports": [{ "from": "ark", "to": "authority node 1", "port": 4286, "role": "transfer", "open": false, "detail": "refused" }],
+        "stands": true, "standing": "it says so",
+        "obstacles": [{ "code": "name_taken", "detail": "The name “ark” is taken by server 1." }],
+    });
+    let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, inspection);
+    let ended = stage.run("server inspect bursar1.a.b").await;
+    let expected = "\
+name          ark
+guid          07
+version       0.1.0
+platform      x86_64-linux
+still stands  yes: it says so
+
+ADDRESS    REACHABLE      IS IT  LATENCY  CLOCK AHEAD
+ark:4288   yes            yes    3 ms     -12 ms
+ark2:4288  no: timed out  -      -        -
+
+FROM  TO                PORT  FOR       PASSES
+ark   authority node 1  4286  transfer  no: refused
+
+In the way of adding it:
+  The name “ark” is taken by server 1. (name_taken)
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn maintenance_takes_a_span_or_an_end_and_just_one_of_them() {
+    let maintain = "POST /api/v1/servers/1/maintenance";
+    let mut changed = server("online");
+    changed["intent"] = json!({ "state": "maintenance", "until": "2031-05-17T10:30:00.000Z", "reason": "disks" });
+    changed["etag"] = "1-8".into();
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect(maintain, 200, changed);
+    let ended = stage.run("server maintenance ark --for 2h --reason disks").await;
+    assert_eq!(stage.asked()[1]["body"], json!({ "for_seconds": 7200, "reason": "disks" }), "{}", ended.err);
+    assert_eq!(ended.err, "changed server 1 “ark”\n");
+    assert!(ended.out.contains("maintenance until 2031-05-17T10:30:00.000Z: disks\n"), "{}", ended.out);
+    for words in ["bursar server maintenance ark", "bursar server maintenance ark --for 1h --until x"] {
+        assert!(Program::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_should_not_be_stopped_is_an_exit_code() {
+    let expected_alert = json!({
+        "kind": "destination_offline", "severity": "critical", "subject": { "kind": "destination", "id": 3, "name": "vault" },
+        "text": "Destination is offline: vault", "covered_by": null,
+    });
+    let answer = |ok: bool| {
+        json!({
+            "server": { "kind": "server", "id": 1, "name": "ark" }, "ok": ok, "reason": "ark is the last",
+            "remedy": (!ok).then_some("Bring another one online."), "alerts": if ok { json!([]) } else { json!([expected_alert]) },
+        })
+    };
+    let ask = "GET /api/v1/servers/1/ok-to-stop";
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect(ask, 200, answer(false));
+    let ended = stage.run("server ok-to-stop ark").await;
+    let expected = "\
+no: ark is the last.
+
+SEVERITY  ALERT THAT WOULD FIRE          COVERED BY
+critical  Destination is offline: vault  -
+";
+    assert_eq!((ended.code, ended.out.as_str()), (5, expected));
+    let expected = "\
+error: server 1 “ark” should not be stopped now.
+hint: Bring another one online.
+next: bursar server list --filter destination=3
+";
+    assert_eq!(ended.err, expected);
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect(ask, 200, answer(true));
+    assert_eq!(stage.run("server ok-to-stop ark").await.code, 0);
+}
+
+#[tokio::test]
+async fn reachability_is_a_table_of_neighbours_in_both_directions() {
+    let port = |state: &str, detail: Value| json!({ "state": state, "port": 4283, "detail": detail });
+    let paths =
+        |peer: Value| json!({ "peer": peer, "transfer": port("unknown", Value::Null), "control": port("open", Value::Null) });
+    let matrix = json!({
+        "server": { "kind": "server", "id": 1, "name": "ark" },
+        "neighbours": [{
+            "object": { "kind": "server", "id": 2, "name": "chest" },
+            "outbound": paths(port("open", Value::Null)), "inbound": paths(port("closed", json!("refused"))),
+        }],
+        "observed_absent": null,
+    });
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
+    let ended = stage.expect("GET /api/v1/servers/1/reachability", 200, matrix).run("server reachability ark").await;
+    let expected = "\
+NEIGHBOUR         TRIED BY          PEER         TRANSFER  CONTROL
+server 2 “chest”  server 1 “ark”    yes          ?         yes
+server 2 “chest”  server 2 “chest”  no: refused  ?         yes
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_second_address_is_taken_away_and_a_replacement_is_asked_about() {
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
+    let stage = stage.expect("PATCH /api/v1/servers/1", 200, server("online"));
+    let ended = stage.run("server edit ark --secondary-address none").await;
+    assert_eq!((ended.code, &stage.asked()[1]["body"]), (0, &json!({ "secondary_address": null })), "{}", ended.err);
+    let ended = Stage::set().await.run("server edit ark").await;
+    assert_eq!((ended.code, ended.err.ends_with("next: bursar server edit --help\n")), (2, true));
+
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("offline")]));
+    let ended = stage.run("server replace ark bursar1.a.b").await;
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.ends_with("next: bursar server replace 1 --file FILE --yes\n"), "{}", ended.err);
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("offline")]));
+    let stage = stage.expect("POST /api/v1/servers/1/replace", 202, joining("running", 21));
+    assert_eq!(stage.run("server replace ark bursar1.a.b --yes").await.code, 0);
+    assert_eq!(stage.asked()[1]["body"], json!({ "connection_string": "bursar1.a.b" }));
+}
+
+#[tokio::test]
+async fn a_store_point_is_listed_with_the_reason_why_it_is_not_online() {
+    let offline = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
+    let list = page(vec![store_point(json!({ "state": "online" })), store_point(offline)]);
+    let ended = Stage::set().await.expect("GET /api/v1/store-points?limit=1000", 200, list).run("store-point list").await;
+    let expected = "\
+ID  NAME   SERVER  ONLINE                             ACCEPTING DATA  NEW ARCHIVES  BALANCING  INTENT  PATH
+2   shelf  ark     yes                                on              off           on         active  /srv/a
+2   shelf  ark     offline: its directory is missing  on              off           on         active  /srv/a
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_store_point_is_made_on_a_server_and_edited_by_its_flags() {
+    let online = json!({ "state": "online" });
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
+    let stage = stage.expect("POST /api/v1/servers/1/store-points", 201, store_point(json!({ "state": "creating" })));
+    let ended = stage.run("store-point add shelf --server ark --path /srv/a --quota 1000").await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "created store point 2 “shelf”\n"));
+    assert_eq!(stage.asked()[1]["body"], json!({ "name": "shelf", "path": "/srv/a", "quota_bytes": 1000 }));
+
+    let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(online.clone())]));
+    let stage = stage.expect("PATCH /api/v1/store-points/2", 200, store_point(online));
+    let ended = stage.run("store-point edit shelf --accepting-data on --balancing off --quota unlimited").await;
+    assert_eq!(
+        stage.asked()[1]["body"],
+        json!({ "accepting_data": true, "balancing": false, "quota_bytes": null }),
+        "{}",
+        ended.err
+    );
+    for words in ["--accepting-data yes", "--quota 0", "--quota -1"] {
+        let words = format!("bursar store-point edit shelf {words}");
+        assert!(Program::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_asked_for_once_and_told_with_the_command_that_shows_it() {
+    let object = Some(ObjectRef { kind: "server".into(), id: 1 });
+    let refusal = Problem { object, ..problem(503, "server_unreachable") }.with_retry_after(1);
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
+    let stage = stage.refuse("POST /api/v1/servers/1/store-points", refusal);
+    let ended = stage.run("store-point add shelf --server ark --path /srv/a").await;
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.ends_with("next: bursar server show 1\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn how_a_store_point_is_filled_is_shown_where_it_is_known() {
+    let space = json!({ "free_bytes": 5, "total_bytes": 9, "used_bytes": 4 });
+    let known = with(store_point(json!({ "state": "online" })), json!({ "observed": space, "observed_absent": null }));
+    let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(json!({ "state": "online" }))]));
+    let ended = stage.expect("GET /api/v1/store-points/2", 200, known).run("store-point show shelf").await;
+    assert!(ended.out.contains("used            4 bytes\nfree            5 of 9 bytes\n"), "{}", ended.out);
+    assert!(ended.out.contains("directory       CrashPlanArchive_m1x2\nnotes           call 555-0100\n"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn the_overview_of_alerts_says_what_covers_them_and_who_has_noted_them() {
+    let noted = json!({ "by": { "kind": "token", "id": 1 }, "at": "2031-05-17T08:31:00.000Z", "note": "disk ordered" });
+    let list = page(vec![alert(5, Value::Null), alert(6, noted.clone())]);
+    let ended = Stage::set().await.expect("GET /api/v1/alerts?limit=1000", 200, list).run("alert list").await;
+    let expected = "\
+ID  SEVERITY  CONDITION  SINCE                     ALERT                              COVERED BY  ACKNOWLEDGED BY
+5   critical  firing     2031-05-17T08:30:00.000Z  Store point is unavailable: shelf  alert 4     -
+6   critical  firing     2031-05-17T08:30:00.000Z  Store point is unavailable: shelf  alert 4     token 1
+";
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+    let ended = Stage::set().await.expect("GET /api/v1/alerts/6", 200, alert(6, noted)).run("alert show 6").await;
+    assert!(ended.out.contains("subject       store point 2 “shelf”\n"), "{}", ended.out);
+    assert!(
+        ended.out.contains("acknowledged  2031-05-17T08:31:00.000Z by token 1\nnote          disk ordered\n"),
+        "{}",
+        ended.out
+    );
+}
+
+#[tokio::test]
+async fn alerts_are_acknowledged_by_number_or_by_what_they_have_in_common() {
+    let acknowledge = "POST /api/v1/alerts/acknowledge";
+    let noted = json!({ "by": { "kind": "token", "id": 1 }, "at": "2031-05-17T08:31:00.000Z", "note": "" });
+    let answer = json!({ "alerts": [alert(5, noted.clone()), alert(6, noted)] });
+    let stage = Stage::set().await.expect(acknowledge, 200, answer.clone());
+    let ended = stage.run_words(&["alert", "acknowledge", "5", "6", "--note", "disk ordered"]).await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "acknowledged alert 5, 6\n"));
+    assert_eq!(stage.asked()[0]["body"], json!({ "ids": [5, 6], "note": "disk ordered" }));
+    let stage = Stage::set().await.expect(acknowledge, 200, answer);
+    let ended = stage.run("alert acknowledge --filter subject=server:1 -o json").await;
+    assert_eq!((ended.code, &stage.asked()[0]["body"]), (0, &json!({ "filter": "subject=server:1" })), "{}", ended.err);
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&ended.out).unwrap().len(), 2);
+    for words in ["bursar alert acknowledge", "bursar alert acknowledge 5 --filter kind=x", "bursar alert acknowledge five"] {
+        assert!(Program::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
+}
