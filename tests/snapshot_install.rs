@@ -51,6 +51,8 @@ struct Trial {
 struct Lag {
     /// Its last revision.
     head: u64,
+    /// The last entry of its log.
+    last: u64,
     /// The last one of the others.
     upto: u64,
     /// A text that stands near the beginning of the state that it is sent, and in nothing that it has.
@@ -147,16 +149,17 @@ impl Trial {
                 break;
             }
         }
-        Lag { head, upto: settled(&self.fleet).await, mark }
+        Lag { head, last, upto: settled(&self.fleet).await, mark }
     }
 
-    /// Whether the follower has died or has all that the others have.
+    /// Whether the follower has died, or has all that the others have and has dropped the log that it had before.
     async fn is_over(&mut self, lag: &Lag) -> Option<()> {
         if self.fleet.has_ended(self.follower) {
             return Some(());
         }
         let status = self.fleet.status_of(self.follower).await?;
-        (number_of(&status.revision) == lag.upto).then_some(())
+        let purged = self.fleet.find_metric(self.follower, "bursar_raft_purged_index").await?;
+        (number_of(&status.revision) == lag.upto && purged > lag.last).then_some(())
     }
 
     /// The follower has all of the history and serves it. It was sent no record but those that it lacked, if it was sent any.

@@ -283,9 +283,9 @@ impl Fleet {
         value.unwrap_or_else(|| panic!("node {id} does not count {name}"))
     }
 
-    /// The same, where the node may have nothing to tell of it yet.
+    /// The same, where the node may be gone, or have nothing to tell of it yet.
     pub async fn find_metric(&self, id: u64, name: &str) -> Option<u64> {
-        let page = soon("the metrics", self.client_of(&[id]).probe("/metrics")).await.expect("the node tells its metrics");
+        let page = soon("the metrics", self.client_of(&[id]).probe("/metrics")).await.ok()?;
         let page = String::from_utf8(page.body.to_vec()).expect("metrics are text");
         page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
