@@ -14,7 +14,6 @@ use bursar_net::{
 };
 use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
@@ -29,6 +28,7 @@ use super::{
     identity::Identity,
     stores::{StoreError, Stores},
 };
+use crate::signals::{Signals, leave_session};
 
 /// How much of the Raft log's tail is kept in memory for followers, in bytes.
 const LOG_CACHE_BYTES: u64 = 64 << 20;
@@ -94,9 +94,9 @@ pub enum RunError {
 /// error with a remedy: a node never runs half.
 pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     if own_session {
-        rustix::process::setsid().map_err(|error| RunError::System { action: "leave the session", source: error.into() })?;
+        leave_session().map_err(|source| RunError::System { action: "leave the session", source })?;
     }
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new().map_err(|source| RunError::System { action: "listen for signals", source })?;
     let directory = DataDirectory::open(root)?;
     let identity = directory.identity()?;
     // An interruption may have left it behind, and with it a second copy of the key.
@@ -310,26 +310,6 @@ async fn forget_setup_secret(directory: &DataDirectory, node: &Node) {
         Ok(true) => info!("the setup secret was used, and its file is removed"),
         Ok(false) => {}
         Err(error) => warn!(%error, "the setup secret was used, and its file could not be removed; remove it"),
-    }
-}
-
-/// What asks the process to end.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, RunError> {
-        let listen = |kind| signal(kind).map_err(|source| RunError::System { action: "listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
 
