@@ -18,6 +18,7 @@ use crate::{
     join_token,
     level::Level,
     operation,
+    projection::Listens,
     rejection::{FieldFault, Rejection},
     site,
     state::{Stamp, State, given},
@@ -41,6 +42,8 @@ pub struct AuthorityNode {
     pub peer_address: Address,
     /// Where people reach its API.
     pub api_address: Address,
+    /// Where storage servers reach it.
+    pub control_address: Address,
     /// The program's version.
     pub version: Name,
     /// The highest level that its program can carry out.
@@ -105,6 +108,8 @@ pub struct Facts {
     pub peer_address: String,
     /// Where people reach its API.
     pub api_address: String,
+    /// Where storage servers reach it.
+    pub control_address: String,
     /// The program's version.
     pub version: String,
     /// The highest level that its program can carry out.
@@ -121,6 +126,8 @@ pub struct CheckedFacts {
     pub peer_address: Address,
     /// See [`Facts::api_address`].
     pub api_address: Address,
+    /// See [`Facts::control_address`].
+    pub control_address: Address,
     /// See [`Facts::version`].
     pub version: Name,
     /// See [`Facts::supported`].
@@ -354,6 +361,7 @@ fn acceptable(state: &State, facts: &Facts) -> Result<CheckedFacts, Rejection> {
         store: facts.store,
         peer_address: Address::parse("peer_address", &facts.peer_address)?,
         api_address: Address::parse("api_address", &facts.api_address)?,
+        control_address: Address::parse("control_address", &facts.control_address)?,
         version: Name::parse("version", &facts.version)?,
         supported: facts.supported,
     })
@@ -368,8 +376,17 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
             put(state, *node, Some(*public_key), facts, Intent::Joining { operation: *operation }, stamp);
         }
         Event::Announced { node, facts } => nodes.change(*node, |node| {
-            let CheckedFacts { store, peer_address, api_address, version, supported } = facts.clone();
-            *node = AuthorityNode { store, peer_address, api_address, version, supported, changed: stamp, ..node.clone() };
+            let CheckedFacts { store, peer_address, api_address, control_address, version, supported } = facts.clone();
+            *node = AuthorityNode {
+                store,
+                peer_address,
+                api_address,
+                control_address,
+                version,
+                supported,
+                changed: stamp,
+                ..node.clone()
+            };
         }),
         Event::Edited { node, site } => nodes.change(*node, |node| {
             node.site = *site;
@@ -383,7 +400,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
 
 fn put(state: &mut State, id: AuthorityNodeId, public_key: Option<Hash>, facts: &CheckedFacts, intent: Intent, stamp: Stamp) {
     given(&mut state.header.next.authority_node, id.0);
-    let CheckedFacts { store, peer_address, api_address, version, supported } = facts.clone();
+    let CheckedFacts { store, peer_address, api_address, control_address, version, supported } = facts.clone();
     state.authority_nodes.put(AuthorityNode {
         id,
         store,
@@ -391,6 +408,7 @@ fn put(state: &mut State, id: AuthorityNodeId, public_key: Option<Hash>, facts: 
         site: None,
         peer_address,
         api_address,
+        control_address,
         version,
         supported,
         intent,
@@ -407,12 +425,18 @@ fn intend(state: &mut State, node: AuthorityNodeId, intent: Intent, stamp: Stamp
 }
 
 impl AuthorityNode {
+    /// What storage servers know of it.
+    pub fn listens(&self) -> Listens {
+        Listens { control: self.control_address.clone(), peer: self.peer_address.clone() }
+    }
+
     /// What the node last said of itself.
     pub fn facts(&self) -> CheckedFacts {
         CheckedFacts {
             store: self.store,
             peer_address: self.peer_address.clone(),
             api_address: self.api_address.clone(),
+            control_address: self.control_address.clone(),
             version: self.version.clone(),
             supported: self.supported,
         }

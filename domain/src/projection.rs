@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    authority_node,
+    authority_node::{self, CheckedFacts},
     encoding::{Encoded, Kind, encode},
     event::Event,
     hash::Hash,
@@ -38,12 +38,22 @@ pub struct Projection {
     pub destination: DestinationId,
     /// What is wanted of it.
     pub intent: Intent,
-    /// The authority's nodes, and where they listen to each other.
-    pub authority: BTreeMap<AuthorityNodeId, Address>,
+    /// The authority's nodes, and where they listen.
+    pub authority: BTreeMap<AuthorityNodeId, Listens>,
     /// The other servers of its destination.
     pub peers: BTreeMap<ServerId, Peer>,
     /// Its store points.
     pub store_points: BTreeMap<StorePointId, StorePoint>,
+}
+
+/// Where an authority node listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listens {
+    /// To storage servers.
+    pub control: Address,
+    /// To the other authority nodes.
+    pub peer: Address,
 }
 
 /// What the servers of a destination know of each other.
@@ -106,7 +116,7 @@ impl Projection {
             addresses: own.facts.addresses.clone(),
             destination: own.destination,
             intent: own.intent.clone(),
-            authority: nodes.map(|node| (node.id, node.peer_address.clone())).collect(),
+            authority: nodes.map(|node| (node.id, node.listens())).collect(),
             peers: others.filter(|other| other.is_present()).map(|other| (other.id, other.as_peer())).collect(),
             store_points: store_point::of_server(state, server).map(|row| (row.id, row.into())).collect(),
         })
@@ -152,7 +162,9 @@ impl Projection {
         use authority_node::Event::{Admitted, Announced, Edited, Founded, Joined, RemovalStarted, Removed};
         match event {
             Admitted { node, facts, .. } | Announced { node, facts } => {
-                self.authority.insert(*node, facts.peer_address.clone());
+                let CheckedFacts { control_address, peer_address, .. } = facts;
+                let listens = Listens { control: control_address.clone(), peer: peer_address.clone() };
+                self.authority.insert(*node, listens);
             }
             Removed { node } => {
                 self.authority.remove(node);

@@ -107,6 +107,18 @@ pub struct Addresses {
     pub primary: Address,
     /// The address that is tried next.
     pub secondary: Option<Address>,
+    /// The ports beside the one that both addresses name, which is the control port's.
+    pub ports: Ports,
+}
+
+/// On which ports of its hosts a server listens, beside its control port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    /// Customarily 4283.
+    pub peer: u16,
+    /// For archives, customarily 4286.
+    pub transfer: u16,
 }
 
 /// The program that a server runs.
@@ -131,6 +143,8 @@ pub struct Facts {
     pub primary_address: String,
     /// The address that is tried next.
     pub secondary_address: Option<String>,
+    /// See [`Addresses::ports`].
+    pub ports: Ports,
     /// The hash of its public key.
     pub public_key: Hash,
     /// The hash of the TLS certificate under which it waits to be taken in.

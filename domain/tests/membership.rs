@@ -267,6 +267,7 @@ fn facts(number: u64) -> Facts {
         store: StoreId([store; 16]),
         peer_address: format!("n{number}.example:4283"),
         api_address: format!("n{number}.example:4285"),
+        control_address: format!("n{number}.example:4288"),
         version: "0.1.0".into(),
         supported: Level(1),
     }

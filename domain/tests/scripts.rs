@@ -334,6 +334,7 @@ impl Words {
             store: StoreId([store; 16]),
             peer_address: self.get("address").map_or_else(|| format!("n{store}.example:4283"), str::to_owned),
             api_address: format!("n{store}.example:4285"),
+            control_address: format!("n{store}.example:4288"),
             version: self.get("version").unwrap_or("0.1.0").to_owned(),
             supported: Level(self.number("supports").unwrap_or(1)),
         }

@@ -132,7 +132,7 @@ fn introduced(draft: &mut Draft<'_>, introduction: &Introduction) -> Result<Chec
 }
 
 fn checked(state: &State, facts: &Facts) -> Result<CheckedFacts, Rejection> {
-    let Facts { guid, primary_address, secondary_address, public_key, tls_fingerprint, program } = facts;
+    let Facts { guid, primary_address, secondary_address, ports, public_key, tls_fingerprint, program } = facts;
     let empty = |field: &str| Rejection::InvalidField { field: field.into(), fault: FieldFault::Empty };
     if *guid == ServerGuid([0; 16]) {
         return Err(empty("guid"));
@@ -140,11 +140,18 @@ fn checked(state: &State, facts: &Facts) -> Result<CheckedFacts, Rejection> {
     if *public_key == Hash::ZERO {
         return Err(empty("public_key"));
     }
+    for (field, port) in [("peer_port", ports.peer), ("transfer_port", ports.transfer)] {
+        if port == 0 {
+            let fault = FieldFault::OutOfRange { min: 1, max: u16::MAX.into() };
+            return Err(Rejection::InvalidField { field: field.into(), fault });
+        }
+    }
     Ok(CheckedFacts {
         guid: *guid,
         addresses: Addresses {
             primary: Address::parse("primary_address", primary_address)?,
             secondary: secondary_address.as_deref().map(|text| Address::parse("secondary_address", text)).transpose()?,
+            ports: *ports,
         },
         public_key: *public_key,
         tls_fingerprint: *tls_fingerprint,

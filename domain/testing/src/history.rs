@@ -325,6 +325,7 @@ impl History {
             store: StoreId([store; 16]),
             peer_address: address(dice),
             api_address: address(dice),
+            control_address: address(dice),
             version: if dice.chance(85) { "0.1.0".to_owned() } else { format!("0.{}.0", dice.below(3)) },
             supported: Level(dice.pick(&[1, 2, 2, 3, 3, 0])),
         }

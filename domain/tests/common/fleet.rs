@@ -6,9 +6,9 @@ use bursar_domain::{
     AlertId, AuthorityNodeId, Hash, Level, ObjectRef, Projection, Record, ServerGuid, ServerId, StorePointId, Submission,
     alert::{self, Acknowledgement, Alert, Extent, Kind, Raised, Severity},
     encoding::{DecodeError, decode, encode},
-    projection::{self, Making, Peer},
+    projection::{self, Listens, Making, Peer},
     server::{
-        self, Addresses, CheckedFacts, Condition, Facts, Intent, Introduction, JoinFailure, Program, ProgramFacts,
+        self, Addresses, CheckedFacts, Condition, Facts, Intent, Introduction, JoinFailure, Ports, Program, ProgramFacts,
         ProjectionState, Server,
     },
     store_point::{self, CreationFailure, Findings, Flags, Found, OfflineReason, Quota, Report, StorePoint},
@@ -23,6 +23,7 @@ pub(super) const SERVER: ServerId = ServerId(300);
 pub(super) const STORE_POINT: StorePointId = StorePointId(7);
 pub(super) const ALERT: AlertId = AlertId(1 << 33);
 pub(super) const GUID: ServerGuid = ServerGuid([0xb6; 16]);
+const PORTS: Ports = Ports { peer: 4283, transfer: 4286 };
 
 pub(super) fn servers() -> Vec<Specimen> {
     let rows = family! { "server": Server => Server, |server| server, |server| server;
@@ -202,6 +203,7 @@ pub(super) fn facts() -> Facts {
         guid: GUID,
         primary_address: "ark.example:4288".into(),
         secondary_address: Some("[2001:db8::9]:4288".into()),
+        ports: PORTS,
         public_key: Hash([0xd7; 32]),
         tls_fingerprint: Hash([0xe8; 32]),
         program: ProgramFacts { version: "0.1.0".into(), platform: "linux-x86_64".into(), supported: Level(1) },
@@ -211,7 +213,11 @@ pub(super) fn facts() -> Facts {
 pub(super) fn checked_facts() -> CheckedFacts {
     CheckedFacts {
         guid: GUID,
-        addresses: Addresses { primary: address("ark.example:4288"), secondary: Some(address("[2001:db8::9]:4288")) },
+        addresses: Addresses {
+            primary: address("ark.example:4288"),
+            secondary: Some(address("[2001:db8::9]:4288")),
+            ports: PORTS,
+        },
         public_key: Hash([0xd7; 32]),
         tls_fingerprint: Hash([0xe8; 32]),
         program: Program { version: name("0.1.0"), platform: name("linux-x86_64"), supported: Level(1) },
@@ -271,10 +277,14 @@ pub(super) fn projection() -> Projection {
         addresses: checked_facts().addresses,
         destination: DESTINATION,
         intent: Intent::Active,
-        authority: BTreeMap::from([(NODE, address("n2.example:4283")), (AuthorityNodeId(3), address("n3.example:4283"))]),
+        authority: BTreeMap::from([(NODE, listens("n2")), (AuthorityNodeId(3), listens("n3"))]),
         peers: BTreeMap::from([(ServerId(301), peer())]),
         store_points: BTreeMap::from([(STORE_POINT, projection::StorePoint::from(&store_point()))]),
     }
+}
+
+fn listens(host: &str) -> Listens {
+    Listens { control: address(&format!("{host}.example:4288")), peer: address(&format!("{host}.example:4283")) }
 }
 
 fn server() -> Server {

@@ -2,7 +2,7 @@
 
 use bursar_domain::{
     AlertId, Command, DestinationId, Hash, Level, ServerGuid, ServerId, StorePointId, Timestamp, alert,
-    server::{self, Facts, Introduction, JoinFailure, ProgramFacts, ProjectionState},
+    server::{self, Facts, Introduction, JoinFailure, Ports, ProgramFacts, ProjectionState},
     store_point::{self, CreationFailure, Findings, Found, OfflineReason, Quota, Report},
 };
 
@@ -71,6 +71,7 @@ fn introduction(words: &Words, now: Timestamp) -> Introduction {
             guid: ServerGuid([machine; 16]),
             primary_address: words.get("primary").map_or_else(|| format!("ark{machine}.example:4288"), str::to_owned),
             secondary_address: words.get("secondary").map(str::to_owned),
+            ports: Ports { peer: 4283, transfer: 4286 },
             public_key: Hash::of(&[machine]),
             tls_fingerprint: Hash::of(&[machine, 1]),
             program: program(words),

@@ -815,6 +815,7 @@ fn facts() -> Facts {
         store: STORE,
         peer_address: "[2001:db8::7]:4283".into(),
         api_address: "n2.example:4285".into(),
+        control_address: "n2.example:4288".into(),
         version: "0.1.0".into(),
         supported: Level(1),
     }
@@ -825,6 +826,7 @@ fn checked_facts() -> CheckedFacts {
         store: STORE,
         peer_address: address("[2001:db8::7]:4283"),
         api_address: address("n2.example:4285"),
+        control_address: address("n2.example:4288"),
         version: name("0.1.0"),
         supported: Level(1),
     }
@@ -857,7 +859,7 @@ fn operation() -> Operation {
 }
 
 fn authority_node() -> AuthorityNode {
-    let CheckedFacts { store, peer_address, api_address, version, supported } = checked_facts();
+    let CheckedFacts { store, peer_address, api_address, control_address, version, supported } = checked_facts();
     AuthorityNode {
         id: NODE,
         store,
@@ -865,6 +867,7 @@ fn authority_node() -> AuthorityNode {
         site: Some(SITE),
         peer_address,
         api_address,
+        control_address,
         version,
         supported,
         intent: Intent::Voting,

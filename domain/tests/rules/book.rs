@@ -271,6 +271,7 @@ pub fn facts(number: u8) -> Facts {
         store: store(number),
         peer_address: format!("n{number}.example:4283"),
         api_address: format!("n{number}.example:4285"),
+        control_address: format!("n{number}.example:4288"),
         version: "0.1.0".into(),
         supported: Level(1),
     }
@@ -291,6 +292,7 @@ pub fn checked(facts: &Facts) -> CheckedFacts {
         store: facts.store,
         peer_address: address(&facts.peer_address),
         api_address: address(&facts.api_address),
+        control_address: address(&facts.control_address),
         version: name(&facts.version),
         supported: facts.supported,
     }

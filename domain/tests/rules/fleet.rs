@@ -5,7 +5,8 @@ use bursar_domain::{
     StorePointId,
     alert::{self, Extent, Kind, Raised},
     operation::{End, Task},
-    server::{self, Addresses, CheckedFacts, Facts, Introduction, Program, ProgramFacts},
+    projection::Listens,
+    server::{self, Addresses, CheckedFacts, Facts, Introduction, Ports, Program, ProgramFacts},
     store_point::{self, Findings, Flags, Found, OfflineReason, Quota, Report},
     text::Address,
 };
@@ -17,6 +18,7 @@ pub const DETECTION: Actor = Actor::Duty(Duty::FailureDetection);
 pub const DESTINATION: DestinationId = DestinationId(1);
 pub const FIRST: ServerId = ServerId(1);
 pub const SECOND: ServerId = ServerId(2);
+pub const PORTS: Ports = Ports { peer: 4283, transfer: 4286 };
 pub const SHELF: StorePointId = StorePointId(1);
 
 /// A destination without servers.
@@ -52,6 +54,7 @@ pub fn server_facts(machine: u8) -> Facts {
         guid: guid(machine),
         primary_address: format!("ark{machine}.example:4288"),
         secondary_address: None,
+        ports: PORTS,
         public_key: Hash::of(&[b's', machine]),
         tls_fingerprint: Hash::of(&[b't', machine]),
         program: program("0.1.0"),
@@ -62,11 +65,17 @@ pub fn checked_server_facts(machine: u8) -> CheckedFacts {
     let facts = server_facts(machine);
     CheckedFacts {
         guid: facts.guid,
-        addresses: Addresses { primary: address(&facts.primary_address), secondary: None },
+        addresses: Addresses { primary: address(&facts.primary_address), secondary: None, ports: PORTS },
         public_key: facts.public_key,
         tls_fingerprint: facts.tls_fingerprint,
         program: checked_program(&facts.program),
     }
+}
+
+/// Where the authority node of that machine listens.
+pub fn listens(machine: u8) -> Listens {
+    let facts = checked_facts(machine);
+    Listens { control: facts.control_address, peer: facts.peer_address }
 }
 
 pub fn checked_program(program: &ProgramFacts) -> Program {

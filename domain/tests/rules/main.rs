@@ -6,6 +6,7 @@ mod book;
 mod cluster;
 mod credentials;
 mod destinations;
+mod detection;
 mod fleet;
 mod nodes;
 mod operations;

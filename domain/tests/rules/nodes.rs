@@ -147,6 +147,7 @@ rules! {
         with(|facts| facts.store = store(0)).for_field("store", FieldFault::Empty);
         with(|facts| facts.peer_address = "n2".into()).for_field("peer_address", FieldFault::NoAddress);
         with(|facts| facts.api_address = "n2:0".into()).for_field("api_address", FieldFault::NoAddress);
+        with(|facts| facts.control_address = "n2".into()).for_field("control_address", FieldFault::NoAddress);
         with(|facts| facts.version = String::new()).for_field("version", FieldFault::Empty);
     }
 

@@ -87,7 +87,7 @@ fn welcome(server: ServerId, machine: u8) -> Projection {
         addresses: checked_server_facts(machine).addresses,
         destination: DESTINATION,
         intent: Intent::Active,
-        authority: BTreeMap::from([(AuthorityNodeId(1), checked_facts(1).peer_address)]),
+        authority: BTreeMap::from([(AuthorityNodeId(1), listens(1))]),
         peers: BTreeMap::new(),
         store_points: BTreeMap::new(),
     }
@@ -105,7 +105,8 @@ fn replaced(machine: u8) -> [Event; 2] {
     [started(2, Task::JoinServer { server: FIRST }), server::Event::Replaced { server: FIRST, facts, secret, operation }.into()]
 }
 
-fn an_offline_server() -> Given {
+/// The first server, which was online and no longer answers.
+pub fn an_offline_server() -> Given {
     servers(1).and([went_offline(FIRST), raised([destination_offline(1)]), raised([server_offline(2, FIRST, by_alert(1))])])
 }
 
@@ -200,6 +201,8 @@ rules! {
         refused(|facts| facts.public_key = Hash::ZERO, "public_key", FieldFault::Empty);
         refused(|facts| facts.primary_address = "ark".into(), "primary_address", FieldFault::NoAddress);
         refused(|facts| facts.secondary_address = Some("ark".into()), "secondary_address", FieldFault::NoAddress);
+        refused(|facts| facts.ports.peer = 0, "peer_port", FieldFault::OutOfRange { min: 1, max: 65_535 });
+        refused(|facts| facts.ports.transfer = 0, "transfer_port", FieldFault::OutOfRange { min: 1, max: 65_535 });
         refused(|facts| facts.program.version = String::new(), "version", FieldFault::Empty);
         refused(|facts| facts.program.platform = String::new(), "platform", FieldFault::Empty);
     }
@@ -323,7 +326,7 @@ rules! {
 
     fn a_name_and_addresses_are_edited() {
         let addresses = |primary: &str, secondary: Option<&str>| {
-            Some(Addresses { primary: address(primary), secondary: secondary.map(address) })
+            Some(Addresses { primary: address(primary), secondary: secondary.map(address), ports: PORTS })
         };
         let both = || Change {
             name: Some("chest".into()),

@@ -2,7 +2,7 @@
 
 use bursar_domain::{
     Actor, AlertId, Command, Duty, Hash, Level, ServerGuid, ServerId, State, StorePointId, alert,
-    server::{self, Condition, Facts, Intent, Introduction, JoinFailure, ProgramFacts, ProjectionState, Server},
+    server::{self, Condition, Facts, Intent, Introduction, JoinFailure, Ports, ProgramFacts, ProjectionState, Server},
     store_point::{self, CreationFailure, Findings, Found, OfflineReason, Quota, Report, StorePoint},
 };
 
@@ -69,6 +69,7 @@ impl History {
                 guid,
                 primary_address: self.address(),
                 secondary_address: self.dice.chance(50).then(|| self.address()),
+                ports: Ports { peer: 4283, transfer: if self.dice.chance(97) { 4286 } else { 0 } },
                 public_key: Hash::of(&guid.0),
                 tls_fingerprint: Hash::of(&[guid.0[0], 1]),
                 program: self.program(state),
