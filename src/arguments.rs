@@ -54,12 +54,18 @@ pub struct Addresses {
     /// The address under which people reach its API, host:port
     #[arg(long, value_name = "ADDRESS")]
     pub api_address: Address,
+    /// The address under which storage servers reach it, host:port [default: the host of --peer-address, port 4288]
+    #[arg(long, value_name = "ADDRESS")]
+    pub control_address: Option<Address>,
     /// Where to listen for the other nodes [default: all interfaces, the port of --peer-address]
     #[arg(long, value_name = "ADDRESS")]
     pub listen_peer: Option<Address>,
     /// Where to listen for people [default: all interfaces, the port of --api-address]
     #[arg(long, value_name = "ADDRESS")]
     pub listen_api: Option<Address>,
+    /// Where to listen for storage servers [default: all interfaces, the port of --control-address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_control: Option<Address>,
 }
 
 /// `bursar authority init`

@@ -469,6 +469,7 @@ fn addresses_that_serve_nobody_are_refused_before_anything_is_made() {
         ["a.example:4283", "[::]:4285", "nobody reaches this machine under [::]:4285"],
         ["a.example:4283", "a.example:4283", "give them a port each"],
         ["a.example:4283", "b.example:4283", "give them a port each"],
+        ["a.example:4288", "a.example:4285", "give them a port each"],
     ] {
         for how in [&["init"][..], &["join", "--token-file", "no-such-file"]] {
             let words = [&["authority"], how, &["--peer-address", peer, "--api-address", api, "--dir"]].concat();

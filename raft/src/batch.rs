@@ -152,6 +152,7 @@ mod tests {
             store: StoreId([1; 16]),
             peer_address: "127.0.0.1:4283".into(),
             api_address: "127.0.0.1:4285".into(),
+            control_address: "127.0.0.1:4288".into(),
             version: "0.1.0".into(),
             supported: Level::SUPPORTED,
         };

@@ -138,10 +138,11 @@ async fn announce_once(node: &Node, known: &AuthorityNode, facts: &Facts) {
 }
 
 fn says(known: &AuthorityNode, facts: &Facts) -> bool {
-    let Facts { store, peer_address, api_address, version, supported } = facts;
+    let Facts { store, peer_address, api_address, control_address, version, supported } = facts;
     known.store == *store
         && known.peer_address.as_str() == peer_address
         && known.api_address.as_str() == api_address
+        && known.control_address.as_str() == control_address
         && known.version.as_str() == version
         && known.supported == *supported
 }

@@ -20,6 +20,8 @@ use crate::{
     license::{LicenseFileError, read_license_key},
 };
 
+/// The customary port for storage servers.
+const CONTROL_PORT: u16 = 4288;
 const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a node could not be made.
@@ -113,12 +115,15 @@ fn read_invitation(file: &Path) -> Result<Invitation, CommandError> {
 
 fn config(addresses: &Addresses) -> Result<Config, Unusable> {
     let everywhere = |advertised: &Address| Address::new("0.0.0.0", advertised.port()).expect("an address of numbers");
+    let Addresses { peer_address: peer, api_address: api, control_address: control, .. } = addresses.clone();
+    let control = control.unwrap_or_else(|| Address::new(peer.host(), CONTROL_PORT).expect("the host of an address"));
     let config = Config {
         listen: Listen {
-            peer: addresses.listen_peer.clone().unwrap_or_else(|| everywhere(&addresses.peer_address)),
-            api: addresses.listen_api.clone().unwrap_or_else(|| everywhere(&addresses.api_address)),
+            peer: addresses.listen_peer.clone().unwrap_or_else(|| everywhere(&peer)),
+            api: addresses.listen_api.clone().unwrap_or_else(|| everywhere(&api)),
+            control: addresses.listen_control.clone().unwrap_or_else(|| everywhere(&control)),
         },
-        advertised: Advertised { peer: addresses.peer_address.clone(), api: addresses.api_address.clone() },
+        advertised: Advertised { peer, api, control },
         plain_http_on_loopback: false,
         raft: RaftTiming::default(),
     };

@@ -33,6 +33,8 @@ pub struct Listen {
     pub peer: Address,
     /// For people: console and API.
     pub api: Address,
+    /// For storage servers.
+    pub control: Address,
 }
 
 /// Under which addresses others reach a node.
@@ -43,6 +45,8 @@ pub struct Advertised {
     pub peer: Address,
     /// People.
     pub api: Address,
+    /// Storage servers.
+    pub control: Address,
 }
 
 /// Raft's timing, in milliseconds.
@@ -93,8 +97,10 @@ pub enum Unusable {
     /// An advertised address under which nobody finds a machine.
     #[error("nobody reaches this machine under {0}: give the name or the IP address, and the port, under which others reach it")]
     Nowhere(Address),
-    /// Both ports are the same one.
-    #[error("{0} cannot serve both the other nodes and people: give them a port each, such as 4283 and 4285")]
+    /// Two ports are the same one.
+    #[error(
+        "{0} cannot serve two of the other nodes, people and storage servers: give them a port each, such as 4283, 4285 and 4288"
+    )]
     OnePort(Address),
     /// An election timeout that heartbeats do not keep from running out.
     #[error("raft.election_ms_min must be at least twice raft.heartbeat_ms, which must not be 0")]
@@ -129,14 +135,14 @@ impl Config {
     /// Refuses values that do not go together.
     pub fn check(&self) -> Result<(), Unusable> {
         let Self { listen, advertised, plain_http_on_loopback, raft } = self;
-        if let Some(nowhere) = [&advertised.peer, &advertised.api].into_iter().find(|address| is_nowhere(address)) {
+        let advertised = [&advertised.peer, &advertised.api, &advertised.control];
+        if let Some(nowhere) = advertised.into_iter().find(|address| is_nowhere(address)) {
             return Err(Unusable::Nowhere(nowhere.clone()));
         }
-        if advertised.peer == advertised.api {
-            return Err(Unusable::OnePort(advertised.api.clone()));
-        }
-        if overlap(&listen.peer, &listen.api) {
-            return Err(Unusable::OnePort(listen.api.clone()));
+        let one = pairs(advertised).find(|(one, other)| one == other);
+        let one = one.or_else(|| pairs([&listen.peer, &listen.api, &listen.control]).find(|(one, other)| overlap(one, other)));
+        if let Some((_, port)) = one {
+            return Err(Unusable::OnePort(port.clone()));
         }
         if raft.heartbeat_ms == 0 || raft.election_ms_min < 2 * raft.heartbeat_ms {
             return Err(Unusable::ShortElection);
@@ -156,6 +162,11 @@ fn is_nowhere(address: &Address) -> bool {
     address.port() == 0 || address.is_unspecified()
 }
 
+/// Each two of three.
+fn pairs<T: Copy>([peer, api, control]: [T; 3]) -> impl Iterator<Item = (T, T)> {
+    [(peer, api), (peer, control), (api, control)].into_iter()
+}
+
 /// Whether two listeners would be in each other's way.
 fn overlap(one: &Address, other: &Address) -> bool {
     let same_host = one.host() == other.host() || one.is_unspecified() || other.is_unspecified();
@@ -168,37 +179,43 @@ mod tests {
 
     use super::*;
 
-    fn config(listen: [&str; 2], advertised: [&str; 2]) -> Config {
-        let [listen_peer, listen_api, peer, api] =
-            [listen[0], listen[1], advertised[0], advertised[1]].map(|text| text.parse().unwrap());
-        Config {
-            listen: Listen { peer: listen_peer, api: listen_api },
-            advertised: Advertised { peer, api },
-            plain_http_on_loopback: false,
-            raft: RaftTiming::default(),
-        }
+    fn config(listen: [&str; 3], advertised: [&str; 3]) -> Config {
+        let [peer, api, control] = listen.map(|text| text.parse().unwrap());
+        let listen = Listen { peer, api, control };
+        let [peer, api, control] = advertised.map(|text| text.parse().unwrap());
+        let advertised = Advertised { peer, api, control };
+        Config { listen, advertised, plain_http_on_loopback: false, raft: RaftTiming::default() }
     }
 
     #[test]
     fn an_address_that_names_no_machine_is_not_advertised() {
-        let everywhere = ["0.0.0.0:4283", "0.0.0.0:4285"];
-        assert_eq!(config(everywhere, ["a.example:4283", "[fe80::1]:4285"]).check(), Ok(()));
+        let everywhere = ["0.0.0.0:4283", "0.0.0.0:4285", "0.0.0.0:4288"];
+        let sound = ["a.example:4283", "[fe80::1]:4285", "a.example:4288"];
+        assert_eq!(config(everywhere, sound).check(), Ok(()));
         for nowhere in ["0.0.0.0:4281", "[::]:4281", "[::ffff:0.0.0.0]:4281", "a.example:0"] {
-            for advertised in [[nowhere, "a.example:4285"], ["a.example:4283", nowhere]] {
+            for place in 0..sound.len() {
+                let mut advertised = sound;
+                advertised[place] = nowhere;
                 assert_eq!(config(everywhere, advertised).check(), Err(Unusable::Nowhere(nowhere.parse().unwrap())), "{nowhere}");
             }
         }
     }
 
     #[test]
-    fn two_ports_are_two() {
-        let apart = ["a.example:4283", "a.example:4285"];
-        for same in [["10.0.0.1:443", "10.0.0.1:443"], ["0.0.0.0:443", "10.0.0.1:443"], ["10.0.0.1:443", "[::]:443"]] {
-            assert_eq!(config(same, apart).check(), Err(Unusable::OnePort(same[1].parse().unwrap())), "{same:?}");
+    fn three_ports_are_three() {
+        let apart = ["a.example:4283", "a.example:4285", "a.example:4288"];
+        let one_port = |text: &str| Err(Unusable::OnePort(text.parse().unwrap()));
+        for [one, other] in [["10.0.0.1:443", "10.0.0.1:443"], ["0.0.0.0:443", "10.0.0.1:443"], ["10.0.0.1:443", "[::]:443"]] {
+            let third = "10.0.0.1:444";
+            for listen in [[one, other, third], [one, third, other], [third, one, other]] {
+                assert_eq!(config(listen, apart).check(), one_port(other), "{listen:?}");
+            }
         }
-        let one = "a.example:443";
-        assert_eq!(config(apart, [one, one]).check(), Err(Unusable::OnePort(one.parse().unwrap())));
-        for sound in [["10.0.0.1:443", "10.0.0.2:443"], ["127.0.0.1:0", "127.0.0.1:0"]] {
+        let (one, third) = ("a.example:443", "a.example:444");
+        for advertised in [[one, one, third], [one, third, one], [third, one, one]] {
+            assert_eq!(config(apart, advertised).check(), one_port(one), "{advertised:?}");
+        }
+        for sound in [["10.0.0.1:443", "10.0.0.2:443", "10.0.0.3:443"], ["127.0.0.1:0"; 3]] {
             assert_eq!(config(sound, apart).check(), Ok(()), "{sound:?}");
         }
     }

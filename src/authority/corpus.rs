@@ -32,6 +32,7 @@ fn question() -> Sample {
         store: StoreId([7; 16]),
         peer_address: "node-2:4283".into(),
         api_address: "node-2:4285".into(),
+        control_address: "node-2:4288".into(),
         version: "0.1.0".into(),
         supported: Level::FIRST,
     };

@@ -370,6 +370,7 @@ mod tests {
             store: StoreId([1; 16]),
             peer_address: "n1.example:4283".into(),
             api_address: "n1.example:4285".into(),
+            control_address: "n1.example:4288".into(),
             version: "0.1.0".into(),
             supported: Level::SUPPORTED,
         };

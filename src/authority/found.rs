@@ -106,6 +106,7 @@ pub(super) fn facts(store: StoreId, config: &Config) -> authority_node::Facts {
         store,
         peer_address: config.advertised.peer.to_string(),
         api_address: config.advertised.api.to_string(),
+        control_address: config.advertised.control.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         supported: Level::SUPPORTED,
     }

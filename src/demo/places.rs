@@ -1,4 +1,4 @@
-//! Where the demo's nodes live: a directory and two ports each, looked over before anything is made or started.
+//! Where the demo's nodes live: a directory and three ports each, looked over before anything is made or started.
 
 use std::{
     io::ErrorKind,
@@ -17,8 +17,8 @@ use crate::{
 
 /// How many authority nodes the demo has.
 const NODES: u64 = 3;
-/// One for the other nodes, one for people.
-const PORTS_PER_NODE: u16 = 2;
+/// One for the other nodes, one for people, one for storage servers.
+const PORTS_PER_NODE: u16 = 3;
 
 /// Where a node lives, or will.
 pub struct Place {
@@ -43,8 +43,9 @@ impl Place {
         format!("http://{}", self.config.advertised.api)
     }
 
-    fn listens(&self) -> [&Address; 2] {
-        [&self.config.listen.peer, &self.config.listen.api]
+    fn listens(&self) -> [&Address; 3] {
+        let Listen { peer, api, control } = &self.config.listen;
+        [peer, api, control]
     }
 }
 
@@ -120,14 +121,14 @@ struct NewPorts<'f> {
 }
 
 impl NewPorts<'_> {
-    /// For the other nodes, and for people.
-    fn of(&mut self, node: u64) -> Result<[u16; 2], DemoError> {
+    /// For the other nodes, for people, and for storage servers.
+    fn of(&mut self, node: u64) -> Result<[u16; 3], DemoError> {
         let place = u16::try_from(node - 1).expect("a handful of nodes");
         match self.ports {
-            Ports::Customary => Ok([4283, 4285].map(|port| port + place * 1_000)),
+            Ports::Customary => Ok([4283, 4285, 4288].map(|port| port + place * 1_000)),
             Ports::Auto => {
                 let first = self.first_of_block()? + place * PORTS_PER_NODE;
-                Ok([first, first + 1])
+                Ok([first, first + 1, first + 2])
             }
         }
     }
@@ -143,11 +144,11 @@ impl NewPorts<'_> {
     }
 }
 
-fn config([peer, api]: [u16; 2]) -> Config {
-    let loopback = |port| Address::new("127.0.0.1", port).expect("an address of numbers");
+fn config(ports: [u16; 3]) -> Config {
+    let [peer, api, control] = ports.map(|port| Address::new("127.0.0.1", port).expect("an address of numbers"));
     Config {
-        listen: Listen { peer: loopback(peer), api: loopback(api) },
-        advertised: Advertised { peer: loopback(peer), api: loopback(api) },
+        listen: Listen { peer: peer.clone(), api: api.clone(), control: control.clone() },
+        advertised: Advertised { peer, api, control },
         plain_http_on_loopback: true,
         raft: RaftTiming::default(),
     }

@@ -17,6 +17,7 @@ use super::{BURSAR, Fleet, Node, errors_of, free_addresses, until, write_private
 pub struct Home {
     pub peer: String,
     pub api: String,
+    pub control: String,
     /// The network that it lives in, where that is not everybody's.
     pub namespace: Option<String>,
 }
@@ -24,14 +25,27 @@ pub struct Home {
 impl Home {
     /// On this machine, for as long as the folder is there.
     pub fn free(folder: &Path) -> Self {
-        let [peer, api] = free_addresses(folder);
-        Self { peer, api, namespace: None }
+        let [peer, api, control] = free_addresses(folder);
+        Self { peer, api, control, namespace: None }
     }
 
     /// The words that tell the program, behind `init` and `join`.
-    pub fn arguments(&self) -> [&str; 8] {
-        let Self { peer, api, .. } = self;
-        ["--peer-address", peer, "--listen-peer", peer, "--api-address", api, "--listen-api", api]
+    pub fn arguments(&self) -> [&str; 12] {
+        let Self { peer, api, control, .. } = self;
+        [
+            "--peer-address",
+            peer,
+            "--listen-peer",
+            peer,
+            "--api-address",
+            api,
+            "--listen-api",
+            api,
+            "--control-address",
+            control,
+            "--listen-control",
+            control,
+        ]
     }
 }
 
@@ -100,7 +114,7 @@ impl Node {
     pub fn member(home: Home, dir: &Path) -> Self {
         let identity = fs::read_to_string(dir.join("identity.toml")).expect("a member has an identity");
         let id = identity.lines().find_map(|line| line.strip_prefix("node = ")?.parse().ok()).expect("a member has a number");
-        let Home { peer, api, namespace } = home;
+        let Home { peer, api, namespace, .. } = home;
         // Beside the directory, in which nothing is but what the program makes.
         let log = dir.with_extension("node-log");
         Self { id, dir: dir.to_owned(), log, api: format!("https://{api}"), peer, namespace, pid: 0, child: None }

@@ -434,10 +434,10 @@ fn program_in(namespace: Option<&str>) -> Command {
     command
 }
 
-/// A node's two addresses on this machine, which are its own for as long as the folder is there.
-pub fn free_addresses(folder: &Path) -> [String; 2] {
+/// A node's three addresses on this machine, which are its own for as long as the folder is there.
+pub fn free_addresses(folder: &Path) -> [String; 3] {
     let first = bursar::demo::ports::take_block(folder).expect("free ports");
-    [first, first + 1].map(|port| format!("127.0.0.1:{port}"))
+    [first, first + 1, first + 2].map(|port| format!("127.0.0.1:{port}"))
 }
 
 /// Starts, or continues, the demo of a folder.

@@ -98,7 +98,8 @@ impl Network {
 
     fn home(&self, node: u64) -> Home {
         let address = address(node);
-        Home { peer: format!("{address}:4283"), api: format!("{address}:4285"), namespace: Some(self.namespace(node)) }
+        let [peer, api, control] = [4283, 4285, 4288].map(|port| format!("{address}:{port}"));
+        Home { peer, api, control, namespace: Some(self.namespace(node)) }
     }
 
     fn router(&self) -> String {

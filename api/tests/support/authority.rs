@@ -78,6 +78,7 @@ impl MemoryAuthority {
                 store: StoreId([4; 16]),
                 peer_address: "10.0.0.1:4283".into(),
                 api_address: "10.0.0.1:4285".into(),
+                control_address: "10.0.0.1:4288".into(),
                 version: "0.1.0".into(),
                 supported: Level::SUPPORTED,
             },

@@ -34,6 +34,8 @@ pub struct Member {
     pub peer_address: String,
     /// Where people reach its API, `host:port`.
     pub api_address: String,
+    /// Where storage servers reach it, `host:port`.
+    pub control_address: String,
     /// The version of its program.
     pub version: String,
     /// The highest level that its program can carry out.
@@ -88,6 +90,7 @@ impl Member {
             site: node.site.map(|site| site.0),
             peer_address: node.peer_address.to_string(),
             api_address: node.api_address.to_string(),
+            control_address: node.control_address.to_string(),
             version: node.version.to_string(),
             supported_level: node.supported.0,
             intent,

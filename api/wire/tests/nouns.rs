@@ -71,6 +71,7 @@ fn facts(number: u8) -> authority_node::Facts {
         store: StoreId([number; 16]),
         peer_address: format!("10.0.0.{number}:4283"),
         api_address: format!("10.0.0.{number}:4285"),
+        control_address: format!("10.0.0.{number}:4288"),
         version: "0.1.0".into(),
         supported: Level::SUPPORTED,
     }

@@ -240,6 +240,7 @@ impl Noun for Member {
             ("site", or_dash(self.site)),
             ("api address", self.api_address.clone()),
             ("peer address", self.peer_address.clone()),
+            ("control address", self.control_address.clone()),
             ("store", self.store.clone()),
             ("created", stamped(&self.created)),
             ("changed", stamped(&self.changed)),

@@ -126,6 +126,7 @@ pub fn facts(store: u8) -> authority_node::Facts {
         store: StoreId([store; 16]),
         peer_address: format!("node-{store}:4283"),
         api_address: format!("node-{store}:4285"),
+        control_address: format!("node-{store}:4288"),
         version: "1.0.0".into(),
         supported: Level::FIRST,
     }
