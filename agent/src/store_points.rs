@@ -26,6 +26,8 @@ use crate::{
     world::World,
 };
 
+#[cfg(test)]
+pub(crate) use self::identity::DirectoryIdentity;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
@@ -146,3 +148,8 @@ impl StorePoints {
         )
     }
 }
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod tests;

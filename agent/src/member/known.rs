@@ -71,7 +71,7 @@ impl Known {
     /// Where the authority's nodes listen for storage servers.
     pub(super) fn authority(&self) -> BTreeMap<AuthorityNodeId, Address> {
         let nodes = self.fleet().into_iter().flat_map(|projection| &projection.authority);
-        nodes.filter_map(|(node, addresses)| Some((*node, dialled(addresses)?))).collect()
+        nodes.filter_map(|(node, listens)| Some((*node, dialled(&listens.control)?))).collect()
     }
 }
 

@@ -76,6 +76,15 @@ impl Outbox {
         self.entries().remove(&Subject::StorePoint(store_point));
     }
 
+    /// What was last said of a store point, or is to be.
+    #[cfg(test)]
+    pub(crate) fn says_of(&self, store_point: StorePointId) -> Option<bursar_domain::store_point::Report> {
+        match self.entries().get(&Subject::StorePoint(store_point))?.notice {
+            Notice::StorePoint { report, .. } => Some(report),
+            Notice::Program(_) | Notice::Projection { .. } => None,
+        }
+    }
+
     /// Says what is to be said to the authority, one after the other; returns why the node is of no use any more.
     pub(super) async fn deliver(&self, caller: &Caller, me: ServerId) -> String {
         let not_heard_of = Rejection::ServerNotOnline { server: me };

@@ -1,9 +1,13 @@
 //! Looking whether the others' ports are reached from here: those of the authority's nodes, and of the servers of the own
 //! destination. Each is asked for its welcome, so that it is known to be the one who is meant.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
-use bursar_domain::Projection;
+use bursar_domain::{
+    Projection,
+    projection::Listens,
+    server::Addresses,
+};
 use bursar_net::{Address, Dialer, Lane, Member, StoreId};
 use bursar_wire::control::{Port, Probed, Seen, Sight};
 use tokio::{sync::watch, time::sleep};
@@ -59,16 +63,23 @@ impl Target {
     }
 }
 
-/// Everything that there is to look at.
-fn targets(fleet: &Arc<Projection>) -> Vec<Target> {
-    let mut targets = Vec::new();
-    for (node, address) in &fleet.authority {
+/// Everything that there is to look at: all ports of all, at every address.
+fn targets(fleet: &Projection) -> Vec<Target> {
+    let nodes = fleet.authority.iter().flat_map(|(node, Listens { control, peer })| {
         let (of, to) = (Seen::AuthorityNode(*node), Member::authority(node.0));
-        targets.extend(dialled(address).map(|address| Target { of, port: Port::Peer, to, store: None, address }));
-    }
-    for (server, peer) in &fleet.peers {
+        let at = move |port, address| Target { of, port, to, store: None, address };
+        [(Port::Control, control), (Port::Peer, peer)].map(|(port, address)| Some(at(port, dialled(address)?)))
+    });
+    let peers = fleet.peers.iter().flat_map(|(server, peer)| {
         let (of, to, store) = (Seen::Server(*server), Member::server(server.0), Some(store_of(peer.guid)));
-        targets.extend(dialled(&peer.addresses.primary).map(|address| Target { of, port: Port::Control, to, store, address }));
-    }
-    targets
+        let Addresses { primary, secondary, ports } = &peer.addresses;
+        [Some(primary), secondary.as_ref()].into_iter().flatten().filter_map(dialled).flat_map(move |control| {
+            let ports = [(Port::Control, control.port()), (Port::Peer, ports.peer), (Port::Transfer, ports.transfer)];
+            ports.map(|(port, number)| {
+                let address = Address::new(control.host(), number).ok()?;
+                Some(Target { of, port, to, store, address })
+            })
+        })
+    });
+    nodes.chain(peers).flatten().collect()
 }

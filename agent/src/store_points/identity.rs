@@ -16,7 +16,7 @@ const FILE_BYTES_MAX: usize = 4 * 1024;
 /// The identity of a store point's directory, written before the directory has its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Identity {
+pub(crate) struct DirectoryIdentity {
     pub cluster: ClusterId,
     pub server: ServerId,
     pub store_point: StorePointId,
@@ -36,7 +36,7 @@ pub(crate) enum Whose {
     Foreign,
 }
 
-impl Identity {
+impl DirectoryIdentity {
     pub(super) fn of(place: &Place, id: [u8; 16]) -> Self {
         let Place { owner: Owner { cluster, server }, store_point, .. } = place;
         Self { cluster: *cluster, server: *server, store_point: *store_point, id }
@@ -56,8 +56,8 @@ pub(crate) fn whose(folder: &dyn Folder, owner: Owner) -> io::Result<Whose> {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Ok(Whose::Foreign),
         Err(error) => return Err(error),
     };
-    Ok(match format::from_toml::<Identity>(Path::new(IDENTITY_FILE), &bytes) {
-        Ok(Identity { cluster, server, store_point, .. }) if Owner { cluster, server } == owner => Whose::Own(store_point),
+    Ok(match format::from_toml::<DirectoryIdentity>(Path::new(IDENTITY_FILE), &bytes) {
+        Ok(DirectoryIdentity { cluster, server, store_point, .. }) if Owner { cluster, server } == owner => Whose::Own(store_point),
         Ok(_) | Err(_) => Whose::Foreign,
     })
 }

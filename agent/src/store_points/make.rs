@@ -10,7 +10,7 @@ use bursar_net::{Folder, Volumes};
 
 use super::{
     Place,
-    identity::{IDENTITY_FILE, Identity, Whose, whose},
+    identity::{IDENTITY_FILE, DirectoryIdentity, Whose, whose},
 };
 
 /// Makes it, with a random `id`; where an interrupted attempt came to its end already, that is it.
@@ -33,7 +33,7 @@ fn make_new(outer: &dyn Folder, place: &Place, id: [u8; 16]) -> io::Result<()> {
     let aside = aside_of(place);
     outer.create(&aside)?;
     let made = outer.open(&aside)?;
-    made.write_new(IDENTITY_FILE, Identity::of(place, id).to_file().as_bytes())?;
+    made.write_new(IDENTITY_FILE, DirectoryIdentity::of(place, id).to_file().as_bytes())?;
     made.sync()?;
     outer.rename_new(&aside, &place.directory)
 }
