@@ -22,7 +22,7 @@ pub enum Command {
     /// Found, join and run authority nodes
     #[command(subcommand)]
     Authority(Authority),
-    /// Make storage servers, and introduce them to the authority
+    /// Make storage servers, introduce them to the authority, and run them
     #[command(subcommand)]
     StorageServer(StorageServer),
     /// Run a whole cluster on this machine, to try it out
@@ -99,10 +99,10 @@ pub struct Join {
     pub patience: u64,
 }
 
-/// `bursar authority run`
+/// `bursar authority run`, `bursar storage-server run`
 #[derive(Args, Debug)]
 pub struct Run {
-    /// The node's data directory
+    /// The data directory
     #[arg(long, value_name = "DIRECTORY")]
     pub dir: PathBuf,
     /// How log lines look
@@ -120,6 +120,8 @@ pub enum StorageServer {
     Init(Box<InitStorageServer>),
     /// Print another connection string; every former one is void from then on
     ConnectionString(ConnectionString),
+    /// Run the server of a data directory: it waits for the authority, and works for it once it was added
+    Run(Run),
 }
 
 /// `bursar storage-server init`

@@ -1,7 +1,7 @@
 //! The Bursar program: where the parts are put together.
 //!
-//! Everything that does work lives in the crates below; here stand the composition roots (an authority node, the demo), the
-//! files that a node keeps about itself, the commands that make storage servers, and the offline doctor.
+//! Everything that does work lives in the crates below; here stand the composition roots (an authority node, a storage server, the demo), the
+//! files that a node keeps about itself, the commands of storage servers, and the offline doctor.
 
 pub mod arguments;
 pub mod authority;

@@ -34,6 +34,10 @@ async fn main() -> ExitCode {
         Command::StorageServer(StorageServer::ConnectionString(arguments)) => {
             ended_with(storage_server::connection_string_command(arguments), StorageServerError::exit_code)
         }
+        Command::StorageServer(StorageServer::Run(run)) => {
+            logging::start(run.log_format);
+            ended_with(storage_server::run(&run.dir, run.own_session).await, storage_server::RunError::exit_code)
+        }
         Command::Demo(options) => ended(demo::run(options).await),
         Command::Doctor(options) => doctor::run(options).await,
         Command::Operator(command) => bursar_cli::run(command, Arguments::command(), &invoked).await,

@@ -24,3 +24,8 @@ impl Signals {
         }
     }
 }
+
+/// Leaves the session of whoever started the process, so that what ends that session does not end it.
+pub(crate) fn leave_session() -> io::Result<()> {
+    rustix::process::setsid().map(drop).map_err(io::Error::from)
+}

@@ -1,4 +1,6 @@
-//! The commands that make a storage server and introduce it to the authority.
+//! The commands that make a storage server, introduce it to the authority, and run it.
+
+mod run;
 
 use std::{path::Path, sync::Arc};
 
@@ -10,6 +12,8 @@ use crate::{
     arguments::{ConnectionString, Format, InitStorageServer, Listening},
     license::{LicenseFileError, read_license_key},
 };
+
+pub use run::{RunError, run};
 
 /// The customary ports of a storage server beside that of its advertised addresses.
 const PEER_PORT: u16 = 4283;

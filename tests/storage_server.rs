@@ -78,7 +78,7 @@ impl Machine {
     /// What stands in the data directory, and how far a string is good by it.
     fn takes(&self, says: &ConnectionString) -> Result<(), StringRefusal> {
         let directory = DataDirectory::open(Arc::new(DiskFiles), &self.dir()).expect("a storage server");
-        directory.standing().expect("the file reads").expect("a string stands").takes(&says.secret, now())
+        directory.standing().expect("the file reads").expect("a string stands").takes(says.secret.hash(), now())
     }
 }
 

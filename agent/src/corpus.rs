@@ -1,20 +1,28 @@
-//! What rests in a storage server's data directory, held to files that were written down once.
+//! What rests in a storage server's data directory, and in its store points, held to files that were written down once.
 //!
-//! Nothing writes the files in `corpus/`: one is added with a new format, and none ever changed. `node.key` and `node.crt` are
-//! PEM, as everybody's.
+//! Nothing writes the files in `corpus/`: one is added with a new format, and none ever changed. Keys and
+//! certificates are PEM, as everybody's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::{path::Path, sync::Arc};
 
-use bursar_domain::{Cursor, Epoch, Hash, Revision, ServerGuid, StoreId, Timestamp, hash::hex};
+use bursar_domain::{
+    AuthorityNodeId, ClusterId, Cursor, Epoch, Hash, Revision, ServerGuid, ServerId, StoreId, StorePointId, Timestamp, hash::hex,
+};
 use bursar_net::{Address, DiskFiles, Files, Fingerprint, LicenseProof, kept_from_toml, kept_to_toml, settings_to_toml};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Advertised, Identity, Listen, ProjectionFile, Saved, Settings, Standing};
+use crate::{
+    Advertised, Identity, Listen, ProjectionFile, Saved, Settings, Standing,
+    membership::{MembershipFile, Node},
+    store_points::DirectoryIdentity,
+};
 
 const IDENTITY: &str = include_str!("corpus/identity.toml");
 const STANDING: &str = include_str!("corpus/connection-string.toml");
+const MEMBERSHIP: &str = include_str!("corpus/membership.toml");
+const STORE_POINT: &str = include_str!("corpus/bursar-store-point.toml");
 const SETTINGS: &str = include_str!("corpus/bursar.toml");
 /// In hexadecimal, with a line break behind it.
 const PROJECTION: &str = include_str!("corpus/projection.hex");
@@ -35,6 +43,25 @@ fn an_identity_is_the_file_that_was_written_down() {
 fn the_standing_connection_string_is_the_file_that_was_written_down() {
     let issued_at = Timestamp(1_900_000_000_000);
     held(STANDING, &Standing { secret: Hash([6; 32]), issued_at, expires_at: issued_at.plus_ms(86_400_000) });
+}
+
+#[test]
+fn a_membership_is_the_file_that_was_written_down() {
+    let node = |node, address: &str| Node { node: AuthorityNodeId(node), address: address.parse().unwrap() };
+    let membership = MembershipFile {
+        guid: ServerGuid([1; 16]),
+        cluster: ClusterId([7; 16]),
+        server: ServerId(7),
+        ca_fingerprint: Fingerprint::from([5; 32]),
+        authority: vec![node(1, "authority-1.example:4288"), node(3, "10.0.0.3:4288")],
+    };
+    held(MEMBERSHIP, &membership);
+}
+
+#[test]
+fn the_identity_of_a_store_points_directory_is_the_file_that_was_written_down() {
+    let (cluster, server) = (ClusterId([7; 16]), ServerId(7));
+    held(STORE_POINT, &DirectoryIdentity { cluster, server, store_point: StorePointId(3), id: [8; 16] });
 }
 
 #[test]

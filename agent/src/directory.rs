@@ -6,6 +6,9 @@
 //! node.key                the server's private key
 //! node.crt                the certificate that it signed itself
 //! connection-string.toml  which connection string stands: its secret's hash
+//! server.crt              the certificate that the cluster gave it, once it is a member
+//! ca.crt                  the certificate of the cluster's authority
+//! membership.toml         what makes it a member; written last of the three
 //! projection              what the server knows of the fleet, and up to where it has read
 //! lock                    held while the server is made or runs
 //! connection-string.lock  held while a connection string is issued
@@ -25,17 +28,38 @@ use bursar_net::{
     CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_from_toml, kept_to_toml,
     read_settings, write_settings,
 };
+use bursar_wire::control;
 
-use crate::{identity::Identity, projection_file::ProjectionFile, settings::Settings, standing::Standing};
+use crate::{
+    identity::Identity,
+    membership::{Membership, MembershipFault, MembershipFile},
+    projection_file::ProjectionFile,
+    settings::Settings,
+    standing::Standing,
+};
 
 use error::RESTORE;
 
 pub use error::DirectoryError;
 
+/// Why a server does not become the member that it is told to be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdoptionError {
+    /// It does not fit.
+    #[error(transparent)]
+    Fault(#[from] MembershipFault),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+}
+
 const IDENTITY_FILE: &str = "identity.toml";
 const KEY_FILE: &str = "node.key";
 const CERTIFICATE_FILE: &str = "node.crt";
 const STANDING_FILE: &str = "connection-string.toml";
+const CLUSTERS_CERTIFICATE_FILE: &str = "server.crt";
+const AUTHORITY_FILE: &str = "ca.crt";
+const MEMBERSHIP_FILE: &str = "membership.toml";
 const PROJECTION_FILE: &str = "projection";
 const LOCK_FILE: &str = "lock";
 const STANDING_LOCK_FILE: &str = "connection-string.lock";
@@ -145,6 +169,38 @@ impl DataDirectory {
     /// Replaces the connection string that stands; whoever does so holds its [lock](Self::lock_standing).
     pub(crate) fn write_standing(&self, standing: &Standing) -> Result<(), DirectoryError> {
         self.put(STANDING_FILE, &kept_to_toml(standing))
+    }
+
+    /// What makes the server a member of a cluster, checked; nothing where it is a newcomer.
+    pub fn membership(&self, server: &Server) -> Result<Option<Membership>, DirectoryError> {
+        if !self.files.exists(&self.root.join(MEMBERSHIP_FILE))? {
+            return Ok(None);
+        }
+        let file: MembershipFile = self.formatted(MEMBERSHIP_FILE)?;
+        let certificate = self.private_text(CLUSTERS_CERTIFICATE_FILE)?;
+        let ca_certificate = self.private_text(AUTHORITY_FILE)?;
+        let checked = file.check(server, &certificate, &ca_certificate);
+        checked.map(Some).map_err(|source| DirectoryError::Membership {
+            files: self.named(&[MEMBERSHIP_FILE, CLUSTERS_CERTIFICATE_FILE, AUTHORITY_FILE], " or "),
+            source,
+        })
+    }
+
+    /// Makes the server the member that it is told to be; on return that is durable. What does not fit the server is refused, and
+    /// nothing is written.
+    pub(crate) fn adopt(&self, server: &Server, told: &control::Membership) -> Result<(), AdoptionError> {
+        let file = MembershipFile::of(server, told)?;
+        let written = self
+            .put(CLUSTERS_CERTIFICATE_FILE, &told.certificate)
+            .and_then(|()| self.put(AUTHORITY_FILE, &told.ca_certificate))
+            .and_then(|()| self.put(MEMBERSHIP_FILE, &kept_to_toml(&file)));
+        Ok(written?)
+    }
+
+    /// Refuses a directory whose server is a member already.
+    pub(crate) fn require_newcomer(&self) -> Result<(), DirectoryError> {
+        let is_member = self.files.exists(&self.root.join(MEMBERSHIP_FILE))?;
+        if is_member { Err(DirectoryError::Member(self.root.clone())) } else { Ok(()) }
     }
 
     /// Where the server keeps what it knows of the fleet.

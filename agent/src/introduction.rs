@@ -1,11 +1,12 @@
 //! How a storage server introduces itself: it issues connection strings, of which one stands at a time.
 
-use bursar_domain::{Timestamp, hash::hex};
+use bursar_domain::{Timestamp, hash::hex, server::ProgramFacts};
 use bursar_net::{Entropy, WallClock};
 use bursar_wire::{ConnectionString, Secret, connection_string::LIFETIME_MS};
 
 use crate::{
     directory::{DataDirectory, DirectoryError, Server},
+    program,
     standing::Standing,
 };
 
@@ -21,10 +22,11 @@ pub struct Issued {
 /// Issues a connection string; from then on it stands, and every former one is void.
 ///
 /// # Errors
-/// A directory that cannot be used: then the former string stands on.
+/// A directory that cannot be used, or whose server belongs to a cluster already: then the former string stands on.
 pub fn issue(directory: &DataDirectory, clock: &dyn WallClock, entropy: &dyn Entropy) -> Result<Issued, DirectoryError> {
     let _lock = directory.lock_standing()?;
     let server = directory.server()?;
+    directory.require_newcomer()?;
     let issued = Issued::by(&server, clock, entropy);
     directory.write_standing(&Standing::of(&issued.says))?;
     Ok(issued)
@@ -35,6 +37,7 @@ impl Issued {
     pub(crate) fn by(server: &Server, clock: &dyn WallClock, entropy: &dyn Entropy) -> Self {
         let Server { identity, settings, key, certificate } = server;
         let issued_at = Timestamp(clock.now_unix_ms());
+        let ProgramFacts { version, platform, .. } = program::facts();
         let says = ConnectionString {
             guid: identity.guid,
             name: settings.name.clone(),
@@ -42,8 +45,8 @@ impl Issued {
             secondary_address: settings.advertised.secondary.clone(),
             peer_port: settings.listen.peer.port(),
             transfer_port: settings.listen.transfer.port(),
-            platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            platform,
+            version,
             public_key: key.public_key(),
             certificate: certificate.fingerprint(),
             secret: Secret::new(hex::encode(&entropy.array::<32>())),

@@ -1,7 +1,7 @@
 //! Which connection string stands: `connection-string.toml`. Of its secret the server keeps the hash alone.
 
 use bursar_domain::{Hash, Timestamp};
-use bursar_wire::{ConnectionString, Secret};
+use bursar_wire::ConnectionString;
 use serde::{Deserialize, Serialize};
 
 /// The connection string that was issued last; every earlier one is void.
@@ -33,9 +33,9 @@ impl Standing {
         Self { secret: says.secret.hash(), issued_at: says.issued_at, expires_at: says.expires_at }
     }
 
-    /// Whether whoever knows `secret` has the string that stands, and it is still good at `now`.
-    pub fn takes(&self, secret: &Secret, now: Timestamp) -> Result<(), StringRefusal> {
-        if secret.hash() != self.secret {
+    /// Whether whoever shows the hash of this secret has the string that stands, and it is still good at `now`.
+    pub fn takes(&self, secret: Hash, now: Timestamp) -> Result<(), StringRefusal> {
+        if secret != self.secret {
             Err(StringRefusal::Voided)
         } else if now >= self.expires_at {
             Err(StringRefusal::Expired(self.expires_at))
@@ -47,14 +47,16 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use bursar_wire::Secret;
+
     use super::*;
 
     #[test]
     fn the_last_secret_is_taken_until_it_expires() {
         let secret = Secret::new("s3cret");
         let standing = Standing { secret: secret.hash(), issued_at: Timestamp(1_000), expires_at: Timestamp(2_000) };
-        assert_eq!(standing.takes(&secret, Timestamp(1_999)), Ok(()));
-        assert_eq!(standing.takes(&secret, Timestamp(2_000)), Err(StringRefusal::Expired(Timestamp(2_000))));
-        assert_eq!(standing.takes(&Secret::new("another"), Timestamp(1_000)), Err(StringRefusal::Voided));
+        assert_eq!(standing.takes(secret.hash(), Timestamp(1_999)), Ok(()));
+        assert_eq!(standing.takes(secret.hash(), Timestamp(2_000)), Err(StringRefusal::Expired(Timestamp(2_000))));
+        assert_eq!(standing.takes(Secret::new("another").hash(), Timestamp(1_000)), Err(StringRefusal::Voided));
     }
 }

@@ -95,6 +95,22 @@ impl Blocking for ThreadBlocking {
     }
 }
 
+/// A thread of its own for each job, for which nothing waits: work on a disk that hangs may never end, and must not keep the
+/// process from ending. How many there are at a time is for whoever gives the jobs to bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LooseThreads;
+
+impl Blocking for LooseThreads {
+    fn spawn(&self, job: Job) {
+        // Where there is no thread to be had the job is dropped, and with it the sender that its submitter waits on.
+        let _ = thread::Builder::new().name("loose".to_owned()).spawn(job);
+    }
+
+    fn worker(&self, name: &str) -> Arc<dyn Worker> {
+        Arc::new(ThreadWorker::start(name))
+    }
+}
+
 /// One thread, which ends after the last job once the worker is dropped.
 struct ThreadWorker {
     jobs: mpsc::Sender<Job>,
@@ -167,7 +183,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_job_hands_back_its_value() {
-        let blocking: &dyn Blocking = &ThreadBlocking;
-        assert_eq!(blocking.run(|| 6 * 7).await, Ok(42));
+        for blocking in [&ThreadBlocking as &dyn Blocking, &LooseThreads] {
+            assert_eq!(blocking.run(|| 6 * 7).await, Ok(42));
+        }
+    }
+
+    #[test]
+    fn a_job_that_hangs_on_a_loose_thread_keeps_nothing_from_ending() {
+        let (release, held) = mpsc::channel::<()>();
+        let (ended, seen) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            LooseThreads.spawn(Box::new(move || ended.send(held.recv().is_err()).unwrap()));
+        });
+        drop(runtime);
+        assert!(seen.try_recv().is_err(), "it still hangs");
+        drop(release);
+        assert_eq!(seen.recv(), Ok(true));
     }
 }

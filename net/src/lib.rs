@@ -10,8 +10,9 @@
 //! | connections | [`Network`], [`Listener`] | [`TcpNetwork`] |
 //! | who calls | [`Acceptor`] | [`TlsAcceptor`] |
 //! | who answers | [`Connector`], [`PinnedConnector`] | [`TlsConnector`], [`TlsPinnedConnector`] |
-//! | blocking work | [`Blocking`], [`Worker`] | [`ThreadBlocking`] |
+//! | blocking work | [`Blocking`], [`Worker`] | [`ThreadBlocking`], [`LooseThreads`] |
 //! | small files | [`Files`] | [`DiskFiles`] |
+//! | disks for archives | [`Volumes`], [`Folder`] | [`DiskVolumes`] |
 //!
 //! On them stands what nodes speak with each other. A connection is dialled ([`Dialer`]) and
 //! accepted ([`serve_peers`]) over TLS, opens with a [`Hello`] that names both ends and the
@@ -42,9 +43,10 @@ mod peer_server;
 mod server;
 mod shutdown;
 pub mod tls;
+mod volumes;
 
 pub use address::{Address, AddressError};
-pub use blocking::{Blocking, Job, JobLost, ThreadBlocking, Worker, words_of};
+pub use blocking::{Blocking, Job, JobLost, LooseThreads, ThreadBlocking, Worker, words_of};
 pub use call::{AnswerError, CallError, Caller, answer};
 pub use clock::{SystemClock, WallClock};
 pub use connections::{ConnectionCounts, ConnectionLimits, ConnectionMeter};
@@ -69,3 +71,4 @@ pub use tls::{
     Credentials, Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError,
     Secured, SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, Trust, TrustError,
 };
+pub use volumes::{DiskVolumes, Folder, Space, Volumes};

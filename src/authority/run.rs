@@ -25,7 +25,7 @@ use super::{
     identity::Identity,
     stores::{StoreError, Stores},
 };
-use crate::signals::Signals;
+use crate::signals::{Signals, leave_session};
 
 /// How much of the Raft log's tail is kept in memory for followers, in bytes.
 const LOG_CACHE_BYTES: u64 = 64 << 20;
@@ -98,7 +98,7 @@ fn what_to_choose(kind: io::ErrorKind) -> &'static str {
 /// error with a remedy: a node never runs half.
 pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     if own_session {
-        rustix::process::setsid().map_err(|error| RunError::System { action: "leave the session", source: error.into() })?;
+        leave_session().map_err(|source| RunError::System { action: "leave the session", source })?;
     }
     let mut signals = Signals::new().map_err(|source| RunError::System { action: "listen for signals", source })?;
     let directory = DataDirectory::open(root)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bursar_net::{CertificateError, FileError, FormatError, SettingsError};
 
-use crate::settings::SettingsFault;
+use crate::{membership::MembershipFault, settings::SettingsFault};
 
 /// What to do about a file that the server keeps about itself and cannot use.
 pub(super) const RESTORE: &str = "restore it from a backup, or make this server anew in an empty directory";
@@ -49,6 +49,17 @@ pub enum DirectoryError {
         /// What is wrong.
         source: CertificateError,
     },
+    /// What makes the server a member.
+    #[error("{files} cannot be used: {source}; {RESTORE}")]
+    Membership {
+        /// The files of which one is wrong.
+        files: String,
+        /// What is wrong.
+        source: MembershipFault,
+    },
+    /// A connection string was asked for, and none is needed.
+    #[error("the storage server in {} belongs to a cluster already, and needs no connection string: `bursar storage-server run` runs it", .0.display())]
+    Member(PathBuf),
     /// Two files that belong together do not.
     #[error("{files} do not belong together, one of them was exchanged or is damaged; {RESTORE}")]
     AtOdds {

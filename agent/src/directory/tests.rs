@@ -1,13 +1,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     sync::{LazyLock, OnceLock},
+    time::Duration,
 };
 
-use bursar_domain::Timestamp;
-use bursar_net::{DiskFiles, MasterLicenseKey, SystemEntropy, WallClock};
+use bursar_domain::{AuthorityNodeId, ClusterId, ServerId, Timestamp};
+use bursar_net::{
+    CertificateAuthority, DiskFiles, LeafProfile, MasterLicenseKey, Member, PeerIdentity, SystemEntropy, WallClock,
+};
 use bursar_wire::ConnectionString;
 use tempfile::TempDir;
 
@@ -71,7 +75,7 @@ fn a_server_that_was_made_is_who_its_connection_string_says() {
     assert_eq!(says.check(NOON, &LICENSE.public_key()), Ok(()));
     assert_eq!((says.guid, says.certificate), (server.identity.guid, server.certificate.fingerprint()));
     assert_eq!((says.name.as_str(), says.peer_port, says.transfer_port), ("store-7", 4283, 4286));
-    assert_eq!(directory.standing().unwrap().unwrap().takes(&says.secret, NOON), Ok(()));
+    assert_eq!(directory.standing().unwrap().unwrap().takes(says.secret.hash(), NOON), Ok(()));
 }
 
 #[test]
@@ -170,8 +174,8 @@ fn a_connection_string_voids_every_former_one() {
     let second = issue(&directory, &Noon, &SystemEntropy::new()).unwrap();
     assert_ne!(first.says.secret, second.says.secret);
     let standing = directory.standing().unwrap().unwrap();
-    assert_eq!(standing.takes(&first.says.secret, NOON), Err(StringRefusal::Voided));
-    assert_eq!(standing.takes(&second.says.secret, NOON), Ok(()));
+    assert_eq!(standing.takes(first.says.secret.hash(), NOON), Err(StringRefusal::Voided));
+    assert_eq!(standing.takes(second.says.secret.hash(), NOON), Ok(()));
 }
 
 #[test]
@@ -183,7 +187,7 @@ fn whenever_issuing_is_interrupted_one_string_stands() {
             let files = Arc::new(FaultyFiles::ending_at(at, moment));
             let directory = DataDirectory::open(files, &root).unwrap();
             assert!(issue(&directory, &Noon, &SystemEntropy::new()).is_err());
-            let first_stands = open(&root).standing().unwrap().unwrap().takes(&first.says.secret, NOON).is_ok();
+            let first_stands = open(&root).standing().unwrap().unwrap().takes(first.says.secret.hash(), NOON).is_ok();
             assert_eq!(first_stands, !(at == 1 && matches!(moment, Moment::After)), "{moment:?} at {at}");
         }
         issue(&open(&root), &Noon, &SystemEntropy::new()).unwrap();
@@ -252,6 +256,92 @@ fn what_others_may_read_is_refused() {
     fs::set_permissions(&root, fs::Permissions::from_mode(0o750)).unwrap();
     let Err(refused) = DataDirectory::open(Arc::new(DiskFiles), &root) else { panic!("a loose directory is opened") };
     assert!(refused.to_string().contains("chmod 700"), "{refused}");
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// What makes the server in `root` the seventh of a cluster.
+fn told(root: &Path) -> control::Membership {
+    let cluster = ClusterId([7; 16]);
+    let name = bursar_net::ClusterId::new(&cluster.to_string()).unwrap();
+    let entropy = SystemEntropy::new();
+    let authority = CertificateAuthority::create(&name, DAY, &Noon, &entropy).unwrap();
+    let identity = PeerIdentity { member: Member::server(7), cluster: name };
+    let profile = LeafProfile { identity, further_names: Vec::new(), lifetime: DAY };
+    let request = open(root).server().unwrap().key.request().unwrap();
+    control::Membership {
+        cluster,
+        server: ServerId(7),
+        ca_certificate: authority.certificate_pem().to_owned(),
+        certificate: authority.issue(&request, &profile, &Noon, &entropy).unwrap().pem,
+        authority: BTreeMap::from([(AuthorityNodeId(1), "authority-1.example:4288".parse().unwrap())]),
+    }
+}
+
+fn membership(root: &Path) -> Result<Option<Membership>, DirectoryError> {
+    let directory = open(root);
+    directory.membership(&directory.server().unwrap())
+}
+
+#[test]
+fn an_interrupted_adoption_leaves_a_newcomer_or_a_member_and_can_be_repeated() {
+    let (_folder, root, _) = made();
+    let told = told(&root);
+    for moment in Moment::ALL {
+        for at in 0.. {
+            let files = Arc::new(FaultyFiles::ending_at(at, moment));
+            let directory = DataDirectory::open(files.clone(), &root).unwrap();
+            let attempt = directory.adopt(&directory.server().unwrap(), &told);
+            if !files.have_ended() {
+                assert!(attempt.is_ok() && at == 3, "an adoption changes the disk {at} times");
+                break;
+            }
+            assert!(attempt.is_err(), "{moment:?} at {at}");
+            // Only once its last file is there.
+            let is_member = at == 2 && matches!(moment, Moment::After);
+            assert_eq!(membership(&root).unwrap().is_some(), is_member, "{moment:?} at {at}");
+        }
+        let adopted = membership(&root).unwrap().unwrap();
+        assert_eq!((adopted.cluster, adopted.server, &adopted.authority), (told.cluster, told.server, &told.authority));
+        fs::remove_file(root.join(MEMBERSHIP_FILE)).unwrap();
+    }
+}
+
+#[test]
+fn what_changed_in_a_membership_is_noticed() {
+    let (_folder, root, _) = made();
+    let told = told(&root);
+    let directory = open(&root);
+    directory.adopt(&directory.server().unwrap(), &told).unwrap();
+    let noticed = |what: &str| {
+        let Err(refused) = membership(&root) else { panic!("{what} is taken") };
+        let said = refused.to_string();
+        assert!(said.contains(MEMBERSHIP_FILE) && said.contains("restore it from a backup"), "{what}: {said}");
+    };
+    let path = root.join(MEMBERSHIP_FILE);
+    let sound = fs::read_to_string(&path).unwrap();
+    for (field, quotes) in [("guid", 1), ("cluster", 1), ("ca_fingerprint", 1), ("server", 0)] {
+        let at = sound.find(&format!("{field} = ")).unwrap() + field.len() + 3 + quotes;
+        let digit = if &sound[at..=at] == "0" { "1" } else { "0" };
+        let mut changed = sound.clone();
+        changed.replace_range(at..=at, digit);
+        fs::write(&path, changed).unwrap();
+        noticed(field);
+    }
+    fs::write(&path, &sound[..sound.find("[[").unwrap()]).unwrap();
+    noticed("a membership without an authority");
+    fs::write(&path, &sound).unwrap();
+
+    let (_other_folder, others, _) = made();
+    let other = open(&others);
+    other.adopt(&other.server().unwrap(), &self::told(&others)).unwrap();
+    for file in [CLUSTERS_CERTIFICATE_FILE, AUTHORITY_FILE, MEMBERSHIP_FILE] {
+        let own = fs::read(root.join(file)).unwrap();
+        fs::copy(others.join(file), root.join(file)).unwrap();
+        noticed(file);
+        fs::write(root.join(file), own).unwrap();
+    }
+    assert!(membership(&root).unwrap().is_some());
 }
 
 #[test]

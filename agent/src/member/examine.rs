@@ -1,0 +1,77 @@
+//! What is at a path that a store point is to get.
+
+use std::{collections::BTreeSet, io, path::Path};
+
+use bursar_domain::{
+    AbsolutePath, StorePointId,
+    store_point::{Findings, Found},
+};
+use bursar_net::{Folder, Space, Volumes};
+
+use crate::store_points::{DIRECTORY_PREFIX, Owner, Whose, try_writing, whose};
+
+/// Looks at `path`. It is written to only where nothing there belongs to anybody: a file is made and removed again.
+///
+/// # Errors
+/// What stands at the path cannot be looked at, or its name cannot be told.
+pub(super) fn examine(
+    volumes: &dyn Volumes,
+    path: &AbsolutePath,
+    owner: Owner,
+    known: &BTreeSet<StorePointId>,
+) -> io::Result<Findings> {
+    let nothing = |found| Findings {
+        found,
+        canonical_path: path.to_string(),
+        writable: false,
+        within: None,
+        foreign_identity: false,
+        free_bytes: 0,
+    };
+    let canonical = match volumes.canonical(Path::new(path.as_str())) {
+        Ok(canonical) => canonical,
+        Err(error) if is_nothing(&error) => return Ok(nothing(Found::Nothing)),
+        Err(error) => return Err(error),
+    };
+    let canonical_path = canonical.to_str().ok_or_else(|| io::Error::other("it leads to a name that is no UTF-8"))?.to_owned();
+    let folder = match volumes.open(&canonical) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Ok(Findings { canonical_path, ..nothing(Found::SomethingElse) });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut within = None;
+    let mut foreign_identity = holds_foreign(&*folder, owner)?;
+    for above in canonical.ancestors() {
+        match whose(&*volumes.open(above)?, owner)? {
+            Whose::Nobodys => {}
+            Whose::Own(store_point) if known.contains(&store_point) => within = Some(store_point),
+            Whose::Own(_) | Whose::Foreign => foreign_identity = true,
+        }
+    }
+    let is_free = within.is_none() && !foreign_identity;
+    let writable = is_free && try_writing(&*folder).is_ok();
+    let Space { free, .. } = folder.space()?;
+    Ok(Findings { found: Found::Directory, canonical_path, writable, within, foreign_identity, free_bytes: free })
+}
+
+/// Whether a directory right in it is a store point of another server. Those that this server has retired stay where they are
+/// and stand in nobody's way.
+fn holds_foreign(folder: &dyn Folder, owner: Owner) -> io::Result<bool> {
+    for name in folder.names(DIRECTORY_PREFIX)? {
+        let inner = match folder.open(&name) {
+            Ok(inner) => inner,
+            Err(error) if is_nothing(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if whose(&*inner, owner)? == Whose::Foreign {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

@@ -1,0 +1,114 @@
+//! Which authority node the server speaks with: the next that answers, by itself.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bursar_domain::{AuthorityNodeId, ServerId};
+use bursar_net::{Address, DialError, Dialer, Entropy, Lane, Link, Member, RefusalCode};
+use tokio::{sync::watch, time::sleep};
+use tracing::{debug, info, warn};
+
+use super::Known;
+
+/// How long a node may take to welcome.
+const WELCOME_WITHIN: Duration = Duration::from_secs(3);
+/// How long it rests once it has tried every node in vain, at first and at last.
+const REST_MIN: Duration = Duration::from_millis(250);
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// The cluster has nothing to do with this server any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Excluded;
+
+/// Looks for a node that answers. It goes round: all servers begin with another one, so that no node carries all of them, and
+/// whoever fails is asked again only after all others.
+pub(super) struct Search {
+    dialer: Dialer,
+    /// Where nodes listened when the server was adopted.
+    at_first: BTreeMap<AuthorityNodeId, Address>,
+    known: watch::Receiver<Known>,
+    entropy: Arc<dyn Entropy>,
+    /// The node that was tried last.
+    last: Option<AuthorityNodeId>,
+    /// How many were tried in vain since one was of use.
+    in_vain: usize,
+    rest: Duration,
+}
+
+impl Search {
+    pub(super) fn new(
+        dialer: Dialer,
+        at_first: BTreeMap<AuthorityNodeId, Address>,
+        known: watch::Receiver<Known>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN }
+    }
+
+    /// Who searches.
+    pub(super) fn me(&self) -> ServerId {
+        ServerId(self.dialer.me.member.id)
+    }
+
+    /// Calls one node after the other, until one welcomes the server.
+    pub(super) async fn connect(&mut self, lane: Lane) -> Result<Link, Excluded> {
+        loop {
+            let (node, address) = self.next().await;
+            let to = Member::authority(node.0);
+            match self.dialer.dial(&address, to, None, lane, WELCOME_WITHIN).await {
+                Ok(link) => {
+                    debug!(%node, %address, ?lane, "connected");
+                    return Ok(link);
+                }
+                Err(DialError::Refused { refusal, .. }) if refusal.code == RefusalCode::RemovedNode => return Err(Excluded),
+                Err(error) => debug!(%node, %address, ?lane, %error, "not connected"),
+            }
+        }
+    }
+
+    /// The node that was connected is of use.
+    pub(super) fn found(&mut self) {
+        if self.in_vain > self.nodes().len() {
+            info!("an authority node answers again");
+        }
+        (self.in_vain, self.rest) = (0, REST_MIN);
+    }
+
+    /// Whose turn it is. It rests first where all were tried in vain.
+    async fn next(&mut self) -> (AuthorityNodeId, Address) {
+        let count = self.nodes().len();
+        if self.in_vain > 0 && self.in_vain.is_multiple_of(count) {
+            if self.in_vain == count {
+                warn!("no authority node answers; the server works on with what it knows");
+            }
+            sleep(self.with_jitter(self.rest)).await;
+            self.rest = (self.rest * 2).min(REST_MAX);
+        }
+        self.in_vain += 1;
+        // While it rested the server may have learned of others.
+        let nodes = self.nodes();
+        let node = match self.last {
+            Some(last) => nodes.range(last..).map(|(node, _)| *node).find(|node| *node > last),
+            None => nodes.keys().nth(self.drawn(nodes.len() as u64) as usize).copied(),
+        };
+        let first = || nodes.first_key_value().map(|(node, _)| *node);
+        let node = node.or_else(first).expect("a membership names a node");
+        self.last = Some(node);
+        (node, nodes[&node].clone())
+    }
+
+    fn nodes(&self) -> BTreeMap<AuthorityNodeId, Address> {
+        let known = self.known.borrow().authority();
+        if known.is_empty() { self.at_first.clone() } else { known }
+    }
+
+    /// From half of `rest` to all of it, so that not all servers come at once.
+    fn with_jitter(&self, rest: Duration) -> Duration {
+        let half = rest.as_millis() as u64 / 2;
+        Duration::from_millis(half + self.drawn(half + 1))
+    }
+
+    /// A number below `bound`.
+    fn drawn(&self, bound: u64) -> u64 {
+        u64::from_be_bytes(self.entropy.array()) % bound
+    }
+}

@@ -1,0 +1,140 @@
+//! Who keeps one store point.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use bursar_domain::{
+    projection::{Making, StorePoint},
+    store_point::{CreationFailure, OfflineReason, Report},
+};
+use bursar_net::{Blocking, Entropy, Volumes};
+use bursar_wire::control::Notice;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tracing::warn;
+
+use super::{
+    Place,
+    check::{Checked, check, measure},
+    make::make,
+};
+use crate::member::{Fullness, Outbox};
+
+/// From one check to the next.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A disk that takes longer than this fails.
+const HANGS_AFTER: Duration = Duration::from_secs(10);
+/// From one measuring of what a store point takes to the next: it looks at every file.
+const MEASURED_EVERY: Duration = Duration::from_secs(600);
+
+/// Keeps one store point: makes its directory where that is wanted, and looks how it is.
+pub(super) struct Keeper {
+    place: Arc<Place>,
+    wanted: watch::Receiver<StorePoint>,
+    volumes: Arc<dyn Volumes>,
+    loose: Arc<dyn Blocking>,
+    entropy: Arc<dyn Entropy>,
+    outbox: Arc<Outbox>,
+    fullness: Arc<Fullness>,
+    is_online: watch::Sender<bool>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        place: Arc<Place>,
+        wanted: watch::Receiver<StorePoint>,
+        (volumes, loose, entropy): (Arc<dyn Volumes>, Arc<dyn Blocking>, Arc<dyn Entropy>),
+        outbox: Arc<Outbox>,
+        fullness: Arc<Fullness>,
+    ) -> Self {
+        Self { place, wanted, volumes, loose, entropy, outbox, fullness, is_online: watch::Sender::new(false) }
+    }
+
+    /// Keeps it until the store point is gone.
+    pub(super) async fn keep(self) -> Infallible {
+        tokio::select! {
+            never = self.watch_over() => never,
+            never = self.measure() => never,
+        }
+    }
+
+    async fn watch_over(&self) -> Infallible {
+        let mut wanted = self.wanted.clone();
+        let is_to_be_made = wanted.borrow_and_update().making == Making::Wanted;
+        if is_to_be_made && let Err(failure) = self.make().await {
+            warn!(store_point = %self.place.store_point, path = %self.place.path.display(), ?failure, "a directory could not be made");
+            self.say(Report::Failed(failure));
+            return std::future::pending().await;
+        }
+        loop {
+            let begun = Instant::now();
+            // One whose directory could not be made is none; it stays so.
+            let was_made = wanted.borrow_and_update().making != Making::Failed;
+            if was_made {
+                self.check().await;
+            }
+            tokio::select! {
+                () = sleep_until(begun + INTERVAL) => {}
+                changed = wanted.changed() => if changed.is_err() {
+                    // The store point is gone, and its keeper is about to be ended.
+                    return std::future::pending().await;
+                },
+            }
+        }
+    }
+
+    /// Makes its directory; a disk that hangs over it has failed, whatever comes of it later.
+    async fn make(&self) -> Result<(), CreationFailure> {
+        let (volumes, place, id) = (Arc::clone(&self.volumes), Arc::clone(&self.place), self.entropy.array());
+        let making = self.loose.run(move || make(&*volumes, &place, id));
+        match timeout(HANGS_AFTER, making).await {
+            Ok(Ok(made)) => made,
+            // It hangs, or there was no thread to be had.
+            Err(_) | Ok(Err(_)) => Err(CreationFailure::IoFailing),
+        }
+    }
+
+    /// Looks how it is, and says so. It waits for a disk that hangs, and says so meanwhile; so no second check is ever under way.
+    async fn check(&self) {
+        let (volumes, place) = (Arc::clone(&self.volumes), Arc::clone(&self.place));
+        let mut checking = pin!(self.loose.run(move || check(&*volumes, &place)));
+        let checked = match timeout(HANGS_AFTER, &mut checking).await {
+            Ok(checked) => checked,
+            Err(_elapsed) => {
+                self.found(Checked { report: Report::Offline(OfflineReason::IoFailing), space: None });
+                checking.await
+            }
+        };
+        match checked {
+            Ok(checked) => self.found(checked),
+            // There was no thread to be had, which says nothing of the disk.
+            Err(lost) => warn!(store_point = %self.place.store_point, %lost, "a store point could not be looked at"),
+        }
+    }
+
+    fn found(&self, Checked { report, space }: Checked) {
+        self.fullness.set_space(self.place.store_point, space);
+        self.is_online.send_replace(report == Report::Online);
+        self.say(report);
+    }
+
+    fn say(&self, report: Report) {
+        let store_point = self.place.store_point;
+        self.outbox.say(Notice::StorePoint { store_point, report });
+    }
+
+    /// Measures again and again what the store point takes, while it can be looked at.
+    async fn measure(&self) -> Infallible {
+        let mut is_online = self.is_online.subscribe();
+        loop {
+            // The sender is our own.
+            let _ = is_online.wait_for(|is_online| *is_online).await;
+            let (volumes, place) = (Arc::clone(&self.volumes), Arc::clone(&self.place));
+            if let Ok(Some(used)) = self.loose.run(move || measure(&*volumes, &place)).await {
+                self.fullness.set_used(self.place.store_point, used);
+            }
+            sleep(MEASURED_EVERY).await;
+        }
+    }
+}

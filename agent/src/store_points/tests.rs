@@ -1,0 +1,313 @@
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::fs::symlink,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bursar_domain::{
+    AbsolutePath,
+    projection::Making,
+    store_point::{CreationFailure, Flags, Intent, OfflineReason, Quota, Report},
+    text::Name,
+};
+use bursar_net::{Blocking, DiskVolumes, Job, SystemEntropy, Volumes, Worker};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::{
+    check::check,
+    faults::{FaultyVolumes, Operation},
+    identity::IDENTITY_FILE,
+    make::make,
+    *,
+};
+use crate::{faults::Moment, format};
+
+const ID: [u8; 16] = [9; 16];
+
+/// A disk, and where a store point is to be on it.
+fn disk() -> (TempDir, Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path(), ServerId(7), 3);
+    (folder, place)
+}
+
+fn place(path: &std::path::Path, server: ServerId, store_point: u64) -> Place {
+    Place {
+        owner: Owner { cluster: ClusterId([7; 16]), server },
+        store_point: StorePointId(store_point),
+        path: path.to_owned(),
+        directory: "CrashPlanArchive_m7x3".into(),
+    }
+}
+
+fn made() -> (TempDir, Place) {
+    let (folder, place) = disk();
+    make(&DiskVolumes, &place, ID).unwrap();
+    (folder, place)
+}
+
+fn names(path: &std::path::Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn report(volumes: &dyn Volumes, place: &Place) -> Report {
+    check(volumes, place).report
+}
+
+#[test]
+fn a_directory_that_was_made_bears_its_identity_and_is_online() {
+    let (folder, place) = made();
+    assert_eq!(names(folder.path()), [place.directory.as_str()]);
+    let identity = fs::read(folder.path().join(&place.directory).join(IDENTITY_FILE)).unwrap();
+    let identity: DirectoryIdentity = bursar_net::kept_from_toml(std::path::Path::new(IDENTITY_FILE), &identity, "").unwrap();
+    assert_eq!(identity, DirectoryIdentity::of(&place, ID));
+    let checked = check(&DiskVolumes, &place);
+    assert_eq!(checked.report, Report::Online);
+    assert!(checked.space.is_some_and(|space| space.total > 0));
+    assert_eq!(names(&folder.path().join(&place.directory)), [IDENTITY_FILE], "a check leaves nothing behind");
+}
+
+#[test]
+fn an_interrupted_making_leaves_nothing_of_that_name_or_a_whole_directory_and_is_repeated() {
+    for moment in Moment::ALL {
+        let mut whole = 0;
+        for at in 0.. {
+            let (folder, place) = disk();
+            let volumes = FaultyVolumes::ending_at(at, moment);
+            let attempt = make(&volumes, &place, ID);
+            if !volumes.have_ended() {
+                assert!(attempt.is_ok() && at == 5, "a making changes the disk {at} times");
+                break;
+            }
+            assert!(attempt.is_err(), "{moment:?} at {at}");
+            let is_there = folder.path().join(&place.directory).exists();
+            whole += usize::from(is_there);
+            assert_eq!(report(&DiskVolumes, &place) == Report::Online, is_there, "{moment:?} at {at}");
+            make(&DiskVolumes, &place, [10; 16]).unwrap();
+            assert_eq!(report(&DiskVolumes, &place), Report::Online, "{moment:?} at {at}");
+            assert_eq!(names(folder.path()), [place.directory.as_str()], "{moment:?} at {at}");
+        }
+        assert_eq!(whole, if matches!(moment, Moment::After) { 2 } else { 1 }, "{moment:?}");
+    }
+}
+
+#[test]
+fn what_is_there_already_is_taken_only_where_it_is_its_own() {
+    let (_folder, place) = made();
+    make(&DiskVolumes, &place, [10; 16]).unwrap();
+    for others in [
+        Place { store_point: StorePointId(4), ..place.clone() },
+        Place { owner: Owner { server: ServerId(8), ..place.owner }, ..place.clone() },
+        Place { owner: Owner { cluster: ClusterId([8; 16]), ..place.owner }, ..place.clone() },
+    ] {
+        assert_eq!(make(&DiskVolumes, &others, ID), Err(CreationFailure::DirectoryExists));
+        assert_eq!(report(&DiskVolumes, &others), Report::Offline(OfflineReason::ForeignIdentity));
+    }
+
+    for occupy in [
+        |path: &std::path::Path| fs::create_dir(path),
+        |path: &std::path::Path| fs::write(path, "mine"),
+        |path| symlink("/tmp", path),
+    ] {
+        let (folder, place) = disk();
+        occupy(&folder.path().join(&place.directory)).unwrap();
+        assert_eq!(make(&DiskVolumes, &place, ID), Err(CreationFailure::DirectoryExists));
+        assert_eq!(names(folder.path()), [place.directory.as_str()]);
+    }
+}
+
+#[test]
+fn a_failure_to_make_it_says_what_is_wrong() {
+    let (folder, place) = disk();
+    let gone = Place { path: folder.path().join("gone"), ..place.clone() };
+    assert_eq!(make(&DiskVolumes, &gone, ID), Err(CreationFailure::PathMissing));
+    symlink(folder.path(), folder.path().join("link")).unwrap();
+    let link = Place { path: folder.path().join("link"), ..place.clone() };
+    assert_eq!(make(&DiskVolumes, &link, ID), Err(CreationFailure::PathMissing));
+    for (kind, failure) in [
+        (ErrorKind::PermissionDenied, CreationFailure::NotWritable),
+        (ErrorKind::ReadOnlyFilesystem, CreationFailure::NotWritable),
+        (ErrorKind::StorageFull, CreationFailure::NotWritable),
+        (ErrorKind::Other, CreationFailure::IoFailing),
+    ] {
+        for at in [Operation::Name, Operation::Write, Operation::Sync] {
+            let (_folder, place) = disk();
+            let volumes = FaultyVolumes::failing(move |operation, _| (operation == at).then_some(kind));
+            assert_eq!(make(&volumes, &place, ID), Err(failure), "{kind:?} at {at:?}");
+        }
+    }
+}
+
+#[test]
+fn a_check_tells_a_disk_that_is_gone_from_one_that_fails() {
+    let (folder, place) = made();
+    let with = |at: Operation, kind: ErrorKind| {
+        report(&FaultyVolumes::failing(move |operation, name| (operation == at && name != IDENTITY_FILE).then_some(kind)), &place)
+    };
+    let offline = Report::Offline;
+    assert_eq!(with(Operation::Write, ErrorKind::ReadOnlyFilesystem), offline(OfflineReason::ReadOnly));
+    assert_eq!(with(Operation::Write, ErrorKind::PermissionDenied), offline(OfflineReason::ReadOnly));
+    assert_eq!(with(Operation::Remove, ErrorKind::ReadOnlyFilesystem), offline(OfflineReason::ReadOnly));
+    assert_eq!(with(Operation::Write, ErrorKind::Other), offline(OfflineReason::IoFailing));
+    assert_eq!(with(Operation::Open, ErrorKind::Other), offline(OfflineReason::IoFailing));
+    assert_eq!(with(Operation::Room, ErrorKind::Other), offline(OfflineReason::IoFailing));
+    assert_eq!(with(Operation::Write, ErrorKind::StorageFull), Report::Online, "restores go on from a full disk");
+    let unreadable = FaultyVolumes::failing(|operation, _| (operation == Operation::Read).then_some(ErrorKind::Other));
+    assert_eq!(report(&unreadable, &place), offline(OfflineReason::IoFailing));
+
+    let directory = folder.path().join(&place.directory);
+    let sound = fs::read_to_string(directory.join(IDENTITY_FILE)).unwrap();
+    for damaged in [sound.replace("server = 7", "server = 8"), sound.replace("format", "fromat"), String::new()] {
+        fs::write(directory.join(IDENTITY_FILE), damaged).unwrap();
+        assert_eq!(report(&DiskVolumes, &place), offline(OfflineReason::ForeignIdentity));
+        assert_eq!(names(&directory), [IDENTITY_FILE], "nothing is written to what is not proven");
+    }
+    fs::remove_file(directory.join(IDENTITY_FILE)).unwrap();
+    assert_eq!(report(&DiskVolumes, &place), offline(OfflineReason::ForeignIdentity));
+    fs::remove_dir(&directory).unwrap();
+    assert_eq!(report(&DiskVolumes, &place), offline(OfflineReason::Missing));
+    fs::remove_dir(folder.path()).unwrap();
+    assert_eq!(report(&DiskVolumes, &place), offline(OfflineReason::Missing));
+}
+
+#[test]
+fn what_a_check_left_behind_is_cleared_by_the_next() {
+    let (folder, place) = made();
+    for moment in Moment::ALL {
+        for at in 0..3 {
+            let volumes = FaultyVolumes::ending_at(at, moment);
+            check(&volumes, &place);
+            assert!(volumes.have_ended());
+            assert_eq!(report(&DiskVolumes, &place), Report::Online, "{moment:?} at {at}");
+            assert_eq!(names(&folder.path().join(&place.directory)), [IDENTITY_FILE], "{moment:?} at {at}");
+        }
+    }
+}
+
+/// Runs each job where it stands, unless the disk hangs.
+#[derive(Default)]
+struct Threads {
+    hanging: Mutex<Option<Vec<Job>>>,
+    jobs: AtomicUsize,
+}
+
+impl Threads {
+    fn hang(&self) {
+        *self.hanging.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// The disk comes back; says how many jobs it has held up.
+    fn come_back(&self) -> usize {
+        let held = self.hanging.lock().unwrap().take().unwrap();
+        let count = held.len();
+        held.into_iter().for_each(|job| job());
+        count
+    }
+}
+
+impl Blocking for Threads {
+    fn spawn(&self, job: Job) {
+        self.jobs.fetch_add(1, Ordering::SeqCst);
+        match &mut *self.hanging.lock().unwrap() {
+            Some(held) => held.push(job),
+            None => job(),
+        }
+    }
+
+    fn worker(&self, _name: &str) -> Arc<dyn Worker> {
+        unreachable!("a keeper needs no worker")
+    }
+}
+
+/// A keeper of one store point, with a disk and a clock of the test.
+struct Kept {
+    _folder: TempDir,
+    place: Place,
+    threads: Arc<Threads>,
+    outbox: Arc<Outbox>,
+    wanted: watch::Sender<projection::StorePoint>,
+    keeper: tokio::task::JoinHandle<Infallible>,
+}
+
+impl Kept {
+    fn begin(making: Making, threads: Threads) -> Self {
+        let (folder, place) = if making == Making::Wanted { disk() } else { made() };
+        let threads = Arc::new(threads);
+        let outbox = Arc::new(Outbox::new(Arc::new(SystemEntropy::new())));
+        let wanted = watch::Sender::new(projection::StorePoint {
+            name: Name::parse("name", "disk").unwrap(),
+            path: AbsolutePath::parse("path", "/disk").unwrap(),
+            directory: place.directory.clone(),
+            flags: Flags::default(),
+            quota: Quota::Unlimited,
+            intent: Intent::Active,
+            making,
+        });
+        let parts: (Arc<dyn Volumes>, Arc<dyn Blocking>, _) =
+            (Arc::new(DiskVolumes), threads.clone(), Arc::new(SystemEntropy::new()) as Arc<_>);
+        let keeper = Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, outbox.clone(), Arc::default());
+        Self { _folder: folder, place, threads, outbox, wanted, keeper: tokio::spawn(keeper.keep()) }
+    }
+
+    /// Lets time pass.
+    async fn behind(&self, seconds: u64) -> Option<Report> {
+        sleep(Duration::from_secs(seconds)).await;
+        self.outbox.says_of(self.place.store_point)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_fails_after_ten_seconds_and_holds_up_one_thread() {
+    let kept = Kept::begin(Making::Done, Threads::default());
+    assert_eq!(kept.behind(1).await, Some(Report::Online));
+    kept.threads.hang();
+    assert_eq!(kept.behind(10).await, Some(Report::Online), "it may still come back");
+    assert_eq!(kept.behind(5).await, Some(Report::Offline(OfflineReason::IoFailing)));
+    assert_eq!(kept.behind(3_000).await, Some(Report::Offline(OfflineReason::IoFailing)));
+    assert!(kept.threads.come_back() <= 2, "one check, and one measuring");
+    assert_eq!(kept.behind(1).await, Some(Report::Online));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_whose_making_hangs_has_failed_whatever_comes_of_it() {
+    let threads = Threads::default();
+    threads.hang();
+    let kept = Kept::begin(Making::Wanted, threads);
+    let failed = Some(Report::Failed(CreationFailure::IoFailing));
+    assert_eq!(kept.behind(11).await, failed);
+    kept.threads.come_back();
+    kept.wanted.send_modify(|wanted| wanted.making = Making::Failed);
+    assert_eq!(kept.behind(100).await, failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_point_that_could_not_be_made_is_not_looked_at() {
+    let kept = Kept::begin(Making::Failed, Threads::default());
+    assert_eq!(kept.behind(100).await, None);
+    assert_eq!(kept.threads.jobs.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_about_it_has_it_looked_at_at_once() {
+    let kept = Kept::begin(Making::Done, Threads::default());
+    assert_eq!(kept.behind(1).await, Some(Report::Online));
+    fs::remove_dir_all(kept.place.path.join(&kept.place.directory)).unwrap();
+    kept.wanted.send_modify(|wanted| wanted.quota = Quota::Bytes(1));
+    assert_eq!(kept.behind(1).await, Some(Report::Offline(OfflineReason::Missing)));
+}

@@ -1,0 +1,108 @@
+//! How a machine becomes a member.
+
+use bursar_agent::{DirectoryError, issue};
+use bursar_domain::{Hash, ServerId};
+use bursar_net::{SystemClock, SystemEntropy};
+use bursar_wire::{
+    Secret,
+    control::{Introduced, NewcomerAnswer, PROBED_MAX},
+};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn it_says_who_it_is_and_what_it_sees_to_whoever_knows_its_string() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let _waiting = machine.wait().await;
+    let _there = machine.listen("authority-1.example:4288").await;
+    let (there, nowhere) = (control_of(1), control_of(2));
+    let asked = machine.introduce(machine.says.secret.hash(), vec![nowhere.clone(), there.clone()]);
+    let NewcomerAnswer::Introduced(introduced) = machine.asked(asked).await else { panic!("it does not introduce itself") };
+    let Introduced { guid, program, certificate_request, probed, .. } = *introduced;
+    assert_eq!((guid, program.version.as_str()), (machine.says.guid, machine.says.version.as_str()));
+    assert_eq!(certificate_request.public_key().unwrap(), machine.says.public_key.as_der());
+    let seen: Vec<_> = probed.into_iter().map(|probed| (probed.address, probed.fault.is_none())).collect();
+    assert_eq!(seen, [(nowhere, false), (there, true)], "in the order in which they were asked for");
+
+    let too_many = machine.introduce(machine.says.secret.hash(), vec![control_of(1); PROBED_MAX + 1]);
+    assert!(matches!(machine.asked(too_many).await, NewcomerAnswer::Failed { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_string_that_was_issued_last_is_taken_at_once_and_no_other() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let _waiting = machine.wait().await;
+    let first = machine.says.secret.hash();
+    let wrong = Secret::new("another").hash();
+    assert_eq!(machine.asked(machine.introduce(wrong, Vec::new())).await, NewcomerAnswer::Voided);
+    assert!(matches!(machine.asked(machine.introduce(first, Vec::new())).await, NewcomerAnswer::Introduced(_)));
+    let second = machine.issue().says.secret.hash();
+    assert_eq!(machine.asked(machine.introduce(first, Vec::new())).await, NewcomerAnswer::Voided);
+    assert!(matches!(machine.asked(machine.introduce(second, Vec::new())).await, NewcomerAnswer::Introduced(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_adopted_once_and_refusals_use_nothing_up() {
+    let network = MemoryNetwork::default();
+    let (machine, stranger) = (Machine::new(&network), Machine::new(&network));
+    let cluster = Cluster::new(&network);
+    let waiting = machine.wait().await;
+    let membership = || cluster.membership(ME, &machine, nodes(&[1, 2]));
+
+    let void = machine.adopt_by(Hash([1; 32]), membership());
+    assert_eq!(machine.asked(void).await, NewcomerAnswer::Voided);
+    let of_another_key = cluster.membership(ME, &stranger, nodes(&[1]));
+    let of_another_number = bursar_wire::control::Membership { server: ServerId(9), ..membership() };
+    let of_another_authority = bursar_wire::control::Membership {
+        ca_certificate: Cluster::new(&network).membership(ME, &machine, nodes(&[1])).ca_certificate,
+        ..membership()
+    };
+    let alone = cluster.membership(ME, &machine, nodes(&[]));
+    for unfit in [of_another_key, of_another_number, of_another_authority, alone] {
+        let answer = machine.asked(machine.adopt(unfit)).await;
+        assert!(matches!(answer, NewcomerAnswer::Failed { .. }), "{answer:?}");
+        assert!(machine.directory().membership(&machine.server()).unwrap().is_none(), "a refusal changes nothing");
+        assert!(!machine.root().join("server.crt").exists(), "a refusal writes nothing");
+    }
+
+    assert_eq!(machine.asked(machine.adopt(membership())).await, NewcomerAnswer::Adopted);
+    waiting.ended().await.unwrap();
+    let adopted = machine.directory().membership(&machine.server()).unwrap().unwrap();
+    assert_eq!((adopted.cluster, adopted.server, adopted.authority), (cluster.id, ME, nodes(&[1, 2])));
+
+    let refused = issue(&machine.directory(), &SystemClock, &SystemEntropy::new()).unwrap_err();
+    assert!(matches!(refused, DirectoryError::Member(_)), "a member needs no connection string: {refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_was_asked_before_it_ended_is_asked_again_of_the_next_start() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let cluster = Cluster::new(&network);
+    let introduced = machine.introduce(machine.says.secret.hash(), Vec::new());
+    let waiting = machine.wait().await;
+    assert!(matches!(machine.asked(introduced.clone()).await, NewcomerAnswer::Introduced(_)));
+    drop(waiting);
+    until_gone(&machine).await;
+    let waiting = machine.wait().await;
+    assert!(matches!(machine.asked(introduced).await, NewcomerAnswer::Introduced(_)));
+    let membership = cluster.membership(ME, &machine, nodes(&[1]));
+    assert_eq!(machine.asked(machine.adopt(membership)).await, NewcomerAnswer::Adopted);
+    waiting.ended().await.unwrap();
+
+    let mut node = cluster.node(1).await;
+    let _running = machine.run().await;
+    let (call, follow) = node.follower().await;
+    assert_eq!((call.hello.from, call.hello.from_store), (Some(bursar_net::Member::server(ME.0)), machine.store()));
+    assert_eq!(follow.since, None);
+}
+
+/// Waits until its ports are free again.
+async fn until_gone(machine: &Machine) {
+    use bursar_net::Network;
+    while machine.network.connect(&address("0.0.0.0:4288")).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}

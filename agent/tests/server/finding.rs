@@ -1,0 +1,59 @@
+//! How the server finds an authority node by itself.
+
+use bursar_domain::encoding::encode;
+use bursar_domain::projection::SCHEMA;
+use bursar_net::{Lane, Member, StoreId};
+use bursar_wire::control::{Port, Seen};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn it_works_on_while_nobody_answers_and_is_there_when_somebody_does() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let file = machine.directory().projection_file(&machine.server());
+    let projection = encode(&fleet(&[2, 3]));
+    file.save(bursar_agent::Saved { position: at(5), schema: u32::from(SCHEMA), projection }).unwrap();
+    let _running = machine.run().await;
+    let dialer = cluster.dialer(Member::authority(1), StoreId([0; 16]));
+    let day = std::time::Duration::from_secs(24 * 3_600);
+    for _ in 0..2 {
+        // A day on which no authority node is reached.
+        tokio::time::sleep(day).await;
+        let store = Some(machine.store());
+        dialer.dial(&address("0.0.0.0:4288"), Member::server(ME.0), store, Lane::Control, day).await.expect("it answers");
+    }
+    let mut node = cluster.node(3).await;
+    let (_call, follow) = node.follower().await;
+    assert_eq!(follow.since, Some(at(5)), "it looks where the ledger says, not where it was adopted");
+    node.speaker().await.hear_until(|_| true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_what_it_sees_of_the_others() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    let others = StoreId(OTHERS_GUID.0);
+    let _transfer = cluster.member(Member::server(OTHER.0), others, address("store-8.example:4286")).await;
+    let _another = cluster.member(Member::server(OTHER.0), StoreId([9; 16]), address("store-8.example:4283")).await;
+    let _running = machine.run().await;
+    let mut fleet = fleet(&[1]);
+    fleet.peers.extend([(OTHER, other())]);
+    let (mut call, _) = node.follower().await;
+    call.tell(anew(10, &fleet)).await;
+    let heartbeat = node.speaker().await.hear_until(|heartbeat| !heartbeat.probed.is_empty()).await;
+    let seen: Vec<_> = heartbeat.probed.iter().map(|sight| (sight.of, sight.port, sight.probed.fault.is_none())).collect();
+    let authority = Seen::AuthorityNode(bursar_domain::AuthorityNodeId(1));
+    let expected = [
+        (authority, Port::Control, true),
+        (authority, Port::Peer, false),
+        (Seen::Server(OTHER), Port::Control, false),
+        // Somebody with another identity answers.
+        (Seen::Server(OTHER), Port::Peer, false),
+        (Seen::Server(OTHER), Port::Transfer, true),
+    ];
+    assert_eq!(seen, expected, "{:?}", heartbeat.probed);
+}

@@ -1,0 +1,102 @@
+//! The directories of store points, as the authority hears of them.
+
+use std::fs;
+
+use bursar_domain::{
+    projection::Making,
+    store_point::{CreationFailure, OfflineReason, Report},
+};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_is_made_once_and_never_again() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    let running = machine.run().await;
+    let mut fleet = fleet(&[1]);
+    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
+    let (mut call, _) = node.follower().await;
+    call.tell(anew(10, &fleet)).await;
+    let mut speaker = node.speaker().await;
+    speaker.note_until(&told(3, Report::Online)).await;
+    let directory = machine.disk().join("CrashPlanArchive_m7x3");
+    assert!(directory.join("bursar-store-point.toml").exists());
+    let full = speaker.hear_until(|heartbeat| !heartbeat.store_points.is_empty()).await;
+    let capacity = full.store_points.values().next().unwrap();
+    assert!(capacity.total >= capacity.free && capacity.used > 0, "{capacity:?}");
+
+    let was_made = reported(3, Report::Online);
+    call.tell(happened(11, std::slice::from_ref(&was_made))).await;
+    speaker.hear_at(at(11)).await;
+    // The disk is unmounted.
+    let elsewhere = machine.root().join("..").join("unmounted");
+    fs::rename(&directory, &elsewhere).unwrap();
+    speaker.note_until(&told(3, Report::Offline(OfflineReason::Missing))).await;
+    drop((running, speaker, call));
+    let _running = machine.run().await;
+    let mut speaker = node.speaker().await;
+    speaker.note_until(&told(3, Report::Offline(OfflineReason::Missing))).await;
+    assert!(!directory.exists(), "what was made once is never made again");
+    fs::rename(&elsewhere, &directory).unwrap();
+    speaker.note_until(&told(3, Report::Online)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_made_is_told_and_left_alone() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    let _running = machine.run().await;
+    let taken = machine.disk().join("CrashPlanArchive_m7x3");
+    fs::create_dir(&taken).unwrap();
+    let gone = machine.disk().join("gone");
+    let mut fleet = fleet(&[1]);
+    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted), store_point(4, &gone, Making::Wanted)]);
+    let (mut call, _) = node.follower().await;
+    call.tell(anew(10, &fleet)).await;
+    let mut speaker = node.speaker().await;
+    let (mut exists, mut missing) = (false, false);
+    while !(exists && missing) {
+        let (number, _, notice) = speaker.unanswered().await;
+        exists |= notice == told(3, Report::Failed(CreationFailure::DirectoryExists));
+        missing |= notice == told(4, Report::Failed(CreationFailure::PathMissing));
+        speaker.answer(number, noted()).await;
+    }
+    assert_eq!(fs::read_dir(&taken).unwrap().count(), 0, "nothing is written to what is another's");
+    fs::create_dir(&gone).unwrap();
+    for revision in 11..20 {
+        call.tell(happened(revision, &[renamed(&format!("store-{revision}"))])).await;
+        speaker.hear_at(at(revision)).await;
+    }
+    assert_eq!(fs::read_dir(&gone).unwrap().count(), 0, "it is not tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_to_what_bears_another_identity() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    let _running = machine.run().await;
+    let mut fleet = fleet(&[1]);
+    let point = |id, making| store_point(id, &machine.disk(), making);
+    fleet.store_points.extend([point(3, Making::Wanted), point(4, Making::Wanted)]);
+    let (mut call, _) = node.follower().await;
+    call.tell(anew(10, &fleet)).await;
+    let mut speaker = node.speaker().await;
+    speaker.note_until(&told(3, Report::Online)).await;
+    speaker.hear_until(|heartbeat| heartbeat.store_points.len() == 2).await;
+    // Somebody has swapped the disks.
+    let [third, fourth] = [3, 4].map(|id| machine.disk().join(format!("CrashPlanArchive_m7x{id}")));
+    let aside = machine.disk().join("aside");
+    fs::rename(&third, &aside).unwrap();
+    fs::rename(&fourth, &third).unwrap();
+    let was = fs::metadata(&third).unwrap().modified().unwrap();
+    speaker.note_until(&told(3, Report::Offline(OfflineReason::ForeignIdentity))).await;
+    speaker.hear_until(|heartbeat| heartbeat.store_points.is_empty()).await;
+    assert_eq!(fs::metadata(&third).unwrap().modified().unwrap(), was, "nothing was made in it");
+}
