@@ -117,7 +117,7 @@ impl Member {
             let serving = self.serve(listener, lanes, shutdown.clone());
             tasks.begin(what, async move {
                 serving.await;
-                Abandoned { what, detail: "it ended by itself".to_owned() }.into()
+                MemberError::from(Abandoned { what, detail: "it ended by itself".to_owned() })
             });
         }
         let store_points = StorePoints {

@@ -66,8 +66,8 @@ impl Newcomer {
         let mut serving = Tasks::new();
         for (what, listener, handler) in [
             ("serves its control port", ports.control, Arc::new(Door(desk)) as Arc<dyn ConnectionHandler>),
-            ("serves its peer port", ports.peer, Arc::new(Facade)),
-            ("serves its transfer port", ports.transfer, Arc::new(Facade)),
+            ("serves its peer port", ports.peer, Arc::new(Facade) as _),
+            ("serves its transfer port", ports.transfer, Arc::new(Facade) as _),
         ] {
             let acceptor = Some(Arc::clone(&acceptor));
             serving.begin(what, serve(listener, acceptor, LIMITS, ConnectionMeter::new(), handler, shutdown.clone()));
@@ -132,7 +132,8 @@ impl Desk {
             Ok(NewcomerQuestion::Adopt { secret, membership }) => self.adopt(secret, *membership).await,
             Err(error) => Err(failed(error)),
         };
-        answered.unwrap_or_else(|refused| refused)
+        let (Ok(answer) | Err(answer)) = answered;
+        answer
     }
 
     async fn introduce(&self, secret: Hash, probe: Vec<bursar_net::Address>) -> Result<NewcomerAnswer, NewcomerAnswer> {

@@ -58,7 +58,10 @@ pub enum DirectoryError {
         source: MembershipFault,
     },
     /// A connection string was asked for, and none is needed.
-    #[error("the storage server in {} belongs to a cluster already, and needs no connection string: `bursar storage-server run` runs it", .0.display())]
+    #[error(
+        "the storage server in {} belongs to a cluster already, and needs no connection string: `bursar storage-server run` \
+         runs it", .0.display()
+    )]
     Member(PathBuf),
     /// Two files that belong together do not.
     #[error("{files} do not belong together, one of them was exchanged or is damaged; {RESTORE}")]

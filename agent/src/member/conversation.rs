@@ -23,7 +23,6 @@ impl Conversation {
     /// Speaks with one node after the other, until the server is excluded.
     pub(super) async fn hold(self) -> MemberError {
         let Self { mut search, outbox, mut pulse } = self;
-        let me = search.me();
         loop {
             let link = match search.connect(Lane::Control).await {
                 Ok(link) => link,
@@ -34,7 +33,7 @@ impl Conversation {
             outbox.say_all_again();
             let reason = tokio::select! {
                 reason = pulse.beat(&caller, &mut search) => reason,
-                reason = outbox.deliver(&caller, me) => reason,
+                reason = outbox.deliver(&caller) => reason,
                 () = caller.closed() => "the connection is lost".to_owned(),
             };
             debug!(%node, reason, "a node is no longer spoken with");

@@ -81,19 +81,23 @@ impl Follower {
         loop {
             let first = timeout(SILENCE_MAX, reader.receive::<FeedItem>()).await;
             let mut next = Some(first.map_err(|_elapsed| Left::Elsewhere("it says nothing".to_owned()))?.map_err(elsewhere)?);
-            self.search.found();
             let mut fold = Fold::of(self.me, &self.known.borrow());
-            let mut items = 0;
+            let (mut items, mut trusting) = (0, self.trusting);
             while let Some(item) = next {
-                fold.take(item, self.trusting)?;
-                self.trusting = true;
+                fold.take(item, trusting)?;
+                trusting = true;
                 items += 1;
                 next = if items < BATCH_ITEMS { arrived(&mut reader).await.map_err(elsewhere)? } else { None };
             }
-            let compared = fold.compared.take();
+            let (compared, goes_on) = (fold.compared, fold.goes_on);
             self.commit(fold).await?;
+            self.trusting = true;
             if let Some((matches, at)) = compared {
                 self.tell(matches, at)?;
+            }
+            // All of it anew is no progress yet: what is not as it should be after that either must not be asked for without rest.
+            if goes_on {
+                self.search.found();
             }
         }
     }
@@ -146,12 +150,14 @@ struct Fold {
     changed: bool,
     /// Whether it is what the authority said that it should be at a revision, where that was said last.
     compared: Option<(bool, Revision)>,
+    /// Whether it was told what follows, and not only all of it.
+    goes_on: bool,
 }
 
 impl Fold {
     fn of(me: ServerId, known: &Known) -> Self {
         let projection = known.projection.as_ref().map(|(projection, position)| (Projection::clone(projection), *position));
-        Self { me, projection, changed: false, compared: None }
+        Self { me, projection, changed: false, compared: None, goes_on: false }
     }
 
     /// Folds one item. Where what the server knows is not trusted, only all of it anew goes on.
@@ -195,6 +201,7 @@ impl Fold {
         // What is not known any more is what it was: a member.
         let projection = projection.ok_or(Left::Stopped(MemberError::Excluded))?;
         (self.projection, self.changed, self.compared) = (Some((projection, upto)), true, None);
+        self.goes_on = true;
         Ok(())
     }
 
@@ -208,6 +215,7 @@ impl Fold {
         self.changed |= cursor != *position;
         *position = cursor;
         self.compared = digest.map(|digest| (digest == projection.digest(), cursor.revision));
+        self.goes_on = true;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use bursar_domain::{Rejection, ServerId, StorePointId, hash::hex};
+use bursar_domain::{StorePointId, hash::hex};
 use bursar_net::{Caller, Entropy};
 use bursar_wire::control::{Notice, ServerAnswer, ServerQuestion};
 use tokio::{
@@ -20,7 +20,8 @@ use tracing::{debug, warn};
 
 /// How long the authority may take to decide.
 const DECIDED_WITHIN: Duration = Duration::from_secs(10);
-/// After how long the server says again what is not heard because it is not known to answer.
+/// After how long the server says again what was not heard: as long as the authority has no leader, or has not yet noticed that
+/// the server answers.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is to be said, and what was said last.
@@ -86,8 +87,8 @@ impl Outbox {
     }
 
     /// Says what is to be said to the authority, one after the other; returns why the node is of no use any more.
-    pub(super) async fn deliver(&self, caller: &Caller, me: ServerId) -> String {
-        let not_heard_of = Rejection::ServerNotOnline { server: me };
+    /// Whether a node that cannot take notices is left is for the heartbeats to say.
+    pub(super) async fn deliver(&self, caller: &Caller) -> String {
         loop {
             let Entry { notice, request, .. } = self.unsettled().await;
             let question = ServerQuestion::Notice { request: request.clone(), notice: notice.clone() };
@@ -96,13 +97,14 @@ impl Outbox {
                     debug!(?notice, %revision, "noted");
                     self.settle(&request);
                 }
-                // It begins to hear of the server by heartbeats, and decides so a little later.
-                Ok(ServerAnswer::Refused { code, .. }) if code == not_heard_of.code() => sleep(AGAIN).await,
                 Ok(ServerAnswer::Refused { code, detail }) => {
                     warn!(?notice, code, detail, "the authority refuses what the server tells");
                     self.settle(&request);
                 }
-                Ok(ServerAnswer::Unavailable { detail }) => return detail,
+                Ok(ServerAnswer::Unavailable { detail }) => {
+                    debug!(?notice, detail, "not heard");
+                    sleep(AGAIN).await;
+                }
                 Ok(ServerAnswer::Heard { .. }) => return "it answers a notice as if it were a heartbeat".to_owned(),
                 Err(error) => return error.to_string(),
             }

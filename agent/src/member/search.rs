@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bursar_domain::{AuthorityNodeId, ServerId};
+use bursar_domain::AuthorityNodeId;
 use bursar_net::{Address, DialError, Dialer, Entropy, Lane, Link, Member, RefusalCode};
 use tokio::{sync::watch, time::sleep};
 use tracing::{debug, info, warn};
@@ -42,11 +42,6 @@ impl Search {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN }
-    }
-
-    /// Who searches.
-    pub(super) fn me(&self) -> ServerId {
-        ServerId(self.dialer.me.member.id)
     }
 
     /// Calls one node after the other, until one welcomes the server.

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::symlink,
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use bursar_domain::{
     store_point::{CreationFailure, Flags, Intent, OfflineReason, Quota, Report},
     text::Name,
 };
-use bursar_net::{Blocking, DiskVolumes, Job, SystemEntropy, Volumes, Worker};
+use bursar_net::{Blocking, DiskVolumes, Entropy, Job, SystemEntropy, Volumes, Worker};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -39,7 +40,7 @@ fn disk() -> (TempDir, Place) {
     (folder, place)
 }
 
-fn place(path: &std::path::Path, server: ServerId, store_point: u64) -> Place {
+fn place(path: &Path, server: ServerId, store_point: u64) -> Place {
     Place {
         owner: Owner { cluster: ClusterId([7; 16]), server },
         store_point: StorePointId(store_point),
@@ -54,7 +55,7 @@ fn made() -> (TempDir, Place) {
     (folder, place)
 }
 
-fn names(path: &std::path::Path) -> Vec<String> {
+fn names(path: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
@@ -69,7 +70,7 @@ fn a_directory_that_was_made_bears_its_identity_and_is_online() {
     let (folder, place) = made();
     assert_eq!(names(folder.path()), [place.directory.as_str()]);
     let identity = fs::read(folder.path().join(&place.directory).join(IDENTITY_FILE)).unwrap();
-    let identity: DirectoryIdentity = bursar_net::kept_from_toml(std::path::Path::new(IDENTITY_FILE), &identity, "").unwrap();
+    let identity: DirectoryIdentity = bursar_net::kept_from_toml(Path::new(IDENTITY_FILE), &identity, "").unwrap();
     assert_eq!(identity, DirectoryIdentity::of(&place, ID));
     let checked = check(&DiskVolumes, &place);
     assert_eq!(checked.report, Report::Online);
@@ -114,11 +115,9 @@ fn what_is_there_already_is_taken_only_where_it_is_its_own() {
         assert_eq!(report(&DiskVolumes, &others), Report::Offline(OfflineReason::ForeignIdentity));
     }
 
-    for occupy in [
-        |path: &std::path::Path| fs::create_dir(path),
-        |path: &std::path::Path| fs::write(path, "mine"),
-        |path| symlink("/tmp", path),
-    ] {
+    let occupations: [fn(&Path) -> io::Result<()>; 3] =
+        [|path| fs::create_dir(path), |path| fs::write(path, "mine"), |path| symlink("/tmp", path)];
+    for occupy in occupations {
         let (folder, place) = disk();
         occupy(&folder.path().join(&place.directory)).unwrap();
         assert_eq!(make(&DiskVolumes, &place, ID), Err(CreationFailure::DirectoryExists));
@@ -253,8 +252,8 @@ impl Kept {
             intent: Intent::Active,
             making,
         });
-        let parts: (Arc<dyn Volumes>, Arc<dyn Blocking>, _) =
-            (Arc::new(DiskVolumes), threads.clone(), Arc::new(SystemEntropy::new()) as Arc<_>);
+        let parts: (Arc<dyn Volumes>, Arc<dyn Blocking>, Arc<dyn Entropy>) =
+            (Arc::new(DiskVolumes), threads.clone(), Arc::new(SystemEntropy::new()));
         let keeper = Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, outbox.clone(), Arc::default());
         Self { _folder: folder, place, threads, outbox, wanted, keeper: tokio::spawn(keeper.keep()) }
     }

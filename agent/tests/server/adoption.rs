@@ -85,7 +85,6 @@ async fn what_it_was_asked_before_it_ended_is_asked_again_of_the_next_start() {
     let waiting = machine.wait().await;
     assert!(matches!(machine.asked(introduced.clone()).await, NewcomerAnswer::Introduced(_)));
     drop(waiting);
-    until_gone(&machine).await;
     let waiting = machine.wait().await;
     assert!(matches!(machine.asked(introduced).await, NewcomerAnswer::Introduced(_)));
     let membership = cluster.membership(ME, &machine, nodes(&[1]));
@@ -97,12 +96,4 @@ async fn what_it_was_asked_before_it_ended_is_asked_again_of_the_next_start() {
     let (call, follow) = node.follower().await;
     assert_eq!((call.hello.from, call.hello.from_store), (Some(bursar_net::Member::server(ME.0)), machine.store()));
     assert_eq!(follow.since, None);
-}
-
-/// Waits until its ports are free again.
-async fn until_gone(machine: &Machine) {
-    use bursar_net::Network;
-    while machine.network.connect(&address("0.0.0.0:4288")).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
 }
