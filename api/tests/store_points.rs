@@ -23,7 +23,7 @@ async fn with_server() -> World {
 }
 
 fn shelf() -> Value {
-    json!({ "name": "shelf", "path": "/srv/a", "notes": "call 555-0100", "quota_bytes": 1 << 40 })
+    json!({ "name": "shelf", "path": "/srv/a", "notes": "call 555-0100", "quota_bytes": 1_u64 << 40 })
 }
 
 #[tokio::test]
