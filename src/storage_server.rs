@@ -2,9 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use bursar_agent::{
-    Advertised, DataDirectory, DirectoryError, Issued, Listen, MakeError, Making, Settings, issue, make,
-};
+use bursar_agent::{Advertised, DataDirectory, DirectoryError, Issued, Listen, MakeError, Making, Settings, issue, make};
 use bursar_net::{Address, DiskFiles, SettingsError, SystemClock, SystemEntropy};
 use serde_json::json;
 

@@ -22,16 +22,11 @@ use std::{
 };
 
 use bursar_net::{
-    CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_from_toml, kept_to_toml, read_settings,
-    write_settings,
+    CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_from_toml, kept_to_toml,
+    read_settings, write_settings,
 };
 
-use crate::{
-    identity::Identity,
-    projection_file::ProjectionFile,
-    settings::Settings,
-    standing::Standing,
-};
+use crate::{identity::Identity, projection_file::ProjectionFile, settings::Settings, standing::Standing};
 
 use error::RESTORE;
 

@@ -44,7 +44,11 @@ impl ClockDuty {
         let observed = self.observe().await;
         let Some(AuthorityNodeId(heir)) = heir(&observed) else { return };
         let ahead_ms = observed.ahead_ms;
-        tracing::warn!(?ahead_ms, heir, "the clock of this node is far off those of the others: another is to lead. Set it right");
+        tracing::warn!(
+            ?ahead_ms,
+            heir,
+            "the clock of this node is far off those of the others: another is to lead. Set it right"
+        );
         if let Err(error) = self.hand_over.to(Some(heir), Instant::now() + HAND_OVER_TIMEOUT).await {
             tracing::warn!(heir, ?error, "the leadership was not handed over");
         }

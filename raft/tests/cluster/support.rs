@@ -109,7 +109,15 @@ impl Cluster {
         let id = ClusterId::new("test").unwrap();
         let year = Duration::from_secs(365 * 24 * 3_600);
         let authority = CertificateAuthority::create(&id, year, &SystemClock, &SystemEntropy::new()).unwrap();
-        Self { id, authority, tune, cuts: Cuts::default(), addresses: Mutex::default(), clocks: Mutex::default(), requests: Mutex::default() }
+        Self {
+            id,
+            authority,
+            tune,
+            cuts: Cuts::default(),
+            addresses: Mutex::default(),
+            clocks: Mutex::default(),
+            requests: Mutex::default(),
+        }
     }
 
     pub fn dialer(&self, id: u64, store: [u8; 16]) -> Dialer {
@@ -178,14 +186,8 @@ impl Cluster {
         let log = RaftLog::open(Arc::new(disk.log.clone()), store, blocking.worker("raft-log"), 1 << 20).unwrap();
         let (ledger, recovered) = Ledger::open(Arc::new(disk.ledger.clone()), store).unwrap();
         compare_ages(&log, &recovered.applied).unwrap();
-        let parts = Parts {
-            wall_clock: self.clock(id),
-            blocking,
-            log,
-            ledger,
-            recovered,
-            dialer: Arc::new(self.dialer(id, disk.store)),
-        };
+        let parts =
+            Parts { wall_clock: self.clock(id), blocking, log, ledger, recovered, dialer: Arc::new(self.dialer(id, disk.store)) };
         let node = Node::start(config, parts).await?;
 
         let acceptor = Arc::new(TlsAcceptor::for_peers(&self.credentials(id), Arc::new(SystemClock)).unwrap());
