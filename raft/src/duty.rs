@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bursar_domain::{Actor, Command, Duty, Hash, ObjectRef, RequestId, Revision, Submission, encoding::encode};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    leadership::{Leader, Leadership},
+    leadership::Leadership,
     membership::MembershipDuty,
     published::Published,
 };
@@ -19,11 +19,11 @@ const REST: Duration = Duration::from_millis(50);
 /// Runs the membership duty whenever this node leads, for ever.
 pub(crate) async fn run(duty: MembershipDuty, leadership: Leadership, published: Arc<Published>) {
     loop {
-        wait_for(&leadership, true).await;
+        let term = leadership.begins().await;
         tracing::info!("this node leads: its duties begin");
         tokio::select! {
             () = look_again_and_again(&duty, &published) => {}
-            () = wait_for(&leadership, false) => tracing::info!("this node leads no more: its duties are dropped"),
+            () = leadership.ends(term) => tracing::info!("this node leads no more: its duties are dropped"),
         }
     }
 }
@@ -44,17 +44,9 @@ async fn look_again_and_again(duty: &MembershipDuty, published: &Published) {
     }
 }
 
-async fn wait_for(leadership: &Leadership, leads: bool) {
-    let forever = || Instant::now() + Duration::from_secs(3_600);
-    let becomes = |leader| ((leader == Leader::Own) == leads).then_some(());
-    while leadership.until_led(forever(), becomes).await.is_none() {
-        tokio::time::sleep(TICK).await;
-    }
-}
-
 /// A command of this program itself as a submission. Its request id names what it was planned on and what it is about, so
 /// that a repetition is recognised.
-pub(crate) fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command: Command) -> Submission {
+pub fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command: Command) -> Submission {
     let name = match actor {
         Actor::Duty(Duty::Membership) => "membership",
         Actor::Duty(Duty::Join) => "join",

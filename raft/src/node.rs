@@ -65,6 +65,8 @@ struct Inner {
     door: Bounds,
     proposer: Arc<Proposer>,
     forwarder: Forwarder,
+    /// What others pass on to this node; its own messages too, while it leads.
+    forward: Arc<ForwardServer>,
     reads: Arc<ReadIndex>,
     hand_over: Arc<HandOver>,
     lanes: Arc<Lanes>,
@@ -80,7 +82,7 @@ impl Node {
     /// # Errors
     /// A configuration that cannot work; storage that fails or is damaged; a level that this program does not know.
     pub async fn start(config: NodeConfig, parts: Parts) -> Result<Node, StartError> {
-        let Parts { wall_clock, blocking, log, ledger, recovered, dialer } = parts;
+        let Parts { wall_clock, blocking, log, ledger, recovered, dialer, relayed } = parts;
         let (id, stop) = (config.id.0, StopSignal::default());
         StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
@@ -109,15 +111,17 @@ impl Node {
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
         let hand_over =
             Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
+        let forward = Arc::new(ForwardServer {
+            proposer: Arc::clone(&proposer),
+            reads: Arc::clone(&reads),
+            hand_over: Arc::clone(&hand_over),
+            leadership: leadership.clone(),
+            relayed,
+            meter: Arc::clone(&meter),
+        });
         let lanes = Arc::new(Lanes {
             raft: raft.clone(),
-            forward: Arc::new(ForwardServer {
-                proposer: Arc::clone(&proposer),
-                reads: Arc::clone(&reads),
-                hand_over: Arc::clone(&hand_over),
-                leadership: leadership.clone(),
-                meter: Arc::clone(&meter),
-            }),
+            forward: Arc::clone(&forward),
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
                 ledger: ledger.clone(),
@@ -134,6 +138,7 @@ impl Node {
         let node = Node(Arc::new(Inner {
             door: Bounds::new(config.limits, Arc::clone(&meter)),
             forwarder: Forwarder { peers, meter: Arc::clone(&meter) },
+            forward,
             config,
             raft,
             leadership,
@@ -258,6 +263,16 @@ impl Node {
             Leader::Other(leader) => Some(AuthorityNodeId(leader)),
             Leader::Unknown => None,
         }
+    }
+
+    /// Returns once this node leads, with the number of its term; never, where the core has stopped.
+    pub async fn begins_to_lead(&self) -> u64 {
+        self.0.leadership.begins().await
+    }
+
+    /// Returns once this node does not lead, or leads in another term than `term`; never, where the core has stopped.
+    pub async fn ceases_to_lead(&self, term: u64) {
+        self.0.leadership.ends(term).await;
     }
 
     /// The journal, to read from.

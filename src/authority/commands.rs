@@ -11,7 +11,7 @@ use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{
     CA_FILE,
-    config::{Advertised, Config, Listen, RaftTiming, Unusable},
+    config::{Advertised, Config, FleetTiming, Listen, RaftTiming, Unusable},
     found::{FoundError, Founding, found},
     join::{JoinError, Joining, join},
 };
@@ -126,6 +126,7 @@ fn config(addresses: &Addresses) -> Result<Config, Unusable> {
         advertised: Advertised { peer, api, control },
         plain_http_on_loopback: false,
         raft: RaftTiming::default(),
+        fleet: FleetTiming::default(),
     };
     config.check().map(|()| config)
 }

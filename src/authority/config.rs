@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bursar_domain::plan::failure_detection;
 use bursar_net::{Address, FileError, Files};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct Config {
     /// Raft's timing.
     #[serde(default)]
     pub raft: RaftTiming,
+    /// How storage servers are looked after.
+    #[serde(default)]
+    pub fleet: FleetTiming,
 }
 
 /// Where a node listens.
@@ -67,6 +71,23 @@ impl Default for RaftTiming {
     }
 }
 
+/// How storage servers are looked after, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FleetTiming {
+    /// After how long a silence a server counts as one that does not answer.
+    pub detection_window_ms: u64,
+}
+
+/// The shortest window in which a server, which is heard once a second at most, may miss two words.
+const DETECTION_WINDOW_MS_MIN: u64 = 3_000;
+
+impl Default for FleetTiming {
+    fn default() -> Self {
+        Self { detection_window_ms: failure_detection::WINDOW_MS }
+    }
+}
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -108,6 +129,9 @@ pub enum Unusable {
     /// No span to choose the election timeout from.
     #[error("raft.election_ms_max must be above raft.election_ms_min")]
     NoElectionSpan,
+    /// A window in which a server that answers may be missed.
+    #[error("fleet.detection_window_ms must be at least {DETECTION_WINDOW_MS_MIN}")]
+    ShortWindow,
     /// No TLS where others than the machine itself could listen in.
     #[error("plain_http_on_loopback needs listen.api to be a loopback address: use 127.0.0.1, or leave TLS on")]
     PlainHttp,
@@ -134,7 +158,7 @@ impl Config {
 
     /// Refuses values that do not go together.
     pub fn check(&self) -> Result<(), Unusable> {
-        let Self { listen, advertised, plain_http_on_loopback, raft } = self;
+        let Self { listen, advertised, plain_http_on_loopback, raft, fleet } = self;
         let advertised = [&advertised.peer, &advertised.api, &advertised.control];
         if let Some(nowhere) = advertised.into_iter().find(|address| is_nowhere(address)) {
             return Err(Unusable::Nowhere(nowhere.clone()));
@@ -149,6 +173,9 @@ impl Config {
         }
         if raft.election_ms_max <= raft.election_ms_min {
             return Err(Unusable::NoElectionSpan);
+        }
+        if fleet.detection_window_ms < DETECTION_WINDOW_MS_MIN {
+            return Err(Unusable::ShortWindow);
         }
         if *plain_http_on_loopback && !listen.api.is_loopback() {
             return Err(Unusable::PlainHttp);
@@ -184,7 +211,8 @@ mod tests {
         let listen = Listen { peer, api, control };
         let [peer, api, control] = advertised.map(|text| text.parse().unwrap());
         let advertised = Advertised { peer, api, control };
-        Config { listen, advertised, plain_http_on_loopback: false, raft: RaftTiming::default() }
+        let (raft, fleet) = (RaftTiming::default(), FleetTiming::default());
+        Config { listen, advertised, plain_http_on_loopback: false, raft, fleet }
     }
 
     #[test]
@@ -199,6 +227,14 @@ mod tests {
                 assert_eq!(config(everywhere, advertised).check(), Err(Unusable::Nowhere(nowhere.parse().unwrap())), "{nowhere}");
             }
         }
+    }
+
+    #[test]
+    fn a_window_leaves_room_for_lost_words() {
+        let ports = ["a.example:4283", "a.example:4285", "a.example:4288"];
+        let within = |detection_window_ms| Config { fleet: FleetTiming { detection_window_ms }, ..config(ports, ports) };
+        assert_eq!(within(DETECTION_WINDOW_MS_MIN).check(), Ok(()));
+        assert_eq!(within(DETECTION_WINDOW_MS_MIN - 1).check(), Err(Unusable::ShortWindow));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use bursar_net::{Address, FileError};
 use super::{DemoError, ports};
 use crate::{
     arguments::Ports,
-    authority::{Advertised, Config, DataDirectory, DirectoryError, Listen, RaftTiming},
+    authority::{Advertised, Config, DataDirectory, DirectoryError, FleetTiming, Listen, RaftTiming},
 };
 
 /// How many authority nodes the demo has.
@@ -151,5 +151,6 @@ fn config(ports: [u16; 3]) -> Config {
         advertised: Advertised { peer, api, control },
         plain_http_on_loopback: true,
         raft: RaftTiming::default(),
+        fleet: FleetTiming::default(),
     }
 }

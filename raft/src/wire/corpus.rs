@@ -132,6 +132,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             forward::Question::Submit { .. } => "forward.submit",
             forward::Question::ReadIndex { .. } => "forward.read_index",
             forward::Question::TransferLeadership { .. } => "forward.transfer_leadership",
+            forward::Question::Relay { .. } => "forward.relay",
         };
         samples.insert(
             name,
@@ -147,6 +148,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             forward::Answer::Decided { outcome: Err(_), .. } => "forward.decided_refusal",
             forward::Answer::ReadAt { .. } => "forward.read_at",
             forward::Answer::HandedOver { .. } => "forward.handed_over",
+            forward::Answer::Relayed { .. } => "forward.relayed",
             forward::Answer::NotAVoter { .. } => "forward.not_a_voter",
             forward::Answer::Silent { .. } => "forward.silent",
             forward::Answer::NobodyElse => "forward.nobody_else",
@@ -214,6 +216,7 @@ fn forward_questions() -> Vec<forward::Question<'static>> {
         forward::Question::Submit { remaining_ms: 1_500, submission: Cow::Borrowed(b"\x01\x01submission") },
         forward::Question::ReadIndex { remaining_ms: 900 },
         forward::Question::TransferLeadership { to: Some(3), remaining_ms: 5_000 },
+        forward::Question::Relay { remaining_ms: 2_000, message: Cow::Borrowed(b"\x00message\xff") },
     ]
 }
 
@@ -224,6 +227,7 @@ fn forward_answers() -> Vec<forward::Answer> {
         forward::Answer::Decided { outcome: Err(Rejection::NotFounded), revision: Revision(0), repeated: true },
         forward::Answer::ReadAt { index: 77 },
         forward::Answer::HandedOver { to: 3 },
+        forward::Answer::Relayed { message: b"\x00answer\xff".to_vec() },
         forward::Answer::NotAVoter { node: 9 },
         forward::Answer::Silent { node: 9 },
         forward::Answer::NobodyElse,

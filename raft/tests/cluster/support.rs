@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bursar_domain::{
     Actor, AuthorityNodeId, Command, Hash, Level, Outcome, RequestId, Submission, Timestamp, TokenId,
     authority_node::{self, Facts},
@@ -16,8 +17,9 @@ use bursar_net::{
     Lane, LeafProfile, Link, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
     SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
-use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, StartError, SubmitError};
+use bursar_raft::{Applied, Node, NodeConfig, Parts, Relayed, Role, StartError, SubmitError};
 use bursar_storage::{compare_ages, engine::MemoryEngine, ledger::Ledger, log::RaftLog};
+use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::cutting::Cuts;
@@ -59,6 +61,16 @@ pub struct Cluster {
     pub cuts: Cuts,
     addresses: Mutex<BTreeMap<u64, Address>>,
     requests: Mutex<u64>,
+}
+
+/// Answers what is relayed with its own number behind it.
+struct Signing(u64);
+
+#[async_trait]
+impl Relayed for Signing {
+    async fn answer(&self, message: Bytes) -> Option<Bytes> {
+        Some([&message[..], b" ", self.0.to_string().as_bytes()].concat().into())
+    }
 }
 
 /// A node that runs.
@@ -162,6 +174,7 @@ impl Cluster {
             ledger,
             recovered,
             dialer: Arc::new(self.dialer(id, disk.store)),
+            relayed: Arc::new(Signing(id)),
         };
         let node = Node::start(config, parts).await?;
 
@@ -279,6 +292,7 @@ pub fn facts(address: &Address, store: [u8; 16]) -> Facts {
         store: bursar_domain::StoreId(store),
         peer_address: address.to_string(),
         api_address: format!("127.0.0.1:{}", address.port().wrapping_add(1).max(1)),
+        control_address: format!("127.0.0.1:{}", address.port().wrapping_add(2).max(1)),
         version: "0.1.0".to_owned(),
         supported: Level::SUPPORTED,
     }
