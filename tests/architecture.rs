@@ -8,12 +8,13 @@ use std::{
 use serde_json::Value;
 
 /// Each of our crates with those of our crates that it may name.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("bursar-domain", &[]),
     ("bursar-domain-testing", &["bursar-domain"]),
     ("bursar-net", &[]),
     ("bursar-storage", &["bursar-domain", "bursar-net"]),
     ("bursar-raft", &["bursar-domain", "bursar-net", "bursar-storage"]),
+    ("bursar-fleet", &["bursar-domain", "bursar-net", "bursar-raft", "bursar-wire"]),
     ("bursar-wire", &["bursar-domain", "bursar-net"]),
     ("bursar-api", &["bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire"]),
     ("bursar-agent", &["bursar-domain", "bursar-net", "bursar-wire"]),
@@ -25,6 +26,7 @@ const EDGES: [(&str, &[&str]); 10] = [
             "bursar-net",
             "bursar-storage",
             "bursar-raft",
+            "bursar-fleet",
             "bursar-wire",
             "bursar-api",
             "bursar-cli",

@@ -183,6 +183,7 @@ fn write_counters(page: &mut Page, counters: &Counters) {
         ("checkpoints_written", "Checkpoints of the state that it wrote.", counters.checkpoints_written),
         ("submissions_forwarded", "Submissions that it passed on to the leader.", counters.submissions_forwarded),
         ("submissions_received", "Submissions that others passed on to it.", counters.submissions_received),
+        ("messages_relayed", "Messages that it passed on to the leader.", counters.messages_relayed),
         ("batches_proposed", "Batches of submissions that it put before its core.", counters.batches_proposed),
         ("submissions_overloaded", "Submissions refused because too many were under way.", counters.submissions_overloaded),
         ("read_rounds", "Rounds that confirmed who leads.", counters.read_rounds),

@@ -178,6 +178,15 @@ impl Row for Operation {
     }
 }
 
+impl Operation {
+    /// Whether a report says more than is known: a step that was not reached before, or other waits.
+    pub fn is_news(&self, step: Option<Step>, waiting_on: &[(WaitCode, ObjectRef)]) -> bool {
+        let step_is_new = step.is_some_and(|step| self.steps.iter().all(|reached| reached.step != step));
+        let waits = self.waiting_on.iter().map(|wait| (wait.code, wait.object));
+        step_is_new || !waits.eq(waiting_on.iter().copied())
+    }
+}
+
 /// What can be asked of operations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -10,7 +10,7 @@ use bursar_storage::{
 };
 use openraft::SnapshotPolicy;
 
-use crate::error::StartError;
+use crate::{error::StartError, relay::Relayed};
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -135,4 +135,6 @@ pub struct Parts {
     pub recovered: Recovered,
     /// Calls other nodes.
     pub dialer: Arc<Dialer>,
+    /// Answers what is relayed to this node while it leads.
+    pub relayed: Arc<dyn Relayed>,
 }

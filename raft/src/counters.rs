@@ -76,6 +76,8 @@ counters! {
     submissions_forwarded,
     /// Submissions that other nodes passed on to it.
     submissions_received,
+    /// Messages that it passed on to the leader.
+    messages_relayed,
     /// Batches of submissions that it put before its core.
     batches_proposed,
     /// Submissions that it refused because too many were under way.

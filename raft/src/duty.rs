@@ -3,14 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bursar_domain::{Actor, Command, Duty, Hash, ObjectRef, RequestId, Revision, Submission, encoding::encode};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{
-    clock_duty::ClockDuty,
-    leadership::{Leader, Leadership},
-    membership::MembershipDuty,
-    published::Published,
-};
+use crate::{clock_duty::ClockDuty, leadership::Leadership, membership::MembershipDuty, published::Published};
 
 /// How often a duty looks even where nothing has changed: what others have answered is in no revision.
 const TICK: Duration = Duration::from_secs(1);
@@ -20,12 +15,12 @@ const REST: Duration = Duration::from_millis(50);
 /// Runs the duties whenever this node leads, for ever.
 pub(crate) async fn run(membership: MembershipDuty, clock: ClockDuty, leadership: Leadership, published: Arc<Published>) {
     loop {
-        wait_for(&leadership, true).await;
+        let term = leadership.begins().await;
         tracing::info!("this node leads: its duties begin");
         tokio::select! {
             () = look_again_and_again(&membership, &published) => {}
             () = clock.run() => {}
-            () = wait_for(&leadership, false) => tracing::info!("this node leads no more: its duties are dropped"),
+            () = leadership.ends(term) => tracing::info!("this node leads no more: its duties are dropped"),
         }
     }
 }
@@ -46,17 +41,9 @@ async fn look_again_and_again(duty: &MembershipDuty, published: &Published) {
     }
 }
 
-async fn wait_for(leadership: &Leadership, leads: bool) {
-    let forever = || Instant::now() + Duration::from_secs(3_600);
-    let becomes = |leader| ((leader == Leader::Own) == leads).then_some(());
-    while leadership.until_led(forever(), becomes).await.is_none() {
-        tokio::time::sleep(TICK).await;
-    }
-}
-
 /// A command of this program itself as a submission. Its request id names what it was planned on and what it is about, so
 /// that a repetition is recognised.
-pub(crate) fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command: Command) -> Submission {
+pub fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command: Command) -> Submission {
     let name = match actor {
         Actor::Duty(Duty::Membership) => "membership",
         Actor::Duty(Duty::Join) => "join",

@@ -17,6 +17,7 @@ use crate::{
     peers::{AskError, Peers},
     proposer::{ProposeError, Proposer},
     read_index::{ReadIndex, RoundError},
+    relay::Relayed,
     transfer::{HandOver, HandOverError},
     types::Applied,
     wire::{
@@ -39,6 +40,20 @@ pub(crate) enum ForwardError {
     NotUnderstood,
     /// What the leader itself says.
     Leader(ProposeError),
+}
+
+/// Why the leader did not answer a message, as the one knows who passed it on. Messages may be answered twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RelayError {
+    /// The leader was not reached, or did not answer in time.
+    Unreachable,
+    /// The node that was asked does not lead, or not for long enough to answer.
+    NotLeader {
+        /// Who does, by what it knows.
+        leader: Option<u64>,
+    },
+    /// The node that was asked speaks another version.
+    NotUnderstood,
 }
 
 /// Passes on to the leader.
@@ -75,6 +90,25 @@ impl Forwarder {
             }
         };
         Err(ForwardError::Leader(error))
+    }
+
+    /// Has `leader` answer a message.
+    pub(crate) async fn relay(&self, leader: u64, message: &Bytes, deadline: Instant) -> Result<Bytes, RelayError> {
+        self.meter.messages_relayed.increment();
+        let remaining_ms = wire::remaining_ms(deadline);
+        let question = wire::encode(&Question::Relay { remaining_ms, message: Cow::Borrowed(message) });
+        let Ok(answer) = self.peers.ask(leader, Lane::Forward, question, deadline).await else {
+            return Err(RelayError::Unreachable);
+        };
+        match wire::decode(&answer) {
+            Ok(Answer::Relayed { message }) => Ok(message.into()),
+            Ok(Answer::NotLeader { leader }) => Err(RelayError::NotLeader { leader }),
+            Ok(_) => Err(RelayError::NotUnderstood),
+            Err(error) => {
+                tracing::warn!(leader, %error, "the leader's answer to a message cannot be understood");
+                Err(RelayError::NotUnderstood)
+            }
+        }
     }
 
     /// Asks another node something of no consequence. Where it refuses this node for good, the node stops.
@@ -124,6 +158,7 @@ pub(crate) struct ForwardServer {
     pub(crate) hand_over: Arc<HandOver>,
     pub(crate) leadership: Leadership,
     pub(crate) wall_clock: Arc<dyn WallClock>,
+    pub(crate) relayed: Arc<dyn Relayed>,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -138,6 +173,10 @@ impl ForwardServer {
             Ok(Question::ReadIndex { remaining_ms }) => self.read_index(wire::deadline_in(remaining_ms)).await,
             Ok(Question::WallClock) => Answer::WallClock { unix_ms: self.wall_clock.now_unix_ms() },
             Ok(Question::TransferLeadership { to, remaining_ms }) => self.transfer(to, wire::deadline_in(remaining_ms)).await,
+            Ok(Question::Relay { remaining_ms, message }) => {
+                let message = question.slice_ref(&message);
+                self.relay(message, wire::deadline_in(remaining_ms)).await
+            }
             Err(error) => {
                 tracing::warn!(%error, "a question of another node cannot be understood");
                 Answer::NotUnderstood
@@ -176,6 +215,21 @@ impl ForwardServer {
             Err(_) | Ok(Err(RoundError::Unavailable(Unavailability::NoQuorum))) => Answer::NoQuorum,
             Ok(Err(_)) => self.not_leader(),
         }
+    }
+
+    async fn relay(&self, message: Bytes, deadline: Instant) -> Answer {
+        match self.answer_as_leader(message, deadline).await {
+            Some(message) => Answer::Relayed { message: message.into() },
+            None => self.not_leader(),
+        }
+    }
+
+    /// The answer to a message, if this node leads and gives one in time.
+    pub(crate) async fn answer_as_leader(&self, message: Bytes, deadline: Instant) -> Option<Bytes> {
+        if self.leadership.leader() != Leader::Own {
+            return None;
+        }
+        timeout_at(deadline, self.relayed.answer(message)).await.ok().flatten()
     }
 
     async fn transfer(&self, to: Option<u64>, deadline: Instant) -> Answer {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use openraft::{ServerState, alias::WatchReceiverOf, async_runtime::watch::WatchReceiver};
+use openraft::{ServerState, alias::WatchReceiverOf, async_runtime::watch::WatchReceiver, metrics::RaftServerMetrics};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 
-use crate::types::{Metrics, MetricsReceiver, Raft, RolesReceiver, TypeConfig};
+use crate::{
+    convert,
+    types::{Metrics, MetricsReceiver, Raft, RolesReceiver, TypeConfig},
+};
 
 /// Whom this node takes for the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,29 @@ impl Leadership {
         timeout_at(deadline, self.led(wanted)).await.ok().flatten()
     }
 
+    /// Returns once this node leads, with its term; never, where the core has stopped.
+    pub(crate) async fn begins(&self) -> u64 {
+        let own_term = |roles: &RaftServerMetrics<TypeConfig>| self.own_term(roles);
+        match found_in(self.roles.clone(), own_term).await {
+            Some(term) => term,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns once this node does not lead in `term`; never, where the core has stopped.
+    pub(crate) async fn ends(&self, term: u64) {
+        let ended = |roles: &RaftServerMetrics<TypeConfig>| (self.own_term(roles) != Some(term)).then_some(());
+        if found_in(self.roles.clone(), ended).await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    /// The term in which this node leads.
+    fn own_term(&self, roles: &RaftServerMetrics<TypeConfig>) -> Option<u64> {
+        let leads = self.named(roles.current_leader, roles.state) == Leader::Own;
+        leads.then(|| convert::vote_to_store(roles.vote).term)
+    }
+
     /// Returns once another node than `former` leads; never, where the core has stopped.
     pub(crate) async fn superseded(&self, former: u64) {
         let another = |leader| (leader != Leader::Unknown && leader != Leader::Other(former)).then_some(());
@@ -155,7 +181,6 @@ mod tests {
         RaftMetrics,
         alias::WatchOf,
         async_runtime::watch::{Watch, WatchSender},
-        metrics::RaftServerMetrics,
     };
 
     use super::*;

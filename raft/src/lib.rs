@@ -20,6 +20,7 @@
 //! | `network`, `append_client`, `snapshot_sender`, `peers` | the calling side of the lanes between nodes |
 //! | `lanes`, `snapshot_receiver`, `forward`, `admission` | the answering side |
 //! | `proposer`, `gatherer`, `bounds`, `read_index`, `rounds`, `transfer` | what only the leader does, bounded and shared |
+//! | `relay` | what the leader answers for others |
 //! | `leadership`, `search`, `patience` | who leads, looking for it, and waiting between attempts |
 //! | `status`, `readiness` | what a node says of itself, and whether it can serve |
 //! | `duty`, `membership`, `tasks` | what nodes do by themselves |
@@ -48,6 +49,7 @@ mod proposer;
 mod published;
 mod read_index;
 mod readiness;
+mod relay;
 mod rounds;
 mod search;
 mod snapshot;
@@ -64,9 +66,11 @@ mod wire;
 pub use config::{Limits, NodeConfig, Parts};
 pub use convert::net_store;
 pub use counters::Counters;
+pub use duty::submission as duty_submission;
 pub use error::{Fate, ReadError, StartError, SubmitError, TransferError, Unavailability};
 pub use log_store::LogStore;
 pub use node::{Consistency, Node};
+pub use relay::Relayed;
 pub use snapshot::{SnapshotBuilder, SnapshotData};
 pub use state_machine::StateMachine;
 pub use status::{NodeStatus, PeerStatus, Role};

@@ -66,6 +66,8 @@ struct Inner {
     door: Bounds,
     proposer: Arc<Proposer>,
     forwarder: Forwarder,
+    /// What others pass on to this node; its own messages too, while it leads.
+    forward: Arc<ForwardServer>,
     reads: Arc<ReadIndex>,
     hand_over: Arc<HandOver>,
     lanes: Arc<Lanes>,
@@ -81,7 +83,7 @@ impl Node {
     /// # Errors
     /// A configuration that cannot work; storage that fails or is damaged; a level that this program does not know.
     pub async fn start(config: NodeConfig, parts: Parts) -> Result<Node, StartError> {
-        let Parts { wall_clock, blocking, log, ledger, recovered, dialer } = parts;
+        let Parts { wall_clock, blocking, log, ledger, recovered, dialer, relayed } = parts;
         let (id, stop) = (config.id.0, StopSignal::default());
         StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
@@ -113,16 +115,18 @@ impl Node {
         let reads = Arc::new(ReadIndex::new(&config, &raft, &leadership, &peers, &meter));
         let hand_over =
             Arc::new(HandOver { id, raft: raft.clone(), leadership: leadership.clone(), silence: config.silence_max() });
+        let forward = Arc::new(ForwardServer {
+            proposer: Arc::clone(&proposer),
+            reads: Arc::clone(&reads),
+            hand_over: Arc::clone(&hand_over),
+            leadership: leadership.clone(),
+            wall_clock: Arc::clone(&wall_clock),
+            relayed,
+            meter: Arc::clone(&meter),
+        });
         let lanes = Arc::new(Lanes {
             raft: raft.clone(),
-            forward: Arc::new(ForwardServer {
-                proposer: Arc::clone(&proposer),
-                reads: Arc::clone(&reads),
-                hand_over: Arc::clone(&hand_over),
-                leadership: leadership.clone(),
-                wall_clock: Arc::clone(&wall_clock),
-                meter: Arc::clone(&meter),
-            }),
+            forward: Arc::clone(&forward),
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
                 ledger: ledger.clone(),
@@ -147,6 +151,7 @@ impl Node {
         let node = Node(Arc::new(Inner {
             door: Bounds::new(config.limits, Arc::clone(&meter)),
             forwarder,
+            forward,
             config,
             raft,
             leadership,
@@ -271,6 +276,16 @@ impl Node {
             Leader::Other(leader) => Some(AuthorityNodeId(leader)),
             Leader::Unknown => None,
         }
+    }
+
+    /// Returns once this node leads, with the number of its term; never, where the core has stopped.
+    pub async fn begins_to_lead(&self) -> u64 {
+        self.0.leadership.begins().await
+    }
+
+    /// Returns once this node does not lead, or leads in another term than `term`; never, where the core has stopped.
+    pub async fn ceases_to_lead(&self, term: u64) {
+        self.0.leadership.ends(term).await;
     }
 
     /// The journal, to read from.

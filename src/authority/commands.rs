@@ -11,7 +11,7 @@ use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{
     CA_FILE,
-    config::{Advertised, Checkpoints, Config, Listen, RaftTiming, Unusable},
+    config::{Advertised, Checkpoints, Config, FleetTiming, Listen, RaftTiming, Unusable},
     found::{FoundError, Founding, found},
     join::{JoinError, Joining, join},
 };
@@ -127,6 +127,7 @@ fn config(addresses: &Addresses) -> Result<Config, Unusable> {
         plain_http_on_loopback: false,
         raft: RaftTiming::default(),
         checkpoints: Checkpoints::default(),
+        fleet: FleetTiming::default(),
     };
     config.check().map(|()| config)
 }

@@ -1,5 +1,6 @@
 //! The settings of an authority node: `bursar.toml` in its data directory.
 
+use bursar_domain::plan::failure_detection;
 use bursar_net::{Address, Settings};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct Config {
     /// How often the state is written down whole, and how much of the log stays behind that.
     #[serde(default)]
     pub checkpoints: Checkpoints,
+    /// How storage servers are looked after.
+    #[serde(default)]
+    pub fleet: FleetTiming,
 }
 
 /// Where a node listens.
@@ -81,6 +85,23 @@ impl Default for Checkpoints {
     }
 }
 
+/// How storage servers are looked after, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FleetTiming {
+    /// After how long a silence a server counts as one that does not answer.
+    pub detection_window_ms: u64,
+}
+
+/// The shortest window in which a server, which is heard once a second at most, may miss two words.
+const DETECTION_WINDOW_MS_MIN: u64 = 3_000;
+
+impl Default for FleetTiming {
+    fn default() -> Self {
+        Self { detection_window_ms: failure_detection::WINDOW_MS }
+    }
+}
+
 /// Why values do not go together, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
@@ -101,6 +122,9 @@ pub enum Unusable {
     /// A checkpoint behind every nothing.
     #[error("checkpoints.every must not be 0: it counts the revisions from one checkpoint to the next")]
     NoCheckpointDistance,
+    /// A window in which a server that answers may be missed.
+    #[error("fleet.detection_window_ms must be at least {DETECTION_WINDOW_MS_MIN}")]
+    ShortWindow,
     /// No TLS where others than the machine itself could listen in.
     #[error("plain_http_on_loopback needs listen.api to be a loopback address: use 127.0.0.1, or leave TLS on")]
     PlainHttp,
@@ -110,7 +134,7 @@ impl Settings for Config {
     type Fault = Unusable;
 
     fn check(&self) -> Result<(), Unusable> {
-        let Self { listen, advertised, plain_http_on_loopback, raft, checkpoints } = self;
+        let Self { listen, advertised, plain_http_on_loopback, raft, checkpoints, fleet } = self;
         let advertised = [&advertised.peer, &advertised.api, &advertised.control];
         if let Some(nowhere) = advertised.into_iter().find(|address| is_nowhere(address)) {
             return Err(Unusable::Nowhere(nowhere.clone()));
@@ -128,6 +152,9 @@ impl Settings for Config {
         }
         if checkpoints.every == 0 {
             return Err(Unusable::NoCheckpointDistance);
+        }
+        if fleet.detection_window_ms < DETECTION_WINDOW_MS_MIN {
+            return Err(Unusable::ShortWindow);
         }
         if *plain_http_on_loopback && !listen.api.is_loopback() {
             return Err(Unusable::PlainHttp);
@@ -163,8 +190,8 @@ mod tests {
         let listen = Listen { peer, api, control };
         let [peer, api, control] = advertised.map(|text| text.parse().unwrap());
         let advertised = Advertised { peer, api, control };
-        let (raft, checkpoints) = (RaftTiming::default(), Checkpoints::default());
-        Config { listen, advertised, plain_http_on_loopback: false, raft, checkpoints }
+        let (raft, checkpoints, fleet) = (RaftTiming::default(), Checkpoints::default(), FleetTiming::default());
+        Config { listen, advertised, plain_http_on_loopback: false, raft, checkpoints, fleet }
     }
 
     #[test]
@@ -179,6 +206,14 @@ mod tests {
                 assert_eq!(config(everywhere, advertised).check(), Err(Unusable::Nowhere(nowhere.parse().unwrap())), "{nowhere}");
             }
         }
+    }
+
+    #[test]
+    fn a_window_leaves_room_for_lost_words() {
+        let ports = ["a.example:4283", "a.example:4285", "a.example:4288"];
+        let within = |detection_window_ms| Config { fleet: FleetTiming { detection_window_ms }, ..config(ports, ports) };
+        assert_eq!(within(DETECTION_WINDOW_MS_MIN).check(), Ok(()));
+        assert_eq!(within(DETECTION_WINDOW_MS_MIN - 1).check(), Err(Unusable::ShortWindow));
     }
 
     #[test]

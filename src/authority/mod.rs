@@ -15,7 +15,7 @@ mod run;
 mod stores;
 
 pub use commands::{CommandError, init_command, join_command};
-pub use config::{Advertised, Checkpoints, Config, Listen, RaftTiming, Unusable};
+pub use config::{Advertised, Checkpoints, Config, FleetTiming, Listen, RaftTiming, Unusable};
 pub use directory::{CA_FILE, DataDirectory, DirectoryError, LOCK_FILE};
 pub use found::{FoundError, Founded, Founding, found};
 pub use identity::Identity;
@@ -25,7 +25,7 @@ pub use stores::{StoreError, Stores, check_there, compare, open_ledger, open_log
 
 /// How long a cluster's certificate authority is valid.
 const AUTHORITY_LIFETIME: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
-/// How long a node's certificate is valid.
+/// How long the certificate of a node, or of a storage server, is valid.
 const NODE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(2 * 365 * 24 * 3600);
 /// For what the cluster key seals the certificate authority's private key.
 const SEALED_CA_KEY: &str = "certificate authority key";

@@ -4,12 +4,13 @@ use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 
 use bursar_api::{Api, NoFleet, ServeLimits};
 use bursar_domain::{Rejection, Submission};
+use bursar_fleet::{Fleet, FleetConfig, FleetParts, Issuer, Observations};
 use bursar_net::{
-    Acceptor, Address, Blocking, CertificateError, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy, Listener,
-    Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock,
-    serve_peers, shutdown_channel,
+    Acceptor, Address, Blocking, CertificateError, ClusterKey, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy,
+    Listener, Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector,
+    TlsPinnedConnector, WallClock, serve_peers, shutdown_channel,
 };
-use bursar_raft::{Node, NodeConfig, Parts, StartError, StopReason};
+use bursar_raft::{Node, NodeConfig, Parts, Relayed, StartError, StopReason};
 use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
@@ -17,9 +18,9 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use super::{
-    FRAME_BYTES_MAX,
+    FRAME_BYTES_MAX, NODE_LIFETIME, SEALED_CA_KEY,
     admission::{AdmissionDesk, Lanes},
-    config::Config,
+    config::{Advertised, Config},
     directory::{DataDirectory, DirectoryError},
     found::facts,
     identity::Identity,
@@ -114,42 +115,47 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     // The ports first: a node that cannot serve takes part in nothing.
     let peer_listener = world.listen(&config.listen.peer, &directory).await?;
     let api_listener = world.listen(&config.listen.api, &directory).await?;
+    let control_listener = world.listen(&config.listen.control, &directory).await?;
 
     info!(node = %identity.node, store = %identity.store, "opening the ledger");
-    let parts = world.open(&directory, &identity, &credentials)?;
+    let dialer = world.dialer(&identity, &credentials)?;
+    let observations = Arc::new(Observations::new(fleet_config(&config), Arc::clone(&world.clock)));
+    let parts = world.open(&directory, &identity, &dialer, &observations)?;
     directory.check_against(&parts.recovered.state)?;
     if let Err(error) = directory.check_kept_for_people(&parts.recovered.state, founding.as_ref()) {
         warn!(%error, "the node runs without it");
     }
     let introduced = directory.members(&parts.recovered.state)?.into_peers();
     let node = Node::start(NodeConfig { introduced, ..node_config(&identity, &config) }, parts).await?;
+    let fleet = Fleet::new(node.clone(), fleet_config(&config), world.fleet_parts(dialer, observations, cluster_key.clone()));
 
     let (trigger, shutdown) = shutdown_channel();
     let mut ports = JoinSet::new();
-    let peers = serve_peers(
-        peer_listener,
-        Arc::new(TlsAcceptor::for_peers(&credentials, Arc::clone(&world.clock))?),
-        ConnectionLimits::default(),
-        ConnectionMeter::new(),
-        PeerPort {
-            me: identity.local_node(),
-            admission: node.admission(),
-            lanes: Arc::new(Lanes {
-                raft: node.lanes(),
-                desk: AdmissionDesk {
-                    node: node.clone(),
-                    cluster_key,
-                    clock: Arc::clone(&world.clock),
-                    entropy: Arc::clone(&world.entropy),
-                },
-            }),
-            frame_bytes_max: FRAME_BYTES_MAX,
-        },
-        shutdown.clone(),
-    );
-    ports.spawn(named("other nodes", peers));
+    let peer_port = PeerPort {
+        me: identity.local_node(),
+        admission: node.admission(),
+        lanes: Arc::new(Lanes {
+            raft: node.lanes(),
+            desk: AdmissionDesk {
+                node: node.clone(),
+                cluster_key,
+                clock: Arc::clone(&world.clock),
+                entropy: Arc::clone(&world.entropy),
+            },
+        }),
+        frame_bytes_max: FRAME_BYTES_MAX,
+    };
+    let control_port = PeerPort {
+        me: identity.local_node(),
+        admission: fleet.admission(),
+        lanes: fleet.lanes(),
+        frame_bytes_max: FRAME_BYTES_MAX,
+    };
+    ports.spawn(named("other nodes", world.serve_members(peer_listener, &credentials, peer_port, shutdown.clone())?));
+    ports.spawn(named("storage servers", world.serve_members(control_listener, &credentials, control_port, shutdown.clone())?));
     ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?));
-    info!(node = %identity.node, peer = %config.advertised.peer, api = %config.advertised.api, "the node runs");
+    let Advertised { peer, api, control } = &config.advertised;
+    info!(node = %identity.node, %peer, %api, %control, "the node runs");
 
     let ended = tokio::select! {
         signal = signals.received() => {
@@ -158,6 +164,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         }
         reason = node.stopped() => Err(RunError::Stopped(noted(&directory, reason))),
         Err(refused) = settle_in(&directory, founding, &node) => Err(refused),
+        never = fleet.look_after() => match never {},
         abandoned = abandoned(&mut ports) => Err(abandoned),
     };
     trigger.request();
@@ -217,8 +224,41 @@ impl World {
         self.network.bind(address).await.map_err(refused)
     }
 
+    /// Calls the other members of the cluster, whatever they are.
+    fn dialer(&self, identity: &Identity, credentials: &Credentials) -> Result<Arc<Dialer>, RunError> {
+        Ok(Arc::new(Dialer {
+            network: Arc::clone(&self.network),
+            connector: Arc::new(TlsConnector::new(credentials, Arc::clone(&self.clock))?),
+            me: identity.local_node(),
+            frame_bytes_max: FRAME_BYTES_MAX,
+        }))
+    }
+
+    /// What the storage servers are looked after with.
+    fn fleet_parts(&self, dialer: Arc<Dialer>, observations: Arc<Observations>, cluster_key: ClusterKey) -> FleetParts {
+        FleetParts {
+            clock: Arc::clone(&self.clock),
+            dialer,
+            pinned: Arc::new(TlsPinnedConnector::new(Arc::clone(&self.clock))),
+            issuer: Issuer {
+                cluster_key,
+                sealed_for: SEALED_CA_KEY,
+                lifetime: NODE_LIFETIME,
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+            },
+            observations,
+        }
+    }
+
     /// Opens the stores, and puts them together with the rest of the world.
-    fn open(&self, directory: &DataDirectory, identity: &Identity, credentials: &Credentials) -> Result<Parts, RunError> {
+    fn open(
+        &self,
+        directory: &DataDirectory,
+        identity: &Identity,
+        dialer: &Arc<Dialer>,
+        observations: &Arc<Observations>,
+    ) -> Result<Parts, RunError> {
         let worker = self.blocking.worker("raft-log");
         let Stores { log, ledger, recovered } = Stores::open(directory, identity, worker, LOG_CACHE_BYTES)?;
         Ok(Parts {
@@ -227,13 +267,21 @@ impl World {
             log,
             ledger,
             recovered,
-            dialer: Arc::new(Dialer {
-                network: Arc::clone(&self.network),
-                connector: Arc::new(TlsConnector::new(credentials, Arc::clone(&self.clock))?),
-                me: identity.local_node(),
-                frame_bytes_max: FRAME_BYTES_MAX,
-            }),
+            dialer: Arc::clone(dialer),
+            relayed: Arc::clone(observations) as Arc<dyn Relayed>,
         })
+    }
+
+    /// Serves a port on which members of the cluster call.
+    fn serve_members(
+        &self,
+        listener: Box<dyn Listener>,
+        credentials: &Credentials,
+        port: PeerPort,
+        shutdown: Shutdown,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
+        let acceptor = Arc::new(TlsAcceptor::for_peers(credentials, Arc::clone(&self.clock))?);
+        Ok(serve_peers(listener, acceptor, ConnectionLimits::default(), ConnectionMeter::new(), port, shutdown))
     }
 
     fn serve_people(
@@ -272,6 +320,11 @@ fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
         log_kept: checkpoints.log_kept,
         ..NodeConfig::new(identity.node, facts(identity.store, config))
     }
+}
+
+fn fleet_config(config: &Config) -> FleetConfig {
+    let detection_window = Duration::from_millis(config.fleet.detection_window_ms);
+    FleetConfig { detection_window, ..FleetConfig::default() }
 }
 
 /// What the first node has to do once. Returns only where the cluster cannot be founded.

@@ -12,7 +12,7 @@ use bursar_net::{Address, FileError};
 use super::{DemoError, ports};
 use crate::{
     arguments::Ports,
-    authority::{Advertised, Checkpoints, Config, DataDirectory, DirectoryError, Listen, RaftTiming},
+    authority::{Advertised, Checkpoints, Config, DataDirectory, DirectoryError, FleetTiming, Listen, RaftTiming},
 };
 
 /// How many authority nodes the demo has.
@@ -152,5 +152,6 @@ fn config(ports: [u16; 3]) -> Config {
         plain_http_on_loopback: true,
         raft: RaftTiming::default(),
         checkpoints: Checkpoints::default(),
+        fleet: FleetTiming::default(),
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     authority_node::{self, Intent},
     command::Command,
-    ids::{AuthorityNodeId, ObjectRef, OperationId},
+    ids::{AuthorityNodeId, ObjectRef},
     operation::{self, Step, WaitCode},
     state::State,
 };
@@ -89,19 +89,11 @@ fn reports(state: &State, observed: &Observed) -> Vec<Action> {
             _ => continue,
         };
         let waiting_on: Vec<_> = wait.into_iter().map(|code| (code, ObjectRef::from(node.id))).collect();
-        if report_is_news(state, operation, step, &waiting_on) {
+        if state.operations().get(operation).is_some_and(|known| known.is_news(step, &waiting_on)) {
             actions.push(Action::Propose(Command::Operation(operation::Command::Report { operation, step, waiting_on })));
         }
     }
     actions
-}
-
-fn report_is_news(state: &State, operation: OperationId, step: Option<Step>, waiting_on: &[(WaitCode, ObjectRef)]) -> bool {
-    state.operations().get(operation).is_some_and(|known| {
-        let step_is_new = step.is_some_and(|step| known.steps.iter().all(|reached| reached.step != step));
-        let waits = known.waiting_on.iter().map(|wait| (wait.code, wait.object));
-        step_is_new || !waits.eq(waiting_on.iter().copied())
-    })
 }
 
 fn next_change(state: &State, observed: &Observed) -> Option<Action> {

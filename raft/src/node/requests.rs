@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Inner, Node};
 use crate::{
     error::{Fate, ReadError, SubmitError, TransferError, Unavailability},
-    forward::ForwardError,
+    forward::{ForwardError, RelayError},
     leadership::Leader,
     patience::Patience,
     proposer::ProposeError,
@@ -97,6 +97,73 @@ impl Node {
             };
             if !patience.rest(leadership, leader).await {
                 return Err(SubmitError::Unavailable { waited_ms: patience.waited_ms(), reason, fate });
+            }
+        }
+    }
+
+    /// Has a submission of one of the leader's duties decided, if this node leads: it is passed on to nobody. Waits until the
+    /// outcome can be read here.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. Refusals are outcomes, not errors.
+    pub async fn submit_as_leader(&self, submission: &Submission, deadline: Instant) -> Result<Applied, SubmitError> {
+        let began = Patience::new(deadline);
+        let unavailable = |reason, fate| Err(SubmitError::Unavailable { waited_ms: began.waited_ms(), reason, fate });
+        let proposed = self.0.proposer.propose(encode(submission).into(), deadline);
+        let Some(proposed) = self.unless_stopped(proposed).await else {
+            return Err(SubmitError::Stopped { fate: Fate::Unknown });
+        };
+        match proposed {
+            Ok(applied) => {
+                let _in_time = timeout_at(deadline, self.0.published.reached(applied.revision)).await;
+                Ok(applied)
+            }
+            Err(ProposeError::NotLeader) => unavailable(Unavailability::NoLeader, Fate::NotDone),
+            Err(ProposeError::NoQuorum) => unavailable(Unavailability::NoQuorum, Fate::NotDone),
+            Err(ProposeError::Unknown) => unavailable(Unavailability::NoQuorum, Fate::Unknown),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    /// Has the leader answer a message, whichever node leads; see [`crate::Relayed`]. It may be answered more than once, and
+    /// by a former leader.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn relay(&self, message: Bytes, deadline: Instant) -> Result<Bytes, ReadError> {
+        self.unless_stopped(self.relayed(&message, deadline)).await.ok_or(ReadError::Stopped)?
+    }
+
+    async fn relayed(&self, message: &Bytes, deadline: Instant) -> Result<Bytes, ReadError> {
+        let Inner { leadership, forwarder, forward, .. } = &*self.0;
+        let mut patience = Patience::new(deadline);
+        let mut search = Search::default();
+        loop {
+            let leader = leadership.leader();
+            let tried = match search.whom(leader, || self.others()) {
+                Leader::Own => {
+                    let answered = forward.answer_as_leader(message.clone(), deadline).await;
+                    answered.ok_or(RelayError::NotLeader { leader: None })
+                }
+                Leader::Other(leader) => tokio::select! {
+                    biased;
+                    answered = forwarder.relay(leader, message, deadline) => answered,
+                    () = leadership.superseded(leader) => Err(RelayError::Unreachable),
+                },
+                Leader::Unknown => Err(RelayError::NotLeader { leader: None }),
+            };
+            let reason = match tried {
+                Ok(answer) => return Ok(answer),
+                Err(RelayError::Unreachable) if leader == Leader::Unknown => Unavailability::NoLeader,
+                Err(RelayError::Unreachable) => Unavailability::LeaderUnreachable,
+                Err(RelayError::NotUnderstood) => Unavailability::NotUnderstood,
+                Err(RelayError::NotLeader { leader }) => {
+                    search.was_told(leader);
+                    Unavailability::NoLeader
+                }
+            };
+            if reason == Unavailability::NotUnderstood || !patience.rest(leadership, leader).await {
+                return Err(ReadError::Unavailable { waited_ms: patience.waited_ms(), reason });
             }
         }
     }

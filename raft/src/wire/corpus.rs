@@ -133,6 +133,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             forward::Question::ReadIndex { .. } => "forward.read_index",
             forward::Question::WallClock => "forward.ask_wall_clock",
             forward::Question::TransferLeadership { .. } => "forward.transfer_leadership",
+            forward::Question::Relay { .. } => "forward.relay",
         };
         samples.insert(
             name,
@@ -149,6 +150,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             forward::Answer::ReadAt { .. } => "forward.read_at",
             forward::Answer::WallClock { .. } => "forward.wall_clock",
             forward::Answer::HandedOver { .. } => "forward.handed_over",
+            forward::Answer::Relayed { .. } => "forward.relayed",
             forward::Answer::NotAVoter { .. } => "forward.not_a_voter",
             forward::Answer::Silent { .. } => "forward.silent",
             forward::Answer::NobodyElse => "forward.nobody_else",
@@ -217,6 +219,7 @@ fn forward_questions() -> Vec<forward::Question<'static>> {
         forward::Question::ReadIndex { remaining_ms: 900 },
         forward::Question::WallClock,
         forward::Question::TransferLeadership { to: Some(3), remaining_ms: 5_000 },
+        forward::Question::Relay { remaining_ms: 2_000, message: Cow::Borrowed(b"\x00message\xff") },
     ]
 }
 
@@ -228,6 +231,7 @@ fn forward_answers() -> Vec<forward::Answer> {
         forward::Answer::ReadAt { index: 77 },
         forward::Answer::WallClock { unix_ms: 1_900_000_000_000 },
         forward::Answer::HandedOver { to: 3 },
+        forward::Answer::Relayed { message: b"\x00answer\xff".to_vec() },
         forward::Answer::NotAVoter { node: 9 },
         forward::Answer::Silent { node: 9 },
         forward::Answer::NobodyElse,

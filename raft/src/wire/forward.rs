@@ -1,5 +1,5 @@
-//! What a follower passes on to the leader: submissions, questions how far one must have applied to read, and hand-overs. And
-//! what any node asks any other: the time.
+//! What a follower passes on to the leader: submissions, questions how far one must have applied to read, hand-overs, and
+//! messages that are the business of others. And what any node asks any other: the time.
 //!
 //! A node never passes on what was passed on to it: it answers [`Answer::NotLeader`], and the one that asked looks anew.
 
@@ -34,6 +34,14 @@ pub(crate) enum Question<'a> {
         /// How long the caller waits, in milliseconds.
         remaining_ms: u64,
     },
+    /// Answer this, as the leader.
+    Relay {
+        /// How long the caller waits, in milliseconds.
+        remaining_ms: u64,
+        /// What [`crate::Relayed`] understands.
+        #[serde(borrow, with = "serde_bytes")]
+        message: Cow<'a, [u8]>,
+    },
 }
 
 /// What is answered.
@@ -58,6 +66,12 @@ pub(crate) enum Answer {
     WallClock {
         /// In milliseconds since 1970-01-01T00:00:00Z.
         unix_ms: u64,
+    },
+    /// The leader's answer to a message.
+    Relayed {
+        /// What whoever relays understands.
+        #[serde(with = "serde_bytes")]
+        message: Vec<u8>,
     },
     /// The leadership was handed over.
     HandedOver {

@@ -11,5 +11,6 @@ mod lagging;
 mod leading;
 mod leaving;
 mod levels;
+mod relaying;
 mod serving;
 mod support;

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bursar_domain::{
     Actor, AuthorityNodeId, Command, Hash, Level, Outcome, RequestId, Submission, Timestamp, TokenId,
     authority_node::{self, Facts},
@@ -19,8 +20,9 @@ use bursar_net::{
     Lane, LeafProfile, Link, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
     SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
-use bursar_raft::{Applied, Node, NodeConfig, Parts, Role, StartError, SubmitError};
+use bursar_raft::{Applied, Node, NodeConfig, Parts, Relayed, Role, StartError, SubmitError};
 use bursar_storage::{compare_ages, engine::MemoryEngine, ledger::Ledger, log::RaftLog};
+use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::cutting::Cuts;
@@ -72,6 +74,16 @@ pub struct WrongClock(AtomicI64);
 impl WallClock for WrongClock {
     fn now_unix_ms(&self) -> u64 {
         SystemClock.now_unix_ms().saturating_add_signed(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Answers what is relayed with its own number behind it.
+struct Signing(u64);
+
+#[async_trait]
+impl Relayed for Signing {
+    async fn answer(&self, message: Bytes) -> Option<Bytes> {
+        Some([&message[..], b" ", self.0.to_string().as_bytes()].concat().into())
     }
 }
 
@@ -186,8 +198,15 @@ impl Cluster {
         let log = RaftLog::open(Arc::new(disk.log.clone()), store, blocking.worker("raft-log"), 1 << 20).unwrap();
         let (ledger, recovered) = Ledger::open(Arc::new(disk.ledger.clone()), store).unwrap();
         compare_ages(&log, &recovered.applied).unwrap();
-        let parts =
-            Parts { wall_clock: self.clock(id), blocking, log, ledger, recovered, dialer: Arc::new(self.dialer(id, disk.store)) };
+        let parts = Parts {
+            wall_clock: self.clock(id),
+            blocking,
+            log,
+            ledger,
+            recovered,
+            dialer: Arc::new(self.dialer(id, disk.store)),
+            relayed: Arc::new(Signing(id)),
+        };
         let node = Node::start(config, parts).await?;
 
         let acceptor = Arc::new(TlsAcceptor::for_peers(&self.credentials(id), Arc::new(SystemClock)).unwrap());
@@ -304,6 +323,7 @@ pub fn facts(address: &Address, store: [u8; 16]) -> Facts {
         store: bursar_domain::StoreId(store),
         peer_address: address.to_string(),
         api_address: format!("127.0.0.1:{}", address.port().wrapping_add(1).max(1)),
+        control_address: format!("127.0.0.1:{}", address.port().wrapping_add(2).max(1)),
         version: "0.1.0".to_owned(),
         supported: Level::SUPPORTED,
     }

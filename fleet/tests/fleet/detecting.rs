@@ -1,0 +1,107 @@
+//! Telling servers that answer from those that do not, with the default window.
+
+use std::time::Duration;
+
+use bursar_domain::{ServerId, State, alert, server::Condition};
+use bursar_net::Lane;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    machine::{Joined, Machine},
+    world::{DESTINATION, Running, World},
+};
+
+/// Machines that are members and answer; they say so from now on.
+async fn members<const N: usize>(world: &World, running: &Running) -> [(Joined, tokio::task::JoinHandle<()>); N] {
+    let mut members = Vec::new();
+    for number in 1..=u8::try_from(N).unwrap() {
+        let machine = Machine::new(world, number);
+        let waiting = machine.waits_at(world, &machine.primary()).await;
+        let (server, _) = machine.is_added(world, running, DESTINATION).await;
+        let joined = machine.joins(world).await;
+        waiting.abort();
+        let life = joined.lives();
+        running.until_server(server, Condition::Online).await;
+        members.push((joined, life));
+    }
+    members.try_into().unwrap_or_else(|_| unreachable!())
+}
+
+/// Whether a server ever was an alert's subject.
+fn was_alarmed(state: &State, server: ServerId) -> bool {
+    state.alerts().iter().any(|alert| alert.kind == alert::Kind::ServerOffline && alert.subject == server.into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_found_within_the_window_and_a_look_and_a_word_ends_it() {
+    let world = World::new();
+    let first = world.found().await;
+    let [(silent, life), (other, _other_life)] = members(&world, &first).await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(first.node.latest().alerts().iter().next().is_none(), "who answers raises no alert");
+
+    life.abort();
+    let last_word = Instant::now();
+    first.until_server(silent.server, Condition::Offline).await;
+    let (window, beat, look) = (Duration::from_secs(15), Duration::from_secs(5), Duration::from_millis(1_500));
+    let found_after = last_word.elapsed();
+    assert!(found_after + beat >= window && found_after <= window + 2 * look, "{found_after:?}");
+    assert!(was_alarmed(&first.node.latest(), silent.server) && !was_alarmed(&first.node.latest(), other.server));
+
+    silent.beats(1).await;
+    let heard = Instant::now();
+    first.until_server(silent.server, Condition::Online).await;
+    assert!(heard.elapsed() <= 2 * look, "{:?}", heard.elapsed());
+    first.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_leader_alarms_nobody_and_the_next_leader_finds_who_is_silent() {
+    let world = World::new();
+    let mut nodes = world.three().await;
+    let [(member, life), (other, _other_life)] = members(&world, &nodes[0]).await;
+    sleep(Duration::from_secs(20)).await;
+    // Its servers have to find another node, and that one a leader.
+    nodes.remove(0).stop().await;
+    sleep(Duration::from_secs(120)).await;
+    let state = nodes[0].node.latest();
+    assert!(!was_alarmed(&state, member.server) && !was_alarmed(&state, other.server));
+    assert_eq!(state.servers().get(member.server).unwrap().condition, Condition::Online);
+
+    life.abort();
+    nodes[0].until_server(member.server, Condition::Offline).await;
+    assert!(!was_alarmed(&nodes[0].node.latest(), other.server));
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_looks_at_the_ports_and_any_node_tells_what_it_observes() {
+    let world = World::new();
+    let nodes = world.three().await;
+    let [(mut member, _life)] = members(&world, &nodes[0]).await;
+    sleep(Duration::from_secs(31)).await;
+    for running in &nodes {
+        let observed = running.fleet.observed(crate::world::soon()).await.unwrap();
+        let [observation] = &observed[..] else { panic!("{observed:?}") };
+        assert_eq!(observation.server, member.server);
+        let heard = observation.heard.as_ref().unwrap();
+        assert!(world.clock.now().since_ms(heard.at) <= 6_000, "{heard:?}");
+        let reached: Vec<_> = observation.ports.iter().map(|sight| sight.probed.fault.is_none()).collect();
+        assert_eq!(reached, [true; 3], "{observation:?}");
+    }
+    assert_eq!(nodes[0].fleet.counters().servers_heard, 1);
+    assert_eq!(nodes[1].fleet.counters().servers_heard, 0, "what is heard is the leader's alone");
+
+    member.closes_its_ports();
+    sleep(Duration::from_secs(31)).await;
+    let observed = nodes[1].fleet.observed(crate::world::soon()).await.unwrap();
+    assert!(observed[0].ports.iter().all(|sight| sight.probed.fault.is_some()), "{observed:?}");
+    // That its ports are closed is no silence.
+    assert!(member.dial(1, Lane::Probe).await.is_ok());
+    assert!(!was_alarmed(&nodes[0].node.latest(), member.server));
+    for running in nodes {
+        running.stop().await;
+    }
+}
