@@ -19,6 +19,12 @@ async fn the_leader_answers_what_any_node_relays() {
     assert_eq!(nodes[0].node.counters().messages_relayed, 1);
     assert_eq!(leader.node.counters().messages_relayed, 0, "it answered itself");
 
+    // One that is cut off does not answer, also where it does not know yet that another leads.
+    cluster.cuts.cut_off(leader.node.id().0);
+    let patience = std::time::Duration::from_millis(300);
+    let refused = leader.node.relay(Bytes::from_static(b"here?"), Instant::now() + patience).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Unavailable { .. }), "{refused}");
+
     // Its successor answers what comes then.
     leader.stop().await;
     let answer = nodes[0].node.relay(Bytes::from_static(b"again"), soon()).await.unwrap();
