@@ -52,6 +52,8 @@ pub(crate) enum RelayError {
         /// Who does, by what it knows.
         leader: Option<u64>,
     },
+    /// The node that was asked leads, but no quorum has confirmed it.
+    NoQuorum,
     /// The node that was asked speaks another version.
     NotUnderstood,
 }
@@ -103,6 +105,7 @@ impl Forwarder {
         match wire::decode(&answer) {
             Ok(Answer::Relayed { message }) => Ok(message.into()),
             Ok(Answer::NotLeader { leader }) => Err(RelayError::NotLeader { leader }),
+            Ok(Answer::NoQuorum) => Err(RelayError::NoQuorum),
             Ok(_) => Err(RelayError::NotUnderstood),
             Err(error) => {
                 tracing::warn!(leader, %error, "the leader's answer to a message cannot be understood");
@@ -219,17 +222,22 @@ impl ForwardServer {
 
     async fn relay(&self, message: Bytes, deadline: Instant) -> Answer {
         match self.answer_as_leader(message, deadline).await {
-            Some(message) => Answer::Relayed { message: message.into() },
-            None => self.not_leader(),
+            Ok(message) => Answer::Relayed { message: message.into() },
+            Err(RelayError::NoQuorum) => Answer::NoQuorum,
+            Err(_) => self.not_leader(),
         }
     }
 
-    /// The answer to a message, if this node leads and gives one in time.
-    pub(crate) async fn answer_as_leader(&self, message: Bytes, deadline: Instant) -> Option<Bytes> {
-        if self.leadership.leader() != Leader::Own {
-            return None;
+    /// The answer to a message, if this node leads and gives one in time. One that is cut off, and does not know yet that
+    /// another leads, gives none: whoever asks would believe that the leader has heard it.
+    pub(crate) async fn answer_as_leader(&self, message: Bytes, deadline: Instant) -> Result<Bytes, RelayError> {
+        match timeout_at(deadline, self.reads.round_as_leader()).await {
+            Ok(Ok(_)) => {}
+            Err(_) | Ok(Err(RoundError::Unavailable(Unavailability::NoQuorum))) => return Err(RelayError::NoQuorum),
+            Ok(Err(_)) => return Err(RelayError::NotLeader { leader: None }),
         }
-        timeout_at(deadline, self.relayed.answer(message)).await.ok().flatten()
+        let answered = timeout_at(deadline, self.relayed.answer(message)).await.ok().flatten();
+        answered.ok_or(RelayError::NotLeader { leader: None })
     }
 
     async fn transfer(&self, to: Option<u64>, deadline: Instant) -> Answer {

@@ -125,8 +125,8 @@ impl Node {
         }
     }
 
-    /// Has the leader answer a message, whichever node leads; see [`crate::Relayed`]. It may be answered more than once, and
-    /// by a former leader.
+    /// Has the leader answer a message, whichever node leads; see [`crate::Relayed`]. It may be answered more than once, but
+    /// never by a node that led no more when it was asked.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -141,10 +141,7 @@ impl Node {
         loop {
             let leader = leadership.leader();
             let tried = match search.whom(leader, || self.others()) {
-                Leader::Own => {
-                    let answered = forward.answer_as_leader(message.clone(), deadline).await;
-                    answered.ok_or(RelayError::NotLeader { leader: None })
-                }
+                Leader::Own => forward.answer_as_leader(message.clone(), deadline).await,
                 Leader::Other(leader) => tokio::select! {
                     biased;
                     answered = forwarder.relay(leader, message, deadline) => answered,
@@ -156,6 +153,7 @@ impl Node {
                 Ok(answer) => return Ok(answer),
                 Err(RelayError::Unreachable) if leader == Leader::Unknown => Unavailability::NoLeader,
                 Err(RelayError::Unreachable) => Unavailability::LeaderUnreachable,
+                Err(RelayError::NoQuorum) => Unavailability::NoQuorum,
                 Err(RelayError::NotUnderstood) => Unavailability::NotUnderstood,
                 Err(RelayError::NotLeader { leader }) => {
                     search.was_told(leader);
