@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bursar_domain::{ServerId, store_point::Findings};
 use bursar_wire::{
     ConnectionString,
-    servers::{AddressFound, Inspection, Observed},
+    servers::{Inspection, Observed},
 };
 use tokio::time::Instant;
 
@@ -59,47 +59,3 @@ pub enum ExamineError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ObservedError(pub String);
-
-/// A fleet that nobody talks to: whatever is asked of a server goes unanswered, and nothing is observed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoFleet;
-
-/// Why it does not answer.
-const NOBODY_TALKS: &str = "this authority node does not talk to storage servers";
-
-#[async_trait]
-impl Fleet for NoFleet {
-    async fn inspect(&self, string: &ConnectionString, _: Instant) -> Inspection {
-        let address = |address: &bursar_net::Address| AddressFound {
-            address: address.to_string(),
-            reachable: false,
-            detail: Some(NOBODY_TALKS.into()),
-            fingerprint_matches: None,
-            latency_ms: None,
-            clock_skew_ms: None,
-        };
-        Inspection {
-            guid: string.guid.to_string(),
-            name: string.name.clone(),
-            version: string.version.clone(),
-            platform: string.platform.clone(),
-            addresses: [&string.primary_address].into_iter().chain(&string.secondary_address).map(address).collect(),
-            ports: Vec::new(),
-            stands: None,
-            standing: NOBODY_TALKS.into(),
-            obstacles: Vec::new(),
-        }
-    }
-
-    async fn contact(&self, _: &ConnectionString, _: Instant) -> Result<(), ContactError> {
-        Err(ContactError::Unreachable { detail: NOBODY_TALKS.into() })
-    }
-
-    async fn examine(&self, server: ServerId, _: &str, _: Instant) -> Result<Findings, ExamineError> {
-        Err(ExamineError::Unreachable { server, detail: NOBODY_TALKS.into() })
-    }
-
-    async fn observed(&self, _: Instant) -> Result<Observed, ObservedError> {
-        Err(ObservedError(NOBODY_TALKS.into()))
-    }
-}

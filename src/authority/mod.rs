@@ -12,6 +12,7 @@ mod join;
 mod joiner;
 mod members;
 mod run;
+mod storage_servers;
 mod stores;
 
 pub use commands::{CommandError, init_command, join_command};

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
 
-use bursar_api::{Api, NoFleet, ServeLimits};
+use bursar_api::{Api, ServeLimits};
 use bursar_domain::{Rejection, Submission};
 use bursar_fleet::{Fleet, FleetConfig, FleetParts, Issuer, Observations};
 use bursar_net::{
@@ -24,6 +24,7 @@ use super::{
     directory::{DataDirectory, DirectoryError},
     found::facts,
     identity::Identity,
+    storage_servers::StorageServers,
     stores::{StoreError, Stores},
 };
 use crate::signals::{Signals, leave_session};
@@ -153,7 +154,8 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     };
     ports.spawn(named("other nodes", world.serve_members(peer_listener, &credentials, peer_port, shutdown.clone())?));
     ports.spawn(named("storage servers", world.serve_members(control_listener, &credentials, control_port, shutdown.clone())?));
-    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?));
+    let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
+    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), servers, shutdown)?));
     let Advertised { peer, api, control } = &config.advertised;
     info!(node = %identity.node, %peer, %api, %control, "the node runs");
 
@@ -290,6 +292,7 @@ impl World {
         config: &Config,
         credentials: &Credentials,
         node: Node,
+        servers: StorageServers,
         shutdown: Shutdown,
     ) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
         let tls: Option<Arc<dyn Acceptor>> = if config.plain_http_on_loopback {
@@ -299,7 +302,7 @@ impl World {
         };
         let api = Api {
             authority: Arc::new(node),
-            fleet: Arc::new(NoFleet),
+            fleet: Arc::new(servers),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             authority_fingerprint: credentials.authority_fingerprint(),
