@@ -145,7 +145,7 @@ impl Feed<'_> {
     }
 
     /// Where it can go on; nowhere where it knows nothing, or what this history has not.
-    async fn beginning(&self, since: Option<Cursor>) -> Result<Option<Cursor>, End> {
+    async fn beginning(&mut self, since: Option<Cursor>) -> Result<Option<Cursor>, End> {
         let state = self.standing()?;
         let Some(since) = since.filter(|since| since.epoch == state.epoch() && since.revision >= self.node().journal().floor())
         else {
@@ -191,7 +191,7 @@ impl Feed<'_> {
     }
 
     /// The records that come next, about a page of them and no decision in part, and the last one's revision.
-    async fn whole_decisions(&self, head: Revision) -> Result<(Vec<(Record, Bytes)>, Revision), End> {
+    async fn whole_decisions(&mut self, head: Revision) -> Result<(Vec<(Record, Bytes)>, Revision), End> {
         let broken = |detail: String| End::Broken(format!("the journal cannot be read: {detail}"));
         let mut records: Vec<(Record, Bytes)> = Vec::new();
         let mut behind = self.position.revision;
