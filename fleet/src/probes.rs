@@ -24,7 +24,7 @@ pub(crate) async fn run(duties: &Duties<'_>) -> Infallible {
         tick.tick().await;
         let state = duties.fleet.node.latest();
         let is_member = |server: &Server| matches!(server.condition, Condition::Online | Condition::Offline);
-        let members = state.servers().iter().filter(|server| is_member(server)).cloned();
+        let members: Vec<_> = state.servers().iter().filter(|server| is_member(server)).cloned().collect();
         let looks = stream::iter(members).map(|server| async move {
             let sights = look(&duties.fleet.calls, &server).await;
             duties.listener.saw(server.id, sights);
