@@ -101,12 +101,12 @@ async fn maintenance_has_an_end_and_a_reason_and_activation_ends_it() {
         .await
         .refuses(422, "invalid_field")
         .pointing_at("/for_seconds");
-    let activated = world.post("/api/v1/servers/1/activate", &json!({})).send().await;
+    let activated = world.act("/api/v1/servers/1/activate").send().await;
     assert_eq!(activated.json()["intent"], json!({ "state": "active" }), "{activated:?}");
-    let drained = world.post("/api/v1/servers/1/drain", &json!({})).send().await;
+    let drained = world.act("/api/v1/servers/1/drain").send().await;
     assert_eq!(drained.json()["intent"], json!({ "state": "draining" }));
     for verb in ["drain", "activate"] {
-        world.post(&format!("/api/v1/servers/9/{verb}"), &json!({})).send().await.refuses(404, "not_found");
+        world.act(&format!("/api/v1/servers/9/{verb}")).send().await.refuses(404, "not_found");
     }
 }
 
@@ -253,7 +253,8 @@ async fn a_machine_is_added_by_its_connection_string_once_it_was_seen() {
     world.clock.advance_ms(HOUR_MS / 2);
     let again = ask().await;
     assert_eq!((again.status, again.json()), (StatusCode::ACCEPTED, added.json()));
-    let another = world.post("/api/v1/destinations/1/servers", &body).send().await;
+    let renamed = json!({ "connection_string": body["connection_string"], "name": "chest" });
+    let another = world.post("/api/v1/destinations/1/servers", &renamed).send().await;
     another.refuses(409, "connection_string_used");
     assert_eq!(world.fleet.asked().len(), 2, "nobody was called in vain");
 }

@@ -134,7 +134,7 @@ async fn a_store_point_is_drained_activated_and_retired_and_leaves_its_row_behin
     let world = with_server().await;
     world.post("/api/v1/servers/1/store-points", &shelf()).send().await;
     for (verb, intent) in [("drain", "draining"), ("activate", "active")] {
-        let answer = world.post(&format!("/api/v1/store-points/1/{verb}"), &json!({})).send().await;
+        let answer = world.act(&format!("/api/v1/store-points/1/{verb}")).send().await;
         assert_eq!((answer.status, &answer.json()["intent"]), (StatusCode::OK, &json!(intent)), "{answer:?}");
     }
     assert_eq!(world.delete("/api/v1/store-points/1").send().await.status, StatusCode::NO_CONTENT);
@@ -142,7 +142,7 @@ async fn a_store_point_is_drained_activated_and_retired_and_leaves_its_row_behin
     assert_eq!(listed("/api/v1/store-points").await, 0);
     assert_eq!(listed("/api/v1/store-points?filter=present%3Dfalse").await, 1);
     assert_eq!(world.get("/api/v1/store-points/1").send().await.json()["intent"], "retired");
-    world.post("/api/v1/store-points/1/drain", &json!({})).send().await.refuses(404, "not_found");
+    world.act("/api/v1/store-points/1/drain").send().await.refuses(404, "not_found");
 }
 
 #[tokio::test]

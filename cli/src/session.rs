@@ -257,14 +257,8 @@ impl<'s> Session<'s> {
     }
 
     /// Has something done to an object with this ETag, by the verb of its path, and tells what became of it.
-    pub async fn do_to<N: Noun>(
-        &mut self,
-        (object, etag): (&N, &str),
-        verb: &str,
-        body: &impl Serialize,
-        options: &EditOptions,
-    ) -> Result<(), Failure> {
-        let answer = self.client.post(&format!("{}/{}/{verb}", N::PATH, object.id()), body, options.change()).await?;
+    pub async fn do_to<N: Noun>(&mut self, (object, etag): (&N, &str), verb: &str, options: &EditOptions) -> Result<(), Failure> {
+        let answer = self.client.act(&format!("{}/{}/{verb}", N::PATH, object.id()), options.change()).await?;
         self.show_edited::<N>(&answer, options.change.dry_run, etag)
     }
 

@@ -270,6 +270,21 @@ async fn a_second_address_is_taken_away_and_a_replacement_is_asked_about() {
 }
 
 #[tokio::test]
+async fn what_takes_no_further_words_is_asked_for_without_any() {
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
+    let ended = stage.expect("POST /api/v1/servers/1/drain", 200, server("online")).run("server drain ark --if-match 1-7").await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "unchanged: nothing to change in server 1 “ark”\n"));
+    let stage = Stage::set().await.expect("GET /api/v1/operations/4", 200, joining("running", 21));
+    let stage = stage.expect("POST /api/v1/operations/4/cancel", 200, joining("cancelled", 22));
+    let ended = stage.run("operation cancel 4 --yes").await;
+    assert_eq!((ended.code, &stage.asked()[1]["body"]), (0, &Value::Null), "{}", ended.err);
+    let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(json!({ "state": "online" }))]));
+    let stage = stage.expect("POST /api/v1/store-points/2/activate", 200, store_point(json!({ "state": "online" })));
+    let ended = stage.run("store-point activate shelf").await;
+    assert_eq!((ended.code, &stage.asked()[1]["body"]), (0, &Value::Null), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn a_store_point_is_listed_with_the_reason_why_it_is_not_online() {
     let offline = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
     let list = page(vec![store_point(json!({ "state": "online" })), store_point(offline)]);

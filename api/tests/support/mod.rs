@@ -112,6 +112,11 @@ impl World {
         self.request(Method::POST, path).bearer(&self.token).body(body)
     }
 
+    /// A request for something to be done that takes no body.
+    pub fn act(&self, path: &str) -> Asking {
+        self.request(Method::POST, path).bearer(&self.token)
+    }
+
     pub fn patch(&self, path: &str, body: &Value) -> Asking {
         self.request(Method::PATCH, path).bearer(&self.token).body(body)
     }

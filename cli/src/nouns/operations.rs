@@ -2,7 +2,6 @@
 
 use bursar_wire::operations::Operation;
 use clap::Subcommand;
-use serde_json::json;
 
 use super::stamped;
 use crate::{
@@ -57,7 +56,7 @@ impl OperationCommand {
                 let again = format!("bursar operation cancel {}", operation.id);
                 session.confirm(&format!("Call {} off", operation.described()), &options, &again)?;
                 let path = format!("{}/{}/cancel", Operation::PATH, operation.id);
-                let answer = session.client.post(&path, &json!({}), options.change()).await?;
+                let answer = session.client.act(&path, options.change()).await?;
                 session.show_changed::<Operation>(&answer, options.dry_run(), "called off, carried by")
             }
         }

@@ -8,7 +8,6 @@ use bursar_wire::{
     servers::{EditServer, MaintainServer, OkToStop, Reachability, Server, ServerCondition, ServerDetails, ServerIntent},
 };
 use clap::{ArgGroup, Subcommand};
-use serde_json::json;
 
 use super::stamped;
 use crate::{
@@ -177,15 +176,17 @@ impl ServerCommand {
             Self::Maintenance { server, span_seconds, until, reason, options } => {
                 let before: Server = session.find(&server).await?;
                 let request = MaintainServer { until, for_seconds: span_seconds, reason };
-                session.do_to((&before, &before.etag), "maintenance", &request, &options).await
+                let path = format!("{}/maintenance", place(&before));
+                let answer = session.client.post(&path, &request, options.change()).await?;
+                session.show_edited::<Server>(&answer, options.change.dry_run, &before.etag)
             }
             Self::Drain { server, options } => {
                 let before: Server = session.find(&server).await?;
-                session.do_to((&before, &before.etag), "drain", &json!({}), &options).await
+                session.do_to((&before, &before.etag), "drain", &options).await
             }
             Self::Activate { server, options } => {
                 let before: Server = session.find(&server).await?;
-                session.do_to((&before, &before.etag), "activate", &json!({}), &options).await
+                session.do_to((&before, &before.etag), "activate", &options).await
             }
             Self::Replace { server, string, wait, options } => {
                 let connection_string = string.read(session.console)?;

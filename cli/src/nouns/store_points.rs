@@ -5,7 +5,6 @@ use bursar_wire::{
     store_points::{CreateStorePoint, EditStorePoint, StorePoint, StorePointCondition, StorePointDetails},
 };
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::{on_or_off, stamped, switch};
 use crate::{
@@ -149,11 +148,11 @@ impl StorePointCommand {
             }
             Self::Drain { store_point, options } => {
                 let before: StorePoint = session.find(&store_point).await?;
-                session.do_to((&before, &before.etag), "drain", &json!({}), &options).await
+                session.do_to((&before, &before.etag), "drain", &options).await
             }
             Self::Activate { store_point, options } => {
                 let before: StorePoint = session.find(&store_point).await?;
-                session.do_to((&before, &before.etag), "activate", &json!({}), &options).await
+                session.do_to((&before, &before.etag), "activate", &options).await
             }
             Self::Remove { store_point, options } => {
                 let store_point: StorePoint = session.find(&store_point).await?;

@@ -204,6 +204,11 @@ impl Client {
         self.change(Method::POST, path, json(body), change).await
     }
 
+    /// Has something done that takes no further words.
+    pub async fn act(&self, path: &str, change: Change) -> Result<Answer, ClientError> {
+        self.change(Method::POST, path, Bytes::new(), change).await
+    }
+
     /// Sets something.
     pub async fn put(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
         self.change(Method::PUT, path, json(body), change).await
