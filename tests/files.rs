@@ -78,7 +78,7 @@ fn a_place_where_no_node_can_be_made_is_refused_with_what_to_do() {
     let home = Home::free(folder.path());
     fs::write(folder.path().join("file"), "").expect("a file");
     for (place, remedy) in [
-        ("file", "a part of the path is a file: choose another path"),
+        ("file", "something else is there already: move it away, or choose another path"),
         ("file/node", "a part of the path is a file: choose another path"),
         (&*"n".repeat(300), "choose a shorter path"),
     ] {
