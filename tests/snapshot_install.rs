@@ -143,13 +143,25 @@ impl Trial {
             writers.join_all().await;
             let mut is_beyond = true;
             for other in &others {
-                is_beyond &= self.fleet.find_metric(*other, "bursar_raft_purged_index").await.is_some_and(|purged| purged > last);
+                is_beyond &= self.dropped_up_to(*other).await > last;
             }
             if is_beyond {
                 break;
             }
         }
         Lag { head, last, upto: settled(&self.fleet).await, mark }
+    }
+
+    /// The index up to which a node has dropped its log, once no checkpoint is due any more: whoever lags would be sent that one
+    /// instead.
+    async fn dropped_up_to(&self, id: u64) -> u64 {
+        until("the last checkpoint is written", async || {
+            let index = async |name: &str| self.fleet.find_metric(id, &format!("bursar_raft_{name}_index")).await;
+            let (end, checkpoint) = (index("last_log").await?, index("checkpoint").await?);
+            let (kept, purged) = (checkpoint.saturating_sub(LOG_KEPT), index("purged").await?);
+            (end < checkpoint + CHECKPOINT_EVERY && purged >= kept).then_some(purged)
+        })
+        .await
     }
 
     /// Whether the follower has died, or has all that the others have and has dropped the log that it had before.
