@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use bursar_api::{ContactError, Fleet, NoFleet, ObservedError};
+use bursar_api::{ContactError, ObservedError};
 use bursar_domain::{ServerId, Timestamp};
 use bursar_wire::{
     objects::ObjectRef,
@@ -361,16 +361,6 @@ async fn a_dead_server_is_replaced_by_another_machine() {
     let server = world.get("/api/v1/servers/1").send().await.json();
     assert_eq!((&server["name"], &server["guid"], &server["store_points"]), (&json!("ark"), &json!("01".repeat(16)), &json!(1)));
     assert_eq!(server["former_guids"].as_array().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn where_nobody_talks_to_servers_every_question_has_an_honest_answer() {
-    let (machine, soon) = (Machine::new(1, "ark"), Instant::now());
-    let inspection = NoFleet.inspect(&machine.says, soon).await;
-    assert_eq!((inspection.addresses.len(), inspection.addresses[0].reachable, inspection.stands), (1, false, None));
-    assert!(matches!(NoFleet.contact(&machine.says, soon).await, Err(ContactError::Unreachable { .. })));
-    assert!(NoFleet.examine(ServerId(1), "/srv", soon).await.is_err());
-    assert!(NoFleet.observed(soon).await.is_err());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ pub mod history;
 pub mod lone;
 pub mod members;
 pub mod network;
+pub mod pages;
 pub mod random;
 pub mod refused;
 pub mod shell;
