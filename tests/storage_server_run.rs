@@ -55,7 +55,8 @@ impl Machine {
         let listen = ["--listen-control", control, "--dir"];
         let made = bursar(&[&init[..], &ports, &listen].concat(), &folder.path().join("server"));
         let line = String::from_utf8(made.stdout).expect("a text");
-        let says = ConnectionString::decode(line.trim_end()).unwrap_or_else(|error| panic!("{error}: {made:?}", made = made.stderr));
+        let says =
+            ConnectionString::decode(line.trim_end()).unwrap_or_else(|error| panic!("{error}: {made:?}", made = made.stderr));
         Self { folder, addresses: addresses.map(|text| text.parse().expect("an address")), says }
     }
 

@@ -39,7 +39,6 @@ use crate::{
     world::{Abandoned, Ports, Tasks, World},
 };
 
-pub(crate) use self::{fullness::Fullness, known::Known, notices::Outbox};
 use self::{
     answers::{Answers, Entrance, Lanes},
     conversation::Conversation,
@@ -47,6 +46,7 @@ use self::{
     heartbeat::Pulse,
     search::Search,
 };
+pub(crate) use self::{fullness::Fullness, known::Known, notices::Outbox};
 
 /// A frame holds a whole projection, and a little more.
 const FOLLOW_FRAME_BYTES_MAX: usize = PROJECTION_BYTES_MAX + 64 * 1024;
@@ -128,11 +128,7 @@ impl Member {
             fullness: Arc::clone(&fullness),
         };
         tasks.begin("keeps its store points", async move { never(store_points.keep().await) });
-        let probes = probes::Probes {
-            dialer: self.dialer(QUESTION_BYTES_MAX),
-            known: known.subscribe(),
-            sights: sights.clone(),
-        };
+        let probes = probes::Probes { dialer: self.dialer(QUESTION_BYTES_MAX), known: known.subscribe(), sights: sights.clone() };
         tasks.begin("looks at the others' ports", async move { never(probes.look().await) });
         let conversation = Conversation {
             search: self.search(FRAME_BYTES_MAX, known.subscribe()),

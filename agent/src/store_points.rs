@@ -8,12 +8,7 @@ mod identity;
 mod keeper;
 mod make;
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
 
 use bursar_domain::{ClusterId, ServerId, StorePointId, projection};
 use tokio::{
@@ -28,11 +23,11 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) use self::identity::DirectoryIdentity;
+use self::keeper::Keeper;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
 };
-use self::keeper::Keeper;
 
 /// How the names of all store points' directories begin.
 pub(crate) const DIRECTORY_PREFIX: &str = "CrashPlanArchive_";

@@ -50,7 +50,11 @@ impl Ports {
         let bind = async |address: &Address| {
             network.bind(address).await.map_err(|source| ListenError { address: address.clone(), source })
         };
-        Ok(Self { peer: bind(&listen.peer).await?, transfer: bind(&listen.transfer).await?, control: bind(&listen.control).await? })
+        Ok(Self {
+            peer: bind(&listen.peer).await?,
+            transfer: bind(&listen.transfer).await?,
+            control: bind(&listen.control).await?,
+        })
     }
 }
 

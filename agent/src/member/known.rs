@@ -36,10 +36,8 @@ impl Known {
             info!(schema, "what the server knew has another shape than this program's, it reads the fleet anew");
             return Ok(Self::default());
         }
-        let projection: Projection = decode(&projection).map_err(|error| ProjectionFileError::Damaged {
-            path: file.path().to_owned(),
-            detail: error.to_string(),
-        })?;
+        let projection: Projection = decode(&projection)
+            .map_err(|error| ProjectionFileError::Damaged { path: file.path().to_owned(), detail: error.to_string() })?;
         if projection.server != me {
             warn!(was = %projection.server, "the server has another number than before, it reads the fleet anew");
             return Ok(Self::default());

@@ -3,11 +3,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use bursar_domain::{
-    Projection,
-    projection::Listens,
-    server::Addresses,
-};
+use bursar_domain::{Projection, projection::Listens, server::Addresses};
 use bursar_net::{Address, Dialer, Lane, Member, StoreId};
 use bursar_wire::control::{Port, Probed, Seen, Sight};
 use tokio::{sync::watch, time::sleep};

@@ -32,9 +32,7 @@ pub(super) fn check(volumes: &dyn Volumes, place: &Place) -> Checked {
     let written = try_writing(&*folder);
     let space = folder.space();
     let report = match (written.map_err(|error| error.kind()), &space) {
-        (Err(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied), _) => {
-            Report::Offline(OfflineReason::ReadOnly)
-        }
+        (Err(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied), _) => Report::Offline(OfflineReason::ReadOnly),
         // Restores go on.
         (Ok(()) | Err(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded), Ok(_)) => Report::Online,
         (Err(_), _) | (_, Err(_)) => Report::Offline(OfflineReason::IoFailing),

@@ -57,7 +57,9 @@ pub(crate) fn whose(folder: &dyn Folder, owner: Owner) -> io::Result<Whose> {
         Err(error) => return Err(error),
     };
     Ok(match format::from_toml::<DirectoryIdentity>(Path::new(IDENTITY_FILE), &bytes) {
-        Ok(DirectoryIdentity { cluster, server, store_point, .. }) if Owner { cluster, server } == owner => Whose::Own(store_point),
+        Ok(DirectoryIdentity { cluster, server, store_point, .. }) if Owner { cluster, server } == owner => {
+            Whose::Own(store_point)
+        }
         Ok(_) | Err(_) => Whose::Foreign,
     })
 }

@@ -10,7 +10,7 @@ use bursar_net::{Folder, Volumes};
 
 use super::{
     Place,
-    identity::{IDENTITY_FILE, DirectoryIdentity, Whose, whose},
+    identity::{DirectoryIdentity, IDENTITY_FILE, Whose, whose},
 };
 
 /// Makes it, with a random `id`; where an interrupted attempt came to its end already, that is it.

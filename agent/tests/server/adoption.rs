@@ -55,8 +55,10 @@ async fn it_is_adopted_once_and_refusals_use_nothing_up() {
     assert_eq!(machine.asked(void).await, NewcomerAnswer::Voided);
     let of_another_key = cluster.membership(ME, &stranger, nodes(&[1]));
     let of_another_number = bursar_wire::control::Membership { server: ServerId(9), ..membership() };
-    let of_another_authority =
-        bursar_wire::control::Membership { ca_certificate: Cluster::new(&network).membership(ME, &machine, nodes(&[1])).ca_certificate, ..membership() };
+    let of_another_authority = bursar_wire::control::Membership {
+        ca_certificate: Cluster::new(&network).membership(ME, &machine, nodes(&[1])).ca_certificate,
+        ..membership()
+    };
     let alone = cluster.membership(ME, &machine, nodes(&[]));
     for unfit in [of_another_key, of_another_number, of_another_authority, alone] {
         let answer = machine.asked(machine.adopt(unfit)).await;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-pub use authority::{Call, Cluster, Node, heard, noted};
-pub use machine::{Machine, Running};
+pub use authority::{Cluster, heard, noted};
+pub use machine::Machine;
 pub use network::MemoryNetwork;
 pub use words::*;
 
