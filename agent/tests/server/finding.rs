@@ -1,8 +1,9 @@
 //! How the server finds an authority node by itself.
 
-use bursar_domain::encoding::encode;
-use bursar_domain::projection::SCHEMA;
-use bursar_net::{Lane, Member, StoreId};
+use std::time::Duration;
+
+use bursar_domain::{AuthorityNodeId, encoding::encode, projection::SCHEMA};
+use bursar_net::{Lane, Member, RefusalCode, StoreId};
 use bursar_wire::control::{Port, Seen};
 
 use crate::support::*;
@@ -17,7 +18,7 @@ async fn it_works_on_while_nobody_answers_and_is_there_when_somebody_does() {
     file.save(bursar_agent::Saved { position: at(5), schema: u32::from(SCHEMA), projection }).unwrap();
     let _running = machine.run().await;
     let dialer = cluster.dialer(Member::authority(1), StoreId([0; 16]));
-    let hour = std::time::Duration::from_secs(3_600);
+    let hour = Duration::from_secs(3_600);
     for _ in 0..2 {
         // An hour, by the tests' clock, in which no authority node is reached.
         tokio::time::sleep(hour).await;
@@ -46,7 +47,7 @@ async fn it_tells_what_it_sees_of_the_others() {
     call.tell(anew(10, &fleet)).await;
     let heartbeat = node.speaker().await.hear_until(|heartbeat| !heartbeat.probed.is_empty()).await;
     let seen: Vec<_> = heartbeat.probed.iter().map(|sight| (sight.of, sight.port, sight.probed.fault.is_none())).collect();
-    let authority = Seen::AuthorityNode(bursar_domain::AuthorityNodeId(1));
+    let authority = Seen::AuthorityNode(AuthorityNodeId(1));
     let expected = [
         (authority, Port::Control, true),
         (authority, Port::Peer, false),
@@ -56,4 +57,33 @@ async fn it_tells_what_it_sees_of_the_others() {
         (Seen::Server(OTHER), Port::Transfer, true),
     ];
     assert_eq!(seen, expected, "{:?}", heartbeat.probed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_asks_in_vain_ever_more_rarely_and_never_gives_up() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    node.refuse(RefusalCode::Unavailable);
+    let _running = machine.run().await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    // On two connections, every 2.5 to 5 seconds in the end.
+    let refusals = node.refusals();
+    assert!((1_400..3_000).contains(&refusals), "{refusals} attempts in an hour");
+
+    // A node that takes the server in and is of no use is no better.
+    drop(node);
+    node = cluster.node(1).await;
+    let mut welcomed = 0;
+    let useless = async {
+        loop {
+            let (mut call, _) = node.follower().await;
+            call.tell(anew(10, &fleet(&[1]))).await;
+            call.tell(bursar_wire::control::FeedItem::Ended { detail: "it lags".into() }).await;
+            welcomed += 1;
+        }
+    };
+    let in_an_hour = tokio::time::timeout(Duration::from_secs(3_600), useless).await;
+    assert!(in_an_hour.is_err() && (700..1_500).contains(&welcomed), "{welcomed} attempts in an hour");
 }

@@ -73,6 +73,16 @@ async fn it_says_what_is_at_a_path_and_what_it_reaches() {
     assert!(found.within.is_none() && found.free_bytes > 0 && found.canonical_path == disk, "{found:?}");
     let inside = examine(&format!("{disk}/CrashPlanArchive_m7x3")).await;
     assert_eq!((inside.within, inside.writable), (Some(bursar_domain::StorePointId(3)), false), "nothing is written there");
+    let others = machine.disk().join("swapped/CrashPlanArchive_m8x1");
+    std::fs::create_dir_all(&others).unwrap();
+    let own = std::fs::read_to_string(machine.disk().join("CrashPlanArchive_m7x3/bursar-store-point.toml")).unwrap();
+    std::fs::write(others.join("bursar-store-point.toml"), own.replace("server = 7", "server = 8")).unwrap();
+    for foreign in ["swapped", "swapped/CrashPlanArchive_m8x1"] {
+        let found = examine(&format!("{disk}/{foreign}")).await;
+        assert!(found.foreign_identity && !found.writable && found.within.is_none(), "{found:?}");
+    }
+    std::os::unix::fs::symlink(machine.disk(), machine.disk().join("link")).unwrap();
+    assert_eq!(examine(&format!("{disk}/link")).await.canonical_path, disk);
     assert_eq!(examine(&format!("{disk}/none")).await.found, Found::Nothing);
     assert_eq!(examine("/etc/passwd").await.found, Found::SomethingElse);
     assert!(matches!(ask(AuthorityQuestion::Examine { path: "../up".into() }).await, AuthorityAnswer::Failed { .. }));

@@ -71,7 +71,7 @@ impl Cluster {
             Arc::new(TlsAcceptor::for_peers(&self.credentials(member), Arc::new(SystemClock)).unwrap());
         let (follow, followers) = mpsc::unbounded_channel();
         let (control, speakers) = mpsc::unbounded_channel();
-        let refuses = Arc::new(Mutex::new(None));
+        let refuses = Arc::new(Mutex::new(Refusals::default()));
         let port = PeerPort {
             me: LocalNode { cluster: net_cluster(self.id), member, store },
             admission: Arc::new(Gate(Arc::clone(&refuses))),
@@ -104,8 +104,15 @@ impl Cluster {
 pub struct Node {
     followers: mpsc::UnboundedReceiver<Call>,
     speakers: mpsc::UnboundedReceiver<Call>,
-    refuses: Arc<Mutex<Option<RefusalCode>>>,
+    refuses: Arc<Mutex<Refusals>>,
     serving: JoinHandle<()>,
+}
+
+/// Whom a node refuses.
+#[derive(Default)]
+struct Refusals {
+    code: Option<RefusalCode>,
+    count: usize,
 }
 
 impl Drop for Node {
@@ -117,7 +124,12 @@ impl Drop for Node {
 impl Node {
     /// From now on it refuses everybody.
     pub fn refuse(&self, code: RefusalCode) {
-        *self.refuses.lock().unwrap() = Some(code);
+        self.refuses.lock().unwrap().code = Some(code);
+    }
+
+    /// How often it has refused somebody.
+    pub fn refusals(&self) -> usize {
+        self.refuses.lock().unwrap().count
     }
 
     /// The next that follows, and how it begins.
@@ -213,14 +225,14 @@ pub fn noted() -> ServerAnswer {
     ServerAnswer::Noted { revision: Revision(1) }
 }
 
-struct Gate(Arc<Mutex<Option<RefusalCode>>>);
+struct Gate(Arc<Mutex<Refusals>>);
 
 impl Admission for Gate {
     fn admit(&self, _hello: &Hello, _certificate: Option<&Attested>) -> Result<(), Refusal> {
-        match *self.0.lock().unwrap() {
-            Some(code) => Err(Refusal { code, reason: "the test wants it".into(), remedy: "none".into() }),
-            None => Ok(()),
-        }
+        let mut refusals = self.0.lock().unwrap();
+        let Some(code) = refusals.code else { return Ok(()) };
+        refusals.count += 1;
+        Err(Refusal { code, reason: "the test wants it".into(), remedy: "none".into() })
     }
 }
 

@@ -1,7 +1,6 @@
 //! A machine with the data directory of a storage server.
 
 use std::{
-    io::ErrorKind,
     path::PathBuf,
     sync::{Arc, LazyLock},
 };
@@ -17,10 +16,7 @@ use bursar_net::{
 };
 use bursar_wire::{ConnectionString, control};
 use tempfile::TempDir;
-use tokio::{
-    task::{JoinHandle, yield_now},
-    time::Instant,
-};
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{Cluster, ME, MemoryNetwork, address, nodes, patiently};
 
@@ -157,18 +153,8 @@ impl Machine {
         control::NewcomerQuestion::Introduce { secret, probe }
     }
 
-    /// Its ports, once a server that was ended has left them.
     async fn ports(&self) -> Ports {
-        let listen = self.server().settings.listen;
-        let free = async {
-            loop {
-                match Ports::bind(&self.network, &listen).await {
-                    Err(refused) if refused.source.kind() == ErrorKind::AddrInUse => yield_now().await,
-                    bound => return bound.unwrap(),
-                }
-            }
-        };
-        patiently(free).await
+        Ports::bind(&self.network, &self.server().settings.listen).await.unwrap()
     }
 
     /// Somebody else listens at `address`.

@@ -12,14 +12,28 @@ use bursar_net::{Address, BoxedStream, Listener, Network};
 use tokio::{
     io::duplex,
     sync::{Mutex as AsyncMutex, mpsc},
+    task::yield_now,
 };
 
 const BUFFER_BYTES: usize = 256 * 1024;
+const PATIENCE_TURNS: usize = 10_000;
 
 /// A network on which every host is the same process.
 #[derive(Clone, Default)]
 pub struct MemoryNetwork {
     listening: Arc<Mutex<BTreeMap<Address, mpsc::Sender<BoxedStream>>>>,
+}
+
+impl MemoryNetwork {
+    fn bind_now(&self, address: &Address) -> Option<MemoryListener> {
+        let mut listening = self.listening.lock().unwrap();
+        if listening.get(address).is_some_and(|listener| !listener.is_closed()) {
+            return None;
+        }
+        let (sender, connections) = mpsc::channel(64);
+        listening.insert(address.clone(), sender);
+        Some(MemoryListener { connections: AsyncMutex::new(connections) })
+    }
 }
 
 struct MemoryListener {
@@ -37,13 +51,14 @@ impl Network for MemoryNetwork {
     }
 
     async fn bind(&self, address: &Address) -> io::Result<Box<dyn Listener>> {
-        let mut listening = self.listening.lock().unwrap();
-        if listening.get(address).is_some_and(|listener| !listener.is_closed()) {
-            return Err(io::ErrorKind::AddrInUse.into());
+        // Who was ended leaves its port when its task comes to its turn.
+        for _ in 0..PATIENCE_TURNS {
+            if let Some(listener) = self.bind_now(address) {
+                return Ok(Box::new(listener));
+            }
+            yield_now().await;
         }
-        let (sender, connections) = mpsc::channel(64);
-        listening.insert(address.clone(), sender);
-        Ok(Box::new(MemoryListener { connections: AsyncMutex::new(connections) }))
+        Err(io::ErrorKind::AddrInUse.into())
     }
 }
 
