@@ -9,7 +9,7 @@ use axum::{
 use bursar_domain::{Class, Cursor, ObjectRef, Rejection, Revision, State};
 use bursar_wire::{Fate, FieldError, Problem, media, problem::code};
 
-use crate::authority::{self, JournalError, ReadError, SubmitError, TransferError, Unavailability};
+use crate::authority::{Fate as Known, JournalError, ReadError, SubmitError, TransferError, Unavailability};
 
 /// A page token that was not given for the list that it is shown to. Status 400.
 const INVALID_PAGE_TOKEN: &str = "invalid_page_token";
@@ -134,6 +134,7 @@ impl Failure {
         let detail = format!("The request was carried out before, and {object} was removed since.");
         let failure = Self::new(StatusCode::GONE, code::GONE, "The object was removed since", detail)
             .hint("Use a new Idempotency-Key for a new request.")
+            .fate(Fate::Done)
             .seen(state.cursor());
         failure.about(object)
     }
@@ -143,6 +144,7 @@ impl Failure {
         let detail = format!("The request was carried out before and made {object}, whose secret is shown only once.");
         let failure = Self::new(StatusCode::CONFLICT, code::ALREADY_ISSUED, "Already issued", detail)
             .hint("If the first answer was lost, revoke it and issue another under a new Idempotency-Key.")
+            .fate(Fate::Done)
             .seen(state.cursor());
         failure.about(object)
     }
@@ -242,12 +244,12 @@ impl From<FieldError> for Failure {
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let fate = match error {
-            SubmitError::Unavailable { fate, .. } | SubmitError::Stopped { fate } => told(fate),
-            SubmitError::Overloaded { .. } | SubmitError::TooLarge { .. } => Fate::NotDone,
+            SubmitError::Unavailable { fate, .. } | SubmitError::Stopped { fate } => fate,
+            SubmitError::Overloaded { .. } | SubmitError::TooLarge { .. } => Known::NotDone,
         };
         let (known, remedy) = match fate {
-            Fate::NotDone => ("The request was not decided", "Nothing was changed. Try again, or ask another node."),
-            Fate::Unknown => ("No outcome is known", REPEAT),
+            Known::NotDone => ("The request was not decided", "Nothing was changed. Try again, or ask another node."),
+            Known::Unknown => ("No outcome is known", REPEAT),
         };
         let detail = format!("{known}: {error}.");
         let failure = match (error, fate) {
@@ -257,29 +259,29 @@ impl From<SubmitError> for Failure {
                     .retry_after_ms(retry_after_ms)
             }
             (SubmitError::TooLarge { bytes_max, .. }, _) => Self::too_large(bytes_max),
-            (SubmitError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. }, Fate::NotDone) => {
+            (SubmitError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. }, Known::NotDone) => {
                 unavailable(reason, detail).hint(SAME_VERSION)
             }
-            (SubmitError::Unavailable { reason, .. }, Fate::NotDone) => unavailable(reason, detail).hint(remedy),
+            (SubmitError::Unavailable { reason, .. }, Known::NotDone) => unavailable(reason, detail).hint(remedy),
             // Who asks a node that is cut off is told of the quorum, whatever became of the request.
             (SubmitError::Unavailable { reason: reason @ (Unavailability::NoQuorum | Unavailability::NoLeader), .. }, _) => {
                 unavailable(reason, detail).hint(remedy)
             }
-            (SubmitError::Stopped { .. }, Fate::NotDone) => Self::stopping(),
-            (SubmitError::Unavailable { .. } | SubmitError::Stopped { .. }, Fate::Unknown) => {
+            (SubmitError::Stopped { .. }, Known::NotDone) => Self::stopping(),
+            (SubmitError::Unavailable { .. } | SubmitError::Stopped { .. }, Known::Unknown) => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, code::OUTCOME_UNKNOWN, "The outcome is not known", detail)
                     .hint(remedy)
                     .retry_after_ms(PAUSE_MS)
             }
         };
-        failure.fate(fate)
+        failure.fate(told(fate))
     }
 }
 
-const fn told(fate: authority::Fate) -> Fate {
+const fn told(fate: Known) -> Fate {
     match fate {
-        authority::Fate::NotDone => Fate::NotDone,
-        authority::Fate::Unknown => Fate::Unknown,
+        Known::NotDone => Fate::NotDone,
+        Known::Unknown => Fate::Unknown,
     }
 }
 
@@ -366,8 +368,6 @@ impl IntoResponse for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use crate::authority::Fate as Known;
 
     #[test]
     fn who_asks_a_node_cut_off_is_told_of_the_quorum_whatever_became_of_the_request() {

@@ -25,9 +25,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Takes one of serde's sentences apart.
+    /// Takes one of serde's sentences apart. Where the parser stopped is not in it.
     pub(crate) fn of(sentence: &str) -> Self {
-        let sentence = sentence.rsplit_once(" at line ").map_or(sentence, |(sentence, _)| sentence);
+        // It ends so only where nothing is expected: whatever else stands in it is the caller's.
+        if sentence.starts_with("unknown field `") && sentence.ends_with("`, there are no fields") {
+            return Self::Unknown(Vec::new());
+        }
         let quoted = |start: &str| sentence.strip_prefix(start)?.strip_suffix('`').map(str::to_owned);
         if let Some(field) = quoted("missing field `") {
             return Self::Missing(field);
@@ -89,7 +92,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
         Ok(_) => {
             let located = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(bytes)).err();
             let place = located.map(|located| pointer(located.path())).unwrap_or_default();
-            unfit(place, Fault::of(&error.to_string()))
+            unfit(place, Fault::of(&sentence(&error)))
         }
     })
 }
@@ -99,9 +102,14 @@ fn no_json(error: &serde_json::Error) -> Failure {
     if error.is_eof() {
         return Failure::malformed(format!("The body breaks off at line {line}, column {column}, before its JSON ends."));
     }
-    let sentence = error.to_string();
-    let reason = sentence.rsplit_once(" at line ").map_or(&*sentence, |(reason, _)| reason);
-    Failure::malformed(format!("The body is no JSON: {} at line {line}, column {column}.", abridged(reason)))
+    Failure::malformed(format!("The body is no JSON: {} at line {line}, column {column}.", abridged(&sentence(error))))
+}
+
+/// What a parser of JSON says, without the place at its end. A caller's text may look like a place: only the true one is taken off.
+fn sentence(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    told.strip_suffix(&place).unwrap_or(&told).to_owned()
 }
 
 fn unfit(mut place: String, fault: Fault) -> Failure {
@@ -189,15 +197,42 @@ mod tests {
 
     #[test]
     fn what_a_caller_sends_is_not_mistaken_for_what_is_known() {
-        let told = Fault::of("unknown field `a`, expected `evil`, expected one of `name`, `site`, `offered` at line 1 column 9");
+        let told = Fault::of("unknown field `a`, expected `evil`, expected one of `name`, `site`, `offered`");
         assert_eq!(told, Fault::Unknown(["name", "site", "offered"].map(String::from).to_vec()));
-        let told = Fault::of("invalid type: string \"1, expected u8\", expected a boolean at line 1 column 3");
+        let told = Fault::of("invalid type: string \"1, expected u8\", expected a boolean");
         let given = Some("“1, expected u8”".to_owned());
         assert_eq!(told, Fault::Unfit { given, expected: "true or false".into() });
     }
 
     #[test]
     fn what_nobody_knows_is_told_as_it_is() {
-        assert_eq!(Fault::of("no such weekday at line 2 column 1"), Fault::Other("no such weekday".into()));
+        assert_eq!(Fault::of("no such weekday"), Fault::Other("no such weekday".into()));
+    }
+
+    #[test]
+    fn a_place_that_a_caller_names_is_part_of_what_it_sent() {
+        let told = Fault::of("unknown field `x at line 1`, expected one of `sort`, `limit`");
+        assert_eq!(told, Fault::Unknown(["sort", "limit"].map(String::from).to_vec()));
+        let told = Fault::of("unknown variant `x at line 1`, expected `linearizable` or `stale`");
+        assert_eq!(told, Fault::unfit("linearizable or stale"));
+    }
+
+    #[test]
+    fn an_object_without_fields_takes_none_whatever_is_in_it() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        for body in [&br#"{ "`, expected `evil`": 1 }"#[..], br#"{ "x at line 1 column 2": 1 }"#] {
+            let problem = parse::<Nothing>(body).unwrap_err().into_problem();
+            assert_eq!(problem.errors[0].detail, "is no field of this object, which takes none", "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn the_place_in_a_body_is_no_part_of_what_is_wrong() {
+        let error = serde_json::from_str::<bool>("\n \"7 at line 1 column 2\"").unwrap_err();
+        let given = Some("“7 at line 1 column 2”".to_owned());
+        assert_eq!(Fault::of(&sentence(&error)), Fault::Unfit { given, expected: "true or false".into() });
     }
 }

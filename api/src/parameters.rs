@@ -65,14 +65,14 @@ pub(crate) fn cursor(pointer: &str, text: &str, state: &State) -> Result<Cursor,
 
 /// A revision of the epoch that the cluster is in: its number, or its cursor. `pointer` names its place in the request.
 pub(crate) fn revision(pointer: &str, text: &str, state: &State) -> Result<Cursor, Failure> {
-    match (text.parse(), text.parse()) {
-        (Ok(revision), _) => Ok(Cursor { epoch: state.epoch(), revision: Revision(revision) }),
-        (_, Ok(cursor)) => of_epoch(cursor, state),
-        _ => {
-            let reason = "is neither a revision nor its cursor, for instance 42 or 1-42";
-            Err(Failure::malformed_part(FieldError::new(pointer, reason)))
-        }
+    if let Ok(revision) = text.parse::<u64>() {
+        return Ok(Cursor { epoch: state.epoch(), revision: Revision(revision) });
     }
+    if let Ok(cursor) = text.parse::<Cursor>() {
+        return of_epoch(cursor, state);
+    }
+    let reason = "is neither a revision nor its cursor, for instance 42 or 1-42";
+    Err(Failure::malformed_part(FieldError::new(pointer, reason)))
 }
 
 fn of_epoch(cursor: Cursor, state: &State) -> Result<Cursor, Failure> {

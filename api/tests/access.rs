@@ -202,6 +202,7 @@ async fn a_secret_is_shown_once_and_rests_nowhere() {
     let secret = issued.json()["secret"].as_str().unwrap().to_owned();
     let again = issue().send().await;
     again.refuses(409, "already_issued");
+    assert_eq!(again.json()["fate"], "done");
     assert_eq!(again.json()["object"], json!({ "kind": "token", "id": issued.json()["id"] }));
     let hash = bursar_domain::Hash::of(secret.as_bytes()).to_string();
     for path in ["/api/v1/tokens", "/api/v1/events?follow=false&since=1-0"] {

@@ -118,7 +118,9 @@ async fn a_repetition_whose_object_was_removed_since_says_so() {
     let body = json!({ "name": "Lyon", "expected_latency_ms": 5 });
     world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await;
     world.delete("/api/v1/sites/1").send().await;
-    world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await.refuses(410, "gone");
+    let again = world.post("/api/v1/sites", &body).header("idempotency-key", "k1").send().await;
+    again.refuses(410, "gone");
+    assert_eq!(again.json()["fate"], "done");
 }
 
 #[tokio::test]

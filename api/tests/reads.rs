@@ -99,6 +99,7 @@ async fn unknown_and_repeated_parameters_are_refused() {
     for (query, told) in [
         ("limit=ten", "Limit is “ten”; it must be a whole number from 1 to 1000."),
         ("consistency=eventual", "Consistency is “eventual”; it must be linearizable or stale."),
+        ("consistency=x%20at%20line%201", "Consistency is “x at line 1”; it must be linearizable or stale."),
         ("limit=1&limit=2", "Limit is given more than once."),
         ("min_revision=x", "Min_revision is no cursor, which is an epoch, a hyphen and a revision, for instance 1-42."),
     ] {
@@ -108,6 +109,9 @@ async fn unknown_and_repeated_parameters_are_refused() {
     }
     let unknown = world.get("/api/v1/status?bogus=1").send().await;
     let told = "bogus is no parameter of this request, which takes consistency, min_revision.";
+    assert_eq!(unknown.json()["detail"], told);
+    let unknown = world.get("/api/v1/status?x%20at%20line%201=1").send().await;
+    let told = "x at line 1 is no parameter of this request, which takes consistency, min_revision.";
     assert_eq!(unknown.json()["detail"], told);
     world.get("/api/v1/operations?sort=name").send().await.refuses(400, "malformed_request").pointing_at("?sort");
     let dry = world.post("/api/v1/sites?dry_run=maybe", &json!({})).send().await;

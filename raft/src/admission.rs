@@ -23,6 +23,14 @@ impl Admission for MemberAdmission {
         if matches!(hello.lane, Lane::Join | Lane::Probe) {
             return Ok(());
         }
+        // Whoever asks for these has come to the wrong port, also a member: nobody would answer it here.
+        if matches!(hello.lane, Lane::Follow | Lane::Control) {
+            return refuse(
+                RefusalCode::Unavailable,
+                format!("the port between authority nodes does not serve {:?}", hello.lane),
+                "use the control port, customarily 4288",
+            );
+        }
         let Some(caller) = hello.from.filter(|caller| caller.role == Role::Authority) else {
             return refuse(
                 RefusalCode::UnknownNode,
@@ -47,6 +55,47 @@ impl Admission for MemberAdmission {
             None => {
                 refuse(RefusalCode::UnknownNode, format!("{id} was never admitted"), "let the machine join, with a join token")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::State;
+    use bursar_net::{ClusterId, Member, PROTOCOL, StoreId};
+
+    use super::*;
+
+    fn told(role: Role, lane: Lane) -> Result<(), Refusal> {
+        let admission = MemberAdmission { published: Arc::new(Published::new(State::default(), None)) };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            cluster: ClusterId::new("test").expect("a name of a cluster"),
+            from: Some(Member { role, id: 7 }),
+            from_store: StoreId([7; 16]),
+            to: Member::authority(1),
+            to_store: None,
+            lane,
+        };
+        admission.admit(&hello, None)
+    }
+
+    #[test]
+    fn who_comes_for_the_control_port_is_sent_there() {
+        for role in [Role::Authority, Role::Server] {
+            for lane in [Lane::Follow, Lane::Control] {
+                let refusal = told(role, lane).expect_err("nobody serves it here");
+                assert_eq!(refusal.code, RefusalCode::Unavailable, "{refusal}");
+                assert_eq!(refusal.remedy, "use the control port, customarily 4288");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_still_unknown_is_let_in_and_a_storage_server_is_not() {
+        for lane in [Lane::Append, Lane::Vote, Lane::Snapshot, Lane::Forward] {
+            assert_eq!(told(Role::Authority, lane), Ok(()));
+            assert_eq!(told(Role::Server, lane).map_err(|refusal| refusal.code), Err(RefusalCode::UnknownNode));
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::{forward::Forwarder, leadership::Leadership, transfer::HandOver};
 
 /// How often the clocks are compared.
 const COMPARE: Duration = Duration::from_secs(2);
-/// How long another node may take to tell its time. Half of it is how far the comparison may be wrong.
+/// How long another node may take to tell its time. Half of that is how far the comparison may be wrong, where one of the two
+/// ways takes all of the time: up to half a second beside the five of [`bursar_domain::plan::clock::SKEW_MS_MAX`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a hand-over may take before the clocks are compared anew.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(10);

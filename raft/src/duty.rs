@@ -44,11 +44,12 @@ async fn look_again_and_again(duty: &MembershipDuty, published: &Published) {
 /// A command of this program itself as a submission. Its request id names what it was planned on and what it is about, so
 /// that a repetition is recognised.
 pub fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command: Command) -> Submission {
+    // Each duty has a name of its own: two that plan on the same revision, of the same object, must not share a request id.
     let name = match actor {
         Actor::Duty(Duty::Membership) => "membership",
         Actor::Duty(Duty::Join) => "join",
         Actor::Duty(Duty::FailureDetection) => "failure-detection",
-        _ => "self",
+        Actor::Founder | Actor::Token(_) | Actor::Joiner | Actor::AuthorityNode(_) | Actor::Server(_) => "self",
     };
     let request = format!("{name}.{planned_on}.{}.{}", object.kind(), object.number());
     let mut submission = Submission {
@@ -61,4 +62,25 @@ pub fn submission(actor: Actor, planned_on: Revision, object: ObjectRef, command
     };
     submission.fingerprint = Hash::of(&encode(&submission));
     submission
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::{AuthorityNodeId, authority_node};
+
+    use super::*;
+
+    #[test]
+    fn what_two_duties_plan_alike_are_two_requests() {
+        let node = AuthorityNodeId(2);
+        let request = |duty| {
+            let command = Command::AuthorityNode(authority_node::Command::Settle { node });
+            submission(Actor::Duty(duty), Revision(7), node.into(), command).request
+        };
+        let requests = [Duty::Membership, Duty::Join, Duty::FailureDetection].map(request);
+        assert_ne!(requests[0], requests[1]);
+        assert_ne!(requests[0], requests[2]);
+        assert_ne!(requests[1], requests[2]);
+        assert_eq!(requests[0], request(Duty::Membership), "a repetition is recognised");
+    }
 }

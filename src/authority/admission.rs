@@ -90,7 +90,7 @@ impl LaneHandler for Lanes {
             Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward => self.raft.serve(hello, reader, writer).await,
             // The welcome was the answer.
             Lane::Probe => {}
-            // Those have a port of their own.
+            // Nobody is let in for those: the admission sends who asks for them to their own port.
             Lane::Follow | Lane::Control => {}
         }
     }

@@ -38,7 +38,7 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// What became of the change that was asked for, if one was. Every problem that passes tells it: those of the statuses 429,
-    /// 503 and 504. Of any other status nothing was done.
+    /// 503 and 504; and every one that refuses to repeat what was done before. Where it is not told nothing was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fate: Option<Fate>,
     /// After how many seconds the same request may fare better. The `Retry-After` header says the same.
@@ -49,7 +49,7 @@ pub struct Problem {
     pub revision: Option<String>,
 }
 
-/// What became of a change that has no outcome.
+/// What became of a change whose outcome is not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -57,6 +57,8 @@ pub enum Fate {
     NotDone,
     /// It may have been made, or still be. The same request under the same `Idempotency-Key` tells, and is carried out once.
     Unknown,
+    /// It was made, when the request came first. What was told then cannot be told again.
+    Done,
 }
 
 /// What is wrong with one part of a request.
