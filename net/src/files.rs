@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use disk::DiskFiles;
-pub use kept::{FormatError, kept_from_toml, kept_to_toml};
+pub use kept::{FormatError, kept_from_toml, kept_to_toml, read_kept};
 pub use settings::{SETTINGS_FILE, Settings, SettingsError, read_settings, settings_to_toml, write_settings};
 
 /// A tree of files.
