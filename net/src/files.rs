@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use disk::DiskFiles;
 pub use kept::{FormatError, kept_from_toml, kept_to_toml, read_kept};
-pub use settings::{SETTINGS_FILE, Settings, SettingsError, read_settings, settings_to_toml, write_settings};
+pub use settings::{CheckedSettings, SETTINGS_FILE, SettingsError, read_settings, settings_to_toml, write_settings};
 
 /// A tree of files.
 pub trait Files: Send + Sync + 'static {
