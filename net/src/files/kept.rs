@@ -21,7 +21,7 @@ pub enum FormatError {
         path: PathBuf,
         /// What to do about it.
         remedy: &'static str,
-        /// What is wrong, with the line.
+        /// What is wrong; with the line where the text is no TOML.
         source: Box<toml::de::Error>,
     },
     /// Written by a newer program.
