@@ -42,7 +42,7 @@ const LEDGER: &str = "journal and state";
 enum Teller {
     /// The doctor, and the start, which fails.
     Start,
-    /// The doctor, and the start in a warning: people need the file, the node does not.
+    /// The doctor, and the start in a warning: people need the file, or it is a hint; the node runs without it.
     Warning,
     /// Nobody: what counts is that the file is there.
     Nobody,
@@ -54,6 +54,8 @@ const BEFORE_THE_FIRST_START: [(&str, Teller); 4] =
 /// And then until there is an administrator, or for good.
 const BEFORE_THE_FIRST_ADMINISTRATOR: [(&str, Teller); 3] =
     [("setup-secret", Teller::Warning), ("license.key", Teller::Warning), ("lock", Teller::Nobody)];
+/// What a machine has that joined and was not started yet.
+const AFTER_A_JOIN: [(&str, Teller); 2] = [("members", Teller::Warning), ("lock", Teller::Nobody)];
 /// What every node knows of itself.
 const OF_EVERY_NODE: [&str; 6] = ["identity.toml", "node.crt", "node.key", "cluster.key", "ca.crt", "bursar.toml"];
 /// How many bits of a file are flipped, one at a time.
@@ -123,7 +125,7 @@ impl Specimen {
         }
         let history = history(&fleet).await.expect("the history of a sound node");
         fleet.stop(NODE);
-        let diagnosis = doctor_on_a_copy(&fleet);
+        let diagnosis = doctor_on_a_copy(&fleet, &fleet.node(NODE).dir);
         assert!(diagnosis.healthy, "{:?}", diagnosis.complaints());
         let finding = |what| diagnosis.of(what).detail.clone();
         let (raft_log, ledger) = (finding(RAFT_LOG), finding(LEDGER));
@@ -325,9 +327,9 @@ fn flips(dir: &Path, file: &Path, count: usize) -> Vec<Flip> {
 }
 
 /// The doctor changes what it opens, so it gets a copy.
-fn doctor_on_a_copy(fleet: &Fleet) -> Diagnosis {
+fn doctor_on_a_copy(fleet: &Fleet, dir: &Path) -> Diagnosis {
     let copy = fleet.folder().join("sound");
-    copy_anew(&fleet.node(NODE).dir, &copy);
+    copy_anew(dir, &copy);
     doctor(&copy)
 }
 
@@ -403,24 +405,34 @@ async fn a_flipped_bit_in_a_table_of_the_ledger_is_detected() {
 #[tokio::test]
 async fn a_flipped_bit_in_what_founding_a_cluster_leaves_is_told_at_the_next_start() {
     let mut fleet = Fleet::of_one_never_started();
-    assert_told(&fleet, &BEFORE_THE_FIRST_START).await;
+    let dir = fleet.node(NODE).dir.clone();
+    assert_told(&fleet, &dir, &BEFORE_THE_FIRST_START).await;
     fleet.restart(NODE);
     let founded = async || fs::read_to_string(&fleet.node(NODE).log).ok()?.contains("the cluster is founded").then_some(());
     until("the cluster is founded", founded).await;
     fleet.stop(NODE);
-    assert_told(&fleet, &BEFORE_THE_FIRST_ADMINISTRATOR).await;
+    assert_told(&fleet, &dir, &BEFORE_THE_FIRST_ADMINISTRATOR).await;
 }
 
-/// A flipped bit in any of these files is told by whom the table says. There are no others but those of every node.
-async fn assert_told(fleet: &Fleet, files: &[(&str, Teller)]) {
-    let dir = &fleet.node(NODE).dir;
+#[tokio::test]
+async fn a_flipped_bit_in_what_a_machine_was_told_when_it_joined_is_told_at_its_first_start() {
+    let mut fleet = Fleet::of_one().await;
+    let joined = fleet.join("joined", &fleet.invite(3_600)).expect("the machine joins");
+    // Each copy that runs would be taken for the machine itself.
+    fleet.kill(NODE);
+    assert_told(&fleet, &joined.dir, &AFTER_A_JOIN).await;
+}
+
+/// A flipped bit in any of these files of a data directory is told by whom the table says. There are no others but those of
+/// every node.
+async fn assert_told(fleet: &Fleet, dir: &Path, files: &[(&str, Teller)]) {
     let mut expected: Vec<_> = files.iter().map(|(file, _)| *file).chain(OF_EVERY_NODE).chain(STORES).collect();
     expected.sort_unstable();
     let entries = fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort_unstable();
     assert_eq!(names, expected, "each kind of file has its row");
-    let sound = doctor_on_a_copy(fleet);
+    let sound = doctor_on_a_copy(fleet, dir);
     assert!(sound.healthy, "{:?}", sound.complaints());
     for (file, teller) in files {
         for flip in flips(dir, Path::new(file), FLIPS) {

@@ -8,11 +8,12 @@ use rustix::process::Signal;
 use support::{
     Fleet, Node,
     disk::{EventKind, Fault, Shim, Watched},
-    ended::bursar,
+    ended::{Run, bursar},
     errors_of,
     lone::found,
     members::Home,
     traffic::{journal_of, settled},
+    until,
 };
 use tokio::sync::Mutex;
 
@@ -133,6 +134,32 @@ async fn a_machine_that_began_to_found_a_cluster_may_join_another_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_began_to_join_a_cluster_may_found_another_one() {
+    let _turn = TURN.lock().await;
+    let Some(shim) = Shim::build() else { return };
+    let fleet = Fleet::of_one().await;
+    let (home, name, token) = (Home::free(fleet.folder()), "of-two-minds", fleet.invite(LONG));
+    let dir = fleet.folder().join(name);
+    make_private(&dir);
+    let watched = shim.watch_folder(&dir, &dir.with_extension("disk")).dying_in(EventKind::Write, "identity.toml");
+    watched.arm(0);
+    let broken = fleet.try_to_join(&home, name, &token, &watched.environment());
+    assert!(!broken.status.success() && !watched.disarm(), "{broken:?}");
+    let left = ["joining", "members"].map(|file| dir.join(file));
+    assert!(left.iter().all(|file| file.exists()), "{left:?}");
+
+    let founded = found(&home, &dir, &[]);
+    assert!(founded.status.success(), "{}", errors_of(&founded));
+    assert!(!left.iter().any(|file| file.exists()), "nothing is left of the other cluster: {left:?}");
+    let mut run = Run::start(&dir);
+    until("the cluster is founded", async || {
+        assert!(!run.has_ended(), "{}", run.said());
+        run.said().contains("the cluster is founded").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_joins_while_the_authority_changes_its_leader() {
     let _turn = TURN.lock().await;
     let mut fleet = Fleet::start();
@@ -158,7 +185,7 @@ async fn a_machine_that_is_removed_before_its_first_start_hears_of_it_and_ends()
     let mut fleet = Fleet::of_one().await;
     let node = fleet.join("never-started", &fleet.invite(LONG)).expect("the machine joins");
     let (id, dir) = (node.id, node.dir.clone());
-    assert!(dir.join("members.toml").exists(), "it knows whom it may call");
+    assert!(dir.join("members").exists(), "it knows whom it may call");
     let removed = fleet.operate(["cluster", "remove", &id.to_string(), "--yes", "--wait"]);
     assert!(removed.status.success(), "{}", errors_of(&removed));
 
@@ -177,7 +204,7 @@ async fn a_machine_that_is_removed_before_its_first_start_hears_of_it_and_ends()
     fleet.stop(second);
     fleet.restart(second);
     fleet.ready(second).await;
-    assert!(!fleet.node(second).dir.join("members.toml").exists(), "what its ledger knows is not kept beside it");
+    assert!(!fleet.node(second).dir.join("members").exists(), "what its ledger knows is not kept beside it");
     settled(&fleet).await;
     fleet.stop_and_examine();
 }

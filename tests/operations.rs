@@ -119,7 +119,8 @@ impl Operator {
     }
 
     async fn until_prints(&self, line: &str, text: &str) {
-        until(&format!("`{line}` shows `{text}`"), async || self.shell.prints(&self.here(line)).contains(text).then_some(())).await;
+        until(&format!("`{line}` shows `{text}`"), async || self.shell.prints(&self.here(line)).contains(text).then_some(()))
+            .await;
     }
 
     /// A command with this operator's places and addresses.

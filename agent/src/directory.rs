@@ -25,8 +25,8 @@ use std::{
 };
 
 use bursar_net::{
-    CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_from_toml, kept_to_toml,
-    read_settings, write_settings,
+    CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_to_toml, read_kept, read_settings,
+    write_settings,
 };
 use bursar_wire::control;
 
@@ -144,7 +144,7 @@ impl DataDirectory {
 
     /// Reads who the server is, and checks it: a bit that has flipped in a file may well read as another key or guid.
     pub fn server(&self) -> Result<Server, DirectoryError> {
-        let identity: Identity = self.formatted(IDENTITY_FILE)?;
+        let identity: Identity = self.kept(IDENTITY_FILE)?;
         let settings: Settings = read_settings(&*self.files, &self.root)?;
         let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?).map_err(self.in_files(&[KEY_FILE]))?;
         let certificate = SelfSignedCertificate::from_pem(&self.private_text(CERTIFICATE_FILE)?, &key).map_err(|error| {
@@ -163,7 +163,7 @@ impl DataDirectory {
     /// The connection string that stands, where there is one.
     pub fn standing(&self) -> Result<Option<Standing>, DirectoryError> {
         let is_there = self.files.exists(&self.root.join(STANDING_FILE))?;
-        is_there.then(|| self.formatted(STANDING_FILE)).transpose()
+        is_there.then(|| self.kept(STANDING_FILE)).transpose()
     }
 
     /// Replaces the connection string that stands; whoever does so holds its [lock](Self::lock_standing).
@@ -176,7 +176,7 @@ impl DataDirectory {
         if !self.files.exists(&self.root.join(MEMBERSHIP_FILE))? {
             return Ok(None);
         }
-        let file: MembershipFile = self.formatted(MEMBERSHIP_FILE)?;
+        let file: MembershipFile = self.kept(MEMBERSHIP_FILE)?;
         let certificate = self.private_text(CLUSTERS_CERTIFICATE_FILE)?;
         let ca_certificate = self.private_text(AUTHORITY_FILE)?;
         let checked = file.check(server, &certificate, &ca_certificate);
@@ -213,10 +213,8 @@ impl DataDirectory {
         &self.root
     }
 
-    fn formatted<T: serde::de::DeserializeOwned>(&self, file: &str) -> Result<T, DirectoryError> {
-        let path = self.root.join(file);
-        let bytes = self.files.read_private(&path, FILE_BYTES_MAX)?;
-        Ok(kept_from_toml(&path, &bytes, RESTORE)?)
+    fn kept<T: serde::de::DeserializeOwned>(&self, file: &str) -> Result<T, DirectoryError> {
+        read_kept(&*self.files, &self.root.join(file), RESTORE)
     }
 
     fn private_text(&self, file: &str) -> Result<String, DirectoryError> {

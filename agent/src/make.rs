@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use bursar_net::{CertificateError, Entropy, Files, MasterLicenseKey, NodeKey, SelfSignedCertificate, Settings as _, WallClock};
+use bursar_net::{
+    CertificateError, CheckedSettings, Entropy, Files, MasterLicenseKey, NodeKey, SelfSignedCertificate, WallClock,
+};
 use bursar_wire::connection_string::license_subject;
 
 use crate::{

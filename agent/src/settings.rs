@@ -1,7 +1,7 @@
 //! The settings of a storage server: `bursar.toml` in its data directory. People may edit them.
 
 use bursar_domain::text::Name;
-use bursar_net::Address;
+use bursar_net::{Address, CheckedSettings};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a storage server. Unknown ones are refused.
@@ -59,7 +59,7 @@ pub enum SettingsFault {
     SameAddress(Address),
 }
 
-impl bursar_net::Settings for Settings {
+impl CheckedSettings for Settings {
     type Fault = SettingsFault;
 
     fn check(&self) -> Result<(), SettingsFault> {
@@ -89,7 +89,7 @@ impl bursar_net::Settings for Settings {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-    use bursar_net::{Settings as _, settings_to_toml};
+    use bursar_net::settings_to_toml;
 
     use super::*;
 

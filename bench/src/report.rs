@@ -75,7 +75,7 @@ impl Environment {
             file_system,
             load_average: load_average.split(' ').next().unwrap_or_default().to_owned(),
             sync: SyncTimes::measure(data)?,
-            command_line: std::env::args().collect::<Vec<_>>().join(" "),
+            command_line: without_places(std::env::args()),
         })
     }
 }
@@ -93,6 +93,18 @@ impl SyncTimes {
         times.sort_unstable();
         Ok(Self { p50: times[TIMES / 2], p99: times[TIMES * 99 / 100] })
     }
+}
+
+/// A command with the names of files in the place of absolute paths: where they lie is one machine's own.
+fn without_places(arguments: impl Iterator<Item = String>) -> String {
+    let name = |argument: String| {
+        let path = Path::new(&argument);
+        match path.file_name() {
+            Some(name) if path.is_absolute() => name.to_string_lossy().into_owned(),
+            _ => argument,
+        }
+    };
+    arguments.map(name).collect::<Vec<_>>().join(" ")
 }
 
 fn write_page(file: &mut File) -> std::io::Result<()> {
@@ -309,6 +321,14 @@ mod tests {
             command_line: "bursar-bench".into(),
         };
         Report { environment, results, span: Duration::from_secs(10), warm_up: Duration::from_secs(3) }
+    }
+
+    #[test]
+    fn a_command_is_told_without_the_places_of_its_files() {
+        let arguments =
+            ["/home/me/bursar-bench", "--etcd", "/usr/bin/etcd", "--write", "docs/benchmarks.md", "--clients", "1,16"];
+        let told = without_places(arguments.map(String::from).into_iter());
+        assert_eq!(told, "bursar-bench --etcd etcd --write docs/benchmarks.md --clients 1,16");
     }
 
     #[test]

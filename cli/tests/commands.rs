@@ -395,8 +395,8 @@ async fn a_member_is_found_by_its_address_and_its_leaving_is_awaited() {
     let member = |id: u64, intent: &str| {
         json!({
             "id": id, "store": "00", "site": null, "peer_address": "10.0.0.3:4283", "api_address": "10.0.0.3:4285",
-            "control_address": "10.0.0.3:4288", "version": "0.1.0", "supported_level": 1, "intent": intent, "operation": null, "role": null, "created": stamp(1),
-            "changed": stamp(2), "etag": "1-2",
+            "control_address": "10.0.0.3:4288", "version": "0.1.0", "supported_level": 1, "intent": intent, "operation": null,
+            "role": null, "created": stamp(1), "changed": stamp(2), "etag": "1-2",
         })
     };
     let list = "GET /api/v1/cluster/members?limit=1000";
@@ -557,8 +557,8 @@ async fn an_etag_is_taken_with_its_quotes_and_an_edit_of_nothing_says_so() {
 async fn a_list_names_the_sites_and_says_where_it_was_cut() {
     let member = json!({
         "id": 1, "store": "00", "site": 1, "peer_address": "a:4283", "api_address": "a:4285",
-        "control_address": "a:4288", "version": "0.1.0", "supported_level": 1, "intent": "voting", "operation": null, "role": "leader", "created": stamp(1), "changed": stamp(2),
-        "etag": "1-2",
+        "control_address": "a:4288", "version": "0.1.0", "supported_level": 1, "intent": "voting", "operation": null,
+        "role": "leader", "created": stamp(1), "changed": stamp(2), "etag": "1-2",
     });
     let mut first = page(vec![member]);
     first["next_page_token"] = "1-1".into();

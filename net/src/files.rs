@@ -11,9 +11,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 pub use disk::DiskFiles;
-pub use kept::{FormatError, kept_from_toml, kept_to_toml};
-pub use settings::{SETTINGS_FILE, Settings, SettingsError, read_settings, settings_to_toml, write_settings};
+pub use kept::{FormatError, kept_from_toml, kept_to_toml, read_kept};
+pub use settings::{CheckedSettings, SETTINGS_FILE, SettingsError, read_settings, settings_to_toml, write_settings};
 
 /// A tree of files.
 pub trait Files: Send + Sync + 'static {
@@ -103,7 +105,7 @@ pub enum FileError {
         pid: Option<u32>,
     },
     /// The operating system failed us.
-    #[error("cannot {action} {}: {source}; {}", path.display(), remedy(source.kind()))]
+    #[error("cannot {action} {}: {source}; {}", path.display(), remedy(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -115,8 +117,14 @@ pub enum FileError {
 }
 
 /// What to do about a failure of the operating system.
-fn remedy(kind: io::ErrorKind) -> &'static str {
-    match kind {
+fn remedy(source: &io::Error) -> &'static str {
+    match Errno::from_io_error(source) {
+        Some(Errno::MFILE) => return "raise the limit of open files of this process (`ulimit -n`, or `LimitNOFILE=`)",
+        Some(Errno::NFILE) => return "raise the limit of open files of this machine (`sysctl fs.file-max`)",
+        Some(Errno::IO) => return "check the disk and its file system, then try again",
+        _ => {}
+    }
+    match source.kind() {
         io::ErrorKind::PermissionDenied => {
             "run this as the user whose directory it is, or give this user the right to read and write there"
         }
@@ -127,7 +135,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::IsADirectory => "there is a directory where a file belongs: move it away, or choose another path",
         io::ErrorKind::AlreadyExists => "something else is there already: move it away, or choose another path",
         io::ErrorKind::InvalidFilename => "choose a shorter path",
-        _ => "check the disk and its file system, then try again",
+        _ => "mend what the operating system names, then try again",
     }
 }
 
@@ -140,8 +148,6 @@ fn holder(pid: Option<u32>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
 
     #[test]
@@ -155,7 +161,10 @@ mod tests {
             (Errno::ISDIR.raw_os_error(), "move it away"),
             (Errno::EXIST.raw_os_error(), "move it away"),
             (Errno::NAMETOOLONG.raw_os_error(), "choose a shorter path"),
+            (Errno::MFILE.raw_os_error(), "limit of open files of this process"),
+            (Errno::NFILE.raw_os_error(), "limit of open files of this machine"),
             (Errno::IO.raw_os_error(), "check the disk"),
+            (Errno::LOOP.raw_os_error(), "mend what the operating system names"),
         ] {
             let source = io::Error::from_raw_os_error(code);
             let told = FileError::Io { action: "write", path: "/a/b".into(), source }.to_string();

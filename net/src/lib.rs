@@ -53,8 +53,8 @@ pub use connections::{ConnectionCounts, ConnectionLimits, ConnectionMeter};
 pub use dial::{DialError, Dialer, JoinDialer, Link};
 pub use entropy::{Entropy, SystemEntropy};
 pub use files::{
-    DiskFiles, FileError, FileLock, Files, FormatError, SETTINGS_FILE, Settings, SettingsError, kept_from_toml, kept_to_toml,
-    read_settings, settings_to_toml, write_settings,
+    CheckedSettings, DiskFiles, FileError, FileLock, Files, FormatError, SETTINGS_FILE, SettingsError, kept_from_toml,
+    kept_to_toml, read_kept, read_settings, settings_to_toml, write_settings,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter};
 pub use handshake::{

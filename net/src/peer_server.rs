@@ -13,12 +13,9 @@ use crate::server::{Connection, ConnectionHandler, serve};
 use crate::tls::Acceptor;
 use crate::{Listener, Shutdown};
 
-/// The largest payload on the join lane, in bytes. Whoever reaches the port may speak there, without any credential: what is
-/// taken in from them is little.
+/// The largest payload on the lanes of joining and probing, in bytes. Whoever reaches the port may speak there, without any
+/// credential: what is taken in from them is little.
 pub(crate) const JOIN_FRAME_BYTES_MAX: usize = 64 * 1024;
-
-/// The largest payload behind the welcome of a probe, in bytes: there is none.
-const PROBE_FRAME_BYTES_MAX: usize = 1024;
 
 /// What happens on the lanes of a peer port.
 #[async_trait]
@@ -98,8 +95,7 @@ impl PeerPort {
 /// The largest payload on a lane, in bytes, where the port takes `port_bytes_max`.
 fn lane_bytes_max(lane: Lane, port_bytes_max: usize) -> usize {
     match lane {
-        Lane::Join => port_bytes_max.min(JOIN_FRAME_BYTES_MAX),
-        Lane::Probe => port_bytes_max.min(PROBE_FRAME_BYTES_MAX),
+        Lane::Join | Lane::Probe => port_bytes_max.min(JOIN_FRAME_BYTES_MAX),
         Lane::Append | Lane::Vote | Lane::Snapshot | Lane::Forward | Lane::Follow | Lane::Control => port_bytes_max,
     }
 }
@@ -110,8 +106,10 @@ mod tests {
 
     #[test]
     fn little_is_taken_in_from_those_without_a_credential() {
-        assert_eq!(lane_bytes_max(Lane::Join, 16 * 1024 * 1024), 64 * 1024);
-        assert_eq!(lane_bytes_max(Lane::Join, 1024), 1024);
+        for lane in [Lane::Join, Lane::Probe] {
+            assert_eq!(lane_bytes_max(lane, 16 * 1024 * 1024), 64 * 1024);
+            assert_eq!(lane_bytes_max(lane, 1024), 1024);
+        }
         assert_eq!(lane_bytes_max(Lane::Append, 16 * 1024 * 1024), 16 * 1024 * 1024);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bursar_net::{Address, DiskFiles, FileError, Files, Settings, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_net::{Address, CheckedSettings, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
 use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{

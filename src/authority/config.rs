@@ -1,7 +1,7 @@
 //! The settings of an authority node: `bursar.toml` in its data directory.
 
 use bursar_domain::plan::failure_detection;
-use bursar_net::{Address, Settings};
+use bursar_net::{Address, CheckedSettings};
 use serde::{Deserialize, Serialize};
 
 /// The settings of an authority node. Unknown ones are refused.
@@ -130,7 +130,7 @@ pub enum Unusable {
     PlainHttp,
 }
 
-impl Settings for Config {
+impl CheckedSettings for Config {
     type Fault = Unusable;
 
     fn check(&self) -> Result<(), Unusable> {

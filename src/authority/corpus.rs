@@ -2,7 +2,8 @@
 //! once.
 //!
 //! `corpus/lane.txt` has one line for each message: its name, and its bytes in hexadecimal; `corpus/identity.toml`,
-//! `corpus/members.toml` and `corpus/joining` are files as they rest. Nothing writes any of them: what is new is added, and what is there never changed.
+//! `corpus/members.toml` and `corpus/joining` are what rests in files, the latter two behind its hash. Nothing writes any of
+//! them: what is new is added, and what is there never changed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 

@@ -8,7 +8,7 @@
 //! node.key        its private key
 //! cluster.key     seals the certificate authority's key, which rests in the ledger
 //! joining         while a node joins: its store id and key
-//! members.toml    on a node that joined until its ledger knows them: the members that it was told of
+//! members         on a node that joined until its ledger knows them: the members that it was told of
 //! founding        on the first node until its first start: the command that founds the cluster
 //! removed         on a node that was told that the cluster has removed it
 //! setup-secret    on the first node until the first administrator is made with it
@@ -24,27 +24,18 @@
 mod checked;
 mod error;
 mod founder;
+mod joining;
 
 use std::path::{Path, PathBuf};
 
 use bursar_domain::State;
 use bursar_net::{
-    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, Entropy, FileError, FileLock, Files, NodeKey,
-    SETTINGS_FILE, SealError, kept_from_toml, kept_to_toml, read_settings, write_settings,
-};
-use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
-
-use super::{
-    SEALED_CA_KEY,
-    config::Config,
-    identity::{Identity, new_store},
-    joiner::{DamagedJoiner, Joiner},
-    members::Members,
-    stores::Stores,
+    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, FileError, FileLock, Files, NodeKey, SETTINGS_FILE,
+    SealError, kept_to_toml, read_kept, read_settings, write_settings,
 };
 
-use checked::{checked, with_hash};
+use super::{SEALED_CA_KEY, config::Config, identity::Identity, stores::Stores};
+
 use error::RESTORE;
 
 pub use error::DirectoryError;
@@ -56,7 +47,7 @@ const CERTIFICATE_FILE: &str = "node.crt";
 const KEY_FILE: &str = "node.key";
 const CLUSTER_KEY_FILE: &str = "cluster.key";
 const JOINING_FILE: &str = "joining";
-const MEMBERS_FILE: &str = "members.toml";
+const MEMBERS_FILE: &str = "members";
 const FOUNDING_FILE: &str = "founding";
 const SETUP_SECRET_FILE: &str = "setup-secret";
 const REMOVED_FILE: &str = "removed";
@@ -166,7 +157,7 @@ impl DataDirectory {
 
     /// Who the directory is.
     pub fn identity(&self) -> Result<Identity, DirectoryError> {
-        self.kept(IDENTITY_FILE)
+        read_kept(&self.files, &self.identity_path(), RESTORE)
     }
 
     /// The settings.
@@ -220,39 +211,6 @@ impl DataDirectory {
             cluster_key.open(SEALED_CA_KEY, &cluster.sealed_ca_key).map_err(|source| self.unusable_cluster_key(source))?;
         }
         Ok(())
-    }
-
-    /// The store id and the key of a node that joins: made at the first attempt, the same at every further one, so that the
-    /// authority recognises the machine when its answer was lost.
-    pub(super) fn prepare_joining(&self, entropy: &dyn Entropy) -> Result<Joiner, DirectoryError> {
-        let path = self.root.join(JOINING_FILE);
-        if self.files.exists(&path)? {
-            let bytes = Zeroizing::new(self.files.read_private(&path, FILE_BYTES_MAX)?);
-            let joiner = checked(&bytes).ok_or(DamagedJoiner).and_then(|text| Joiner::from_text(&String::from_utf8_lossy(text)));
-            return joiner.map_err(|DamagedJoiner| DirectoryError::Joining(path));
-        }
-        let made = NodeKey::generate().map_err(|source| DirectoryError::Certificate { files: self.path(JOINING_FILE), source });
-        let joiner = Joiner { store: new_store(entropy), key: made? };
-        self.put(JOINING_FILE, &with_hash(joiner.to_text().as_bytes()))?;
-        Ok(joiner)
-    }
-
-    /// Forgets how the node joined, where it still knows: it is a member.
-    pub fn forget_joining(&self) -> Result<(), DirectoryError> {
-        self.remove_if_there(JOINING_FILE)
-    }
-
-    /// Keeps the members that a node was told of when it joined.
-    pub(super) fn write_members(&self, members: &Members) -> Result<(), DirectoryError> {
-        self.put(MEMBERS_FILE, kept_to_toml(members).as_bytes())
-    }
-
-    /// The members that the node was told of when it joined: of use until its ledger knows them, and then forgotten.
-    pub(super) fn members(&self, ledger: &State) -> Result<Members, DirectoryError> {
-        if !ledger.authority_nodes().is_empty() {
-            self.remove_if_there(MEMBERS_FILE)?;
-        }
-        if self.files.exists(&self.root.join(MEMBERS_FILE))? { self.kept(MEMBERS_FILE) } else { Ok(Members::default()) }
     }
 
     /// Writes down that the node was told that the cluster has removed it.
@@ -309,12 +267,6 @@ impl DataDirectory {
 
     fn put(&self, file: &str, contents: &[u8]) -> Result<(), DirectoryError> {
         Ok(self.files.write_atomic(&self.root.join(file), contents)?)
-    }
-
-    fn kept<T: DeserializeOwned>(&self, file: &str) -> Result<T, DirectoryError> {
-        let path = self.root.join(file);
-        let bytes = self.files.read_private(&path, FILE_BYTES_MAX)?;
-        Ok(kept_from_toml(&path, &bytes, RESTORE)?)
     }
 
     fn private_text(&self, file: &str) -> Result<String, DirectoryError> {

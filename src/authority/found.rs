@@ -87,6 +87,7 @@ pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
     };
 
     directory.write_founding(&submission)?;
+    directory.abandon_joining()?;
     let setup_secret_file = directory.write_setup_secret(&setup_secret)?;
     let license_key_file = if made_here {
         Some(directory.write_license_key(license_key.as_str())?)

@@ -1,4 +1,4 @@
-//! The members that a machine was told of when it joined: `members.toml`, until its ledger knows them.
+//! The members that a machine was told of when it joined: `members`, until its ledger knows them.
 //!
 //! A node that joins knows nobody before somebody calls it. Were it removed before its first start, nobody ever would: so it
 //! calls those that it was told of, and hears from them that it does not belong any more.

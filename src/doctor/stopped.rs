@@ -24,6 +24,7 @@ pub fn examine(directory: &DataDirectory, report: &mut Report) {
     report.add(Finding::of("settings", directory.config().map(|config| format!("API at {}", config.advertised.api))));
     report.add(Finding::of("certificate", certificate(directory)));
     report.add(Finding::of("cluster key", directory.cluster_key().map(|_key| "readable by its owner alone".to_owned())));
+    report.add(Finding::of("members", directory.keeps_members().map(told_when_it_joined)));
     match identity {
         Ok(identity) => examine_stores(directory, &identity, report),
         Err(_) => report.add(Finding::bad("stores", "not examined: only the identity tells whose they must be; mend it first")),
@@ -54,6 +55,11 @@ fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut R
         report.add(Finding::of("kept for people", kept));
     }
     report.add(membership(directory, identity.node, &recovered.state));
+}
+
+fn told_when_it_joined(keeps_members: bool) -> String {
+    let told = if keeps_members { "those that it was told of when it joined, too" } else { "those of its ledger" };
+    told.to_owned()
 }
 
 fn certificate(directory: &DataDirectory) -> Result<String, DirectoryError> {

@@ -9,9 +9,9 @@
  *                  size when it began. A call in which the process was killed has the errno -1.
  *   DISK_DELAY_US  how long each sync takes longer
  *   DISK_LIES      present: syncs do nothing, leave no line, and report success
- *   DISK_FAULT     <sync|write|call>:<errno>:<part of the path>, where a call is either; armed while the file DISK_ARMED exists; that file holds how many
- *                  calls still pass. The call that fails removes it. A sync that fails has not synced; a write that fails
- *                  has written half. With errno 0 the process is killed there instead.
+ *   DISK_FAULT     <sync|write|call>:<errno>:<part of the path>, where a call is either; armed while the file DISK_ARMED
+ *                  exists; that file holds how many calls still pass. The call that fails removes it. A sync that fails has
+ *                  not synced; a write that fails has written half. With errno 0 the process is killed there instead.
  *   DISK_FROM      present: calls count from the first write on that holds this text
  *
  * The system calls are made directly, so nothing here depends on the order in which libraries are loaded. */
@@ -21,6 +21,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static int events = -1, lies, fault_errno, fault_on_sync, fault_on_write;
 static long delay_us;
 static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
 static long passed;
-/* Whether the write with which calls begin to count has come. */
-static int begun;
+/* Whether the write with which calls begin to count has come: never taken back, set by whichever thread. */
+static atomic_int begun;
 /* A write that was cut in half fails when its rest comes. */
 static int torn_fd = -1;
 
@@ -86,7 +87,8 @@ static int counts(int fd, char *path) {
 
 static void tell(const char *what, long begin, off_t offset, long bytes, int error, const char *path) {
     char line[PATH_MAX + 128];
-    int length = snprintf(line, sizeof line, "%s %ld %ld %ld %ld %d %s\n", what, begin, now_ns(), (long)offset, bytes, error, path);
+    int length =
+        snprintf(line, sizeof line, "%s %ld %ld %ld %ld %d %s\n", what, begin, now_ns(), (long)offset, bytes, error, path);
     if (events >= 0)
         syscall(SYS_write, events, line, length);
 }
@@ -97,7 +99,7 @@ static int is_chatter(const char *path) {
     return strcmp(name, "/LOG") == 0 || strcmp(name, "/node.log") == 0;
 }
 
-/* Whether calls count by now, once this is written. */
+/* Calls count from the first write on that holds the text. */
 static void begin_with(const void *bytes, size_t count) {
     if (!begun && memmem(bytes, count, from, strlen(from)))
         begun = 1;

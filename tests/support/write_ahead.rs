@@ -45,6 +45,18 @@ pub fn log_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Whether a batch in the write-ahead logs of a store's folder puts values of all of these kinds at once.
+pub fn has_batch_of(folder: &Path, kinds: &[Kind]) -> bool {
+    log_files(folder).iter().any(|file| {
+        let bytes = fs::read(file).expect("the file");
+        batches(&bytes).iter().any(|(batch, _)| {
+            // A framed value begins with its kind.
+            let found: Vec<u8> = values(batch).iter().filter_map(|value| value.first().copied()).collect();
+            kinds.iter().all(|kind| found.contains(&(*kind as u8)))
+        })
+    })
+}
+
 fn read_file(file: &Path) -> Vec<Logged> {
     let bytes = fs::read(file).expect("the file");
     let mut logged = Vec::new();

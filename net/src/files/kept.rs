@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::{FileError, Files};
+
 /// The format that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
+/// The largest such file.
+const BYTES_MAX: usize = 64 * 1024;
 
 /// Why a file that a program keeps cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +21,7 @@ pub enum FormatError {
         path: PathBuf,
         /// What to do about it.
         remedy: &'static str,
-        /// What is wrong, with the line.
+        /// What is wrong; with the line where the text is no TOML.
         source: Box<toml::de::Error>,
     },
     /// Written by a newer program.
@@ -55,6 +59,15 @@ pub fn kept_from_toml<T: DeserializeOwned>(path: &Path, bytes: &[u8], remedy: &'
         0 => Err(FormatError::Never { path: path.to_owned(), remedy }),
         found => Err(FormatError::Newer { path: path.to_owned(), found }),
     }
+}
+
+/// Reads a file that [`kept_to_toml`] made, which is for its owner alone. `remedy` tells what to do where it is damaged.
+pub fn read_kept<T, E>(files: &dyn Files, path: &Path, remedy: &'static str) -> Result<T, E>
+where
+    T: DeserializeOwned,
+    E: From<FileError> + From<FormatError>,
+{
+    Ok(kept_from_toml(path, &files.read_private(path, BYTES_MAX)?, remedy)?)
 }
 
 #[cfg(test)]

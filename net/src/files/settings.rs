@@ -11,7 +11,7 @@ pub const SETTINGS_FILE: &str = "bursar.toml";
 const BYTES_MAX: usize = 64 * 1024;
 
 /// Settings that rest in [`SETTINGS_FILE`]. Those that are not known should be refused.
-pub trait Settings: Serialize + DeserializeOwned {
+pub trait CheckedSettings: Serialize + DeserializeOwned {
     /// Why values cannot be, or do not go together, and what to do.
     type Fault: Error + 'static;
 
@@ -44,7 +44,7 @@ pub enum SettingsError<F: Error + 'static> {
 }
 
 /// Reads the settings of a data directory, and checks them.
-pub fn read_settings<S: Settings>(files: &dyn Files, directory: &Path) -> Result<S, SettingsError<S::Fault>> {
+pub fn read_settings<S: CheckedSettings>(files: &dyn Files, directory: &Path) -> Result<S, SettingsError<S::Fault>> {
     let path = directory.join(SETTINGS_FILE);
     let file = path.display().to_string();
     let bytes = files.read(&path, BYTES_MAX)?;
@@ -55,11 +55,11 @@ pub fn read_settings<S: Settings>(files: &dyn Files, directory: &Path) -> Result
 }
 
 /// Writes the settings into a data directory.
-pub fn write_settings(files: &dyn Files, directory: &Path, settings: &impl Settings) -> Result<(), FileError> {
+pub fn write_settings(files: &dyn Files, directory: &Path, settings: &impl CheckedSettings) -> Result<(), FileError> {
     files.write_atomic(&directory.join(SETTINGS_FILE), settings_to_toml(settings).as_bytes())
 }
 
 /// As settings rest.
-pub fn settings_to_toml(settings: &impl Settings) -> String {
+pub fn settings_to_toml(settings: &impl CheckedSettings) -> String {
     toml::to_string_pretty(settings).expect("settings can be written as TOML")
 }

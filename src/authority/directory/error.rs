@@ -93,4 +93,7 @@ pub enum DirectoryError {
     /// What an interrupted join left behind.
     #[error("{} is damaged: remove it, and join with a new token", .0.display())]
     Joining(PathBuf),
+    /// The members that a node was told of when it joined. It runs without them.
+    #[error("{} is damaged: remove it, the node runs without it, and waits until another node calls it", .0.display())]
+    Members(PathBuf),
 }
