@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bursar_domain::{ServerId, cluster::Cluster};
 use bursar_net::{
-    CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, LeafProfile, Member, PeerIdentity, SealError,
-    WallClock,
+    CertificateAuthority, CertificateError, CertificateRequest, ClusterKey, Entropy, LeafProfile, Member, PeerIdentity,
+    SealError, WallClock,
 };
 
 /// Issues the certificates of storage servers, with the key that rests sealed in the ledger.
@@ -26,7 +26,9 @@ pub struct Issuer {
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The key is sealed with another cluster key.
-    #[error("the certificate authority's key does not open: {0}; compare cluster.key with the other nodes', and restore the right one")]
+    #[error(
+        "the certificate authority's key does not open: {0}; compare cluster.key with the other nodes', and restore the right one"
+    )]
     Sealed(#[from] SealError),
     /// Issuing.
     #[error("no certificate: {0}")]
@@ -35,7 +37,12 @@ pub enum IssueError {
 
 impl Issuer {
     /// The certificate of a server of `cluster`, for the key in `request`, PEM.
-    pub(crate) fn certify(&self, cluster: &Cluster, server: ServerId, request: &CertificateRequest) -> Result<String, IssueError> {
+    pub(crate) fn certify(
+        &self,
+        cluster: &Cluster,
+        server: ServerId,
+        request: &CertificateRequest,
+    ) -> Result<String, IssueError> {
         let key = self.cluster_key.open(self.sealed_for, &cluster.sealed_ca_key)?;
         let authority = CertificateAuthority::from_pem(&cluster.ca_certificate, &String::from_utf8_lossy(&key))?;
         let profile = LeafProfile {

@@ -21,10 +21,7 @@ pub struct FleetConfig {
 
 impl Default for FleetConfig {
     fn default() -> Self {
-        Self {
-            detection_window: Duration::from_millis(failure_detection::WINDOW_MS),
-            probe_interval: Duration::from_secs(30),
-        }
+        Self { detection_window: Duration::from_millis(failure_detection::WINDOW_MS), probe_interval: Duration::from_secs(30) }
     }
 }
 

@@ -10,9 +10,7 @@ use std::{
 };
 
 use bursar_domain::{
-    Cursor, Hash, Projection, Reader, Record, Revision, ServerGuid, ServerId, State,
-    encoding::decode,
-    projection::SCHEMA,
+    Cursor, Hash, Projection, Reader, Record, Revision, ServerGuid, ServerId, State, encoding::decode, projection::SCHEMA,
 };
 use bursar_net::{FrameReader, FrameWriter};
 use bursar_raft::{Consistency, Node, ReadError};

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bursar_domain::{Hash, ServerGuid, ServerId, State, server::Server};
-use bursar_net::{
-    Admission, Attested, FrameReader, FrameWriter, Hello, Lane, LaneHandler, Refusal, RefusalCode, Role, StoreId,
-};
+use bursar_net::{Admission, Attested, FrameReader, FrameWriter, Hello, Lane, LaneHandler, Refusal, RefusalCode, Role, StoreId};
 use bursar_raft::Node;
 
 use crate::{feed, fleet::Shared, questions};

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use bursar_domain::{Actor, Command, Hash, Rejection, RequestId, ServerGuid, ServerId, Submission, encoding::encode, server, store_point};
+use bursar_domain::{
+    Actor, Command, Hash, Rejection, RequestId, ServerGuid, ServerId, Submission, encoding::encode, server, store_point,
+};
 use bursar_net::{FrameReader, FrameWriter, answer, frame};
 use bursar_wire::control::{CALLS_MAX, Heartbeat, Notice, ServerAnswer, ServerQuestion};
 use bytes::Bytes;
@@ -24,13 +26,7 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers the questions of the machine `guid`, which is `server`, until it closes the connection.
-pub(crate) async fn serve(
-    fleet: &Arc<Shared>,
-    server: ServerId,
-    guid: ServerGuid,
-    mut reader: FrameReader,
-    writer: FrameWriter,
-) {
+pub(crate) async fn serve(fleet: &Arc<Shared>, server: ServerId, guid: ServerGuid, mut reader: FrameReader, writer: FrameWriter) {
     reader.set_bytes_max(QUESTION_BYTES_MAX);
     let handler = |question: Bytes| {
         let fleet = Arc::clone(fleet);
@@ -86,8 +82,14 @@ impl Shared {
             return refused("invalid_field", "the request has no proper id".to_owned());
         };
         let actor = Actor::Server(server);
-        let mut submission =
-            Submission { actor, request, fingerprint: Hash::ZERO, expected: None, planned_on: None, command: command(server, notice) };
+        let mut submission = Submission {
+            actor,
+            request,
+            fingerprint: Hash::ZERO,
+            expected: None,
+            planned_on: None,
+            command: command(server, notice),
+        };
         submission.fingerprint = Hash::of(&encode(&submission));
         match self.node.submit(submission, Instant::now() + NOTICE_TIMEOUT).await {
             Ok(applied) => match applied.outcome {
@@ -106,13 +108,9 @@ impl Shared {
 
 fn command(server: ServerId, notice: Notice) -> Command {
     match notice {
-        Notice::StorePoint { store_point, report } => {
-            Command::StorePoint(store_point::Command::Report { store_point, report })
-        }
+        Notice::StorePoint { store_point, report } => Command::StorePoint(store_point::Command::Report { store_point, report }),
         Notice::Program(program) => Command::Server(server::Command::Announce { server, program }),
-        Notice::Projection { state, at: _ } => {
-            Command::Server(server::Command::ReportProjection { server, projection: state })
-        }
+        Notice::Projection { state, at: _ } => Command::Server(server::Command::ReportProjection { server, projection: state }),
     }
 }
 

@@ -118,7 +118,8 @@ fn a_server_that_is_being_taken_in_or_gone_is_left_alone() {
 
 #[test]
 fn a_maintenance_ends_when_it_is_due() {
-    let intent = Intent::Maintenance { until: START.plus_ms(10), reason: Text::parse("reason", "new disks").expect("a proper text") };
+    let intent =
+        Intent::Maintenance { until: START.plus_ms(10), reason: Text::parse("reason", "new disks").expect("a proper text") };
     let given = || servers(1).and([server::Event::Intended { server: FIRST, intent: intent.clone() }.into()]);
     let at = |now| plan(&given().into_state(), &a_leader(), now);
     assert_eq!(at(START.plus_ms(9)), []);

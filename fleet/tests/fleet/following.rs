@@ -1,8 +1,7 @@
 //! What members follow.
 
 use bursar_domain::{
-    Command, Cursor, DestinationId, Epoch, Projection, Revision,
-    destination,
+    Command, Cursor, DestinationId, Epoch, Projection, Revision, destination,
     projection::SCHEMA,
     server::{self, Change, Condition},
     site,

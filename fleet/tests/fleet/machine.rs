@@ -16,15 +16,15 @@ use bursar_domain::{
     store_point::{Findings, Found},
 };
 use bursar_net::{
-    Acceptor, Address, Admission, Attested, Caller, Credentials, DialError, Dialer, FRAME_BYTES_MAX, FrameReader,
-    FrameWriter, Hello, Lane, LaneHandler, Link, Member, Network, NodeKey, PeerPort, Refusal, SelfSignedCertificate, ShutdownTrigger,
-    StoreId, SystemEntropy, TlsAcceptor, WallClock, answer, frame,
+    Acceptor, Address, Admission, Attested, Caller, Credentials, DialError, Dialer, FRAME_BYTES_MAX, FrameReader, FrameWriter,
+    Hello, Lane, LaneHandler, Link, Member, Network, NodeKey, PeerPort, Refusal, SelfSignedCertificate, ShutdownTrigger, StoreId,
+    SystemEntropy, TlsAcceptor, WallClock, answer, frame,
 };
 use bursar_wire::{
     ConnectionString, Secret,
     control::{
-        AuthorityAnswer, AuthorityQuestion, FeedItem, Follow, Heartbeat, Introduced, Membership, NewcomerAnswer, NewcomerQuestion,
-        Notice, Probed, ServerAnswer, ServerQuestion,
+        AuthorityAnswer, AuthorityQuestion, FeedItem, Follow, Heartbeat, Introduced, Membership, NewcomerAnswer,
+        NewcomerQuestion, Notice, Probed, ServerAnswer, ServerQuestion,
     },
 };
 use tokio::{
@@ -257,9 +257,7 @@ impl LaneHandler for Answering {
                 AuthorityQuestion::Examine { path } => AuthorityAnswer::Found(findings(path)),
                 AuthorityQuestion::Probe { addresses } => {
                     let fault = || Some("nothing is reached".to_owned());
-                    AuthorityAnswer::Probed(
-                        addresses.into_iter().map(|address| Probed { address, fault: fault() }).collect(),
-                    )
+                    AuthorityAnswer::Probed(addresses.into_iter().map(|address| Probed { address, fault: fault() }).collect())
                 }
             };
             frame::encode(&answer).unwrap()
@@ -408,4 +406,3 @@ impl Following {
         }
     }
 }
-

@@ -13,7 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use bursar_domain::{
-    Actor, AuthorityNodeId, Command, DestinationId, Hash, Level, Reply, RequestId, ServerId, State, Submission, Timestamp, TokenId,
+    Actor, AuthorityNodeId, Command, DestinationId, Hash, Level, Reply, RequestId, ServerId, State, Submission, Timestamp,
+    TokenId,
     authority_node::{self, Facts, Intent},
     cluster, destination, join_token, operation, server, site, token,
 };

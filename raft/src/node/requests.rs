@@ -108,8 +108,7 @@ impl Node {
     /// See [`SubmitError`]. Refusals are outcomes, not errors.
     pub async fn submit_as_leader(&self, submission: &Submission, deadline: Instant) -> Result<Applied, SubmitError> {
         let began = Patience::new(deadline);
-        let unavailable =
-            |reason, fate| Err(SubmitError::Unavailable { waited_ms: began.waited_ms(), reason, fate });
+        let unavailable = |reason, fate| Err(SubmitError::Unavailable { waited_ms: began.waited_ms(), reason, fate });
         let proposed = self.0.proposer.propose(encode(submission).into(), deadline);
         let Some(proposed) = self.unless_stopped(proposed).await else {
             return Err(SubmitError::Stopped { fate: Fate::Unknown });
