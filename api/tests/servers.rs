@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use bursar_api::{ContactError, ObservedError};
-use bursar_domain::{ServerId, Timestamp};
+use bursar_domain::Timestamp;
 use bursar_wire::{
     objects::ObjectRef,
     servers::{Observed, PortRole, Probe, ServerObserved},
 };
 use serde_json::{Value, json};
 use support::{START_MS, World, fleet::Machine};
-use tokio::time::Instant;
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -31,6 +31,9 @@ use crate::signals::{Signals, leave_session};
 
 /// How much of the Raft log's tail is kept in memory for followers, in bytes.
 const LOG_CACHE_BYTES: u64 = 64 << 20;
+/// How many connections the control port holds: each storage server has two, and many may come from behind one address.
+const CONTROL_CONNECTIONS_MAX: usize = 8_192;
+const CONTROL_CONNECTIONS_PER_ADDRESS_MAX: usize = 2_048;
 /// How long the node may take to end once it is asked to.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one attempt at committing the founding command may take.
@@ -152,10 +155,23 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         lanes: fleet.lanes(),
         frame_bytes_max: FRAME_BYTES_MAX,
     };
+<<<<<<< HEAD
     ports.spawn(named("other nodes", world.serve_members(peer_listener, &credentials, peer_port, shutdown.clone())?));
     ports.spawn(named("storage servers", world.serve_members(control_listener, &credentials, control_port, shutdown.clone())?));
     let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
     ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), servers, shutdown)?));
+=======
+    let control_limits = ConnectionLimits {
+        max_connections: CONTROL_CONNECTIONS_MAX,
+        max_per_address: CONTROL_CONNECTIONS_PER_ADDRESS_MAX,
+        ..ConnectionLimits::default()
+    };
+    let peers = world.serve_members(peer_listener, &credentials, ConnectionLimits::default(), peer_port, shutdown.clone())?;
+    let servers = world.serve_members(control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
+    ports.spawn(named("other nodes", peers));
+    ports.spawn(named("storage servers", servers));
+    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?));
+>>>>>>> fleet2
     let Advertised { peer, api, control } = &config.advertised;
     info!(node = %identity.node, %peer, %api, %control, "the node runs");
 
@@ -279,11 +295,12 @@ impl World {
         &self,
         listener: Box<dyn Listener>,
         credentials: &Credentials,
+        limits: ConnectionLimits,
         port: PeerPort,
         shutdown: Shutdown,
     ) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
         let acceptor = Arc::new(TlsAcceptor::for_peers(credentials, Arc::clone(&self.clock))?);
-        Ok(serve_peers(listener, acceptor, ConnectionLimits::default(), ConnectionMeter::new(), port, shutdown))
+        Ok(serve_peers(listener, acceptor, limits, ConnectionMeter::new(), port, shutdown))
     }
 
     fn serve_people(
