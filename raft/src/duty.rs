@@ -5,11 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bursar_domain::{Actor, Command, Duty, Hash, ObjectRef, RequestId, Revision, Submission, encoding::encode};
 use tokio::time::{MissedTickBehavior, interval};
 
-<<<<<<< HEAD
 use crate::{clock_duty::ClockDuty, leadership::Leadership, membership::MembershipDuty, published::Published};
-=======
-use crate::{leadership::Leadership, membership::MembershipDuty, published::Published};
->>>>>>> fleet2
 
 /// How often a duty looks even where nothing has changed: what others have answered is in no revision.
 const TICK: Duration = Duration::from_secs(1);

@@ -155,23 +155,17 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         lanes: fleet.lanes(),
         frame_bytes_max: FRAME_BYTES_MAX,
     };
-<<<<<<< HEAD
-    ports.spawn(named("other nodes", world.serve_members(peer_listener, &credentials, peer_port, shutdown.clone())?));
-    ports.spawn(named("storage servers", world.serve_members(control_listener, &credentials, control_port, shutdown.clone())?));
-    let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
-    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), servers, shutdown)?));
-=======
     let control_limits = ConnectionLimits {
         max_connections: CONTROL_CONNECTIONS_MAX,
         max_per_address: CONTROL_CONNECTIONS_PER_ADDRESS_MAX,
         ..ConnectionLimits::default()
     };
     let peers = world.serve_members(peer_listener, &credentials, ConnectionLimits::default(), peer_port, shutdown.clone())?;
-    let servers = world.serve_members(control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
+    let members = world.serve_members(control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
+    let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
     ports.spawn(named("other nodes", peers));
-    ports.spawn(named("storage servers", servers));
-    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), shutdown)?));
->>>>>>> fleet2
+    ports.spawn(named("storage servers", members));
+    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), servers, shutdown)?));
     let Advertised { peer, api, control } = &config.advertised;
     info!(node = %identity.node, %peer, %api, %control, "the node runs");
 
