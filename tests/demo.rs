@@ -11,8 +11,8 @@ use std::{
 };
 
 use bursar_wire::{destinations::Destination, page::Page, query::ListQuery, status::Status};
-use rustix::process::{Pid, Signal, kill_process};
-use support::{BURSAR, Fleet, errors_of, run_demo, shell::Shell, until};
+use rustix::process::{Pid, Signal, getsid, kill_process};
+use support::{BURSAR, Fleet, Ready, errors_of, run_demo, shell::Shell, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -217,6 +217,27 @@ async fn a_node_that_is_started_again_by_the_demos_advice_ends_with_the_demo() {
 }
 
 #[tokio::test]
+async fn a_supervised_demo_keeps_its_nodes_in_sessions_of_their_own_and_ends_them_with_itself() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut attended = Attended::start_with(folder.path(), &["--json", "--supervise"]);
+    attended.says(Attended::OUT, "\n").await;
+    let ready: Ready = serde_json::from_str(&attended.told(Attended::OUT)).expect("one line of JSON");
+    let nodes: Vec<_> = ready.processes.iter().map(|node| Pid::from_raw(node.pid).expect("a pid")).collect();
+    assert_eq!(nodes.len(), 3);
+    for node in &nodes {
+        // What ends the session of the demo, as a terminal that is closed does, does not end the node.
+        assert_eq!(getsid(Some(*node)).expect("the node runs"), *node);
+    }
+    // Whoever does not stay cannot tell.
+    kill_process(nodes[1], Signal::KILL).expect("the node runs");
+    attended.says(Attended::ERRORS, &format!("authority node {} ended", ready.processes[1].id)).await;
+
+    attended.interrupt();
+    assert!(attended.child.wait().expect("a child can be waited for").success());
+    assert!(said(&demo(&["--stop"], folder.path())).contains("no node"), "nothing is left running");
+}
+
+#[tokio::test]
 async fn the_commands_that_the_demo_prints_do_what_it_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut attended = Attended::start(folder.path());
@@ -278,9 +299,14 @@ impl Attended {
     const ERRORS: &str = "demo.errors";
 
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, words: &[&str]) -> Self {
         let [out, errors] = [Self::OUT, Self::ERRORS].map(|name| File::create(folder.join(name)).expect("a file"));
         let mut command = Command::new(BURSAR);
-        command.args(["demo", "--ports", "auto", "--dir"]).arg(folder).stdin(Stdio::null()).stdout(out).stderr(errors);
+        command.args(["demo", "--ports", "auto"]).args(words).arg("--dir").arg(folder);
+        command.stdin(Stdio::null()).stdout(out).stderr(errors);
         Self { child: command.spawn().expect("the program starts"), folder: folder.to_owned() }
     }
 

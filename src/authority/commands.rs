@@ -131,3 +131,30 @@ fn config(addresses: &Addresses) -> Result<Config, Unusable> {
     };
     config.check().map(|()| config)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Authority, Command};
+
+    const README: &str = include_str!("../../README.md");
+
+    #[test]
+    fn what_the_readme_leaves_out_is_the_customary_port_and_all_interfaces() {
+        let line = README.lines().find(|line| line.starts_with("bursar authority init ")).unwrap();
+        let Command::Authority(Authority::Init(init)) = Arguments::try_parse_from(line.split_whitespace()).unwrap().command
+        else {
+            panic!("{line} makes a node");
+        };
+        let Config { listen, advertised, .. } = config(&init.addresses).unwrap();
+        let address = |text: &str| -> Address { text.parse().unwrap() };
+        let [peer, api, control] = ["auth-1.example:4283", "auth-1.example:4285", "auth-1.example:4288"].map(address);
+        assert_eq!(advertised, Advertised { peer, api, control });
+        let [peer, api, control] = ["0.0.0.0:4283", "0.0.0.0:4285", "0.0.0.0:4288"].map(address);
+        assert_eq!(listen, Listen { peer, api, control });
+    }
+}
