@@ -193,6 +193,8 @@ pub(crate) fn abridged(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
     use super::*;
 
     #[test]

@@ -29,7 +29,7 @@ use super::{
     make::make,
     *,
 };
-use crate::{faults::Moment, format};
+use crate::faults::Moment;
 
 const ID: [u8; 16] = [9; 16];
 
