@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::{
     error::Unavailability,
     leadership::{Leader, Leadership},
-    status::answering,
-    types::{Metrics, Raft},
+    status::{PeerStatus, answering},
+    types::Raft,
 };
 
 /// Hands the leadership of this node over to another.
@@ -50,14 +50,32 @@ impl HandOver {
             None if others.is_empty() => return Err(HandOverError::NobodyElse),
             None => others,
         };
-        // Who has just begun to lead has not heard of anybody yet.
-        let patience = deadline.min(Instant::now() + self.silence);
-        let answers = self.leadership.until(patience, |metrics| furthest(metrics, &candidates, self.silence)).await;
-        let to = answers.ok_or(match to {
+        let heir = self.heir(&candidates, deadline).await.ok_or(match to {
             Some(to) => HandOverError::Silent(to),
             None => HandOverError::Unavailable(Unavailability::NoQuorum),
         })?;
-        self.raft.trigger().transfer_leader(to).await.map_err(|_| HandOverError::Stopped)?;
+        self.give(heir, deadline).await
+    }
+
+    /// Gives the leadership to whoever is furthest of those of `candidates`, voters all, who answer; returns to whom, once
+    /// another node leads.
+    pub(crate) async fn to_one_of(&self, candidates: &[u64], deadline: Instant) -> Result<u64, HandOverError> {
+        if self.leadership.leader() != Leader::Own {
+            return Err(HandOverError::Unavailable(Unavailability::NoLeader));
+        }
+        let heir = self.heir(candidates, deadline).await.ok_or(HandOverError::Unavailable(Unavailability::NoQuorum))?;
+        self.give(heir, deadline).await
+    }
+
+    /// Who of `candidates` takes over soonest; none where nobody answers.
+    async fn heir(&self, candidates: &[u64], deadline: Instant) -> Option<u64> {
+        // Who has just begun to lead has not heard of anybody yet.
+        let patience = deadline.min(Instant::now() + self.silence);
+        self.leadership.until(patience, |metrics| furthest(answering(metrics, self.silence), candidates)).await
+    }
+
+    async fn give(&self, heir: u64, deadline: Instant) -> Result<u64, HandOverError> {
+        self.raft.trigger().transfer_leader(heir).await.map_err(|_| HandOverError::Stopped)?;
         let other = self.leadership.until_led(deadline, |leader| match leader {
             Leader::Other(leader) => Some(leader),
             Leader::Own | Leader::Unknown => None,
@@ -66,8 +84,26 @@ impl HandOver {
     }
 }
 
-/// Who of `candidates` answers, and has most of the log.
-fn furthest(metrics: &Metrics, candidates: &[u64], silence: Duration) -> Option<u64> {
-    let answering = answering(metrics, silence).filter(|peer| candidates.contains(&peer.id.0));
-    answering.max_by_key(|peer| peer.matched).map(|peer| peer.id.0)
+/// Who of `candidates` is among those who answer, and has most of the log: until it has all of it nobody can decide anything.
+fn furthest(answering: impl Iterator<Item = PeerStatus>, candidates: &[u64]) -> Option<u64> {
+    answering.filter(|peer| candidates.contains(&peer.id.0)).max_by_key(|peer| peer.matched).map(|peer| peer.id.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::AuthorityNodeId;
+
+    use super::*;
+
+    fn peer(id: u64, matched: Option<u64>) -> PeerStatus {
+        PeerStatus { id: AuthorityNodeId(id), matched, lag: None, last_ack_ms: Some(5) }
+    }
+
+    #[test]
+    fn one_that_lags_is_passed_over_for_one_that_does_not() {
+        let answering = || [peer(2, Some(10)), peer(3, Some(900)), peer(4, None), peer(5, Some(1_000))].into_iter();
+        assert_eq!(furthest(answering(), &[2, 3, 4]), Some(3));
+        assert_eq!(furthest(answering(), &[2, 4]), Some(2), "it is the best of those that may");
+        assert_eq!(furthest(answering(), &[6]), None, "it does not answer");
+    }
 }
