@@ -248,7 +248,7 @@ impl From<SubmitError> for Failure {
             SubmitError::Overloaded { .. } | SubmitError::TooLarge { .. } => Known::NotDone,
         };
         let (known, remedy) = match fate {
-            Known::NotDone => ("The request was not decided", "Nothing was changed. Try again, or ask another node."),
+            Known::NotDone => ("The request was not decided", NOTHING_CHANGED),
             Known::Unknown => ("No outcome is known", REPEAT),
         };
         let detail = format!("{known}: {error}.");
@@ -285,8 +285,11 @@ const fn told(fate: Known) -> Fate {
     }
 }
 
+const NOTHING_CHANGED: &str = "Nothing was changed. Try again, or ask another node.";
 const SAME_VERSION: &str = "Nothing was changed. Run the same version on all nodes; until then ask one of the leader's version.";
 const REPEAT: &str = "It may have been carried out: repeat it with the same Idempotency-Key, which is harmless.";
+/// No request id makes a hand-over harmless: it leaves no trace in the ledger that would tell a repetition from another one.
+const WHO_LEADS: &str = "Look at /api/v1/status who leads now, before you try again: a repetition hands over again.";
 
 /// A change whose reading fails was not made, as little as by a reading alone.
 impl From<ReadError> for Failure {
@@ -309,7 +312,15 @@ impl From<ReadError> for Failure {
 
 impl From<TransferError> for Failure {
     fn from(error: TransferError) -> Self {
-        let detail = format!("The leadership was not handed over: {error}.");
+        let fate = match error {
+            TransferError::Unavailable { fate, .. } | TransferError::Stopped { fate } => fate,
+            TransferError::NotAVoter { .. } | TransferError::Silent { .. } | TransferError::NobodyElse => Known::NotDone,
+        };
+        let known = match fate {
+            Known::NotDone => "The leadership was not handed over",
+            Known::Unknown => "Whether the leadership was handed over is not known",
+        };
+        let detail = format!("{known}: {error}.");
         let failed = || Self::new(StatusCode::CONFLICT, code::TRANSFER_FAILED, "Not handed over", detail.clone());
         match error {
             TransferError::NotAVoter { node } => {
@@ -319,13 +330,15 @@ impl From<TransferError> for Failure {
                 failed().about(node.into()).hint("Start it, or check that the leader reaches it; or choose another voter.")
             }
             TransferError::NobodyElse => failed().hint("Add another authority node first."),
+            TransferError::Unavailable { reason, fate: Known::Unknown, .. } => {
+                unavailable(reason, detail).hint(WHO_LEADS).fate(Fate::Unknown)
+            }
             TransferError::Unavailable { reason: reason @ Unavailability::NotUnderstood, .. } => {
                 unavailable(reason, detail).hint(SAME_VERSION).fate(Fate::NotDone)
             }
-            TransferError::Unavailable { reason, .. } => {
-                unavailable(reason, detail).hint("Look at /api/v1/status who leads now, then try again.").fate(Fate::Unknown)
-            }
-            TransferError::Stopped => Self::stopping().fate(Fate::Unknown),
+            TransferError::Unavailable { reason, .. } => unavailable(reason, detail).hint(NOTHING_CHANGED).fate(Fate::NotDone),
+            TransferError::Stopped { fate: Known::Unknown } => Self::stopping().hint(WHO_LEADS).fate(Fate::Unknown),
+            TransferError::Stopped { fate: Known::NotDone } => Self::stopping(),
         }
     }
 }
@@ -387,5 +400,22 @@ mod tests {
         assert_eq!(problem(Known::NotDone).fate, Some(Fate::NotDone));
         assert_eq!(problem(Known::Unknown).fate, Some(Fate::Unknown));
         assert_eq!(problem(Known::Unknown).status, 504);
+    }
+
+    #[test]
+    fn of_a_hand_over_only_the_fate_tells_whether_it_may_be_repeated() {
+        let reason = Unavailability::NoLeader;
+        let problem = |fate| Failure::from(TransferError::Unavailable { waited_ms: 10_000, reason, fate }).problem;
+        let unasked = problem(Known::NotDone);
+        assert_eq!((unasked.status, unasked.code.as_str(), unasked.fate), (503, code::NO_QUORUM, Some(Fate::NotDone)));
+        assert_eq!(unasked.hint.as_deref(), Some(NOTHING_CHANGED));
+        let unanswered = problem(Known::Unknown);
+        assert_eq!((unanswered.fate, unanswered.hint.as_deref()), (Some(Fate::Unknown), Some(WHO_LEADS)));
+        assert!(unanswered.detail.starts_with("Whether the leadership was handed over is not known"), "{unanswered}");
+
+        let stopped = |fate| Failure::from(TransferError::Stopped { fate }).problem;
+        assert_eq!(stopped(Known::NotDone).fate, Some(Fate::NotDone));
+        let halfway = stopped(Known::Unknown);
+        assert_eq!((halfway.fate, halfway.hint.as_deref()), (Some(Fate::Unknown), Some(WHO_LEADS)));
     }
 }

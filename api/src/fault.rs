@@ -226,14 +226,14 @@ mod tests {
         struct Nothing {}
 
         for body in [&br#"{ "`, expected `evil`": 1 }"#[..], br#"{ "x at line 1 column 2": 1 }"#] {
-            let problem = parse::<Nothing>(body).unwrap_err().into_problem();
+            let problem = parse::<Nothing>(body).expect_err("it takes no field").into_problem();
             assert_eq!(problem.errors[0].detail, "is no field of this object, which takes none", "{problem:?}");
         }
     }
 
     #[test]
     fn the_place_in_a_body_is_no_part_of_what_is_wrong() {
-        let error = serde_json::from_str::<bool>("\n \"7 at line 1 column 2\"").unwrap_err();
+        let error = serde_json::from_str::<bool>("\n \"7 at line 1 column 2\"").expect_err("it is a text");
         let given = Some("“7 at line 1 column 2”".to_owned());
         assert_eq!(Fault::of(&sentence(&error)), Fault::Unfit { given, expected: "true or false".into() });
     }

@@ -33,7 +33,7 @@ Exit codes:
    4  there is no such thing, or no longer
    5  it conflicts with what is there
    6  too few voters answer: there is no quorum, and nothing was changed
-   7  the outcome of a change is unknown; repeat it with its --idempotency-key
+   7  the outcome of a change is unknown; the hint says how to learn it
    8  no authority node answers
   10  the cluster is not healthy, or that is not known (bursar health), or a node is not (bursar doctor)";
 

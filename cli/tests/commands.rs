@@ -506,6 +506,20 @@ async fn a_change_without_an_answer_has_an_unknown_outcome_and_an_id_to_repeat_i
 }
 
 #[tokio::test]
+async fn of_a_hand_over_without_an_answer_only_who_leads_tells_the_outcome() {
+    let hand_over = "POST /api/v1/cluster/transfer-leadership";
+    let unknown = problem(503, "no_quorum").with_fate(Fate::Unknown);
+    let ended = Stage::set().await.refuse(hand_over, unknown).run("cluster transfer-leadership --yes").await;
+    assert_eq!(ended.code, 7, "{}", ended.err);
+    assert!(ended.err.contains("a repetition hands over again") && !ended.err.contains("idempotency-key"), "{}", ended.err);
+    assert!(ended.err.ends_with("next: bursar status\n"), "{}", ended.err);
+
+    let unasked = problem(503, "no_quorum").with_fate(Fate::NotDone);
+    let ended = Stage::set().await.refuse(hand_over, unasked).run("cluster transfer-leadership --yes").await;
+    assert_eq!(ended.code, 6, "{}", ended.err);
+}
+
+#[tokio::test]
 async fn a_change_that_was_certainly_not_made_says_so_and_can_be_asked_for_again() {
     let refusal = problem(503, "no_quorum").with_fate(Fate::NotDone).with_hint("Nothing was changed. Ask another node.");
     let ended = Stage::set().await.refuse("POST /api/v1/sites", refusal).run("site add West").await;

@@ -4,7 +4,7 @@
 
 mod stage;
 
-use bursar_wire::{Problem, objects::ObjectRef, problem::FieldError};
+use bursar_wire::{Fate, Problem, objects::ObjectRef, problem::FieldError};
 use clap::Parser;
 use serde_json::{Value, json};
 use stage::{Program, Stage, page, problem, stamp};
@@ -324,7 +324,7 @@ async fn a_store_point_is_made_on_a_server_and_edited_by_its_flags() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_asked_for_once_and_told_with_the_command_that_shows_it() {
     let object = Some(ObjectRef { kind: "server".into(), id: 1 });
-    let refusal = Problem { object, ..problem(503, "server_unreachable") }.with_retry_after(1);
+    let refusal = Problem { object, ..problem(503, "server_unreachable") }.with_fate(Fate::NotDone).with_retry_after(1);
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
     let stage = stage.refuse("POST /api/v1/servers/1/store-points", refusal);
     let ended = stage.run("store-point add shelf --server ark --path /srv/a").await;

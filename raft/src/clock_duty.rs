@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bursar_domain::{
     AuthorityNodeId,
-    plan::clock::{Observed, heir},
+    plan::clock::{Observed, heirs},
 };
 use bursar_net::WallClock;
 use futures_util::future::join_all;
@@ -43,15 +43,18 @@ impl ClockDuty {
 
     async fn carry_out(&self) {
         let observed = self.observe().await;
-        let Some(AuthorityNodeId(heir)) = heir(&observed) else { return };
+        let heirs: Vec<u64> = heirs(&observed).into_iter().map(|heir| heir.0).collect();
+        if heirs.is_empty() {
+            return;
+        }
         let ahead_ms = observed.ahead_ms;
         tracing::warn!(
             ?ahead_ms,
-            heir,
+            ?heirs,
             "the clock of this node is far off those of the others: another is to lead. Set it right"
         );
-        if let Err(error) = self.hand_over.to(Some(heir), Instant::now() + HAND_OVER_TIMEOUT).await {
-            tracing::warn!(heir, ?error, "the leadership was not handed over");
+        if let Err(error) = self.hand_over.to_one_of(&heirs, Instant::now() + HAND_OVER_TIMEOUT).await {
+            tracing::warn!(?heirs, ?error, "the leadership was not handed over");
         }
     }
 

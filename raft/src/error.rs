@@ -76,13 +76,14 @@ pub enum Unavailability {
     Recovering,
 }
 
-/// What became of a submission without an outcome.
+/// What became of a request without an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fate {
     /// It was certainly not done.
     #[error("nothing was done")]
     NotDone,
-    /// It may have been done, or still be. The same request, sent again under the same id, tells.
+    /// It may have been done, or still be. Of a submission the same one, sent again under the same id, tells; of a hand-over only
+    /// who leads.
     #[error("it may have been done")]
     Unknown,
 }
@@ -131,15 +132,20 @@ pub enum TransferError {
     /// Nobody else votes.
     #[error("no other node votes")]
     NobodyElse,
-    /// It was not done in time; it may still be.
-    #[error("{reason} for {waited_ms} ms; the leadership may still go over")]
+    /// It was not done in time.
+    #[error("{reason} for {waited_ms} ms; {fate}")]
     Unavailable {
         /// How long it was tried.
         waited_ms: u64,
         /// What was in the way last.
         reason: Unavailability,
+        /// What became of the hand-over.
+        fate: Fate,
     },
     /// The node has stopped.
     #[error("the node has stopped")]
-    Stopped,
+    Stopped {
+        /// What became of the hand-over.
+        fate: Fate,
+    },
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     counters::Meter,
-    error::Unavailability,
+    error::{Fate, Unavailability},
     leadership::{Leader, Leadership},
     peers::{AskError, Peers},
     proposer::{ProposeError, Proposer},
@@ -134,21 +134,22 @@ impl Forwarder {
     /// Has `leader` give the leadership to another.
     pub(crate) async fn hand_over(&self, leader: u64, to: Option<u64>, deadline: Instant) -> Result<u64, HandOverError> {
         let question = wire::encode(&Question::TransferLeadership { to, remaining_ms: wire::remaining_ms(deadline) });
-        let unavailable = |reason| Err(HandOverError::Unavailable(reason));
-        let Ok(answer) = self.peers.ask(leader, Lane::Forward, question, deadline).await else {
-            return unavailable(Unavailability::LeaderUnreachable);
-        };
+        let answer = self.peers.ask(leader, Lane::Forward, question, deadline).await.map_err(|error| match error {
+            AskError::NotAsked(_) => HandOverError::not_done(Unavailability::LeaderUnreachable),
+            AskError::Unknown(_) => HandOverError::unknown(Unavailability::LeaderUnreachable),
+        })?;
         match wire::decode(&answer) {
             Ok(Answer::HandedOver { to }) => Ok(to),
             Ok(Answer::NotAVoter { node }) => Err(HandOverError::NotAVoter(node)),
             Ok(Answer::Silent { node }) => Err(HandOverError::Silent(node)),
             Ok(Answer::NobodyElse) => Err(HandOverError::NobodyElse),
-            Ok(Answer::NoQuorum) => unavailable(Unavailability::NoQuorum),
-            Ok(Answer::NotUnderstood) => unavailable(Unavailability::NotUnderstood),
-            Ok(_) => unavailable(Unavailability::NoLeader),
+            Ok(Answer::NoQuorum) => Err(HandOverError::not_done(Unavailability::NoQuorum)),
+            Ok(Answer::NotUnderstood) => Err(HandOverError::not_done(Unavailability::NotUnderstood)),
+            Ok(Answer::NotLeader { .. }) => Err(HandOverError::not_done(Unavailability::NoLeader)),
+            Ok(_) => Err(HandOverError::unknown(Unavailability::NoLeader)),
             Err(error) => {
                 tracing::warn!(leader, %error, "the leader's answer to a hand-over cannot be understood");
-                unavailable(Unavailability::NotUnderstood)
+                Err(HandOverError::unknown(Unavailability::NotUnderstood))
             }
         }
     }
@@ -246,8 +247,9 @@ impl ForwardServer {
             Err(HandOverError::NotAVoter(node)) => Answer::NotAVoter { node },
             Err(HandOverError::Silent(node)) => Answer::Silent { node },
             Err(HandOverError::NobodyElse) => Answer::NobodyElse,
-            Err(HandOverError::Unavailable(Unavailability::NoQuorum)) => Answer::NoQuorum,
-            Err(HandOverError::Unavailable(_) | HandOverError::Stopped) => self.not_leader(),
+            Err(HandOverError::Unavailable { fate: Fate::Unknown, .. }) => Answer::Unknown,
+            Err(HandOverError::Unavailable { reason: Unavailability::NoQuorum, fate: Fate::NotDone }) => Answer::NoQuorum,
+            Err(HandOverError::Unavailable { fate: Fate::NotDone, .. } | HandOverError::Stopped) => self.not_leader(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use bursar_domain::Rejection;
-use bursar_wire::{ConnectionStringError, FieldError, problem::code};
+use bursar_wire::{ConnectionStringError, Fate, FieldError, problem::code};
 
 use super::{Failure, PAUSE_MS};
 use crate::fleet::{ContactError, ExamineError};
@@ -72,7 +72,11 @@ impl From<ContactError> for Failure {
         };
         let failure = Self::new(status, code, TITLE, format!("Not taken: {error}."));
         let failure = failure.hint(hint).fault(FieldError::new(STRING, fault));
-        if status == StatusCode::SERVICE_UNAVAILABLE { failure.retry_after_ms(PAUSE_MS) } else { failure }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            failure.fate(Fate::NotDone).retry_after_ms(PAUSE_MS)
+        } else {
+            failure
+        }
     }
 }
 
@@ -84,6 +88,7 @@ impl From<ExamineError> for Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_UNREACHABLE, title, detail)
             .about(server.into())
             .hint(ANSWERING)
+            .fate(Fate::NotDone)
             .retry_after_ms(PAUSE_MS)
     }
 }

@@ -175,7 +175,7 @@ async fn revoke_invitation(State(service): State<Service>, Id(id): Id, Bodiless(
 
 /// Hand the leadership over.
 ///
-/// It leaves no trace in the history, so a dry run tells no events, and the same request can be made again at will.
+/// It leaves no trace in the history: a dry run tells no events, and a repetition hands over again under any `Idempotency-Key`.
 #[utoipa::path(post, path = "/api/v1/cluster/transfer-leadership", tag = "cluster", operation_id = "transfer_leadership",
     request_body = TransferLeadership,
     responses((status = 200, description = "Who leads now.", body = Leadership)))]

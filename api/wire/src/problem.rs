@@ -55,7 +55,8 @@ pub struct Problem {
 pub enum Fate {
     /// It was certainly not made.
     NotDone,
-    /// It may have been made, or still be. The same request under the same `Idempotency-Key` tells, and is carried out once.
+    /// It may have been made, or still be. The same request under the same `Idempotency-Key` tells, and is carried out once; but
+    /// for a hand-over of the leadership, which a repetition does again: of that only who leads tells.
     Unknown,
     /// It was made, when the request came first. What was told then cannot be told again.
     Done,

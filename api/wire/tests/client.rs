@@ -357,6 +357,25 @@ async fn a_change_that_one_node_may_have_made_is_not_refused_by_another_that_can
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_asked_once_is_asked_of_nobody_behind_one_who_may_have_done_it() {
+    let world = World::with(&["a", "b"]);
+    let ask = async || {
+        let change = Change { request_id: Some("mine".into()), ..Change::default() };
+        world.client(&[A, B]).post_once("cluster/transfer-leadership", &json!({}), change).await
+    };
+    for lost in [unknown(503, "no_quorum"), Act::Hang] {
+        world.script("a", [lost]);
+        let error = ask().await.unwrap_err();
+        assert!(matches!(error, ClientError::OutcomeUnknown { ref failures, .. } if failures.len() == 1), "{error}");
+    }
+    assert!(world.asked("b").is_empty());
+    // One that has certainly done nothing keeps nobody from it.
+    world.script("a", [problem(503, "leader_unreachable", None)]);
+    world.script("b", [ok(json!({ "leader": 2 }))]);
+    assert_eq!(ask().await.unwrap().node.to_string(), B);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_answer_of_the_api_is_told_as_such() {
     let world = World::with(&["a"]);
     let page = |status| Act::Answer { status, headers: Vec::new(), body: "<html>".into() };

@@ -1,6 +1,7 @@
 //! `bursar cluster`
 
 use bursar_wire::{
+    ClientError,
     cluster::{
         AgreedLevel, EditMember, Invitation, InviteMember, IssuedInvitation, Leadership, Member, MemberIntent, RaiseLevel,
         TransferLeadership,
@@ -156,12 +157,26 @@ async fn transfer(session: &mut Session<'_>, to: Option<String>, options: &Confi
     let whom = to.as_ref().map_or("the member that has most of the log".to_owned(), Member::described);
     session.confirm(&format!("Hand the leadership over to {whom}"), options, "bursar cluster transfer-leadership")?;
     let request = TransferLeadership { to: to.map(|member| member.id) };
-    let answer = session.client.post("cluster/transfer-leadership", &request, options.change()).await?;
+    let asked = session.client.post_once("cluster/transfer-leadership", &request, options.change());
+    let answer = asked.await.map_err(not_handed_over)?;
     if options.dry_run() {
         return session.show_dry_run(&answer);
     }
     let leadership: Leadership = answer.json()?;
     session.show(&leadership, || format!("authority node {} leads", leadership.leader))
+}
+
+/// A hand-over leaves no trace in the history, so neither the events nor a repetition tell whether it was done: only who leads.
+fn not_handed_over(error: ClientError) -> Failure {
+    match error {
+        ClientError::OutcomeUnknown { failures, .. } => {
+            let message = "The outcome is unknown: no answer says whether the leadership was handed over.";
+            let hint = "Look who leads now, before you repeat the command: a repetition hands over again.";
+            let details = failures.iter().map(ToString::to_string).collect();
+            Failure { details, ..Failure::new(Exit::OutcomeUnknown, message, "bursar status").with_hint(hint) }
+        }
+        error => error.into(),
+    }
 }
 
 async fn raise_level(session: &mut Session<'_>, level: Option<u16>, options: &ConfirmedOptions) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use crate::{
     proposer::ProposeError,
     read_index::RoundError,
     search::Search,
-    transfer::HandOverError,
+    transfer::{HandOverError, Unanswered},
     types::Applied,
 };
 
@@ -244,39 +244,42 @@ impl Node {
         to: Option<AuthorityNodeId>,
         deadline: Instant,
     ) -> Result<AuthorityNodeId, TransferError> {
+        if self.0.stop.reason().is_some() {
+            return Err(TransferError::Stopped { fate: Fate::NotDone });
+        }
         let transferred = self.unless_stopped(self.transferred(to.map(|to| to.0), deadline)).await;
-        transferred.ok_or(TransferError::Stopped)?.map(AuthorityNodeId)
+        transferred.ok_or(TransferError::Stopped { fate: Fate::Unknown })?.map(AuthorityNodeId)
     }
 
     async fn transferred(&self, to: Option<u64>, deadline: Instant) -> Result<u64, TransferError> {
         let Inner { leadership, hand_over, forwarder, .. } = &*self.0;
         let mut patience = Patience::new(deadline);
-        let mut asked = None;
+        let mut unanswered = Unanswered::default();
         loop {
             let leader = leadership.leader();
-            // An answer may be lost. Who was asked and leads no more has done it: to ask its heir would hand over again.
-            if let (Some(former), Some(successor)) = (asked, leader.id(hand_over.id))
-                && successor != former
-                && to.is_none_or(|to| to == successor)
-            {
+            if let Some(successor) = unanswered.successor(leader.id(hand_over.id), to) {
                 return Ok(successor);
             }
-            asked = asked.or(leader.id(hand_over.id));
             let tried = match leader {
                 Leader::Own => hand_over.to(to, deadline).await,
                 Leader::Other(leader) => forwarder.hand_over(leader, to, deadline).await,
-                Leader::Unknown => Err(HandOverError::Unavailable(Unavailability::NoLeader)),
+                Leader::Unknown => Err(HandOverError::not_done(Unavailability::NoLeader)),
             };
             let reason = match tried {
                 Ok(to) => return Ok(to),
                 Err(HandOverError::NotAVoter(node)) => return Err(TransferError::NotAVoter { node: AuthorityNodeId(node) }),
                 Err(HandOverError::Silent(node)) => return Err(TransferError::Silent { node: AuthorityNodeId(node) }),
                 Err(HandOverError::NobodyElse) => return Err(TransferError::NobodyElse),
-                Err(HandOverError::Stopped) => return Err(TransferError::Stopped),
-                Err(HandOverError::Unavailable(reason)) => reason,
+                Err(HandOverError::Stopped) => return Err(TransferError::Stopped { fate: unanswered.fate() }),
+                Err(HandOverError::Unavailable { reason, fate: Fate::NotDone }) => reason,
+                Err(HandOverError::Unavailable { reason, fate: Fate::Unknown }) => {
+                    unanswered.note(leader.id(hand_over.id));
+                    reason
+                }
             };
             if reason == Unavailability::NotUnderstood || !patience.rest(leadership, leader).await {
-                return Err(TransferError::Unavailable { waited_ms: patience.waited_ms(), reason });
+                let (waited_ms, fate) = (patience.waited_ms(), unanswered.fate());
+                return Err(TransferError::Unavailable { waited_ms, reason, fate });
             }
         }
     }

@@ -27,7 +27,8 @@ pub enum ClientError {
     /// A change was asked for, and no answer says whether it was made.
     #[error("it is not known whether request {request} was carried out: {}", joined(.failures))]
     OutcomeUnknown {
-        /// The request's `Idempotency-Key`: repeated under it within an hour, the change is made once.
+        /// The request's `Idempotency-Key`: repeated under it within an hour, the change is made once; but not what was asked for
+        /// with [`Client::post_once`](super::Client::post_once).
         request: String,
         /// What became of asking each node.
         failures: Vec<NodeFailure>,

@@ -2,7 +2,7 @@
 //!
 //! Any node takes any request, so where one does not answer, or answers that another may fare better, the client goes on to the
 //! next. That is safe for reads, and for changes because each carries an `Idempotency-Key`: the cluster carries a request out
-//! once, however often it arrives.
+//! once, however often it arrives. What it would do again is asked for with [`Client::post_once`].
 
 mod connection;
 mod error;
@@ -209,6 +209,13 @@ impl Client {
         self.change(Method::POST, path, Bytes::new(), change).await
     }
 
+    /// Has something done that the cluster does again when it is asked again, whatever the `Idempotency-Key`. No further node is
+    /// asked once one may have done it.
+    pub async fn post_once(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
+        let call = self.call(Method::POST, path, json(body), change);
+        self.carry_out(&Call { once: call.changes.is_some(), ..call }).await
+    }
+
     /// Sets something.
     pub async fn put(&self, path: &str, body: &impl Serialize, change: Change) -> Result<Answer, ClientError> {
         self.change(Method::PUT, path, json(body), change).await
@@ -230,6 +237,10 @@ impl Client {
     }
 
     async fn change(&self, method: Method, path: &str, body: Bytes, change: Change) -> Result<Answer, ClientError> {
+        self.carry_out(&self.call(method, path, body, change)).await
+    }
+
+    fn call(&self, method: Method, path: &str, body: Bytes, change: Change) -> Call {
         let request_id = change.request_id.unwrap_or_else(|| self.mint_request_id());
         let mut headers = vec![(header::IDEMPOTENCY_KEY, request_id.clone())];
         if let Some(etag) = change.if_match {
@@ -238,7 +249,7 @@ impl Client {
         let query = crate::query::MutationQuery { dry_run: change.dry_run };
         let target = if change.dry_run { target(path, &query) } else { target(path, &()) };
         let changes = (!change.dry_run).then_some(request_id);
-        self.carry_out(&Call { method, target, headers, body, changes, answer_too: None }).await
+        Call { method, target, headers, body, changes, once: false, answer_too: None }
     }
 
     fn mint_request_id(&self) -> String {
@@ -265,6 +276,9 @@ impl Client {
                     }
                 };
                 failures.note(self.shared.config.nodes[index].clone(), failure);
+                if call.once && failures.perhaps_done {
+                    return Err(failures.into_error(call));
+                }
             }
             let Some(pause) = round.pause().filter(|pause| Instant::now() + *pause < deadline) else { break };
             sleep(pause).await;
@@ -376,7 +390,7 @@ impl Client {
     }
 }
 
-/// A request, ready to be sent to any node, any number of times.
+/// A request, ready to be sent to any node, and but for `once` any number of times.
 struct Call {
     method: Method,
     target: String,
@@ -384,13 +398,16 @@ struct Call {
     body: Bytes,
     /// The id of a request that changes something: where no answer comes, it may have been carried out all the same.
     changes: Option<String>,
+    /// Whether a repetition would do it again: then nobody is asked after one who may have done it.
+    once: bool,
     /// A status that is an answer for this request, although it is no success.
     answer_too: Option<StatusCode>,
 }
 
 impl Call {
     fn read(target: String) -> Self {
-        Self { method: Method::GET, target, headers: Vec::new(), body: Bytes::new(), changes: None, answer_too: None }
+        let (headers, body) = (Vec::new(), Bytes::new());
+        Self { method: Method::GET, target, headers, body, changes: None, once: false, answer_too: None }
     }
 }
 
