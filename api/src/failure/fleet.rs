@@ -72,11 +72,7 @@ impl From<ContactError> for Failure {
         };
         let failure = Self::new(status, code, TITLE, format!("Not taken: {error}."));
         let failure = failure.hint(hint).fault(FieldError::new(STRING, fault));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            failure.fate(Fate::NotDone).retry_after_ms(PAUSE_MS)
-        } else {
-            failure
-        }
+        if status == StatusCode::SERVICE_UNAVAILABLE { failure.fate(Fate::NotDone).retry_after_ms(PAUSE_MS) } else { failure }
     }
 }
 
