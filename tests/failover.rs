@@ -1,10 +1,12 @@
 //! Nodes are killed under load, again and again: what was acknowledged stays, once, and whoever follows the events misses none
-//! and sees none twice.
+//! and sees none twice. Nor does it alarm anybody that storage servers lose whom they speak with.
 
 mod support;
 
+use bursar_wire::servers::ServerCondition;
 use support::{
     Fleet,
+    storage::{StorageServer, open_alerts},
     traffic::{Traffic, settled},
 };
 
@@ -15,6 +17,7 @@ const PROGRESS: u64 = 15;
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_leader_and_of_all_nodes_lose_and_double_nothing() {
     let mut fleet = Fleet::start();
+    let server = StorageServer::join(&fleet, "store").await;
     let traffic = Traffic::of(&fleet);
     traffic.progress(PROGRESS).await;
 
@@ -44,6 +47,11 @@ async fn kills_of_the_leader_and_of_all_nodes_lose_and_double_nothing() {
     for id in fleet.ids() {
         fleet.ready(id).await;
     }
+
+    server.until_it_is(&fleet, ServerCondition::Online).await;
+    let alerts = open_alerts(&fleet).await;
+    assert!(alerts.is_empty(), "no alert was raised for silence that the authority itself caused: {alerts:?}");
+    drop(server);
 
     let history = traffic.end(&fleet).await;
     let unknown = history.writes.iter().filter(|write| write.acknowledgement.is_none()).count();

@@ -6,6 +6,7 @@ use std::fs;
 
 use support::{
     free_addresses,
+    pages::fences,
     shell::{Background, Shell},
     until,
 };
@@ -38,7 +39,7 @@ struct Reader {
 async fn the_commands_of_the_readme_make_a_cluster() {
     let mut reader = Reader::new();
     let mut lines_run = 0;
-    for (info, block) in fences() {
+    for (info, block) in fences(README) {
         match info.split_once(' ').unwrap_or((&info, "")) {
             ("text", "") => {}
             ("sh", "") => lines_run += reader.follow(&block).await,
@@ -48,19 +49,6 @@ async fn the_commands_of_the_readme_make_a_cluster() {
     }
     assert!(lines_run >= 10, "the README tells how to run a real cluster: {lines_run} lines");
     reader.assert_all_is_as_told().await;
-}
-
-/// The fenced blocks of the README: what stands on the fence, and what within.
-fn fences() -> Vec<(String, String)> {
-    let mut fences = Vec::new();
-    let mut lines = README.lines();
-    while let Some(line) = lines.next() {
-        if let Some(info) = line.strip_prefix("```") {
-            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-            fences.push((info.to_owned(), block.join("\n")));
-        }
-    }
-    fences
 }
 
 impl Reader {

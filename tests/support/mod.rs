@@ -14,6 +14,7 @@ pub mod random;
 pub mod refused;
 pub mod shell;
 pub mod shim;
+pub mod storage;
 pub mod traffic;
 pub mod write_ahead;
 
