@@ -256,3 +256,12 @@ fn addresses_and_names_that_cannot_be_are_refused() {
         assert!(!machine.dir().exists(), "{changed:?}: a refusal makes no directory");
     }
 }
+
+#[test]
+fn the_doctor_takes_no_storage_server_for_an_authority_node() {
+    let machine = Machine::new();
+    machine.init(&[]).line();
+    let answer = machine.run(&["doctor"]);
+    assert_eq!(answer.code, Some(2), "{answer:?}");
+    assert!(answer.stderr.contains("of a storage server") && answer.stderr.ends_with("next: bursar server list\n"), "{answer:?}");
+}

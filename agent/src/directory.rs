@@ -123,6 +123,12 @@ impl DataDirectory {
         Ok(Self { root: root.to_owned(), files })
     }
 
+    /// Whether a storage server was made there, or was begun to be.
+    pub fn is_at(files: &dyn Files, root: &Path) -> bool {
+        // A directory that cannot be looked at is for whoever opens it to report.
+        files.exists(&root.join(STANDING_FILE)).unwrap_or(false)
+    }
+
     /// Takes hold of the directory, for who makes or runs the server.
     pub fn lock(&self) -> Result<FileLock, DirectoryError> {
         Ok(self.files.lock(&self.root.join(LOCK_FILE))?)

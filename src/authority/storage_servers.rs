@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use bursar_api::{ContactError, ExamineError, ObservedError};
 use bursar_domain::{AuthorityNodeId, ObjectRef, ServerId, store_point::Findings};
-use bursar_fleet::{CallFailure, Fleet, Heard, Observation, Unmet};
+use bursar_fleet::{AddressInspected, CallFailure, Fleet, Heard, Observation, Unmet};
 use bursar_net::WallClock;
 use bursar_wire::{
     ConnectionString,
@@ -27,12 +27,14 @@ impl bursar_api::Fleet for StorageServers {
         let found = self.fleet.inspect(string, deadline).await;
         let now_ms = self.clock.now_unix_ms();
         let addresses: Vec<_> = found.addresses.iter().map(|found| address_found(found, now_ms)).collect();
+        let is_another = |found: &AddressInspected| matches!(found.answer, Err(Unmet::AnotherIdentity { .. }));
+        let another_answers = found.addresses.iter().any(is_another);
         let answer = found.addresses.into_iter().find_map(|found| found.answer.ok());
         let mut ports: Vec<_> = found.ports.iter().map(|found| port_found(self.node, string, found)).collect();
         if let Some(NewcomerAnswer::Introduced(introduced)) = &answer {
             ports.extend(self.seen_from_there(string, introduced));
         }
-        let (stands, standing, obstacle) = standing(answer.as_ref());
+        let (stands, standing, obstacle) = standing(answer.as_ref(), another_answers);
         Inspection {
             guid: string.guid.to_string(),
             name: string.name.clone(),
@@ -92,7 +94,7 @@ impl StorageServers {
     }
 }
 
-fn address_found(found: &bursar_fleet::AddressInspected, now_ms: u64) -> AddressFound {
+fn address_found(found: &AddressInspected, now_ms: u64) -> AddressFound {
     let (reachable, fingerprint_matches, detail) = match &found.answer {
         Ok(_) => (true, Some(true), None),
         Err(unmet @ Unmet::AnotherIdentity { .. }) => (true, Some(false), Some(unmet.to_string())),
@@ -124,7 +126,7 @@ fn port_found(from: AuthorityNodeId, string: &ConnectionString, found: &bursar_f
 }
 
 /// Whether the string stands, how that is known, and what stands in the way where it does not.
-fn standing(answer: Option<&NewcomerAnswer>) -> (Option<bool>, &'static str, Option<Obstacle>) {
+fn standing(answer: Option<&NewcomerAnswer>, another_answers: bool) -> (Option<bool>, &'static str, Option<Obstacle>) {
     let obstacle =
         |refused: ContactError| Some(Obstacle { code: "connection_string_voided".to_owned(), detail: format!("{refused}.") });
     match answer {
@@ -134,6 +136,7 @@ fn standing(answer: Option<&NewcomerAnswer>) -> (Option<bool>, &'static str, Opt
         Some(NewcomerAnswer::Adopted | NewcomerAnswer::Failed { .. }) => {
             (None, "the machine answers another question than it was asked", None)
         }
+        None if another_answers => (None, "another machine answers there, or this one is a member already", None),
         None => (None, "the machine does not answer", None),
     }
 }

@@ -11,7 +11,7 @@ mod stopped;
 
 use std::process::ExitCode;
 
-use bursar_net::FileError;
+use bursar_net::{DiskFiles, FileError};
 
 use crate::{
     arguments,
@@ -21,9 +21,19 @@ use report::{Finding, Report};
 
 /// The exit code where something is not as it should be.
 const UNHEALTHY: u8 = 10;
+/// The exit code where there is nothing to examine.
+const MISUSED: u8 = 2;
 
 /// `bursar doctor`
 pub async fn run(options: arguments::Doctor) -> ExitCode {
+    if bursar_agent::DataDirectory::is_at(&DiskFiles, &options.dir) {
+        eprintln!(
+            "error: {} is the data directory of a storage server; the doctor examines authority nodes",
+            options.dir.display()
+        );
+        eprintln!("next: bursar server list");
+        return ExitCode::from(MISUSED);
+    }
     let mut report = Report::new(options.dir.clone(), !options.json);
     match DataDirectory::open(&options.dir) {
         Ok(directory) => stopped::examine(&directory, &mut report),
