@@ -32,7 +32,7 @@ impl bursar_api::Fleet for StorageServers {
         let answer = found.addresses.into_iter().find_map(|found| found.answer.ok());
         let mut ports: Vec<_> = found.ports.iter().map(|found| port_found(self.node, string, found)).collect();
         if let Some(NewcomerAnswer::Introduced(introduced)) = &answer {
-            ports.extend(self.seen_from_there(string, introduced));
+            ports.extend(seen_from_there(string, introduced));
         }
         let (stands, standing, obstacle) = standing(answer.as_ref(), another_answers);
         Inspection {
@@ -79,19 +79,17 @@ impl bursar_api::Fleet for StorageServers {
     }
 }
 
-impl StorageServers {
-    /// What the machine itself found at the control ports of the authority's nodes.
-    fn seen_from_there(&self, string: &ConnectionString, introduced: &Introduced) -> Vec<PortFound> {
-        let seen = introduced.probed.iter().map(|probed| PortFound {
-            from: string.name.clone(),
-            to: probed.address.to_string(),
-            port: probed.address.port(),
-            role: PortRole::Control,
-            open: probed.fault.is_none(),
-            detail: probed.fault.clone(),
-        });
-        seen.collect()
-    }
+/// What the machine itself found at the control ports of the authority's nodes.
+fn seen_from_there(string: &ConnectionString, introduced: &Introduced) -> Vec<PortFound> {
+    let seen = introduced.probed.iter().map(|probed| PortFound {
+        from: string.name.clone(),
+        to: probed.address.to_string(),
+        port: probed.address.port(),
+        role: PortRole::Control,
+        open: probed.fault.is_none(),
+        detail: probed.fault.clone(),
+    });
+    seen.collect()
 }
 
 fn address_found(found: &AddressInspected, now_ms: u64) -> AddressFound {
