@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
     process::Command,
 };
 
@@ -86,4 +88,41 @@ fn some_libraries_are_known_to_one_crate_alone() {
         let knowing: Vec<_> = named.iter().filter(|(_, names)| names.contains(library)).map(|(package, _)| package).collect();
         assert_eq!(knowing, [owner], "{library} is for {owner} alone");
     }
+}
+
+/// Sources of a folder, at any depth, by path within the project; those that hold nothing but tests are left out.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && name != "tests.rs" {
+                let source = fs::read_to_string(&path).expect("a source");
+                let shipped = source.split("#[cfg(test)]\nmod tests {").next().expect("a first part").to_owned();
+                sources.push((path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("within it").display().to_string(), shipped));
+            }
+        }
+    }
+    sources
+}
+
+/// A simulation pauses and ends the tasks of one machine, so none may be started behind its back.
+#[test]
+fn tasks_are_born_in_one_place() {
+    let folders = ["net/src", "storage/src", "raft/src", "fleet/src", "agent/src", "api/src", "api/wire/src", "src"];
+    let elsewhere: Vec<String> = folders
+        .into_iter()
+        .flat_map(sources)
+        .filter(|(path, source)| {
+            let begins_tasks =
+                ["tokio::spawn(", "task::spawn(", "JoinSet", "TokioExecutor"].iter().any(|words| source.contains(words));
+            begins_tasks && !path.starts_with("net/src/tasks")
+        })
+        .map(|(path, _)| path)
+        .collect();
+    assert!(elsewhere.is_empty(), "they start tasks other than by bursar_net::tasks: {elsewhere:?}");
 }

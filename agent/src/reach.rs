@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bursar_net::{Address, Network};
+use bursar_net::{Address, Network, TaskSet};
 use bursar_wire::control::Probed;
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 
 /// How long an address may take to answer.
 pub(crate) const REACHED_WITHIN: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ where
     A: Future<Output = T> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(ATTEMPTS_MAX));
-    let mut under_way = JoinSet::new();
+    let mut under_way = TaskSet::new();
     for (index, attempt) in attempts.into_iter().enumerate() {
         let places = Arc::clone(&places);
         under_way.spawn(async move {

@@ -11,10 +11,8 @@ mod make;
 use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
 
 use bursar_domain::{ClusterId, ServerId, StorePointId, projection};
-use tokio::{
-    sync::watch,
-    task::{AbortHandle, JoinSet},
-};
+use bursar_net::TaskSet;
+use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
     member::{Fullness, Known, Outbox},
@@ -69,7 +67,7 @@ impl StorePoints {
     /// Keeps those that the server knows of, as they come and go.
     pub(crate) async fn keep(mut self) -> Infallible {
         let mut kept = BTreeMap::new();
-        let mut keepers = JoinSet::new();
+        let mut keepers = TaskSet::new();
         loop {
             let fleet = self.known.borrow_and_update().fleet().cloned();
             if let Some(fleet) = fleet {
@@ -95,7 +93,7 @@ impl StorePoints {
         &self,
         wanted: &BTreeMap<StorePointId, projection::StorePoint>,
         kept: &mut BTreeMap<StorePointId, Kept>,
-        keepers: &mut JoinSet<Infallible>,
+        keepers: &mut TaskSet<Infallible>,
     ) {
         kept.retain(|store_point, Kept { keeper, .. }| {
             let stays = wanted.contains_key(store_point);

@@ -2,8 +2,8 @@
 
 use std::{io, sync::Arc};
 
-use bursar_net::{Address, Blocking, Entropy, Listener, Network, Volumes, WallClock};
-use tokio::task::{JoinError, JoinSet};
+use bursar_net::{Address, Blocking, Entropy, Listener, Network, TaskSet, Volumes, WallClock};
+use tokio::task::JoinError;
 
 use crate::settings::Listen;
 
@@ -70,18 +70,18 @@ pub struct Abandoned {
 
 /// Several things that are done all the time, each in a task of its own. Dropping it ends all of them.
 pub(crate) struct Tasks<E> {
-    tasks: JoinSet<(&'static str, Result<E, JoinError>)>,
+    tasks: TaskSet<(&'static str, Result<E, JoinError>)>,
 }
 
 impl<E: Send + 'static> Tasks<E> {
     pub(crate) fn new() -> Self {
-        Self { tasks: JoinSet::new() }
+        Self { tasks: TaskSet::new() }
     }
 
     /// Begins with one more, which the server says that it does: `what`, in the third person.
     pub(crate) fn begin(&mut self, what: &'static str, task: impl Future<Output = E> + Send + 'static) {
         // The task inside is aborted with the one around it, which alone can tell its name when it panics.
-        let mut inner = JoinSet::new();
+        let mut inner = TaskSet::new();
         inner.spawn(task);
         self.tasks.spawn(async move { (what, inner.join_next().await.expect("it was spawned")) });
     }

@@ -75,7 +75,7 @@ impl Past {
         }
         let (tell, made) = watch::channel(None);
         versions.insert(revision, Version { made: made.clone(), asked: Instant::now() });
-        tokio::spawn(self.clone().make(Arc::clone(authority), revision, tell));
+        bursar_net::tasks::spawn(self.clone().make(Arc::clone(authority), revision, tell));
         Ok(made)
     }
 

@@ -10,10 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{Router, extract::Request};
-use bursar_net::{Acceptor, BoxedStream, Connection, ConnectionHandler, ConnectionMeter, Listener, Shutdown};
+use bursar_net::{Acceptor, BoxedStream, Connection, ConnectionHandler, ConnectionMeter, Listener, Shutdown, tasks};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -39,8 +39,8 @@ pub async fn serve(
     bursar_net::serve(listener, acceptor, limits.connections, meter, handler, shutdown).await;
 }
 
-fn server(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+fn server(limits: &ServeLimits) -> auto::Builder<Tasks> {
+    let mut server = auto::Builder::new(Tasks);
     server
         .http1()
         .timer(TokioTimer::new())
@@ -56,9 +56,23 @@ fn server(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {
     server
 }
 
+/// Where the streams of an HTTP/2 connection get their tasks from.
+#[derive(Clone, Copy)]
+struct Tasks;
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        tasks::spawn(stream);
+    }
+}
+
 struct Http {
     router: Router,
-    server: auto::Builder<TokioExecutor>,
+    server: auto::Builder<Tasks>,
     write_timeout: Duration,
 }
 

@@ -22,7 +22,8 @@
 //! What proves who a machine is, is here too: its key and what it signs ([`NodeKey`], [`PublicKey`]), and the proof that it
 //! was made with the fleet's [`MasterLicenseKey`].
 //!
-//! Spans of time are measured with [`tokio::time::Instant`], which a simulation can pause.
+//! Spans of time are measured with [`tokio::time::Instant`], which a simulation can pause, and tasks are started by [`tasks`] alone,
+//! for a simulation ends those of a machine that loses its power.
 
 mod address;
 mod blocking;
@@ -42,6 +43,7 @@ mod network;
 mod peer_server;
 mod server;
 mod shutdown;
+pub mod tasks;
 pub mod tls;
 mod volumes;
 
@@ -66,6 +68,7 @@ pub use network::{BoxedStream, ByteStream, Listener, Network, TcpNetwork};
 pub use peer_server::{LaneHandler, PeerPort, serve_peers};
 pub use server::{Connection, ConnectionHandler, serve};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
+pub use tasks::TaskSet;
 pub use tls::{
     Acceptor, Attested, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector,
     Credentials, Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
 use crate::connections::{ConnectionLimits, ConnectionMeter};
 use crate::tls::{Acceptor, Attested};
-use crate::{BoxedStream, Listener, Shutdown};
+use crate::{BoxedStream, Listener, Shutdown, TaskSet};
 
 /// How long the loop rests when the operating system has no connection for us, most likely for want
 /// of file descriptors.
@@ -52,7 +52,7 @@ pub async fn serve(
     handler: Arc<dyn ConnectionHandler>,
     shutdown: Shutdown,
 ) {
-    let mut connections = JoinSet::new();
+    let mut connections = TaskSet::new();
     loop {
         tokio::select! {
             () = shutdown.requested() => break,
@@ -140,7 +140,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-async fn drain(mut connections: JoinSet<()>, drain_timeout: Duration) {
+async fn drain(mut connections: TaskSet<()>, drain_timeout: Duration) {
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {
             log_panic(ended);

@@ -51,6 +51,7 @@ mod read_index;
 mod readiness;
 mod relay;
 mod rounds;
+mod runtime;
 mod search;
 mod snapshot;
 mod snapshot_receiver;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bursar_domain::{AuthorityNodeId, Revision, State};
-use bursar_net::{Admission, Blocking, LaneHandler};
+use bursar_net::{Admission, Blocking, LaneHandler, TaskSet};
 use bursar_storage::{
     StorageError,
     ledger::{Ledger, StoredRecord},
@@ -17,7 +17,7 @@ use bursar_storage::{
 };
 use futures_util::future::{BoxFuture, join_all};
 use openraft::error::{InitializeError, RaftError};
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     admission::MemberAdmission,
@@ -74,7 +74,7 @@ struct Inner {
     meter: Arc<Meter>,
     stop: StopSignal,
     readiness: watch::Receiver<Readiness>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Mutex<TaskSet<()>>,
 }
 
 impl Node {

@@ -170,7 +170,7 @@ impl Redial {
             }
             let (address, store) = self.peers.whereabouts(self.id)?;
             let (dialer, id, lane) = (Arc::clone(&self.peers.dialer), self.id, self.lane);
-            self.dialling = Some(Dialling(tokio::spawn(async move {
+            self.dialling = Some(Dialling(bursar_net::tasks::spawn(async move {
                 dialer.dial(&address, bursar_net::Member::authority(id), Some(store), lane, DIAL_TIMEOUT).await
             })));
         }

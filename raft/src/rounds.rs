@@ -48,7 +48,7 @@ impl<T: Clone + Send + Sync + 'static> Rounds<T> {
             !std::mem::replace(&mut waiting.round_under_way, true)
         };
         if begins {
-            tokio::spawn(Arc::clone(self).go_round());
+            bursar_net::tasks::spawn(Arc::clone(self).go_round());
         }
         answer.await.unwrap_or_else(|_| self.overdue.clone())
     }

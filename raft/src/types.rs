@@ -17,7 +17,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Member,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = openraft::impls::TokioRuntime,
+        AsyncRuntime = crate::runtime::Runtime,
 );
 
 /// A running Raft core with our state machine.

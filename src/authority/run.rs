@@ -7,12 +7,12 @@ use bursar_domain::{Rejection, Submission};
 use bursar_fleet::{Fleet, FleetConfig, FleetParts, Issuer, Observations};
 use bursar_net::{
     Acceptor, Address, Blocking, CertificateError, ClusterKey, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy,
-    Listener, Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector,
-    TlsPinnedConnector, WallClock, serve_peers, shutdown_channel,
+    Listener, Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TaskSet, TcpNetwork, ThreadBlocking, TlsAcceptor,
+    TlsConnector, TlsPinnedConnector, WallClock, serve_peers, shutdown_channel, tasks,
 };
 use bursar_raft::{Node, NodeConfig, Parts, Relayed, StartError, StopReason};
 use tokio::{
-    task::{JoinError, JoinSet},
+    task::JoinError,
     time::{Instant, sleep},
 };
 use tracing::{debug, error, info, warn};
@@ -134,7 +134,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     let fleet = Fleet::new(node.clone(), fleet_config(&config), world.fleet_parts(dialer, observations, cluster_key.clone()));
 
     let (trigger, shutdown) = shutdown_channel();
-    let mut ports = JoinSet::new();
+    let mut ports = TaskSet::new();
     let peer_port = PeerPort {
         me: identity.local_node(),
         admission: node.admission(),
@@ -202,11 +202,11 @@ fn noted(directory: &DataDirectory, reason: StopReason) -> StopReason {
 
 /// Serves a port, and says in the end for whom it was and how it ended.
 async fn named(port: &'static str, serving: impl Future<Output = ()> + Send + 'static) -> (&'static str, Result<(), JoinError>) {
-    (port, tokio::spawn(serving).await)
+    (port, tasks::spawn(serving).await)
 }
 
 /// Returns when the first of the ports is served no more, although nobody has asked for it.
-async fn abandoned(ports: &mut JoinSet<(&'static str, Result<(), JoinError>)>) -> RunError {
+async fn abandoned(ports: &mut TaskSet<(&'static str, Result<(), JoinError>)>) -> RunError {
     let ended = ports.join_next().await.expect("ports are served from the start");
     let (port, ended) = ended.expect("whoever waits for a port neither panics nor is aborted");
     RunError::PortAbandoned { port, detail: ended.map_or_else(|error| error.to_string(), |()| "it ended by itself".to_owned()) }
@@ -397,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_served_no_more_ends_the_node() {
-        let mut ports = JoinSet::new();
+        let mut ports = TaskSet::new();
         ports.spawn(named("other nodes", std::future::pending()));
         ports.spawn(named("people", async { panic!("out of luck") }));
         let reason = abandoned(&mut ports).await.to_string();

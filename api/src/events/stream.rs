@@ -53,7 +53,7 @@ pub(super) fn open(
         pages,
     };
     service.metrics.streams_opened.fetch_add(1, Relaxed);
-    tokio::spawn(stream.run(place));
+    bursar_net::tasks::spawn(stream.run(place));
     let body = futures_util::stream::unfold(taken, |mut taken| async {
         let page: Bytes = taken.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(page), taken))

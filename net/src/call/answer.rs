@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 
 use super::{BATCH_BYTES, split_number};
+use crate::TaskSet;
 use crate::frame::{FrameError, FrameReader, FrameWriter};
 
 /// Why answering ended other than by the peer closing the connection.
@@ -34,7 +35,7 @@ where
     H: Fn(Bytes) -> F,
     F: Future<Output = Bytes> + Send + 'static,
 {
-    let mut under_way = JoinSet::new();
+    let mut under_way = TaskSet::new();
     loop {
         tokio::select! {
             question = reader.receive_raw(), if under_way.len() < in_flight_max => {

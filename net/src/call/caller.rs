@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::{BATCH_BYTES, NUMBER_BYTES, split_number};
 use crate::frame::{self, FrameError, FrameReader, FrameWriter};
+use crate::tasks;
 
 /// Asks the peer of one connection. Clones share the connection, which closes when the last of them
 /// is dropped.
@@ -77,7 +78,7 @@ impl Caller {
             body_bytes_max: writer.bytes_max().saturating_sub(NUMBER_BYTES),
             closed: watch::Sender::new(false),
         });
-        let task = tokio::spawn(drive(reader, writer, questions, Arc::clone(&shared))).abort_handle();
+        let task = tasks::spawn(drive(reader, writer, questions, Arc::clone(&shared))).abort_handle();
         Self { connection: Arc::new(Connection { shared, outgoing, task }) }
     }
 

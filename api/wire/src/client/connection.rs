@@ -70,7 +70,7 @@ impl Connections {
         }
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // It ends by itself once the sender is dropped; how it fails, the sender tells.
-        tokio::spawn(connection);
+        bursar_net::tasks::spawn(connection);
         Ok(sender)
     }
 
