@@ -54,14 +54,14 @@ impl<T: Send + 'static> TaskSet<T> {
         self.tasks.join_next().await
     }
 
-    /// A task that has ended already.
+    /// A task that has ended already, if there is one.
     pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
         self.tasks.try_join_next()
     }
 
-    /// Ends all tasks, which their next [`join_next`](Self::join_next) tells.
-    pub fn abort_all(&mut self) {
-        self.tasks.abort_all();
+    /// What all tasks return, in the order in which they end. A panic in one of them is the caller's.
+    pub async fn join_all(self) -> Vec<T> {
+        self.tasks.join_all().await
     }
 
     /// Ends all tasks, and returns once they have ended.
