@@ -12,11 +12,11 @@ use bursar_agent::Settings;
 use bursar_net::Address;
 use bursar_wire::{
     Secret,
-    client::{Change, Client, ClientConfig, ClientParts, NodeUrl},
+    client::{Change, Client, ClientConfig, ClientParts, EventReader, NodeUrl},
     cluster::{InviteMember, IssuedInvitation, MemberIntent},
     destinations::CreateDestination,
     page::Page,
-    query::ListQuery,
+    query::{EventsQuery, ListQuery, ReadQuery},
     servers::{AddServer, Server, ServerCondition},
     sites::CreateSite,
     status::Status,
@@ -40,7 +40,7 @@ const NODES: [u64; 3] = [1, 2, 3];
 pub struct Fleet {
     folder: TempDir,
     world: World,
-    token: Secret,
+    token: Option<Secret>,
 }
 
 /// A machine that runs. Dropping it is as if its process was killed.
@@ -92,7 +92,7 @@ impl Fleet {
     /// Founds a fleet of three authority nodes with a storage server, and returns once all is well. The machines run.
     pub async fn found() -> (Self, Vec<Running>) {
         let (folder, world) = (tempfile::tempdir().expect("a temporary folder"), world());
-        let mut fleet = Self { folder, world, token: Secret::new("") };
+        let mut fleet = Self { folder, world, token: None };
         let founding = Founding { world: &fleet.world, directory: &fleet.node(1), config: config(1), license_key: None };
         let founded = found(founding).expect("a cluster");
         let mut running = vec![fleet.run_node(1)];
@@ -130,6 +130,20 @@ impl Fleet {
         }
     }
 
+    /// Reads how things were, of which each node keeps what it made for a while, and the events of all that happens.
+    pub async fn read_past_and_events(&self) -> Vec<EventReader> {
+        let mut readers = Vec::new();
+        for node in NODES {
+            let client = self.client([node]);
+            let then = ReadQuery { as_of: Some("2".into()), ..ReadQuery::default() };
+            client.get("sites", &then).await.expect("the sites as they were");
+            let mut reader = client.events(EventsQuery::default());
+            reader.next().await.expect("the first event");
+            readers.push(reader);
+        }
+        readers
+    }
+
     /// Changes something, which shows that a majority works.
     pub async fn change_something(&self, name: &str) {
         let site = CreateSite { name: name.into(), expected_latency_ms: 5 };
@@ -154,7 +168,7 @@ impl Fleet {
         let client = self.client([1]);
         until("node 1 is ready", async || client.probe("/readyz").await.ok()).await;
         let issued = client.post("tokens", &asked, Change::default()).await.expect("a token");
-        self.token = issued.json::<IssuedToken>().expect("a token").secret;
+        self.token = Some(issued.json::<IssuedToken>().expect("a token").secret);
     }
 
     async fn join(&self, node: u64) {
@@ -191,7 +205,7 @@ impl Fleet {
         let urls = nodes.map(|node| NodeUrl::new(false, address(&format!("10.0.0.{node}:4285"))));
         let World { network, entropy, .. } = &self.world;
         let parts = ClientParts { network: Arc::clone(network), entropy: Arc::clone(entropy), trust: None };
-        Client::new(ClientConfig::new(urls.to_vec(), Some(self.token.clone())), parts).expect("a client")
+        Client::new(ClientConfig::new(urls.to_vec(), self.token.clone()), parts).expect("a client")
     }
 
     fn node(&self, node: u64) -> PathBuf {
@@ -203,11 +217,11 @@ impl Fleet {
     }
 }
 
-/// Waits until no task lives but `expected`.
-pub async fn until_tasks_are(expected: usize) {
+/// Waits until no task lives any more, of which the last ones end as soon as it is their turn.
+pub async fn until_no_task_lives() {
     let metrics = Handle::current().metrics();
-    let so_few = until("all tasks have ended", async || (metrics.num_alive_tasks() == expected).then_some(()));
-    so_few.await;
+    let none = until("no task lives", async || (metrics.num_alive_tasks() == 0).then_some(()));
+    timeout(Duration::from_secs(1), none).await.expect("no task waits for anything");
 }
 
 /// Asks again and again, in time that passes where nothing else happens.

@@ -5,7 +5,7 @@ mod fleet;
 mod parts;
 mod transport;
 
-use fleet::{Fleet, until_tasks_are};
+use fleet::{Fleet, until_no_task_lives};
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_is_founded_runs_and_starts_again_on_parts_from_outside() {
@@ -13,7 +13,7 @@ async fn a_fleet_is_founded_runs_and_starts_again_on_parts_from_outside() {
     for machine in running {
         machine.end().await;
     }
-    until_tasks_are(0).await;
+    until_no_task_lives().await;
 
     let _running = fleet.run();
     fleet.until_all_is_well().await;
@@ -22,8 +22,10 @@ async fn a_fleet_is_founded_runs_and_starts_again_on_parts_from_outside() {
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_machine_outlives_the_future_that_runs_it() {
     let (fleet, running) = Fleet::found().await;
+    let readers = fleet.read_past_and_events().await;
     drop(running);
-    until_tasks_are(0).await;
+    drop(readers);
+    until_no_task_lives().await;
 
     // Nor does it hold what the next start needs: locks, ports, engines.
     let mut running = fleet.run();
