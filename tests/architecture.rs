@@ -91,7 +91,17 @@ fn some_libraries_are_known_to_one_crate_alone() {
 #[test]
 fn without_rocksdb_the_library_is_whole() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", "bursar", "--no-default-features", "--edges", "normal,build", "--prefix", "none", "--offline"])
+        .args([
+            "tree",
+            "--package",
+            "bursar",
+            "--no-default-features",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");

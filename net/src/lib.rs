@@ -70,7 +70,7 @@ pub use shutdown::{Shutdown, ShutdownTrigger, shutdown_channel};
 pub use tls::{
     Acceptor, Attested, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector,
     Credentials, Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError,
-    Secured, SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, TlsTransport,
-    Transport, Trust, TrustError,
+    Secured, SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, TlsTransport, Transport, Trust,
+    TrustError,
 };
 pub use volumes::{DiskVolumes, Folder, Space, Volumes};

@@ -1,6 +1,11 @@
 //! A fleet whose machines are tasks of one runtime: founded, joined and run by what the program itself does.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bursar::{
     World,
@@ -46,7 +51,7 @@ pub struct Fleet {
 /// A machine that runs. Dropping it is as if its process was killed.
 pub struct Running {
     run: JoinHandle<()>,
-    ask_to_end: oneshot::Sender<()>,
+    ask_to_end: Option<oneshot::Sender<()>>,
 }
 
 impl Running {
@@ -63,13 +68,13 @@ impl Running {
                 panic!("it cannot go on: {error}");
             }
         });
-        Self { run, ask_to_end }
+        Self { run, ask_to_end: Some(ask_to_end) }
     }
 
     /// Asks it to end, and waits until it has.
     pub async fn end(mut self) {
-        let (never, _) = oneshot::channel();
-        std::mem::replace(&mut self.ask_to_end, never).send(()).expect("it runs");
+        let ask_to_end = self.ask_to_end.take().expect("nobody has asked yet");
+        ask_to_end.send(()).expect("it runs");
         timeout(PATIENCE, &mut self.run).await.expect("it ends").expect("it ends in order");
     }
 }
@@ -161,7 +166,7 @@ impl Fleet {
     }
 
     /// Makes the first administrator.
-    async fn claim_setup(&mut self, setup_secret_file: &std::path::Path) {
+    async fn claim_setup(&mut self, setup_secret_file: &Path) {
         let secret = self.world.files.read_private(setup_secret_file, 1024).expect("the setup secret");
         let setup_secret = Some(Secret::new(String::from_utf8(secret).expect("a text")));
         let asked = IssueToken { name: "administrator".into(), expires_at: None, setup_secret };
