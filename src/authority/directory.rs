@@ -289,3 +289,24 @@ fn is_leftover(name: &str) -> bool {
     let aside = || name.strip_prefix('.').and_then(|name| name.strip_suffix(".aside"));
     LEFTOVERS.contains(&name) || aside().is_some_and(|of| of == IDENTITY_FILE || LEFTOVERS.contains(&of))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+    use bursar_storage::engine::{MemoryEngines, Profile};
+
+    use super::*;
+
+    #[test]
+    fn a_store_without_a_sign_of_an_interrupted_attempt_is_somebodys_wherever_it_rests() {
+        let (folder, world) = (tempfile::tempdir().unwrap(), World::with_engines(Arc::new(MemoryEngines::new())));
+        let root = folder.path().join("node");
+        drop(DataDirectory::create(&world, &root).unwrap());
+        world.engines.create(&root.join("ledger"), Profile::Ledger).unwrap();
+        let refused = DataDirectory::create(&world, &root).err().unwrap();
+        assert!(matches!(&refused, DirectoryError::Occupied { name, .. } if name == "ledger"), "{refused}");
+        world.files.write_atomic(&root.join(FOUNDING_FILE), b"").unwrap();
+        DataDirectory::create(&world, &root).unwrap();
+    }
+}
