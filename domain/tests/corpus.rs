@@ -106,6 +106,14 @@ fn the_journal_leads_where_it_led() {
 }
 
 #[test]
+fn all_kinds_of_events_are_listed() {
+    let listed: BTreeSet<_> = Event::KINDS.iter().copied().collect();
+    let known: BTreeSet<_> = specimens::events().into_iter().map(|event| event.variant).collect();
+    assert_eq!(listed, known);
+    assert_eq!(listed.len(), Event::KINDS.len(), "each is listed once");
+}
+
+#[test]
 fn the_journal_has_every_kind_of_event() {
     let bytes = read(JOURNAL);
     let open = |item: &[u8]| Sealed::open(item.to_vec()).expect("a record of the corpus").record.event.kind();
