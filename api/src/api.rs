@@ -184,13 +184,9 @@ impl Service {
         Ok(Err(absent.to_owned()))
     }
 
-    /// A version of the state with everything in it that was acknowledged so far. What `min_revision` names and it does not
-    /// have has not happened, and waiting for it would be vain.
-    pub(crate) async fn read_latest(&self, min_revision: Option<Cursor>) -> Result<Arc<State>, Failure> {
-        self.read_latest_by(min_revision, self.deadline()).await
-    }
-
-    /// The same for a request that is given up at `deadline`, however often it reads.
+    /// A version of the state with everything in it that was acknowledged so far, for a request that is given up at `deadline`,
+    /// however often it reads. What `min_revision` names and the state does not have has not happened, and waiting for it would
+    /// be vain.
     pub(crate) async fn read_latest_by(&self, min_revision: Option<Cursor>, deadline: Instant) -> Result<Arc<State>, Failure> {
         let state = self.authority.read(Consistency::Linearizable, None, deadline).await?;
         match min_revision {

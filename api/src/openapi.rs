@@ -49,7 +49,10 @@ pub fn openapi() -> OpenApi {
     let (_, mut guarded) = guarded.split_for_parts();
     let (_, open) = open.split_for_parts();
     let (_, health) = health.split_for_parts();
-    guarded.paths.paths.values_mut().for_each(|item| operations(item).for_each(|(_, operation)| require_token(operation)));
+    for (_, operation) in guarded.paths.paths.values_mut().flat_map(operations) {
+        require_token(operation);
+        describe_patience(operation);
+    }
     let mut document = Base::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.merge(guarded);
@@ -58,7 +61,6 @@ pub fn openapi() -> OpenApi {
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
             describe_problems(operation);
-            describe_patience(operation);
             if changes {
                 describe_change(operation);
             }
@@ -108,7 +110,7 @@ fn describe_problems(operation: &mut Operation) {
     operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
 }
 
-/// Every caller may say how long it waits.
+/// Every caller who is known may say how long they wait.
 fn describe_patience(operation: &mut Operation) {
     let description = "How long the caller waits for the answer, in milliseconds: where the node needs others and they do not \
                        answer in that time, it says so. By default, and at most, 10000.";

@@ -5,7 +5,7 @@
 mod support;
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::World;
 
 #[tokio::test]

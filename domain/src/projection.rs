@@ -130,9 +130,11 @@ impl Projection {
             Event::Server(server::Event::Welcomed { server: welcomed, projection }) if *welcomed == server => {
                 Some(projection.clone())
             }
-            Event::Server(
-                server::Event::Removed { server: removed, .. } | server::Event::Withdrawn { server: removed, .. },
-            ) if *removed == server => None,
+            Event::Server(server::Event::Removed { server: removed, .. } | server::Event::Withdrawn { server: removed, .. })
+                if *removed == server =>
+            {
+                None
+            }
             _ => before.map(|mut projection| {
                 projection.take(event);
                 projection

@@ -513,7 +513,9 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
         }),
         // They tell others, or the server itself, what the state knows already.
         Event::Introduced { .. } | Event::Welcomed { .. } => {}
-        Event::JoinFailed { failure, .. } => change(state, server, stamp, |row| row.withdrawn = failure.leaves_the_machine_free()),
+        Event::JoinFailed { failure, .. } => {
+            change(state, server, stamp, |row| row.withdrawn = failure.leaves_the_machine_free())
+        }
         Event::Joined { .. } | Event::CameOnline { .. } => {
             change(state, server, stamp, |row| row.condition = Condition::Online);
         }

@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-use bursar_domain::{Proposal, Sealed, State, encoding::Kind, evolve, invariants};
+use bursar_domain::{Event, Proposal, Sealed, State, encoding::Kind, evolve, invariants};
 use bursar_domain_testing::Ledger;
 use corpus::{JOURNAL, PROPOSALS, SUMMARY, folder, parted, summary};
 use specimens::Specimen;

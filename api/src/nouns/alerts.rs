@@ -35,9 +35,15 @@ impl Resource for Alert {
 
     const FIELDS: &'static [Field<Self>] = &[
         Field::number("id", |alert| alert.id.0.to_string()),
-        Field::one_of("kind", &["store_point_offline", "server_offline", "destination_offline", "version_conflict", "projection_mismatch"], |alert| alert.kind.code().to_owned()),
+        Field::one_of(
+            "kind",
+            &["store_point_offline", "server_offline", "destination_offline", "version_conflict", "projection_mismatch"],
+            |alert| alert.kind.code().to_owned(),
+        ),
         Field::one_of("severity", &["critical", "warning"], |alert| alert.severity.to_string()),
-        Field::one_of("condition", &["firing", "resolved"], |alert| alerts::AlertCondition::from(alert.condition).as_str().to_owned()),
+        Field::one_of("condition", &["firing", "resolved"], |alert| {
+            alerts::AlertCondition::from(alert.condition).as_str().to_owned()
+        }),
         Field::flag("open", |alert| alert.is_open().to_string()),
         Field::flag("acknowledged", |alert| alert.acknowledgement.is_some().to_string()),
         Field::text("subject", |alert| {

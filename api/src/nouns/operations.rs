@@ -27,8 +27,12 @@ impl Resource for Operation {
 
     const FIELDS: &'static [Field<Self>] = &[
         Field::number("id", |operation| operation.id.0.to_string()),
-        Field::one_of("status", &["running", "succeeded", "failed", "cancelled"], |operation| OperationStatus::from(operation.status).as_str().to_owned()),
-        Field::one_of("kind", &["add_authority_node", "remove_authority_node", "join_server"], |operation| OperationTask::from(operation.task).kind),
+        Field::one_of("status", &["running", "succeeded", "failed", "cancelled"], |operation| {
+            OperationStatus::from(operation.status).as_str().to_owned()
+        }),
+        Field::one_of("kind", &["add_authority_node", "remove_authority_node", "join_server"], |operation| {
+            OperationTask::from(operation.task).kind
+        }),
     ];
 
     fn table(state: &domain::State) -> &Table<Self> {

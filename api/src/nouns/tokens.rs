@@ -38,7 +38,8 @@ pub(crate) fn open_routes() -> OpenApiRouter<Service> {
 impl Resource for Token {
     type Shown = tokens::Token;
 
-    const FIELDS: &'static [Field<Self>] = &[Field::number("id", |token| token.id.0.to_string()), Field::text("name", |token| token.name.to_string())];
+    const FIELDS: &'static [Field<Self>] =
+        &[Field::number("id", |token| token.id.0.to_string()), Field::text("name", |token| token.name.to_string())];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|token| token.name.folded());
 

@@ -229,7 +229,7 @@ impl Noun for Destination {
     fn details(&self) -> Vec<(&'static str, String)> {
         let balancing = &self.balancing;
         let window = balancing.window.as_ref().map_or("always".to_owned(), |window| format!("{}-{} UTC", window.from, window.to));
-        let rate = sizes::limit_told(balancing.rate_bytes_per_second);
+        let rate = balancing.rate_bytes_per_second.map_or("unlimited".to_owned(), |rate| format!("{}/s", sizes::told(rate)));
         vec![
             ("id", self.id.to_string()),
             ("name", self.name.clone()),
@@ -241,7 +241,7 @@ impl Noun for Destination {
             ("balancing", on_or_off(balancing.enabled).into()),
             ("  allowed variance", format!("{} %", balancing.allowed_variance_percent)),
             ("  window", window),
-            ("  rate, a second", rate),
+            ("  rate", rate),
             ("  concurrency", balancing.concurrency.to_string()),
             ("free space, warning", format!("below {} %", self.free_space.warning_percent)),
             ("free space, critical", format!("below {} %", self.free_space.critical_percent)),

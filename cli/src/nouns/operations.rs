@@ -81,7 +81,10 @@ impl Noun for Operation {
             self.id.to_string(),
             self.task.kind.replace('_', " "),
             self.task.object.to_string(),
-            self.status.as_str().into(),
+            match &self.failure {
+                Some(failure) => format!("{}: {}", self.status.as_str(), failure.code.replace('_', " ")),
+                None => self.status.as_str().into(),
+            },
             if waits.is_empty() { "-".into() } else { waits.join(", ") },
             self.created.at.clone(),
         ]

@@ -113,7 +113,9 @@ impl JoinFailure {
                  connection string that it prints then."
             }
             Self::Superseded => "Use the newest connection string that the machine has issued.",
-            Self::Expired => "Issue another connection string with `bursar storage-server connection-string` there, and use that.",
+            Self::Expired => {
+                "Issue another connection string with `bursar storage-server connection-string` there, and use that."
+            }
         }
     }
 

@@ -569,8 +569,18 @@ fn a_destination_comes_down_to_its_servers_and_store_points() {
     let gone = || shelves().and([retired.clone().into(), removed()]);
     assert_eq!(rolled(gone()), RollUp { servers: 1, store_points: 2, ..all });
     // Backups go nowhere where nobody answers, whatever administrators have set.
-    let offline = rolled(gone().and([went_offline(SECOND)]));
+    let [second, third] = [2, 3].map(StorePointId);
+    let offline = rolled(gone().and([
+        went_offline(SECOND),
+        raised([destination_offline(1)]),
+        raised([server_offline(2, SECOND, by_alert(1))]),
+        raised([store_point_offline(3, second, by_alert(2)), store_point_offline(4, third, by_alert(2))]),
+    ]));
     assert_eq!(offline, RollUp { servers: 1, store_points: 2, offline_servers: 1, accepting: Accepting::None });
-    let half = rolled(shelves().and([went_offline(SECOND)]));
+    let half = rolled(shelves().and([
+        went_offline(SECOND),
+        raised([server_offline(1, SECOND, None)]),
+        raised([store_point_offline(2, second, by_alert(1)), store_point_offline(3, third, by_alert(1))]),
+    ]));
     assert_eq!(half, RollUp { offline_servers: 1, accepting: Accepting::Some, ..all });
 }
