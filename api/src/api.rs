@@ -2,9 +2,11 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use axum::http::HeaderMap;
 use bursar_domain::{Cursor, State, Timestamp};
 use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
 use bursar_wire::{
+    header::PATIENCE,
     query::{self as wire, PresentQuery, ReadQuery, Version},
     servers::Observed,
 };
@@ -110,6 +112,15 @@ impl Service {
         Instant::now() + self.config.deadline
     }
 
+    /// The same where the caller may not wait so long: who is gone by then would never hear why.
+    pub(crate) fn deadline_of(&self, headers: &HeaderMap) -> Result<Instant, Failure> {
+        let Some(patience) = headers.get(PATIENCE) else { return Ok(self.deadline()) };
+        let patience_ms = patience.to_str().ok().and_then(|text| text.parse().ok()).filter(|patience_ms| *patience_ms > 0);
+        let wrong = || Failure::malformed("X-Bursar-Patience-Ms must be a whole number of milliseconds from 1.");
+        let patience = Duration::from_millis(patience_ms.ok_or_else(wrong)?);
+        Ok(Instant::now() + patience.min(self.config.deadline))
+    }
+
     /// The version of the state that is asked for.
     pub(crate) async fn read(&self, caller: Caller, query: &ReadQuery) -> Result<View, Failure> {
         match query.version().map_err(Failure::malformed_part)? {
@@ -127,9 +138,9 @@ impl Service {
         let state = match query.consistency {
             wire::Consistency::Stale => {
                 let at_least = min_revision.map(|cursor| cursor.revision);
-                self.authority.read(Consistency::Stale, at_least, self.deadline()).await?
+                self.authority.read(Consistency::Stale, at_least, caller.deadline).await?
             }
-            wire::Consistency::Linearizable => self.read_latest(min_revision).await?,
+            wire::Consistency::Linearizable => self.read_latest_by(min_revision, caller.deadline).await?,
         };
         caller.stands(&state, self.now())?;
         Ok(state)
@@ -138,7 +149,7 @@ impl Service {
     /// The state as it was. Whatever this node has of the past stands, so nobody else is asked; the caller's token is judged by
     /// the present.
     async fn read_past(&self, caller: Caller, revision: &str) -> Result<Arc<State>, Failure> {
-        let deadline = self.deadline();
+        let deadline = caller.deadline;
         let mut latest = self.authority.latest();
         let asked = parameters::revision("?as_of", revision, &latest)?;
         if asked.revision > latest.revision() {
@@ -159,32 +170,33 @@ impl Service {
     }
 
     /// What the leader observes of the storage servers at the time of a reading, or why that is not known.
-    pub(crate) async fn observed(&self, query: &ReadQuery) -> Result<Result<Observed, String>, Failure> {
+    pub(crate) async fn observed(&self, caller: Caller, query: &ReadQuery) -> Result<Result<Observed, String>, Failure> {
         let absent = match query.version().map_err(Failure::malformed_part)? {
             Version::AsOf(_) => "what was observed is not kept",
             Version::Present(PresentQuery { consistency: wire::Consistency::Stale, .. }) => {
                 "only the leader observes storage servers, and a stale reading asks nobody else"
             }
             Version::Present(PresentQuery { consistency: wire::Consistency::Linearizable, .. }) => {
-                let observed = self.fleet.observed(Instant::now() + OBSERVATION_PATIENCE).await;
+                let observed = self.fleet.observed(caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE)).await;
                 return Ok(observed.map_err(|error| error.to_string()));
             }
         };
         Ok(Err(absent.to_owned()))
     }
 
-    /// A version of the state with everything in it that was acknowledged so far. What `min_revision` names and it does not
-    /// have has not happened, and waiting for it would be vain.
-    pub(crate) async fn read_latest(&self, min_revision: Option<Cursor>) -> Result<Arc<State>, Failure> {
-        self.read_latest_by(min_revision, self.deadline()).await
-    }
-
-    /// The same for a request that is given up at `deadline`, however often it reads.
+    /// A version of the state with everything in it that was acknowledged so far, for a request that is given up at `deadline`,
+    /// however often it reads. What `min_revision` names and the state does not have has not happened, and waiting for it would
+    /// be vain.
     pub(crate) async fn read_latest_by(&self, min_revision: Option<Cursor>, deadline: Instant) -> Result<Arc<State>, Failure> {
         let state = self.authority.read(Consistency::Linearizable, None, deadline).await?;
         match min_revision {
             Some(cursor) if cursor.revision > state.revision() => Err(Failure::cursor_beyond_end(cursor, &state)),
             _ => Ok(state),
         }
+    }
+
+    /// A version of the state that a change is made of. Where there is none, nothing is changed, and that is what is told.
+    pub(crate) async fn read_to_change(&self, deadline: Instant) -> Result<Arc<State>, Failure> {
+        self.authority.read(Consistency::Linearizable, None, deadline).await.map_err(Failure::undecided)
     }
 }

@@ -22,17 +22,21 @@ use crate::{
 
 /// The bearer of a token that stood when the request arrived. Decisions and readings judge it again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller(pub(crate) TokenId);
+pub(crate) struct Caller {
+    pub(crate) token: TokenId,
+    /// When the request is given up.
+    pub(crate) deadline: Instant,
+}
 
 impl Caller {
     pub(crate) const fn actor(self) -> Actor {
-        Actor::Token(self.0)
+        Actor::Token(self.token)
     }
 
     /// Judges the token by a version of the state and by the clock.
     pub(crate) fn stands(self, state: &State, now: Timestamp) -> Result<(), Failure> {
         let actor = self.actor();
-        match state.tokens().get(self.0) {
+        match state.tokens().get(self.token) {
             None => Err(Failure::refused(&Rejection::CredentialRevoked { actor }, state)),
             Some(token) if token.has_expired(now) => Err(Failure::refused(&Rejection::CredentialExpired { actor }, state)),
             Some(_) => Ok(()),
@@ -63,7 +67,7 @@ pub(crate) async fn receive_strangers(
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    let known = bearer(request.headers()).and_then(|secret| service.bearer_of(secret));
+    let known = bearer(request.headers()).and_then(|secret| service.bearer_of(secret, service.deadline()));
     let _place = if matches!(known, Ok(Some(_))) { service.place()? } else { service.stranger_place()? };
     Ok(next.run(request).await)
 }
@@ -71,20 +75,20 @@ pub(crate) async fn receive_strangers(
 impl Service {
     /// Who shows the token in `Authorization`.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
-        let secret = bearer(headers)?;
-        if let Some(caller) = self.bearer_of(secret)? {
+        let (secret, deadline) = (bearer(headers)?, self.deadline_of(headers)?);
+        if let Some(caller) = self.bearer_of(secret, deadline)? {
             return Ok(caller);
         }
         // It may have been issued a moment ago, on another node.
         let _place = self.stranger_place()?;
         self.token_refresh.refresh(self).await?;
-        self.bearer_of(secret)?.ok_or_else(|| Failure::unauthenticated("No token has this secret."))
+        self.bearer_of(secret, deadline)?.ok_or_else(|| Failure::unauthenticated("No token has this secret."))
     }
 
-    fn bearer_of(&self, secret: Hash) -> Result<Option<Caller>, Failure> {
+    fn bearer_of(&self, secret: Hash, deadline: Instant) -> Result<Option<Caller>, Failure> {
         let state = self.authority.latest();
         let Some(token) = state.tokens().find(&secret) else { return Ok(None) };
-        let caller = Caller(token.id);
+        let caller = Caller { token: token.id, deadline };
         caller.stands(&state, self.now())?;
         Ok(Some(caller))
     }

@@ -73,7 +73,7 @@ impl Service {
         let object = id.into();
         let mut state = self.authority.latest();
         if call.dry_run || state.changed_at(object).is_none() {
-            state = self.read_latest_by(None, call.deadline).await?;
+            state = self.read_to_change(call.deadline).await?;
         }
         for attempt in 1.. {
             let current = R::table(&state).get(id).ok_or_else(|| Failure::not_found(object, &state))?;
@@ -87,7 +87,7 @@ impl Service {
             if !others_came_first || attempt == EDIT_ATTEMPTS {
                 return self.answer(verdict);
             }
-            state = self.read_latest_by(None, call.deadline).await?;
+            state = self.read_to_change(call.deadline).await?;
         }
         unreachable!("the last attempt is answered")
     }
@@ -128,7 +128,7 @@ impl Service {
 
     /// Decides aside, on a version of the state that is here. Nothing is proposed, and nothing changes.
     pub(crate) async fn rehearse(&self, submission: Submission, deadline: Instant) -> Result<Rehearsal, Failure> {
-        let state = self.read_latest_by(None, deadline).await?;
+        let state = self.read_to_change(deadline).await?;
         let proposal = Proposal { time: self.now(), submission };
         // As where it counts: a panic in the rules is a refusal, and the draft is dropped.
         let decided = catch_unwind(AssertUnwindSafe(|| {

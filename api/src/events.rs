@@ -60,7 +60,7 @@ async fn follow(
         (None, Some(since)) => Some(("?since", since)),
         (None, None) => None,
     };
-    let start = service.start(since).await?;
+    let start = service.start(caller, since).await?;
     let ends_at_head = query.follow == Some(false);
     stream::open(&service, caller, format, filter, start, ends_at_head)
 }
@@ -92,13 +92,13 @@ async fn read(State(service): State<Service>, caller: Caller, Path(name): Path<S
 
 impl Service {
     /// Where a stream begins: behind the cursor that the reader shows, or at the head.
-    async fn start(&self, since: Option<(&str, &str)>) -> Result<Cursor, Failure> {
+    async fn start(&self, caller: Caller, since: Option<(&str, &str)>) -> Result<Cursor, Failure> {
         let latest = self.authority.latest();
         let Some((pointer, text)) = since else { return Ok(latest.cursor()) };
         let cursor = parameters::cursor(pointer, text, &latest)?;
         if cursor.revision > latest.revision() {
             // This node may lag: whoever leads knows what has happened.
-            self.read_latest(Some(cursor)).await?;
+            self.read_latest_by(Some(cursor), caller.deadline).await?;
         }
         Ok(cursor)
     }

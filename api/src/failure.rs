@@ -291,6 +291,19 @@ const REPEAT: &str = "It may have been carried out: repeat it with the same Idem
 /// No request id makes a hand-over harmless: it leaves no trace in the ledger that would tell a repetition from another one.
 const WHO_LEADS: &str = "Look at /api/v1/status who leads now, before you try again: a repetition hands over again.";
 
+impl Failure {
+    /// What a change is made of could not be read. Whoever asks for a change is told of that: it was not decided.
+    pub(crate) fn undecided(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable { waited_ms, reason } => {
+                SubmitError::Unavailable { waited_ms, reason, fate: Known::NotDone }.into()
+            }
+            ReadError::Stopped => SubmitError::Stopped { fate: Known::NotDone }.into(),
+            ReadError::Behind { .. } => error.into(),
+        }
+    }
+}
+
 /// A change whose reading fails was not made, as little as by a reading alone.
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
@@ -392,6 +405,14 @@ mod tests {
                 assert_eq!(problem.hint.as_deref() == Some(REPEAT), fate == Known::Unknown, "{:?}", problem.hint);
             }
         }
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_made_for_want_of_a_reading_is_told_of_the_change() {
+        let problem = Failure::undecided(ReadError::Unavailable { waited_ms: 900, reason: Unavailability::NoQuorum }).problem;
+        assert_eq!((problem.status, problem.code.as_str(), problem.fate), (503, code::NO_QUORUM, Some(Fate::NotDone)));
+        assert!(problem.detail.starts_with("The request was not decided"), "{}", problem.detail);
+        assert_eq!(problem.hint.as_deref(), Some(NOTHING_CHANGED));
     }
 
     #[test]

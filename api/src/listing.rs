@@ -21,7 +21,7 @@ use crate::{
 
 /// What is asked of a list.
 pub(crate) struct Selection<R: Resource> {
-    filter: Option<(Field<R>, Filter)>,
+    filter: Option<(&'static Field<R>, Filter)>,
     sort: Sort,
     limit: usize,
     page_token: Option<String>,
@@ -83,8 +83,8 @@ impl<R: Resource> Selection<R> {
     }
 
     fn admits(&self, row: &R) -> bool {
-        let asks_for_former = self.filter.as_ref().is_some_and(|((field, _), _)| *field == PRESENT);
-        let meets_filter = self.filter.as_ref().is_none_or(|((_, value), filter)| filter.admits(&value(row)));
+        let asks_for_former = self.filter.as_ref().is_some_and(|(field, _)| field.name == PRESENT);
+        let meets_filter = self.filter.as_ref().is_none_or(|(field, filter)| filter.admits(&(field.value)(row)));
         meets_filter && (asks_for_former || row.is_current())
     }
 
@@ -153,14 +153,18 @@ impl<R: Resource> Selection<R> {
 
 const SEAL_BYTES: usize = 8;
 
-/// A filter with what its field says of an object.
-pub(crate) fn known_field<R: Resource>(filter: Filter) -> Result<(Field<R>, Filter), FieldError> {
-    let known = R::FIELDS.iter().find(|(name, _)| *name == filter.field);
-    known.map(|field| (*field, filter.clone())).ok_or_else(|| {
-        let names: Vec<_> = R::FIELDS.iter().map(|(name, _)| *name).collect();
+/// A filter with its field.
+///
+/// # Errors
+/// One that tells the fields that there are, or the values that the field can have.
+pub(crate) fn known_field<R: Resource>(filter: Filter) -> Result<(&'static Field<R>, Filter), FieldError> {
+    let Some(field) = R::FIELDS.iter().find(|field| field.name == filter.field) else {
+        let names: Vec<_> = R::FIELDS.iter().map(|field| field.name).collect();
         let reason = format!("knows no field {}; it knows {}", abridged(&filter.field), names.join(", "));
-        FieldError::new("?filter", reason)
-    })
+        return Err(FieldError::new("?filter", reason));
+    };
+    field.takes(&filter)?;
+    Ok((field, filter))
 }
 
 fn number<R: Resource>(row: &R) -> u64 {

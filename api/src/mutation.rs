@@ -84,8 +84,8 @@ impl FromRequest<Service> for Bodiless {
 }
 
 async fn receive(request: Request, service: &Service, actor: Actor) -> Result<(Call, Bytes), Failure> {
-    let deadline = service.deadline();
     let (mut parts, body) = request.into_parts();
+    let deadline = service.deadline_of(&parts.headers)?;
     let Parameters(MutationQuery { dry_run }) = Parameters::from_request_parts(&mut parts, service).await?;
     let if_match = etag::if_match(&parts.headers)?;
     let request = request_id(&parts.headers, service)?;

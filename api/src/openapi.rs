@@ -6,12 +6,17 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use bursar_wire::{Problem, header::IDEMPOTENCY_KEY, page::DryRun, query::MutationQuery};
+use bursar_wire::{
+    Problem,
+    header::{IDEMPOTENCY_KEY, PATIENCE},
+    page::DryRun,
+    query::MutationQuery,
+};
 use utoipa::{
     IntoParams, OpenApi as _, ToSchema,
     openapi::{
         ContentBuilder, Object, OpenApi, Ref, RefOr, ResponseBuilder, Type,
-        path::{Operation, ParameterBuilder, ParameterIn, PathItem},
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
@@ -44,7 +49,10 @@ pub fn openapi() -> OpenApi {
     let (_, mut guarded) = guarded.split_for_parts();
     let (_, open) = open.split_for_parts();
     let (_, health) = health.split_for_parts();
-    guarded.paths.paths.values_mut().for_each(|item| operations(item).for_each(|(_, operation)| require_token(operation)));
+    for (_, operation) in guarded.paths.paths.values_mut().flat_map(operations) {
+        require_token(operation);
+        describe_patience(operation);
+    }
     let mut document = Base::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.merge(guarded);
@@ -102,12 +110,21 @@ fn describe_problems(operation: &mut Operation) {
     operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
 }
 
+/// Every caller who is known may say how long they wait.
+fn describe_patience(operation: &mut Operation) {
+    let description = "How long the caller waits for the answer, in milliseconds: where the node needs others and they do not \
+                       answer in that time, it says so. By default, and at most, 10000.";
+    operation.parameters.get_or_insert_default().push(header(PATIENCE, Type::Integer, description));
+}
+
+fn header(name: &str, kind: Type, description: &str) -> RefOr<Parameter> {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).description(Some(description));
+    RefOr::T(parameter.schema(Some(Object::with_type(kind))).build())
+}
+
 /// What all changes have in common.
 fn describe_change(operation: &mut Operation) {
-    let text = |name: &str, description: &str| {
-        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).description(Some(description));
-        RefOr::T(parameter.schema(Some(Object::with_type(Type::String))).build())
-    };
+    let text = |name, description| header(name, Type::String, description);
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(MutationQuery::into_params(|| Some(ParameterIn::Query)).into_iter().map(RefOr::T));
     parameters.push(text(

@@ -22,8 +22,9 @@ use bursar_domain::{
     token::Token,
 };
 use bursar_wire::{
+    FieldError,
     cluster::AgreedLevel,
-    query::{ListQuery, ReadQuery},
+    query::{Filter, ListQuery, ReadQuery},
     servers::Observed,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,6 +35,7 @@ use crate::{
     authentication::Caller,
     authority::{Authority, NodeStatus},
     failure::Failure,
+    fault::abridged,
     listing::Selection,
     parameters::Parameters,
 };
@@ -64,8 +66,59 @@ pub(crate) trait Resource: Row<Id: Into<ObjectRef> + From<u64>> + 'static {
 /// The field that says whether an object still is, or has left its row behind.
 pub(crate) const PRESENT: &str = "present";
 
-/// A field by which a list can be filtered: its name, and what it says of an object.
-pub(crate) type Field<R> = (&'static str, fn(&R) -> String);
+/// A field by which a list can be filtered.
+pub(crate) struct Field<R> {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// What it says of an object.
+    pub(crate) value: fn(&R) -> String,
+    /// Which values it can have, where they are not just texts.
+    values: Values,
+}
+
+/// Which values a field can have.
+#[derive(Clone, Copy)]
+enum Values {
+    Texts,
+    Numbers,
+    Words(&'static [&'static str]),
+}
+
+impl<R> Field<R> {
+    /// One with any text.
+    pub(crate) const fn text(name: &'static str, value: fn(&R) -> String) -> Self {
+        Self { name, value, values: Values::Texts }
+    }
+
+    /// One with whole numbers; what has none has an empty text.
+    pub(crate) const fn number(name: &'static str, value: fn(&R) -> String) -> Self {
+        Self { name, value, values: Values::Numbers }
+    }
+
+    /// One with these words, and no other.
+    pub(crate) const fn one_of(name: &'static str, words: &'static [&'static str], value: fn(&R) -> String) -> Self {
+        Self { name, value, values: Values::Words(words) }
+    }
+
+    /// One that is true or false.
+    pub(crate) const fn flag(name: &'static str, value: fn(&R) -> String) -> Self {
+        Self::one_of(name, &["true", "false"], value)
+    }
+
+    /// Whether anything can ever meet the condition: else somebody has misspelt it, and an empty list would deceive them.
+    pub(crate) fn takes(&self, filter: &Filter) -> Result<(), FieldError> {
+        let reason = match self.values {
+            Values::Texts => return Ok(()),
+            Values::Numbers if filter.value().bytes().all(|byte| byte.is_ascii_digit()) => return Ok(()),
+            Values::Words(words) if words.iter().any(|word| filter.admits(word)) => return Ok(()),
+            Values::Numbers => format!("knows {} by number alone, not as {}", self.name, abridged(filter.value())),
+            Values::Words(words) => {
+                format!("knows no {} {}; it knows {}", self.name, abridged(filter.value()), words.join(", "))
+            }
+        };
+        Err(FieldError::new("?filter", reason))
+    }
+}
 
 /// A version of the state that answers are made of.
 pub(crate) struct View {
@@ -180,7 +233,7 @@ impl Reading<ReadQuery> {
     /// The version of the state that is asked for, and what the leader observes beside it, or why that is not known.
     pub(crate) async fn with_observed(self) -> Result<(View, Result<Observed, String>), Failure> {
         let view = self.service.read(self.caller, &self.query).await?;
-        let observed = self.service.observed(&self.query).await?;
+        let observed = self.service.observed(self.caller, &self.query).await?;
         Ok((view, observed))
     }
 

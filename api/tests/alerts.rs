@@ -166,6 +166,7 @@ async fn what_cannot_be_acknowledged_is_told_and_changes_nothing() {
     ask(json!({ "ids": [1] })).await.refuses(404, "not_found");
     ask(json!({ "filter": "nonsense" })).await.refuses(422, "invalid_field").pointing_at("/filter");
     ask(json!({ "filter": "colour=red" })).await.refuses(422, "invalid_field").pointing_at("/filter");
+    ask(json!({ "filter": "severity=red" })).await.refuses(422, "invalid_field").pointing_at("/filter");
     ask(json!({ "filter": "", "note": "\u{7}" })).await.refuses(422, "invalid_field").pointing_at("/note");
     assert_eq!(world.digest(), digest);
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::World;
 
 #[tokio::test]
@@ -418,6 +418,54 @@ async fn without_a_quorum_changes_and_linearizable_reads_are_refused_in_bounded_
     assert_eq!(world.get("/api/v1/sites?consistency=stale").send().await.status, StatusCode::OK);
     let status = world.get("/api/v1/status?consistency=stale").send().await;
     assert_eq!((&status.json()["health"], &status.json()["checks"][0]["code"]), (&json!("ERR"), &json!("no_leader")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_wait_long_is_told_in_their_time_that_there_is_no_quorum() {
+    let world = World::new().await;
+    world.site("Lyon").await;
+    world.authority.lose_quorum();
+    let started = tokio::time::Instant::now();
+    let rehearsed = world.post("/api/v1/sites?dry_run=true", &json!({ "name": "x", "expected_latency_ms": 1 }));
+    let refused = rehearsed.header("x-bursar-patience-ms", "700").send().await;
+    let detail = refused.refuses(503, "no_quorum").json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("The request was not decided"), "it was about a change: {detail}");
+    let read = world.get("/api/v1/sites").header("x-bursar-patience-ms", "700").send().await;
+    read.refuses(503, "no_quorum");
+    assert_eq!(started.elapsed().as_millis(), 1_400);
+    // Nobody waits longer than the node does.
+    world.get("/api/v1/sites").header("x-bursar-patience-ms", "3600000").send().await.refuses(503, "no_quorum");
+    assert_eq!(started.elapsed().as_millis(), 11_400);
+    for wrong in ["0", "-1", "soon", ""] {
+        world.get("/api/v1/sites").header("x-bursar-patience-ms", wrong).send().await.refuses(400, "malformed_request");
+    }
+}
+
+#[tokio::test]
+async fn an_object_within_an_object_is_no_list() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let vault = world.destination("vault", site).await;
+    let path = format!("/api/v1/destinations/{vault}");
+    let digest = world.digest();
+    for (body, pointer) in [
+        (json!({ "balancing": [] }), "/balancing"),
+        (json!({ "free_space": [] }), "/free_space"),
+        (json!({ "free_space": [20, 10] }), "/free_space"),
+        (json!({ "balancing": { "window": ["22:00", "06:00"] } }), "/balancing/window"),
+    ] {
+        let refused = world.patch(&path, &body).send().await;
+        refused.refuses(400, "malformed_request").pointing_at(pointer);
+        assert_eq!(refused.json()["errors"][0]["detail"], "is a list; it must be an object", "{body}");
+        let mut made = json!({ "name": "other", "site": site });
+        made.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        world.post("/api/v1/destinations", &made).send().await.refuses(400, "malformed_request").pointing_at(pointer);
+    }
+    assert_eq!(world.digest(), digest);
+    let window = |window: Value| json!({ "balancing": { "window": window } });
+    let set = world.patch(&path, &window(json!({ "from": "22:00", "to": "06:00" }))).send().await.json();
+    assert_eq!(set["balancing"]["window"]["from"], "22:00");
+    assert_eq!(world.patch(&path, &window(Value::Null)).send().await.json()["balancing"]["window"], Value::Null);
 }
 
 #[tokio::test]

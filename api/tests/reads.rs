@@ -135,6 +135,51 @@ async fn paths_and_methods_that_are_none_are_refused() {
     nonsense.refuses(405, "method_not_allowed");
 }
 
+/// Whoever misspells a word is not told that there is nothing.
+#[tokio::test]
+async fn a_filter_that_nothing_can_meet_is_refused_with_what_it_takes() {
+    let world = World::new().await;
+    for (list, field, words) in [
+        ("operations", "status", vec!["running", "succeeded", "failed", "cancelled"]),
+        ("operations", "kind", vec!["add_authority_node", "remove_authority_node", "join_server"]),
+        ("alerts", "severity", vec!["critical", "warning"]),
+        ("alerts", "condition", vec!["firing", "resolved"]),
+        ("alerts", "open", vec!["true", "false"]),
+        ("alerts", "acknowledged", vec!["true", "false"]),
+        (
+            "alerts",
+            "kind",
+            vec!["store_point_offline", "server_offline", "destination_offline", "version_conflict", "projection_mismatch"],
+        ),
+        ("servers", "condition", vec!["joining", "online", "offline", "excluded"]),
+        ("servers", "intent", vec!["active", "maintenance", "draining", "removed"]),
+        ("servers", "present", vec!["true", "false"]),
+        ("store-points", "condition", vec!["creating", "failed", "online", "offline", "unknown"]),
+        ("store-points", "intent", vec!["active", "draining", "retired"]),
+        ("store-points", "accepting_data", vec!["true", "false"]),
+        ("destinations", "offered", vec!["true", "false"]),
+        ("cluster/members", "present", vec!["true", "false"]),
+        ("cluster/invitations", "used", vec!["true", "false"]),
+    ] {
+        let ask = |condition: String| world.get(&format!("/api/v1/{list}?filter={condition}")).send();
+        for operator in ["=", "~"] {
+            let refused = ask(format!("{field}{operator}Bogus")).await;
+            refused.refuses(400, "malformed_request").pointing_at("?filter");
+            let expected = format!("knows no {field} bogus; it knows {}", words.join(", "));
+            assert_eq!(refused.json()["errors"][0]["detail"], expected, "{list}");
+        }
+        for word in &words {
+            assert_eq!(ask(format!("{field}={}", word.to_uppercase())).await.status, StatusCode::OK, "{list} {field} {word}");
+            assert_eq!(ask(format!("{field}~{}", &word[1..])).await.status, StatusCode::OK, "{list} {field} {word}");
+        }
+    }
+    for (list, field) in [("store-points", "server"), ("servers", "destination"), ("destinations", "site"), ("tokens", "id")] {
+        let refused = world.get(&format!("/api/v1/{list}?filter={field}=ark")).send().await;
+        refused.refuses(400, "malformed_request").pointing_at("?filter");
+        assert_eq!(refused.json()["errors"][0]["detail"], format!("knows {field} by number alone, not as ark"));
+    }
+}
+
 #[tokio::test]
 async fn lists_are_filtered_and_sorted() {
     let world = World::new().await;

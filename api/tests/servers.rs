@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use bursar_api::{ContactError, ObservedError};
-use bursar_domain::Timestamp;
+use bursar_domain::{Timestamp, store_point::Report};
 use bursar_wire::{
     objects::ObjectRef,
     servers::{Observed, PortRole, Probe, ServerObserved},
@@ -369,8 +369,7 @@ async fn a_destination_rolls_its_servers_up() {
     let empty = world.get("/api/v1/destinations/1").send().await.json();
     assert_eq!(empty["roll_up"], json!({ "servers": 0, "offline_servers": 0, "store_points": 0, "accepting": "NONE" }));
     let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
-    world.store_point(ark, "shelf");
-    world.store_point(ark, "attic");
+    let (shelf, attic) = (world.store_point(ark, "shelf"), world.store_point(ark, "attic"));
     let accepting = || async { world.get("/api/v1/destinations/1").send().await.json()["roll_up"]["accepting"].clone() };
     assert_eq!(accepting().await, "ALL");
     world.patch("/api/v1/store-points/1", &json!({ "accepting_data": false })).send().await;
@@ -382,5 +381,21 @@ async fn a_destination_rolls_its_servers_up() {
     let counted = |name: &str| counts[name].as_u64().unwrap();
     assert_eq!((counted("servers"), counted("servers_offline")), (2, 1));
     assert_eq!((counted("store_points"), counted("store_points_offline")), (2, 0));
-    assert_eq!((counted("alerts_open"), counted("alerts_critical")), (1, 1));
+    let alerts = |counts: &Value| ["alerts_open", "alerts_firing", "alerts_critical"].map(|name| counts[name].as_u64().unwrap());
+    assert_eq!(alerts(&counts), [1, 1, 1]);
+    // Where nobody answers, backups go nowhere.
+    world.patch("/api/v1/store-points/1", &json!({ "accepting_data": true })).send().await;
+    assert_eq!(accepting().await, "ALL");
+    world.lose(ark);
+    assert_eq!(accepting().await, "NONE");
+    // An alert that is over stays in the overview, and is not counted with those that fire.
+    for server in [ark, chest] {
+        world.find(server);
+    }
+    for store_point in [shelf, attic] {
+        world.report(ark, store_point, Report::Online);
+    }
+    let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
+    let [open, firing, critical] = alerts(&counts);
+    assert!(open > 0 && firing == 0 && critical == 0, "{counts}");
 }

@@ -142,6 +142,8 @@ async fn filters_let_through_what_was_asked_for_and_bookmarks() {
         ("subject=site:2", vec![]),
         ("kind=token&subject=token:1", vec!["token.issued"]),
         ("kind=site&subject=token:1", vec![]),
+        ("kind=store_point&subject=server:1", vec![]),
+        ("kind=alert.raised", vec![]),
     ] {
         let items = reader(&world, &format!("?since=1-0&follow=false&{query}")).await.rest().await;
         let (bookmark, events) = items.split_last().unwrap();
@@ -193,6 +195,7 @@ async fn parameters_that_make_no_sense_are_refused() {
         ("since=1-01", "?since"),
         ("kind=weather", "?kind"),
         ("kind=site.", "?kind"),
+        ("kind=site.painted", "?kind"),
         ("subject=site", "?subject"),
         ("subject=site:x", "?subject"),
         ("follow=perhaps", "?follow"),

@@ -107,6 +107,14 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same for somebody who wanted something done to an object that could not even be looked up.
+    #[must_use]
+    pub fn before_anything_was_done(self, object: &str) -> Self {
+        let message = format!("Nothing was changed: too few authority nodes answer to decide anything about {object}.");
+        let hint = "Start the nodes that are down, and run the command again; the next command shows which they are.";
+        Self { message, details: vec![self.message], hint: Some(hint.into()), ..self }
+    }
+
     /// Tells it on standard error. `invoked` is the command that failed, without its arguments.
     pub fn show(&self, invoked: &str, console: &mut Console) -> Result<(), Failure> {
         if self.exit == Exit::Ok {

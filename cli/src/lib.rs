@@ -17,6 +17,7 @@ mod output;
 mod secret_place;
 mod session;
 mod settings;
+mod sizes;
 mod status;
 mod surroundings;
 

@@ -6,7 +6,7 @@ use bursar_wire::{
     Client, ClientError,
     client::Answer,
     objects::{Done, Effect},
-    operations::{Operation, OperationStatus},
+    operations::{Operation, OperationFailure, OperationStatus},
     page::{DryRun, PAGE_ITEMS_MAX},
     query::{Consistency, EventsQuery, ListQuery, ReadQuery},
     sites::Site,
@@ -140,9 +140,13 @@ impl<'s> Session<'s> {
         self.show(object, || output::details(object.details()))
     }
 
-    /// The object that a person means, as it is.
+    /// The object that a person means, as it is, mostly to have it changed. Without a quorum there is no telling which it is; then
+    /// what they wanted is not done, and that is what they hear of.
     pub async fn find<N: Noun>(&self, reference: &str) -> Result<N, Failure> {
-        self.find_in(&PastOptions::default(), reference).await
+        self.find_in(&PastOptions::default(), reference).await.map_err(|failure| match failure.exit {
+            Exit::NoQuorum => failure.before_anything_was_done(&format!("{} “{reference}”", N::NOUN)),
+            _ => failure,
+        })
     }
 
     /// The object that a person means, as it is or was: by its number, or by its name, ASCII letters folded. Where a name looks like a number and
@@ -219,6 +223,27 @@ impl<'s> Session<'s> {
         self.show_one(&object)
     }
 
+    /// Shows the object that a person means, as it is or was.
+    pub async fn show_found<N: Noun>(&mut self, past: &PastOptions, reference: &str) -> Result<(), Failure> {
+        let object: N = self.find_in(past, reference).await?;
+        self.show_one(&object)
+    }
+
+    /// Removes the object that a person means, once they have agreed: `question` asks what becomes of it, and `command` is what
+    /// to repeat for it.
+    pub async fn remove<N: Noun>(
+        &mut self,
+        reference: &str,
+        question: impl FnOnce(&str) -> String,
+        command: &str,
+        options: &ConfirmedOptions,
+    ) -> Result<(), Failure> {
+        let object: N = self.find(reference).await?;
+        self.confirm(&question(&object.described()), options, &format!("{command} {}", object.id()))?;
+        let answer = self.client.delete(&format!("{}/{}", N::PATH, object.id()), options.change()).await?;
+        self.show_removed(&object, &N::NOUN.replace(' ', "_"), &answer, options.dry_run())
+    }
+
     /// Tells what became of a removal.
     pub fn show_removed<N: Noun>(&mut self, object: &N, kind: &str, answer: &Answer, dry_run: bool) -> Result<(), Failure> {
         if dry_run {
@@ -287,8 +312,13 @@ impl<'s> Session<'s> {
         if operation.status == OperationStatus::Succeeded {
             return Ok(operation);
         }
-        let message = format!("Operation {id} was {}.", operation.status.as_str());
-        Err(Failure::new(Exit::Failed, message, format!("bursar operation show {id}")))
+        let next = format!("bursar operation show {id}");
+        Err(match operation.failure {
+            Some(OperationFailure { code, reason, remedy }) => {
+                Failure::new(Exit::Failed, format!("Operation {id} failed: {reason} ({code})."), next).with_hint(remedy)
+            }
+            None => Failure::new(Exit::Failed, format!("Operation {id} was {}.", operation.status.as_str()), next),
+        })
     }
 }
 

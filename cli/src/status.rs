@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use bursar_wire::{
     client::NodeUrl,
     query::ReadQuery,
-    status::{Grade, MemberStatus, Status},
+    status::{Counts, Grade, MemberStatus, Status},
 };
 
 use crate::{
@@ -177,10 +177,17 @@ fn storage(status: &Status) -> String {
     format!("{servers}; {store_points}")
 }
 
+/// What fires, and what is over and still stands in the overview.
 fn alerts(status: &Status) -> String {
-    match (status.counts.alerts_open, status.counts.alerts_critical) {
-        (0, _) => "none open".to_owned(),
-        (open, critical) => format!("{open} open, {critical} critical: bursar alert list"),
+    let Counts { alerts_open, alerts_firing, alerts_critical, .. } = status.counts;
+    let over = match alerts_open.saturating_sub(alerts_firing) {
+        0 => String::new(),
+        over => format!("; {over} over and not acknowledged"),
+    };
+    match (alerts_firing, alerts_open) {
+        (0, 0) => "none".to_owned(),
+        (0, _) => format!("none firing{over}: bursar alert list"),
+        (firing, _) => format!("{firing} firing, {alerts_critical} critical{over}: bursar alert list"),
     }
 }
 
@@ -259,7 +266,8 @@ mod tests {
             "unobserved_reason": null,
             "counts": {
                 "authority_nodes": 3, "sites": 2, "destinations": 1, "servers": 2, "servers_offline": 0, "store_points": 3,
-                "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "operations_running": 0, "operations_ended": 2,
+                "store_points_offline": 0, "alerts_open": 0, "alerts_firing": 0, "alerts_critical": 0,
+                "operations_running": 0, "operations_ended": 2,
                 "tokens": 1, "invitations": 0,
             },
             "node": {
@@ -284,8 +292,8 @@ mod tests {
         let observed = status.members[2].observed.as_mut().unwrap();
         (observed.reachable, observed.last_answer_ms) = (false, Some(90_000));
         let check = json!({
-            "code": "member_unreachable", "severity": "WARN", "summary": "Authority node 3 does not answer the leader.",
-            "remedy": "Check that it runs.",
+            "code": "member_unreachable", "severity": "WARN", "summary": "Authority node 3 at 10.0.0.3:4283 has not answered the leader since 2031-05-17T08:28:30.000Z.",
+            "remedy": "Start it there.",
         });
         status.checks.push(serde_json::from_value(check).unwrap());
         assert_eq!(screen(&status, &console(false)), include_str!("../tests/golden/status_member_gone.txt").trim_end());
@@ -295,9 +303,19 @@ mod tests {
     fn storage_that_fails_is_told_with_its_alerts() {
         let mut status = three_members();
         (status.counts.servers_offline, status.counts.store_points_offline) = (1, 2);
-        (status.counts.alerts_open, status.counts.alerts_critical) = (4, 3);
+        (status.counts.alerts_open, status.counts.alerts_firing, status.counts.alerts_critical) = (4, 4, 3);
         assert_eq!(storage(&status), "2 servers, 1 offline; 3 store points, 2 out of use");
-        assert_eq!(alerts(&status), "4 open, 3 critical: bursar alert list");
+        assert_eq!(alerts(&status), "4 firing, 3 critical: bursar alert list");
+    }
+
+    #[test]
+    fn alerts_that_are_over_are_told_from_those_that_fire() {
+        let mut status = three_members();
+        assert_eq!(alerts(&status), "none");
+        (status.counts.alerts_open, status.counts.alerts_firing, status.counts.alerts_critical) = (3, 1, 1);
+        assert_eq!(alerts(&status), "1 firing, 1 critical; 2 over and not acknowledged: bursar alert list");
+        (status.counts.alerts_firing, status.counts.alerts_critical) = (0, 0);
+        assert_eq!(alerts(&status), "none firing; 3 over and not acknowledged: bursar alert list");
     }
 
     #[test]

@@ -532,6 +532,19 @@ next: bursar status
 }
 
 #[tokio::test]
+async fn a_change_of_what_cannot_even_be_looked_up_is_told_of_the_change() {
+    let refusal = problem(503, "no_quorum").with_fate(Fate::NotDone).with_hint("Read with consistency=stale.");
+    let ended = Stage::set().await.refuse(BY_NAME, refusal).run("site edit West --name East").await;
+    let expected = "\
+error: Nothing was changed: too few authority nodes answer to decide anything about site “West”.
+  It cannot be. (no_quorum)
+hint: Start the nodes that are down, and run the command again; the next command shows which they are.
+next: bursar status
+";
+    assert_eq!((ended.code, ended.err.as_str()), (6, expected));
+}
+
+#[tokio::test]
 async fn a_fault_is_told_once_of_the_flag_with_the_help_of_the_command() {
     let errors = vec![FieldError::new("/expected_latency_ms", "must be from 0 to 60000")];
     let refusal = Problem { errors, ..problem(422, "invalid_field") };

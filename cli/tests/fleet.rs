@@ -61,7 +61,7 @@ fn destination() -> Value {
 fn joining(status: &str, revision: u64) -> Value {
     json!({
         "id": 4, "task": { "kind": "join_server", "object": { "kind": "server", "id": 1 } }, "status": status, "steps": [],
-        "waiting_on": [], "created": stamp(20), "changed": stamp(revision),
+        "failure": null, "waiting_on": [], "created": stamp(20), "changed": stamp(revision),
     })
 }
 
@@ -228,6 +228,38 @@ next: bursar server list --filter destination=3
 }
 
 #[tokio::test]
+async fn why_an_operation_failed_is_told_with_what_to_do() {
+    let failure = json!({
+        "code": "superseded", "reason": "it has issued another connection string since", "remedy": "Use the newest one.",
+    });
+    let failed = with(joining("failed", 21), json!({ "failure": failure }));
+    let ended = Stage::set().await.expect("GET /api/v1/operations/4", 200, failed.clone()).run("operation show 4").await;
+    let expected = "\
+status   failed
+failed   it has issued another connection string since (superseded)
+         Use the newest one.
+";
+    assert!(ended.out.contains(expected), "{}", ended.out);
+    let list = "GET /api/v1/operations?limit=1000";
+    let ended = Stage::set().await.expect(list, 200, page(vec![failed.clone()])).run("operation list").await;
+    let expected = "\
+ID  TASK         OBJECT    STATUS              WAITS ON  STARTED
+4   join server  server 1  failed: superseded  -         2031-05-17T08:30:00.000Z
+";
+    assert_eq!(ended.out, expected);
+    let add = "POST /api/v1/destinations/3/servers";
+    let stage = Stage::set().await.expect(VAULT, 200, page(vec![destination()])).expect(add, 202, failed.clone());
+    let ended =
+        stage.expect("GET /api/v1/operations/4", 200, failed).run("server add bursar1.a.b --destination vault --wait").await;
+    let expected = "\
+error: Operation 4 failed: it has issued another connection string since (superseded).
+hint: Use the newest one.
+next: bursar operation show 4
+";
+    assert_eq!((ended.code, ended.err.ends_with(expected)), (1, true), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn reachability_is_a_table_of_neighbours_in_both_directions() {
     let port = |state: &str, detail: Value| json!({ "state": state, "port": 4283, "detail": detail });
     let paths =
@@ -287,12 +319,13 @@ async fn what_takes_no_further_words_is_asked_for_without_any() {
 #[tokio::test]
 async fn a_store_point_is_listed_with_the_reason_why_it_is_not_online() {
     let offline = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
-    let list = page(vec![store_point(json!({ "state": "online" })), store_point(offline)]);
+    let limited = with(store_point(offline), json!({ "quota_bytes": 2_199_023_255_552_u64 }));
+    let list = page(vec![store_point(json!({ "state": "online" })), limited]);
     let ended = Stage::set().await.expect("GET /api/v1/store-points?limit=1000", 200, list).run("store-point list").await;
     let expected = "\
-ID  NAME   SERVER  ONLINE                             ACCEPTING DATA  NEW ARCHIVES  BALANCING  INTENT  PATH
-2   shelf  ark     yes                                on              off           on         active  /srv/a
-2   shelf  ark     offline: its directory is missing  on              off           on         active  /srv/a
+ID  NAME   SERVER  ONLINE                             ACCEPTING DATA  NEW ARCHIVES  BALANCING  QUOTA      INTENT  PATH
+2   shelf  ark     yes                                on              off           on         unlimited  active  /srv/a
+2   shelf  ark     offline: its directory is missing  on              off           on         2 TiB      active  /srv/a
 ";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
 }
@@ -302,9 +335,9 @@ async fn a_store_point_is_made_on_a_server_and_edited_by_its_flags() {
     let online = json!({ "state": "online" });
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
     let stage = stage.expect("POST /api/v1/servers/1/store-points", 201, store_point(json!({ "state": "creating" })));
-    let ended = stage.run("store-point add shelf --server ark --path /srv/a --quota 1000").await;
+    let ended = stage.run("store-point add shelf --server ark --path /srv/a --quota 500GB").await;
     assert_eq!((ended.code, ended.err.as_str()), (0, "created store point 2 “shelf”\n"));
-    assert_eq!(stage.asked()[1]["body"], json!({ "name": "shelf", "path": "/srv/a", "quota_bytes": 1000 }));
+    assert_eq!(stage.asked()[1]["body"], json!({ "name": "shelf", "path": "/srv/a", "quota_bytes": 500_000_000_000_u64 }));
 
     let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(online.clone())]));
     let stage = stage.expect("PATCH /api/v1/store-points/2", 200, store_point(online));
@@ -315,10 +348,41 @@ async fn a_store_point_is_made_on_a_server_and_edited_by_its_flags() {
         "{}",
         ended.err
     );
-    for words in ["--accepting-data yes", "--quota 0", "--quota -1"] {
+    for (words, why) in [
+        ("--accepting-data yes", "must be on or off"),
+        ("--quota 0", "must be at least one byte"),
+        ("--quota=-1", "must be a size such as 500GB, 1.5TB or 2TiB, or a number of bytes"),
+        ("--quota 5G", "has the unit G; the units are B, kB, KiB"),
+    ] {
         let words = format!("bursar store-point edit shelf {words}");
-        assert!(Program::try_parse_from(words.split(' ')).is_err(), "{words}");
+        let told = Program::try_parse_from(words.split(' ')).unwrap_err().to_string();
+        assert!(told.contains(why), "{words}: {told}");
     }
+}
+
+#[tokio::test]
+async fn sizes_are_told_in_units_to_people_and_in_bytes_to_programs() {
+    let limited = || with(store_point(json!({ "state": "online" })), json!({ "quota_bytes": 1_999_999_999_999_u64 }));
+    let list = "GET /api/v1/store-points?limit=1000";
+    let ended = Stage::set().await.expect(list, 200, page(vec![limited()])).run("store-point list -o json").await;
+    assert!(ended.out.contains("\"quota_bytes\": 1999999999999"), "{}", ended.out);
+    let space = json!({ "free_bytes": 5_000_000_000_u64, "total_bytes": 1_u64 << 41, "used_bytes": 0 });
+    let known = with(limited(), json!({ "observed": space, "observed_absent": null }));
+    let stage = Stage::set().await.expect(SHELF, 200, page(vec![limited()]));
+    let ended = stage.expect("GET /api/v1/store-points/2", 200, known).run("store-point show shelf").await;
+    assert!(ended.out.contains("quota           1.8 TiB\n"), "{}", ended.out);
+    assert!(ended.out.contains("used            0 B\nfree            5 GB of 2 TiB\n"), "{}", ended.out);
+
+    let limited = |rate: Value| {
+        let mut destination = destination();
+        destination["balancing"]["rate_bytes_per_second"] = rate;
+        destination
+    };
+    let stage = Stage::set().await.expect(VAULT, 200, page(vec![limited(Value::Null)]));
+    let stage = stage.expect("PATCH /api/v1/destinations/3", 200, limited(json!(50_000_000)));
+    let ended = stage.run("destination edit vault --rate 50MB/s").await;
+    assert_eq!(stage.asked()[1]["body"], json!({ "balancing": { "rate_bytes_per_second": 50_000_000 } }), "{}", ended.err);
+    assert!(ended.out.contains("  rate                50 MB/s\n"), "{}", ended.out);
 }
 
 #[tokio::test]
@@ -338,19 +402,22 @@ async fn how_a_store_point_is_filled_is_shown_where_it_is_known() {
     let known = with(store_point(json!({ "state": "online" })), json!({ "observed": space, "observed_absent": null }));
     let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(json!({ "state": "online" }))]));
     let ended = stage.expect("GET /api/v1/store-points/2", 200, known).run("store-point show shelf").await;
-    assert!(ended.out.contains("used            4 bytes\nfree            5 of 9 bytes\n"), "{}", ended.out);
+    assert!(ended.out.contains("used            4 B\nfree            5 B of 9 B\n"), "{}", ended.out);
     assert!(ended.out.contains("directory       CrashPlanArchive_m1x2\nnotes           call 555-0100\n"), "{}", ended.out);
 }
 
 #[tokio::test]
 async fn the_overview_of_alerts_says_what_covers_them_and_who_has_noted_them() {
     let noted = json!({ "by": { "kind": "token", "id": 1 }, "at": "2031-05-17T08:31:00.000Z", "note": "disk ordered" });
-    let list = page(vec![alert(5, Value::Null), alert(6, noted.clone())]);
+    let over = json!({ "state": "resolved", "since": "2031-05-17T08:30:00.000Z", "at": "2031-05-17T08:45:00.000Z" });
+    let over = with(alert(7, Value::Null), json!({ "condition": over }));
+    let list = page(vec![alert(5, Value::Null), alert(6, noted.clone()), over]);
     let ended = Stage::set().await.expect("GET /api/v1/alerts?limit=1000", 200, list).run("alert list").await;
     let expected = "\
-ID  SEVERITY  CONDITION  SINCE                     ALERT                              COVERED BY  ACKNOWLEDGED BY
-5   critical  firing     2031-05-17T08:30:00.000Z  Store point is unavailable: shelf  alert 4     -
-6   critical  firing     2031-05-17T08:30:00.000Z  Store point is unavailable: shelf  alert 4     token 1
+ID  SEVERITY  CONDITION  SINCE                     UNTIL                     ALERT                              COVERED BY  ACKNOWLEDGED BY
+5   critical  firing     2031-05-17T08:30:00.000Z  -                         Store point is unavailable: shelf  alert 4     -
+6   critical  firing     2031-05-17T08:30:00.000Z  -                         Store point is unavailable: shelf  alert 4     token 1
+7   critical  resolved   2031-05-17T08:30:00.000Z  2031-05-17T08:45:00.000Z  Store point is unavailable: shelf  alert 4     -
 ";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
     let ended = Stage::set().await.expect("GET /api/v1/alerts/6", 200, alert(6, noted)).run("alert show 6").await;

@@ -23,7 +23,7 @@ use crate::{
     time::Timestamp,
 };
 
-pub(crate) use follow::{authority_changed, server_changed, store_point_changed};
+pub(crate) use follow::{authority_changed, server_changed, server_of_changed, store_point_changed};
 pub use standing::{Standing, standing};
 
 /// The most alerts that are acknowledged at once.
@@ -118,9 +118,20 @@ pub enum Condition {
     },
     /// It is over.
     Resolved {
+        /// Since when it was there, the last time.
+        since: Timestamp,
         /// When it ended.
         at: Timestamp,
     },
+}
+
+impl Condition {
+    /// Since when the trouble is there, or was there the last time.
+    pub const fn since(self) -> Timestamp {
+        match self {
+            Self::Firing { since } | Self::Resolved { since, .. } => since,
+        }
+    }
 }
 
 /// That somebody has taken note of an alert.
@@ -264,7 +275,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
     match event {
         Event::Raised { alerts } => alerts.iter().for_each(|raised| raise(state, raised, stamp)),
         Event::Resolved { alerts } => change(state, alerts, stamp, |alert| {
-            alert.condition = Condition::Resolved { at: stamp.at };
+            alert.condition = Condition::Resolved { since: alert.condition.since(), at: stamp.at };
         }),
         Event::Covered { alerts } => {
             for Covered { alert, by } in alerts {

@@ -115,11 +115,11 @@ pub struct RollUp {
     pub offline_servers: u64,
     /// How many store points they have.
     pub store_points: u64,
-    /// How many of those backups may go to, as administrators have set it.
+    /// How many of those backups can go to now: they are there, and administrators let them.
     pub accepting: Accepting,
 }
 
-/// How many of several store points backups may go to.
+/// How many of several store points backups can go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepting {
     /// All of them.

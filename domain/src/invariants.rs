@@ -253,7 +253,7 @@ fn servers(state: &State, found: &mut Vec<Violation>) {
     let mut identities = BTreeMap::new();
     for server in state.servers().iter() {
         let name = server.is_present().then(|| names.insert(server.name.folded(), server.id)).flatten();
-        let identity = server.former.iter().chain([&server.facts.guid]).find_map(|guid| identities.insert(*guid, server.id));
+        let identity = server.former.iter().copied().chain(server.key()).find_map(|guid| identities.insert(guid, server.id));
         if let Some(other) = name.or(identity) {
             found.push(Violation::Ambiguous { one: server.id.into(), other: other.into() });
         }

@@ -14,7 +14,7 @@ use crate::{
     encoding::{Encoded, Kind},
     ids::{AuthorityNodeId, ObjectRef, OperationId, ServerId},
     rejection::{FieldFault, Rejection},
-    server,
+    server::{self, JoinFailure},
     state::{Stamp, State, given},
     table::Row,
 };
@@ -65,26 +65,32 @@ pub enum Task {
 
 /// Whether an operation runs, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Status {
     /// It runs.
     Running,
     /// It did what it was to do.
     Succeeded,
     /// It could not do what it was to do.
-    Failed,
+    Failed {
+        /// Why. Nothing else than taking a server in ever fails.
+        failure: JoinFailure,
+    },
     /// Somebody called it off.
     Cancelled,
 }
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum End {
     /// It did what it was to do.
     Succeeded,
     /// It could not do what it was to do.
-    Failed,
+    Failed {
+        /// See [`Status::Failed`].
+        failure: JoinFailure,
+    },
     /// Somebody called it off.
     Cancelled,
 }
@@ -322,7 +328,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
         Event::Ended { operation, end } => operations.change(*operation, |operation| {
             operation.status = match end {
                 End::Succeeded => Status::Succeeded,
-                End::Failed => Status::Failed,
+                End::Failed { failure } => Status::Failed { failure: *failure },
                 End::Cancelled => Status::Cancelled,
             };
             operation.waiting_on.clear();
@@ -420,7 +426,7 @@ impl fmt::Display for Event {
                 Ok(())
             }
             Self::Ended { operation, end: End::Succeeded } => write!(f, "{operation} succeeded"),
-            Self::Ended { operation, end: End::Failed } => write!(f, "{operation} failed"),
+            Self::Ended { operation, end: End::Failed { failure } } => write!(f, "{operation} failed: {failure}"),
             Self::Ended { operation, end: End::Cancelled } => write!(f, "{operation} cancelled"),
         }
     }

@@ -130,7 +130,11 @@ impl Projection {
             Event::Server(server::Event::Welcomed { server: welcomed, projection }) if *welcomed == server => {
                 Some(projection.clone())
             }
-            Event::Server(server::Event::Removed { server: removed, .. }) if *removed == server => None,
+            Event::Server(server::Event::Removed { server: removed, .. } | server::Event::Withdrawn { server: removed, .. })
+                if *removed == server =>
+            {
+                None
+            }
             _ => before.map(|mut projection| {
                 projection.take(event);
                 projection
@@ -193,7 +197,7 @@ impl Projection {
                 }
             }
             server::Event::Intended { server, intent } if *server == self.server => self.intent = intent.clone(),
-            server::Event::Removed { server, .. } => {
+            server::Event::Removed { server, .. } | server::Event::Withdrawn { server, .. } => {
                 self.peers.remove(server);
             }
             _ => {}

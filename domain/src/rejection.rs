@@ -166,6 +166,13 @@ pub enum Rejection {
         /// Whose it is.
         server: ServerId,
     },
+    /// The machine is being taken in, by a connection string that was given before.
+    ServerJoining {
+        /// As which server.
+        server: ServerId,
+        /// What takes it in.
+        operation: OperationId,
+    },
     /// The server runs another version than the authority.
     VersionDiffers {
         /// What the server runs.
@@ -356,6 +363,7 @@ impl Rejection {
             Self::ConnectionStringUsed { .. } => "connection_string_used",
             Self::ConnectionStringExpired => "connection_string_expired",
             Self::ServerKnown { .. } => "server_known",
+            Self::ServerJoining { .. } => "server_joining",
             Self::VersionDiffers { .. } => "version_differs",
             Self::ServerNotOnline { .. } => "server_not_online",
             Self::ServerNotOffline { .. } => "server_not_offline",
@@ -394,6 +402,7 @@ impl Rejection {
             | Self::ConnectionStringUsed { .. }
             | Self::ConnectionStringExpired
             | Self::ServerKnown { .. }
+            | Self::ServerJoining { .. }
             | Self::VersionDiffers { .. }
             | Self::ServerNotOnline { .. }
             | Self::ServerNotOffline { .. }
@@ -419,6 +428,7 @@ impl Rejection {
             Self::OperationEnded { operation } | Self::NotCancellable { operation } => Some((*operation).into()),
             Self::ConnectionStringUsed { server }
             | Self::ServerKnown { server, .. }
+            | Self::ServerJoining { server, .. }
             | Self::ServerNotOnline { server }
             | Self::ServerNotOffline { server } => Some((*server).into()),
             Self::VersionDiffers { node, .. } => Some((*node).into()),
@@ -482,6 +492,10 @@ impl Rejection {
             Self::ConnectionStringUsed { .. } => "Look at the server that it added; to add another machine, use its own string.",
             Self::ConnectionStringExpired => "Issue another one with `bursar storage-server connection-string` on the server.",
             Self::ServerKnown { .. } => "Initialise the machine with an empty data directory: it gets an identity of its own.",
+            Self::ServerJoining { .. } => {
+                "Wait for the operation: where the machine has issued another string since, it ends as soon as the machine answers. \
+                 Then use the newest string."
+            }
             Self::VersionDiffers { .. } => {
                 "Let the authority's nodes and the server run one version, then issue another connection string."
             }
@@ -532,6 +546,7 @@ impl fmt::Display for Rejection {
             Self::ConnectionStringUsed { server } => write!(f, "the connection string was used for {server}"),
             Self::ConnectionStringExpired => f.write_str("the connection string has expired"),
             Self::ServerKnown { guid, server } => write!(f, "the identity {guid} belongs, or belonged, to {server}"),
+            Self::ServerJoining { server, operation } => write!(f, "the machine is being taken in as {server} by {operation}"),
             Self::VersionDiffers { version, node, node_version } => {
                 write!(f, "the server runs version {version}, {node} runs {node_version}")
             }

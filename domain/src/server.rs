@@ -3,6 +3,9 @@
 //! What is wanted of it (the intent) stands apart from how it is (the condition). A removed server leaves its row as a
 //! tombstone: neither its number nor its identity is ever accepted again. Where dead hardware is replaced, another identity
 //! takes the server's place, under its number, and the former identity is as dead as a removed one.
+//!
+//! A machine that was never taken in because its connection string no longer stood is another matter: it is not spent. It leaves
+//! no row behind, and comes again by its newest string.
 
 mod rules;
 mod words;
@@ -41,6 +44,9 @@ pub struct Server {
     pub former: Vec<ServerGuid>,
     /// The hash of the one-time secret of the connection string by which it came.
     pub secret: Hash,
+    /// Whether the machine of these facts, which was to take a dead one's place, never came: it may come again, here or
+    /// elsewhere.
+    pub withdrawn: bool,
     /// What is wanted of it.
     pub intent: Intent,
     /// How it is.
@@ -204,8 +210,10 @@ pub enum JoinFailure {
     Unreachable,
     /// Somebody else answered there.
     AnotherIdentity,
-    /// It has issued another connection string since.
-    StringVoided,
+    /// It has issued another connection string since: that one stands.
+    Superseded,
+    /// It answered when the time of its connection string was over.
+    Expired,
 }
 
 impl Encoded for Server {
@@ -219,7 +227,7 @@ impl Row for Server {
         self.id
     }
     fn key(&self) -> Option<ServerGuid> {
-        Some(self.facts.guid)
+        (!self.withdrawn).then_some(self.facts.guid)
     }
 }
 
@@ -231,7 +239,7 @@ impl Server {
 
     /// Whether an identity has, or once had, its place.
     pub fn was_ever(&self, guid: ServerGuid) -> bool {
-        self.facts.guid == guid || self.former.contains(&guid)
+        self.key() == Some(guid) || self.former.contains(&guid)
     }
 
     /// Whether it is taken in to replace another machine.
@@ -465,6 +473,13 @@ pub enum Event {
         /// Its destination.
         destination: DestinationId,
     },
+    /// It was never taken in, and its machine is free to come again: nothing is left of it.
+    Withdrawn {
+        /// Which.
+        server: ServerId,
+        /// The destination that it was to be part of.
+        destination: DestinationId,
+    },
 }
 
 /// Carries an event into the state.
@@ -480,6 +495,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
                 facts: facts.clone(),
                 former: Vec::new(),
                 secret: *secret,
+                withdrawn: false,
                 intent: Intent::Active,
                 condition: Condition::Joining { operation: *operation },
                 projection: ProjectionState::Matching,
@@ -488,7 +504,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
             });
         }
         Event::Replaced { facts, secret, operation, .. } => change(state, server, stamp, |row| {
-            row.former.push(row.facts.guid);
+            row.former.extend(row.key());
+            row.withdrawn = false;
             row.facts = facts.clone();
             row.secret = *secret;
             row.condition = Condition::Joining { operation: *operation };
@@ -496,7 +513,9 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
         }),
         // They tell others, or the server itself, what the state knows already.
         Event::Introduced { .. } | Event::Welcomed { .. } => {}
-        Event::JoinFailed { .. } => change(state, server, stamp, |_| {}),
+        Event::JoinFailed { failure, .. } => {
+            change(state, server, stamp, |row| row.withdrawn = failure.leaves_the_machine_free())
+        }
         Event::Joined { .. } | Event::CameOnline { .. } => {
             change(state, server, stamp, |row| row.condition = Condition::Online);
         }
@@ -519,6 +538,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
             row.intent = Intent::Removed;
             row.condition = Condition::Excluded;
         }),
+        Event::Withdrawn { .. } => state.servers.remove(server),
     }
 }
 

@@ -156,9 +156,10 @@ impl StorePoint {
         self.intent != Intent::Retired
     }
 
-    /// Whether backups may come in, as far as administrators are concerned.
+    /// Whether backups can come in: administrators let them, and it is there. Of a server that is offline nothing is known, so
+    /// none of its store points is.
     pub fn is_accepting(&self) -> bool {
-        self.intent == Intent::Active && self.flags.accepting_data
+        self.intent == Intent::Active && self.flags.accepting_data && self.condition == Condition::Online
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-use bursar_domain::{Proposal, Sealed, State, encoding::Kind, evolve, invariants};
+use bursar_domain::{Event, Proposal, Sealed, State, encoding::Kind, evolve, invariants};
 use bursar_domain_testing::Ledger;
 use corpus::{JOURNAL, PROPOSALS, SUMMARY, folder, parted, summary};
 use specimens::Specimen;
@@ -103,6 +103,14 @@ fn the_journal_leads_where_it_led() {
     let state = replay();
     assert_eq!(invariants::violations(&state), []);
     assert_eq!(summary(&state), String::from_utf8(read(SUMMARY)).expect("text"));
+}
+
+#[test]
+fn all_kinds_of_events_are_listed() {
+    let listed: BTreeSet<_> = Event::KINDS.iter().copied().collect();
+    let known: BTreeSet<_> = specimens::events().into_iter().map(|event| event.variant).collect();
+    assert_eq!(listed, known);
+    assert_eq!(listed.len(), Event::KINDS.len(), "each is listed once");
 }
 
 #[test]

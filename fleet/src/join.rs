@@ -213,7 +213,8 @@ fn is_the_one(server: &Server, introduced: &Introduced) -> bool {
 
 fn not_taken(answer: Result<NewcomerAnswer, Unmet>) -> Called {
     match answer {
-        Ok(NewcomerAnswer::Voided | NewcomerAnswer::Expired) => Called::Progress(Progress::Failed(JoinFailure::StringVoided)),
+        Ok(NewcomerAnswer::Voided) => Called::Progress(Progress::Failed(JoinFailure::Superseded)),
+        Ok(NewcomerAnswer::Expired) => Called::Progress(Progress::Failed(JoinFailure::Expired)),
         Ok(NewcomerAnswer::Failed { detail }) => Called::Unreachable(detail),
         Ok(NewcomerAnswer::Introduced(_) | NewcomerAnswer::Adopted) => {
             Called::Unreachable("it answers another question".to_owned())

@@ -1,12 +1,11 @@
 //! Which events a reader wants.
 
-use bursar_domain::{ObjectRef, Record};
+use std::collections::BTreeSet;
+
+use bursar_domain::{Event, ObjectRef, Record};
 use bursar_wire::{FieldError, query::EventsQuery};
 
 use crate::failure::Failure;
-
-/// Everything that has events.
-const NOUNS: [&str; 7] = ["cluster", "authority_node", "join_token", "site", "destination", "operation", "token"];
 
 /// Which events a reader wants.
 pub(super) struct EventFilter {
@@ -38,22 +37,35 @@ fn is_about(subject: ObjectRef, (kind, number): &(String, u64)) -> bool {
 }
 
 fn kind(text: &str) -> Result<String, Failure> {
-    let (noun, event) = text.split_once('.').map_or((text, None), |(noun, event)| (noun, Some(event)));
-    let named = |event: &str| !event.is_empty() && event.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if NOUNS.contains(&noun) && event.is_none_or(named) {
+    if Event::KINDS.iter().any(|kind| is_of_kind(kind, text)) {
         return Ok(text.to_owned());
     }
-    let reason = format!("must be one of {}, alone or with an event as in destination.edited", NOUNS.join(", "));
+    let noun = text.split_once('.').map_or(text, |(noun, _)| noun);
+    let of_noun: Vec<_> = Event::KINDS.iter().copied().filter(|kind| is_of_kind(kind, noun)).collect();
+    let reason = match of_noun.as_slice() {
+        [] => format!("must be one of {}, alone or with an event as in destination.edited", listed(nouns())),
+        events => format!("must be {noun}, or one of its events {}", events.join(", ")),
+    };
     Err(Failure::malformed_part(FieldError::new("?kind", reason)))
 }
 
 fn subject(text: &str) -> Result<(String, u64), Failure> {
     let parsed = text.split_once(':').and_then(|(kind, number)| Some((kind, number.parse().ok()?)));
     match parsed {
-        Some((kind, number)) if NOUNS.contains(&kind) => Ok((kind.to_owned(), number)),
+        Some((kind, number)) if nouns().any(|noun| noun == kind) => Ok((kind.to_owned(), number)),
         _ => {
-            let reason = format!("must be <kind>:<id> as in destination:3, with one of {}", NOUNS.join(", "));
+            let reason = format!("must be <kind>:<id> as in destination:3, with one of {}", listed(nouns()));
             Err(Failure::malformed_part(FieldError::new("?subject", reason)))
         }
     }
+}
+
+/// Everything that has events.
+fn nouns() -> impl Iterator<Item = &'static str> {
+    let nouns = Event::KINDS.iter().filter_map(|kind| kind.split_once('.')).map(|(noun, _)| noun);
+    nouns.collect::<BTreeSet<_>>().into_iter()
+}
+
+fn listed(words: impl Iterator<Item = &'static str>) -> String {
+    words.collect::<Vec<_>>().join(", ")
 }

@@ -110,7 +110,7 @@ impl Stream {
             End::Complete | End::ReaderLeft => {}
             End::ReaderTooSlow => {
                 self.service.metrics.stream_readers_too_slow.fetch_add(1, Relaxed);
-                debug!(token = self.caller.0.0, %position, "an event stream ended, its reader took nothing");
+                debug!(token = self.caller.token.0, %position, "an event stream ended, its reader took nothing");
             }
             End::Refused(failure) => self.say_last(&StreamItem::Problem(failure.into_problem())).await,
             End::Gone => {

@@ -34,17 +34,23 @@ impl Resource for Alert {
     type Shown = alerts::Alert;
 
     const FIELDS: &'static [Field<Self>] = &[
-        ("id", |alert| alert.id.0.to_string()),
-        ("kind", |alert| alert.kind.code().to_owned()),
-        ("severity", |alert| alert.severity.to_string()),
-        ("condition", |alert| alerts::AlertCondition::from(alert.condition).as_str().to_owned()),
-        ("open", |alert| alert.is_open().to_string()),
-        ("acknowledged", |alert| alert.acknowledgement.is_some().to_string()),
-        ("subject", |alert| {
+        Field::number("id", |alert| alert.id.0.to_string()),
+        Field::one_of(
+            "kind",
+            &["store_point_offline", "server_offline", "destination_offline", "version_conflict", "projection_mismatch"],
+            |alert| alert.kind.code().to_owned(),
+        ),
+        Field::one_of("severity", &["critical", "warning"], |alert| alert.severity.to_string()),
+        Field::one_of("condition", &["firing", "resolved"], |alert| {
+            alerts::AlertCondition::from(alert.condition).as_str().to_owned()
+        }),
+        Field::flag("open", |alert| alert.is_open().to_string()),
+        Field::flag("acknowledged", |alert| alert.acknowledgement.is_some().to_string()),
+        Field::text("subject", |alert| {
             let ObjectRef { kind, id } = alert.subject.into();
             format!("{kind}:{id}")
         }),
-        ("text", |alert| alert.text.clone()),
+        Field::text("text", |alert| alert.text.clone()),
     ];
 
     fn table(state: &domain::State) -> &Table<Self> {
@@ -87,7 +93,7 @@ async fn acknowledge(State(service): State<Service>, mutation: Mutation<Acknowle
     let meant = body.meant()?;
     let mut ids = match &meant {
         Meant::Ids(ids) => ids.clone(),
-        Meant::Filter(filter) => open_alerts(&*service.read_latest_by(None, call.deadline).await?, filter)?,
+        Meant::Filter(filter) => open_alerts(&*service.read_to_change(call.deadline).await?, filter)?,
     };
     // Where no alert is meant any more, it may be a repetition: then the ledger knows what became of it.
     let Verdict { outcome, manner, state } = service.judge(call, body.command(ids.clone())).await?;
@@ -115,7 +121,7 @@ fn open_alerts(state: &domain::State, filter: &str) -> Result<Vec<AlertId>, Fail
     let at_fault = |fault: FieldError| FieldError::new("/filter", fault.detail);
     let filter = (!filter.is_empty()).then(|| Filter::parse(filter)).transpose().map_err(at_fault)?;
     let filter = filter.map(listing::known_field::<Alert>).transpose().map_err(at_fault)?;
-    let meets = |alert: &Alert| filter.as_ref().is_none_or(|((_, value), filter)| filter.admits(&value(alert)));
+    let meets = |alert: &Alert| filter.as_ref().is_none_or(|(field, filter)| filter.admits(&(field.value)(alert)));
     let open = state.alerts().iter().filter(|alert| alert.is_open() && meets(alert));
     Ok(open.map(|alert| alert.id).collect())
 }

@@ -45,9 +45,9 @@ impl Resource for AuthorityNode {
     type Shown = Member;
 
     const FIELDS: &'static [Field<Self>] = &[
-        ("id", |node| node.id.0.to_string()),
-        ("site", |node| node.site.map(|site| site.0.to_string()).unwrap_or_default()),
-        ("present", |node| node.intent.is_present().to_string()),
+        Field::number("id", |node| node.id.0.to_string()),
+        Field::number("site", |node| node.site.map(|site| site.0.to_string()).unwrap_or_default()),
+        Field::flag("present", |node| node.intent.is_present().to_string()),
     ];
 
     fn table(state: &domain::State) -> &Table<Self> {
@@ -63,7 +63,7 @@ impl Resource for JoinToken {
     type Shown = cluster::Invitation;
 
     const FIELDS: &'static [Field<Self>] =
-        &[("id", |token| token.id.0.to_string()), ("used", |token| token.used_by.is_some().to_string())];
+        &[Field::number("id", |token| token.id.0.to_string()), Field::flag("used", |token| token.used_by.is_some().to_string())];
 
     fn table(state: &domain::State) -> &Table<Self> {
         state.join_tokens()

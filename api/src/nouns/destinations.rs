@@ -27,10 +27,10 @@ impl Resource for Destination {
     type Shown = destinations::Destination;
 
     const FIELDS: &'static [Field<Self>] = &[
-        ("id", |destination| destination.id.0.to_string()),
-        ("name", |destination| destination.name.to_string()),
-        ("site", |destination| destination.site.0.to_string()),
-        ("offered", |destination| destination.offered.to_string()),
+        Field::number("id", |destination| destination.id.0.to_string()),
+        Field::text("name", |destination| destination.name.to_string()),
+        Field::number("site", |destination| destination.site.0.to_string()),
+        Field::flag("offered", |destination| destination.offered.to_string()),
     ];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|destination| destination.name.folded());

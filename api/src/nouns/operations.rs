@@ -26,9 +26,13 @@ impl Resource for Operation {
     type Shown = operations::Operation;
 
     const FIELDS: &'static [Field<Self>] = &[
-        ("id", |operation| operation.id.0.to_string()),
-        ("status", |operation| OperationStatus::from(operation.status).as_str().to_owned()),
-        ("kind", |operation| OperationTask::from(operation.task).kind),
+        Field::number("id", |operation| operation.id.0.to_string()),
+        Field::one_of("status", &["running", "succeeded", "failed", "cancelled"], |operation| {
+            OperationStatus::from(operation.status).as_str().to_owned()
+        }),
+        Field::one_of("kind", &["add_authority_node", "remove_authority_node", "join_server"], |operation| {
+            OperationTask::from(operation.task).kind
+        }),
     ];
 
     fn table(state: &domain::State) -> &Table<Self> {

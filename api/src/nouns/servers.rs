@@ -37,13 +37,17 @@ impl Resource for Server {
     type Shown = servers::Server;
 
     const FIELDS: &'static [Field<Self>] = &[
-        ("id", |server| server.id.0.to_string()),
-        ("name", |server| server.name.to_string()),
-        ("destination", |server| server.destination.0.to_string()),
-        ("condition", |server| ServerCondition::from(server.condition).as_str().to_owned()),
-        ("intent", |server| ServerIntent::from(&server.intent).as_str().to_owned()),
-        ("version", |server| server.facts.program.version.to_string()),
-        (PRESENT, |server| server.is_present().to_string()),
+        Field::number("id", |server| server.id.0.to_string()),
+        Field::text("name", |server| server.name.to_string()),
+        Field::number("destination", |server| server.destination.0.to_string()),
+        Field::one_of("condition", &["joining", "online", "offline", "excluded"], |server| {
+            ServerCondition::from(server.condition).as_str().to_owned()
+        }),
+        Field::one_of("intent", &["active", "maintenance", "draining", "removed"], |server| {
+            ServerIntent::from(&server.intent).as_str().to_owned()
+        }),
+        Field::text("version", |server| server.facts.program.version.to_string()),
+        Field::flag(PRESENT, |server| server.is_present().to_string()),
     ];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|server| server.name.folded());

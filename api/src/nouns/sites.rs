@@ -25,7 +25,8 @@ pub(crate) fn routes() -> OpenApiRouter<Service> {
 impl Resource for Site {
     type Shown = sites::Site;
 
-    const FIELDS: &'static [Field<Self>] = &[("id", |site| site.id.0.to_string()), ("name", |site| site.name.to_string())];
+    const FIELDS: &'static [Field<Self>] =
+        &[Field::number("id", |site| site.id.0.to_string()), Field::text("name", |site| site.name.to_string())];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|site| site.name.folded());
 

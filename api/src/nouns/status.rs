@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::{extract::State, response::Response};
 
-use bursar_domain::{AuthorityNodeId, Level, authority_node::AuthorityNode};
+use bursar_domain::{AuthorityNodeId, Level, Timestamp, authority_node::AuthorityNode};
 use bursar_wire::{
     query::PresentQuery,
     status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
@@ -54,13 +54,14 @@ async fn status(
         .filter(|member| member.intent.is_present())
         .map(|member| MemberStatus::of(member, role(&node, member.id), observed(&node, member)))
         .collect();
-    let checks = checks(&node, &members);
+    let now = service.now();
+    let checks = checks(&node, &members, now);
     let body = Status {
         cluster: cluster.id.to_string(),
         epoch: state.epoch().0,
         level: state.level().0,
         revision: state.cursor().to_string(),
-        time: rfc3339(service.now()),
+        time: rfc3339(now),
         leader: node.leader.map(|leader| leader.0),
         health: health(&node, &checks),
         checks,
@@ -128,13 +129,7 @@ fn health(node: &NodeStatus, checks: &[Check]) -> Grade {
 }
 
 /// What is not as it should be.
-fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
-    let check = |code: &str, severity, summary: String, remedy: &str| Check {
-        code: code.into(),
-        severity,
-        summary,
-        remedy: remedy.into(),
-    };
+fn checks(node: &NodeStatus, members: &[MemberStatus], now: Timestamp) -> Vec<Check> {
     let mut checks = Vec::new();
     if node.leader.is_none() {
         let summary = "This node knows no leader: nothing can be changed through it.".to_owned();
@@ -151,9 +146,7 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
     }
     let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
     for member in members.iter().filter(silent) {
-        let summary = format!("Authority node {} does not answer the leader.", member.id);
-        let remedy = format!("Check that it runs, and that {} is reached from the other members.", member.peer_address);
-        checks.push(check("member_unreachable", Grade::Warn, summary, &remedy));
+        checks.push(silence(node, member, now));
     }
     let tolerance = fault_tolerance(node);
     if let Some(reachable) = tolerance.voters_reachable.filter(|reachable| *reachable < tolerance.quorum) {
@@ -172,6 +165,25 @@ fn checks(node: &NodeStatus, members: &[MemberStatus]) -> Vec<Check> {
         checks.push(check("no_fault_tolerance", Grade::Warn, summary, "Invite a third member with `bursar cluster invite`."));
     }
     checks
+}
+
+fn check(code: &str, severity: Grade, summary: String, remedy: &str) -> Check {
+    Check { code: code.into(), severity, summary, remedy: remedy.into() }
+}
+
+/// Which member does not answer, since when, and what to do.
+fn silence(node: &NodeStatus, member: &MemberStatus, now: Timestamp) -> Check {
+    let MemberStatus { id, peer_address, .. } = member;
+    let since = match member.observed.as_ref().and_then(|observed| observed.last_answer_ms) {
+        Some(silence_ms) => format!("since {}", rfc3339(Timestamp(now.0.saturating_sub(silence_ms)))),
+        None => format!("since {} leads", node.id),
+    };
+    let summary = format!("Authority node {id} at {peer_address} has not answered the leader {since}.");
+    let remedy = format!(
+        "Start it there with `bursar authority run`, and check that the other members reach {peer_address}. Where its machine or its \
+         disk is lost, `bursar cluster remove {id}` and invite another one with `bursar cluster invite`."
+    );
+    check("member_unreachable", Grade::Warn, summary, &remedy)
 }
 
 fn figures(node: &NodeStatus) -> NodeFigures {
@@ -248,7 +260,16 @@ mod tests {
             role: None,
             observed: Some(MemberObserved { reachable: false, lag_entries: None, last_answer_ms: None }),
         };
-        let checks = checks(&node, &[member]);
-        assert_eq!((checks[0].code.as_str(), health(&node, &checks)), ("member_unreachable", Grade::Warn));
+        let now = Timestamp(1_900_000_000_000);
+        let checks = |member: &MemberStatus| super::checks(&node, std::slice::from_ref(member), now);
+        let never = checks(&member);
+        assert_eq!((never[0].code.as_str(), health(&node, &never)), ("member_unreachable", Grade::Warn));
+        let expected = "Authority node 2 at 10.0.0.2:4283 has not answered the leader since authority node 1 leads.";
+        assert_eq!(never[0].summary, expected);
+        let observed = MemberObserved { reachable: false, lag_entries: None, last_answer_ms: Some(90_000) };
+        let lately = checks(&MemberStatus { observed: Some(observed), ..member.clone() });
+        let expected = "Authority node 2 at 10.0.0.2:4283 has not answered the leader since 2030-03-17T17:45:10.000Z.";
+        assert_eq!(lately[0].summary, expected);
+        assert!(lately[0].remedy.contains("`bursar cluster remove 2`"), "{}", lately[0].remedy);
     }
 }

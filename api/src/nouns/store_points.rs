@@ -43,14 +43,18 @@ impl Resource for StorePoint {
     type Shown = store_points::StorePoint;
 
     const FIELDS: &'static [Field<Self>] = &[
-        ("id", |store_point| store_point.id.0.to_string()),
-        ("name", |store_point| store_point.name.to_string()),
-        ("server", |store_point| store_point.server.0.to_string()),
-        ("path", |store_point| store_point.path.to_string()),
-        ("condition", |store_point| StorePointCondition::from(store_point.condition).as_str().to_owned()),
-        ("intent", |store_point| StorePointIntent::from(store_point.intent).as_str().to_owned()),
-        ("accepting_data", |store_point| store_point.flags.accepting_data.to_string()),
-        (PRESENT, |store_point| store_point.is_present().to_string()),
+        Field::number("id", |store_point| store_point.id.0.to_string()),
+        Field::text("name", |store_point| store_point.name.to_string()),
+        Field::number("server", |store_point| store_point.server.0.to_string()),
+        Field::text("path", |store_point| store_point.path.to_string()),
+        Field::one_of("condition", &["creating", "failed", "online", "offline", "unknown"], |store_point| {
+            StorePointCondition::from(store_point.condition).as_str().to_owned()
+        }),
+        Field::one_of("intent", &["active", "draining", "retired"], |store_point| {
+            StorePointIntent::from(store_point.intent).as_str().to_owned()
+        }),
+        Field::flag("accepting_data", |store_point| store_point.flags.accepting_data.to_string()),
+        Field::flag(PRESENT, |store_point| store_point.is_present().to_string()),
     ];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|store_point| store_point.name.folded());

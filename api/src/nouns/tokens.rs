@@ -38,7 +38,8 @@ pub(crate) fn open_routes() -> OpenApiRouter<Service> {
 impl Resource for Token {
     type Shown = tokens::Token;
 
-    const FIELDS: &'static [Field<Self>] = &[("id", |token| token.id.0.to_string()), ("name", |token| token.name.to_string())];
+    const FIELDS: &'static [Field<Self>] =
+        &[Field::number("id", |token| token.id.0.to_string()), Field::text("name", |token| token.name.to_string())];
 
     const FOLDED_NAME: Option<fn(&Self) -> String> = Some(|token| token.name.folded());
 
@@ -126,8 +127,8 @@ async fn revoke(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodi
     responses((status = 200, description = "Who asks.", body = WhoAmI)))]
 async fn whoami(State(service): State<Service>, caller: Caller, Parameters(query): Parameters<PresentQuery>) -> Answered {
     let state = service.read_present(caller, &query).await?;
-    let object = ObjectRef::Token(caller.0);
-    let token = state.tokens().get(caller.0).ok_or_else(|| Failure::not_found(object, &state))?;
+    let object = ObjectRef::Token(caller.token);
+    let token = state.tokens().get(caller.token).ok_or_else(|| Failure::not_found(object, &state))?;
     Ok(answer::json(&state, &WhoAmI { actor: caller.actor().into(), token: tokens::Token::of(&state, token) }))
 }
 

@@ -98,6 +98,8 @@ pub enum AlertCondition {
     },
     /// It is over.
     Resolved {
+        /// Since when it was, the last time, RFC 3339 in UTC.
+        since: String,
         /// When it ended, RFC 3339 in UTC.
         at: String,
     },
@@ -167,7 +169,7 @@ impl From<alert::Condition> for AlertCondition {
     fn from(condition: alert::Condition) -> Self {
         match condition {
             alert::Condition::Firing { since } => Self::Firing { since: rfc3339(since) },
-            alert::Condition::Resolved { at } => Self::Resolved { at: rfc3339(at) },
+            alert::Condition::Resolved { since, at } => Self::Resolved { since: rfc3339(since), at: rfc3339(at) },
         }
     }
 }

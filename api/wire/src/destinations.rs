@@ -4,7 +4,7 @@ use bursar_domain::{
     Command, DestinationId, SiteId, State,
     destination::{self, Change, DailyWindow},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
@@ -83,11 +83,11 @@ pub struct RollUp {
     pub offline_servers: u64,
     /// How many store points they have.
     pub store_points: u64,
-    /// How many of the store points backups may go to, as administrators have set it.
+    /// How many of the store points backups can go to now: those that are online and accept data.
     pub accepting: Accepting,
 }
 
-/// How many of several store points backups may go to.
+/// How many of several store points backups can go to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Accepting {
@@ -167,6 +167,16 @@ impl Window {
     }
 }
 
+/// Reads a window that is given: an object, or null.
+fn window_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Window>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Given(#[serde(deserialize_with = "crate::object")] Window);
+
+    let window = Option::<Given>::deserialize(deserializer)?;
+    Ok(Some(window.map(|Given(window)| window)))
+}
+
 /// A destination to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -183,10 +193,10 @@ pub struct CreateDestination {
     #[schema(nullable = false)]
     pub offered: Option<bool>,
     /// How archives are spread over its store points; what is absent takes its default.
-    #[serde(default, skip_serializing_if = "EditBalancing::is_empty")]
+    #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditBalancing::is_empty")]
     pub balancing: EditBalancing,
     /// When little free space is worth an alert; what is absent takes its default.
-    #[serde(default, skip_serializing_if = "EditFreeSpace::is_empty")]
+    #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditFreeSpace::is_empty")]
     pub free_space: EditFreeSpace,
 }
 
@@ -225,10 +235,10 @@ pub struct EditDestination {
     #[schema(nullable = false)]
     pub offered: Option<bool>,
     /// How archives are spread over its store points.
-    #[serde(default, skip_serializing_if = "EditBalancing::is_empty")]
+    #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditBalancing::is_empty")]
     pub balancing: EditBalancing,
     /// When little free space is worth an alert.
-    #[serde(default, skip_serializing_if = "EditFreeSpace::is_empty")]
+    #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditFreeSpace::is_empty")]
     pub free_space: EditFreeSpace,
 }
 
@@ -245,7 +255,7 @@ pub struct EditBalancing {
     #[schema(nullable = false)]
     pub allowed_variance_percent: Option<u8>,
     /// When archives may move; null, the default: always.
-    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "window_or_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Window>)]
     pub window: Option<Option<Window>>,
     /// The most bytes a second that moves may take together, at least 1; null, the default: unlimited.

@@ -7,6 +7,10 @@
 //! Three forms run through all of it: points in time are RFC 3339 texts in UTC with milliseconds; positions in the history are
 //! cursors, `<epoch>-<revision>`; and secrets are [`Secret`], which no log ever shows.
 
+use std::{fmt, marker::PhantomData};
+
+use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
+
 pub mod alerts;
 pub mod client;
 pub mod cluster;
@@ -42,6 +46,8 @@ pub mod header {
     pub const REVISION: &str = "x-bursar-revision";
     /// The number of the leading authority node, as the answering node knows it.
     pub const LEADER: &str = "x-bursar-leader";
+    /// How long the caller waits for the answer, in milliseconds: the node gives the request up within that time, and says so.
+    pub const PATIENCE: &str = "x-bursar-patience-ms";
     /// Names the request, so that its repetition is recognised: 1 to 128 visible ASCII characters.
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 }
@@ -64,4 +70,27 @@ where
     T: serde::Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Reads an object that stands within another one. serde takes the fields of a struct from a list, too; nobody means that.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: serde::Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(fields))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
 }

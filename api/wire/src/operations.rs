@@ -3,6 +3,7 @@
 use bursar_domain::{
     Command, OperationId, State,
     operation::{self, Task, Wait, WaitCode},
+    server::JoinFailure,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +19,8 @@ pub struct Operation {
     pub task: OperationTask,
     /// Whether it runs, or how it ended.
     pub status: OperationStatus,
+    /// Why it failed; null where it did not.
+    pub failure: Option<OperationFailure>,
     /// The steps that are behind it, in the order in which they were reached.
     pub steps: Vec<OperationStep>,
     /// Everything that it waits on now.
@@ -63,6 +66,17 @@ impl OperationStatus {
     }
 }
 
+/// Why an operation failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperationFailure {
+    /// The stable code: `unreachable`, `another_identity`, `superseded` or `expired`.
+    pub code: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// What to do next.
+    pub remedy: String,
+}
+
 /// A step that an operation has reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationStep {
@@ -99,6 +113,10 @@ impl Operation {
             id: operation.id.0,
             task: operation.task.into(),
             status: operation.status.into(),
+            failure: match operation.status {
+                operation::Status::Failed { failure } => Some(failure.into()),
+                operation::Status::Running | operation::Status::Succeeded | operation::Status::Cancelled => None,
+            },
             steps: steps.collect(),
             waiting_on: operation.waiting_on.iter().map(|wait| WaitingOn::of(state, *wait)).collect(),
             created: Stamp::of(state, operation.created),
@@ -123,9 +141,15 @@ impl From<operation::Status> for OperationStatus {
         match status {
             operation::Status::Running => Self::Running,
             operation::Status::Succeeded => Self::Succeeded,
-            operation::Status::Failed => Self::Failed,
+            operation::Status::Failed { .. } => Self::Failed,
             operation::Status::Cancelled => Self::Cancelled,
         }
+    }
+}
+
+impl From<JoinFailure> for OperationFailure {
+    fn from(failure: JoinFailure) -> Self {
+        Self { code: failure.code().into(), reason: failure.to_string(), remedy: failure.remedy().into() }
     }
 }
 

@@ -205,6 +205,11 @@ impl Filter {
         Ok(Self { field: text[..at].to_owned(), test, folded: text[at + 1..].to_ascii_lowercase() })
     }
 
+    /// What the field's value is compared with, in lower case.
+    pub fn value(&self) -> &str {
+        &self.folded
+    }
+
     /// Whether an item whose field has this value meets it.
     pub fn admits(&self, value: &str) -> bool {
         let value = value.to_ascii_lowercase();

@@ -179,7 +179,9 @@ pub struct Counts {
     pub store_points_offline: u64,
     /// Alerts in the overview: firing, or not acknowledged.
     pub alerts_open: u64,
-    /// Those of them that are critical.
+    /// Those of them that fire: the others are over, and nobody has acknowledged them.
+    pub alerts_firing: u64,
+    /// Those that fire and are critical.
     pub alerts_critical: u64,
     /// Operations that run.
     pub operations_running: u64,
@@ -198,6 +200,7 @@ impl Counts {
         let servers_offline = servers().filter(|server| server.condition == server::Condition::Offline);
         let store_points = || state.store_points().iter().filter(|store_point| store_point.is_present());
         let alerts = || state.alerts().iter().filter(|alert| alert.is_open());
+        let firing = || alerts().filter(|alert| alert.is_firing());
         let running = state.operations().iter().filter(|operation| operation.status == operation::Status::Running).count();
         Self {
             authority_nodes: state.authority_nodes().iter().filter(|node| node.intent.is_present()).count() as u64,
@@ -208,7 +211,8 @@ impl Counts {
             store_points: store_points().count() as u64,
             store_points_offline: store_points().filter(|store_point| is_out_of_use(store_point)).count() as u64,
             alerts_open: alerts().count() as u64,
-            alerts_critical: alerts().filter(|alert| alert.severity == Severity::Critical).count() as u64,
+            alerts_firing: firing().count() as u64,
+            alerts_critical: firing().filter(|alert| alert.severity == Severity::Critical).count() as u64,
             operations_running: running as u64,
             operations_ended: (state.operations().len() - running) as u64,
             tokens: state.tokens().len() as u64,

@@ -304,6 +304,10 @@ async fn a_silent_node_costs_one_attempts_time() {
     let answer = world.client(&[A, B]).get("status", &()).await.unwrap();
     assert_eq!(answer.node.to_string(), B);
     assert_eq!(started.elapsed().as_secs(), 12);
+    // Each is told how long it has, with something to spare for its answer's way.
+    for node in ["a", "b"] {
+        assert_eq!(world.asked(node)[0].header("x-bursar-patience-ms"), "10800");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ pub enum AlertCommand {
     #[command(
         after_help = "With --filter, alerts that are history are listed too. It knows the fields id, kind, severity (critical or \
                       warning), condition (firing or resolved), open and acknowledged (true or false), subject (for instance \
-                      server:3) and text; --sort knows id."
+                      server:3) and text; --sort knows id. What is over has an UNTIL."
     )]
     List(ListOptions),
     /// Show an alert
@@ -49,10 +49,7 @@ impl AlertCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Alert>(&options).await.map(drop),
-            Self::Show { alert, past } => {
-                let alert: Alert = session.find_in(&past, &alert).await?;
-                session.show_one(&alert)
-            }
+            Self::Show { alert, past } => session.show_found::<Alert>(&past, &alert).await,
             Self::Acknowledge { alerts, filter, note, options } => {
                 let ids = filter.is_none().then_some(alerts);
                 let request = AcknowledgeAlerts { ids, filter, note };
@@ -69,10 +66,11 @@ impl AlertCommand {
     }
 }
 
-/// Since when it fires, or when it ended.
-fn when(condition: &AlertCondition) -> &str {
+/// Since when it fires, or did the last time, and until when, where it is over.
+fn span(condition: &AlertCondition) -> (&str, Option<&str>) {
     match condition {
-        AlertCondition::Firing { since: when } | AlertCondition::Resolved { at: when } => when,
+        AlertCondition::Firing { since } => (since, None),
+        AlertCondition::Resolved { since, at } => (since, Some(at)),
     }
 }
 
@@ -80,7 +78,8 @@ impl Noun for Alert {
     const NOUN: &'static str = "alert";
     const PATH: &'static str = "alerts";
     const LIST: &'static str = "bursar alert list";
-    const HEADING: &'static [&'static str] = &["id", "severity", "condition", "since", "alert", "covered by", "acknowledged by"];
+    const HEADING: &'static [&'static str] =
+        &["id", "severity", "condition", "since", "until", "alert", "covered by", "acknowledged by"];
     const NAME_FIELD: Option<&'static str> = None;
 
     fn id(&self) -> u64 {
@@ -92,11 +91,13 @@ impl Noun for Alert {
     }
 
     fn row(&self) -> Vec<String> {
+        let (since, until) = span(&self.condition);
         vec![
             self.id.to_string(),
             self.severity.as_str().into(),
             self.condition.as_str().into(),
-            when(&self.condition).into(),
+            since.into(),
+            or_dash(until),
             self.text.clone(),
             or_dash(self.inhibited_by.as_ref().map(|by| format!("{} {}", by.kind.replace('_', " "), by.id))),
             or_dash(self.acknowledgement.as_ref().map(|noted| &noted.by)),
@@ -104,6 +105,7 @@ impl Noun for Alert {
     }
 
     fn details(&self) -> Vec<(&'static str, String)> {
+        let (since, until) = span(&self.condition);
         let mut details = vec![
             ("id", self.id.to_string()),
             ("alert", self.text.clone()),
@@ -111,7 +113,9 @@ impl Noun for Alert {
             ("severity", self.severity.as_str().into()),
             ("subject", self.subject.to_string()),
             ("affected", self.extent.as_str().into()),
-            ("condition", format!("{} since {}", self.condition.as_str(), when(&self.condition))),
+            ("condition", self.condition.as_str().into()),
+            ("since", since.into()),
+            ("until", or_dash(until)),
             ("occurrences", self.occurrences.to_string()),
             ("covered by", or_dash(self.inhibited_by.as_ref())),
         ];

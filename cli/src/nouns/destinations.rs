@@ -12,6 +12,7 @@ use crate::{
     noun::Noun,
     options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
     session::Session,
+    sizes::{self, SizeError, SizeLimit},
 };
 
 /// What can be done with destinations.
@@ -82,10 +83,10 @@ pub struct Traits {
     allowed_variance: Option<u8>,
     /// When archives may move, UTC: HH:MM-HH:MM, or always
     #[arg(long, value_name = "SPAN", value_parser = parse_window)]
-    window: Option<Limit<Window>>,
-    /// The most bytes a second that moves may take together, or unlimited
-    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
-    rate: Option<Limit<u64>>,
+    window: Option<Times>,
+    /// The most that moves may take together in a second, for instance 50MB, or unlimited
+    #[arg(long, value_name = "SIZE", value_parser = parse_rate)]
+    rate: Option<SizeLimit>,
     /// How many archives may move at once
     #[arg(long, value_name = "COUNT", value_parser = parse_concurrency, allow_negative_numbers = true)]
     concurrency: Option<u16>,
@@ -97,21 +98,9 @@ pub struct Traits {
     free_space_critical: Option<u8>,
 }
 
-/// A limit, or the word that lifts it.
+/// When archives may move: within a window, or always.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Limit<T> {
-    None,
-    To(T),
-}
-
-impl<T> Limit<T> {
-    fn into_option(self) -> Option<T> {
-        match self {
-            Self::None => None,
-            Self::To(limit) => Some(limit),
-        }
-    }
-}
+struct Times(Option<Window>);
 
 fn parse_percentage(text: &str) -> Result<u8, String> {
     within(1, 100, text)
@@ -129,19 +118,17 @@ fn parse_concurrency(text: &str) -> Result<u16, String> {
     within(1, 64, text)
 }
 
-fn parse_window(text: &str) -> Result<Limit<Window>, String> {
+fn parse_window(text: &str) -> Result<Times, String> {
     if text == "always" {
-        return Ok(Limit::None);
+        return Ok(Times(None));
     }
     let (from, to) = text.split_once('-').ok_or("a span looks like 22:00-06:00, or is the word always")?;
-    Ok(Limit::To(Window { from: from.into(), to: to.into() }))
+    Ok(Times(Some(Window { from: from.into(), to: to.into() })))
 }
 
-fn parse_rate(text: &str) -> Result<Limit<u64>, String> {
-    if text == "unlimited" {
-        return Ok(Limit::None);
-    }
-    text.parse().map(Limit::To).map_err(|_| "a rate is a number of bytes a second, or the word unlimited".to_owned())
+/// A rate is a size in each second; it may say so.
+fn parse_rate(text: &str) -> Result<SizeLimit, SizeError> {
+    text.strip_suffix("/s").unwrap_or(text).parse()
 }
 
 impl Traits {
@@ -149,8 +136,8 @@ impl Traits {
         EditBalancing {
             enabled: self.balancing,
             allowed_variance_percent: self.allowed_variance,
-            window: self.window.clone().map(Limit::into_option),
-            rate_bytes_per_second: self.rate.clone().map(Limit::into_option),
+            window: self.window.clone().map(|Times(window)| window),
+            rate_bytes_per_second: self.rate.map(|SizeLimit(rate)| rate),
             concurrency: self.concurrency,
         }
     }
@@ -164,10 +151,7 @@ impl DestinationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Destination>(&options).await.map(drop),
-            Self::Show { destination, past } => {
-                let destination: Destination = session.find_in(&past, &destination).await?;
-                session.show_one(&destination)
-            }
+            Self::Show { destination, past } => session.show_found::<Destination>(&past, &destination).await,
             Self::Add { name, site, traits, options } => {
                 let site: Site = session.find(&site).await?;
                 let request = CreateDestination {
@@ -203,12 +187,8 @@ impl DestinationCommand {
                 session.show_edited::<Destination>(&answer, options.change.dry_run, &before.etag)
             }
             Self::Remove { destination, options } => {
-                let destination: Destination = session.find(&destination).await?;
-                let again = format!("bursar destination remove {}", destination.id);
-                session.confirm(&format!("Remove {}", destination.described()), &options, &again)?;
-                let path = format!("{}/{}", Destination::PATH, destination.id);
-                let answer = session.client.delete(&path, options.change()).await?;
-                session.show_removed(&destination, "destination", &answer, options.dry_run())
+                let question = |destination: &str| format!("Remove {destination}");
+                session.remove::<Destination>(&destination, question, "bursar destination remove", &options).await
             }
         }
     }
@@ -249,7 +229,7 @@ impl Noun for Destination {
     fn details(&self) -> Vec<(&'static str, String)> {
         let balancing = &self.balancing;
         let window = balancing.window.as_ref().map_or("always".to_owned(), |window| format!("{}-{} UTC", window.from, window.to));
-        let rate = balancing.rate_bytes_per_second.map_or("unlimited".to_owned(), |rate| format!("{rate} bytes/s"));
+        let rate = balancing.rate_bytes_per_second.map_or("unlimited".to_owned(), |rate| format!("{}/s", sizes::told(rate)));
         vec![
             ("id", self.id.to_string()),
             ("name", self.name.clone()),

@@ -42,10 +42,7 @@ impl OperationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Operation>(&options).await.map(drop),
-            Self::Show { operation, past } => {
-                let operation: Operation = session.find_in(&past, &operation).await?;
-                session.show_one(&operation)
-            }
+            Self::Show { operation, past } => session.show_found::<Operation>(&past, &operation).await,
             Self::Wait { operation } => {
                 let operation: Operation = session.find(&operation).await?;
                 let operation = session.wait_for(operation.id).await?;
@@ -84,7 +81,10 @@ impl Noun for Operation {
             self.id.to_string(),
             self.task.kind.replace('_', " "),
             self.task.object.to_string(),
-            self.status.as_str().into(),
+            match &self.failure {
+                Some(failure) => format!("{}: {}", self.status.as_str(), failure.code.replace('_', " ")),
+                None => self.status.as_str().into(),
+            },
             if waits.is_empty() { "-".into() } else { waits.join(", ") },
             self.created.at.clone(),
         ]
@@ -97,6 +97,10 @@ impl Noun for Operation {
             ("object", self.task.object.to_string()),
             ("status", self.status.as_str().into()),
         ];
+        if let Some(failure) = &self.failure {
+            details.push(("failed", format!("{} ({})", failure.reason, failure.code)));
+            details.push(("", failure.remedy.clone()));
+        }
         for step in &self.steps {
             details.push(("step", format!("{}, at {}", step.step.replace('_', " "), step.revision)));
         }

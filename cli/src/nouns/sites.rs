@@ -65,10 +65,7 @@ impl SiteCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Site>(&options).await.map(drop),
-            Self::Show { site, past } => {
-                let site: Site = session.find_in(&past, &site).await?;
-                session.show_one(&site)
-            }
+            Self::Show { site, past } => session.show_found::<Site>(&past, &site).await,
             Self::Add { name, expected_latency_ms, options } => {
                 let request = CreateSite { name, expected_latency_ms };
                 let answer = session.client.post(Site::PATH, &request, options.change()).await?;
@@ -84,11 +81,8 @@ impl SiteCommand {
                 session.show_edited::<Site>(&answer, options.change.dry_run, &before.etag)
             }
             Self::Remove { site, options } => {
-                let site: Site = session.find(&site).await?;
-                let again = format!("bursar site remove {}", site.id);
-                session.confirm(&format!("Remove {}", site.described()), &options, &again)?;
-                let answer = session.client.delete(&format!("{}/{}", Site::PATH, site.id), options.change()).await?;
-                session.show_removed(&site, "site", &answer, options.dry_run())
+                let question = |site: &str| format!("Remove {site}");
+                session.remove::<Site>(&site, question, "bursar site remove", &options).await
             }
         }
     }

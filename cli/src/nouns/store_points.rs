@@ -13,6 +13,7 @@ use crate::{
     options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
     output,
     session::Session,
+    sizes::{self, SizeLimit},
 };
 
 /// What can be done with store points.
@@ -45,9 +46,9 @@ pub enum StorePointCommand {
         /// For administrators, for instance whom to call about the hardware
         #[arg(long, default_value = "")]
         notes: String,
-        /// The most bytes that it may hold, or unlimited
-        #[arg(long, value_name = "BYTES", value_parser = parse_quota, default_value = "unlimited")]
-        quota: Quota,
+        /// The most that it may hold, for instance 500GB or 2TiB, or unlimited
+        #[arg(long, value_name = "SIZE", default_value = "unlimited")]
+        quota: SizeLimit,
         #[command(flatten)]
         options: ChangeOptions,
     },
@@ -101,21 +102,9 @@ pub struct Traits {
     /// Whether archives move here and away, so that all store points are filled alike
     #[arg(long, value_name = "on|off", value_parser = switch)]
     balancing: Option<bool>,
-    /// The most bytes that it may hold, or unlimited
-    #[arg(long, value_name = "BYTES", value_parser = parse_quota)]
-    quota: Option<Quota>,
-}
-
-/// The most bytes that a store point may hold; none where it is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota(Option<u64>);
-
-fn parse_quota(text: &str) -> Result<Quota, String> {
-    if text == "unlimited" {
-        return Ok(Quota(None));
-    }
-    let bytes = text.parse().ok().filter(|bytes| *bytes > 0);
-    bytes.map(|bytes| Quota(Some(bytes))).ok_or_else(|| "a quota is a number of bytes from 1, or the word unlimited".to_owned())
+    /// The most that it may hold, for instance 500GB or 2TiB, or unlimited
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<SizeLimit>,
 }
 
 impl StorePointCommand {
@@ -155,12 +144,8 @@ impl StorePointCommand {
                 session.do_to((&before, &before.etag), "activate", &options).await
             }
             Self::Remove { store_point, options } => {
-                let store_point: StorePoint = session.find(&store_point).await?;
-                let again = format!("bursar store-point remove {}", store_point.id);
-                session.confirm(&format!("Retire {} for ever", store_point.described()), &options, &again)?;
-                let path = format!("{}/{}", StorePoint::PATH, store_point.id);
-                let answer = session.client.delete(&path, options.change()).await?;
-                session.show_removed(&store_point, "store_point", &answer, options.dry_run())
+                let question = |store_point: &str| format!("Retire {store_point} for ever");
+                session.remove::<StorePoint>(&store_point, question, "bursar store-point remove", &options).await
             }
         }
     }
@@ -171,8 +156,8 @@ fn all_of(details: &StorePointDetails) -> Vec<(&'static str, String)> {
     let mut all = details.store_point.details();
     match (&details.observed, &details.observed_absent) {
         (Some(StorePointObserved { free_bytes, total_bytes, used_bytes }), _) => {
-            all.push(("used", format!("{used_bytes} bytes")));
-            all.push(("free", format!("{free_bytes} of {total_bytes} bytes")));
+            all.push(("used", sizes::told(*used_bytes)));
+            all.push(("free", format!("{} of {}", sizes::told(*free_bytes), sizes::told(*total_bytes))));
         }
         (None, why) => all.push(("free", format!("not known: {}", why.as_deref().unwrap_or_default()))),
     }
@@ -194,7 +179,7 @@ impl Noun for StorePoint {
     const PATH: &'static str = "store-points";
     const LIST: &'static str = "bursar store-point list";
     const HEADING: &'static [&'static str] =
-        &["id", "name", "server", "online", "accepting data", "new archives", "balancing", "intent", "path"];
+        &["id", "name", "server", "online", "accepting data", "new archives", "balancing", "quota", "intent", "path"];
     const NAME_FIELD: Option<&'static str> = Some("name");
 
     fn id(&self) -> u64 {
@@ -217,6 +202,7 @@ impl Noun for StorePoint {
             on_or_off(self.accepting_data).into(),
             on_or_off(self.accepting_new_archives).into(),
             on_or_off(self.balancing).into(),
+            sizes::limit_told(self.quota_bytes),
             self.intent.as_str().into(),
             self.path.clone(),
         ]
@@ -237,7 +223,7 @@ impl Noun for StorePoint {
             ("accepting data", on_or_off(self.accepting_data).into()),
             ("new archives", on_or_off(self.accepting_new_archives).into()),
             ("balancing", on_or_off(self.balancing).into()),
-            ("quota", self.quota_bytes.map_or("unlimited".into(), |bytes| format!("{bytes} bytes"))),
+            ("quota", sizes::limit_told(self.quota_bytes)),
             ("created", stamped(&self.created)),
             ("changed", stamped(&self.changed)),
             ("etag", self.etag.clone()),

@@ -52,10 +52,7 @@ impl TokenCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Token>(&options).await.map(drop),
-            Self::Show { token, past } => {
-                let token: Token = session.find_in(&past, &token).await?;
-                session.show_one(&token)
-            }
+            Self::Show { token, past } => session.show_found::<Token>(&past, &token).await,
             Self::Add { name, expires_at, secret, options } => {
                 let place = SecretPlace::take(secret)?;
                 let request = IssueToken { name, expires_at, setup_secret: None };
@@ -72,11 +69,8 @@ impl TokenCommand {
                 place.hand_over(session, &issued, "secret", &issued.secret, details)
             }
             Self::Remove { token, options } => {
-                let token: Token = session.find(&token).await?;
-                let again = format!("bursar token remove {}", token.id);
-                session.confirm(&format!("Take {} back", token.described()), &options, &again)?;
-                let answer = session.client.delete(&format!("{}/{}", Token::PATH, token.id), options.change()).await?;
-                session.show_removed(&token, "token", &answer, options.dry_run())
+                let question = |token: &str| format!("Take {token} back");
+                session.remove::<Token>(&token, question, "bursar token remove", &options).await
             }
         }
     }

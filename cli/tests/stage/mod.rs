@@ -204,7 +204,7 @@ pub fn operation(status: &str, revision: u64) -> Value {
     json!({
         "id": 4,
         "task": { "kind": "remove_authority_node", "object": { "kind": "authority_node", "id": 3 } },
-        "status": status, "steps": [], "waiting_on": [], "created": stamp(20), "changed": stamp(revision),
+        "status": status, "failure": null, "steps": [], "waiting_on": [], "created": stamp(20), "changed": stamp(revision),
     })
 }
 
@@ -220,7 +220,7 @@ pub fn status(health: &str, checks: Value) -> Value {
         "members": [], "unobserved_reason": null,
         "counts": {
             "authority_nodes": 1, "sites": 0, "destinations": 0, "servers": 0, "servers_offline": 0, "store_points": 0,
-            "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "operations_running": 0, "operations_ended": 0,
+            "store_points_offline": 0, "alerts_open": 0, "alerts_firing": 0, "alerts_critical": 0, "operations_running": 0, "operations_ended": 0,
             "tokens": 1, "invitations": 0,
         },
         "node": {

@@ -6,7 +6,7 @@
 use crate::mutants::{Mutant, planted, unordered};
 use crate::{
     draft::Draft,
-    ids::{AlertId, ObjectRef, ServerId, StorePointId},
+    ids::{AlertId, DestinationId, ObjectRef, ServerId, StorePointId},
     state::State,
     store_point,
 };
@@ -15,7 +15,13 @@ use super::{Covered, Event, Kind, Raised, Standing, standing, standing::text};
 
 /// A server is another one than before, or how it is.
 pub(crate) fn server_changed(draft: &mut Draft<'_>, server: ServerId) {
-    let Some(destination) = draft.state().servers().get(server).map(|row| row.destination) else { return };
+    if let Some(destination) = draft.state().servers().get(server).map(|row| row.destination) {
+        server_of_changed(draft, destination, server);
+    }
+}
+
+/// The same of a server of that destination, which may have left no row behind.
+pub(crate) fn server_of_changed(draft: &mut Draft<'_>, destination: DestinationId, server: ServerId) {
     follow(draft, &[(Kind::DestinationOffline, destination.into())]);
     let all = draft.state().servers().iter().filter(|row| row.destination == destination);
     let mut causes: Vec<_> = all.map(|row| (Kind::ServerOffline, ObjectRef::from(row.id))).collect();

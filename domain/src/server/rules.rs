@@ -28,8 +28,9 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     match command {
         Command::Add { destination, name, introduction } => {
             destination::existing(draft.state(), *destination)?;
-            let name = free_name(draft.state(), name, None)?;
+            // A string that was used before tells more than that its machine's name is taken, by that very machine.
             let facts = introduced(draft, introduction)?;
+            let name = free_name(draft.state(), name, None)?;
             let server = ServerId(draft.state().next().server);
             let operation = operation::start(draft, operation::Task::JoinServer { server });
             let (destination, secret) = (*destination, introduction.secret);
@@ -124,7 +125,11 @@ fn introduced(draft: &mut Draft<'_>, introduction: &Introduction) -> Result<Chec
         return Err(Rejection::ConnectionStringExpired);
     }
     if let Some(server) = state.servers().iter().find(|server| server.was_ever(facts.guid)) {
-        return Err(Rejection::ServerKnown { guid: facts.guid, server: server.id });
+        let (guid, id) = (facts.guid, server.id);
+        return Err(match server.condition {
+            Condition::Joining { operation } if server.facts.guid == guid => Rejection::ServerJoining { server: id, operation },
+            _ => Rejection::ServerKnown { guid, server: id },
+        });
     }
     let facts = checked(state, facts)?;
     runs_what_the_authority_runs(state, &facts.program)?;
@@ -259,8 +264,7 @@ fn join_failed(draft: &mut Draft<'_>, server: ServerId, failure: JoinFailure) ->
         return Ok(Reply::unchanged(server));
     };
     draft.emit(Event::JoinFailed { server, failure }.into());
-    give_up(draft, server, operation, End::Failed)?;
-    Ok(Reply::changed(server))
+    give_up(draft, server, operation, End::Failed { failure })
 }
 
 /// Calls off that a server is taken in.
@@ -269,18 +273,22 @@ pub(crate) fn cancel_join(draft: &mut Draft<'_>, server: ServerId, operation: Op
     Ok(Reply::changed(operation))
 }
 
-/// A machine that never joined is gone. A place in which another one was before stays, and is offline: the next may try.
-fn give_up(draft: &mut Draft<'_>, server: ServerId, operation: OperationId, end: End) -> Result<(), Rejection> {
+/// A machine that never joined is gone, and its identity with it unless the machine is free. A place in which another one was
+/// before stays, and is offline: the next may try.
+fn give_up(draft: &mut Draft<'_>, server: ServerId, operation: OperationId, end: End) -> Outcome {
     let current = existing(draft.state(), server)?;
-    let event = if current.replaces() {
-        Event::WentOffline { server }
-    } else {
-        Event::Removed { server, destination: current.destination }
+    let destination = current.destination;
+    let (event, reply) = match end {
+        _ if current.replaces() => (Event::WentOffline { server }, Reply::changed(server)),
+        End::Failed { failure } if failure.leaves_the_machine_free() => {
+            (Event::Withdrawn { server, destination }, Reply::removed(server))
+        }
+        _ => (Event::Removed { server, destination }, Reply::changed(server)),
     };
     draft.emit(event.into());
     draft.emit(operation::Event::Ended { operation, end }.into());
-    alert::server_changed(draft, server);
-    Ok(())
+    alert::server_of_changed(draft, destination, server);
+    Ok(reply)
 }
 
 fn report_projection(draft: &mut Draft<'_>, server: ServerId, projection: ProjectionState) -> Outcome {

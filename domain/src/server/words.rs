@@ -46,6 +46,7 @@ impl Event {
             Self::Edited { .. } => "server.edited",
             Self::Intended { .. } => "server.intended",
             Self::Removed { .. } => "server.removed",
+            Self::Withdrawn { .. } => "server.withdrawn",
         }
     }
 
@@ -63,7 +64,8 @@ impl Event {
             | Self::ProjectionReported { server, .. }
             | Self::Edited { server, .. }
             | Self::Intended { server, .. }
-            | Self::Removed { server, .. } => *server,
+            | Self::Removed { server, .. }
+            | Self::Withdrawn { server, .. } => *server,
         }
     }
 
@@ -71,9 +73,10 @@ impl Event {
     /// destination, the rest that a server acts upon for itself.
     pub(crate) const fn audience(&self) -> Audience {
         match self {
-            Self::Introduced { destination, .. } | Self::Edited { destination, .. } | Self::Removed { destination, .. } => {
-                Audience::Destination(*destination)
-            }
+            Self::Introduced { destination, .. }
+            | Self::Edited { destination, .. }
+            | Self::Removed { destination, .. }
+            | Self::Withdrawn { destination, .. } => Audience::Destination(*destination),
             Self::Welcomed { server, .. } | Self::Intended { server, .. } => Audience::Server(*server),
             Self::Added { .. }
             | Self::Replaced { .. }
@@ -83,6 +86,44 @@ impl Event {
             | Self::CameOnline { .. }
             | Self::Announced { .. }
             | Self::ProjectionReported { .. } => Audience::Administrators,
+        }
+    }
+}
+
+impl JoinFailure {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::AnotherIdentity => "another_identity",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// What to do about it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "See that `bursar storage-server run` runs there and that its control port is reached, initialise the machine anew \
+                 in an empty data directory, and use the connection string that it prints then."
+            }
+            Self::AnotherIdentity => {
+                "Initialise the machine anew in an empty data directory, with the addresses at which it is reached, and use the \
+                 connection string that it prints then."
+            }
+            Self::Superseded => "Use the newest connection string that the machine has issued.",
+            Self::Expired => {
+                "Issue another connection string with `bursar storage-server connection-string` there, and use that."
+            }
+        }
+    }
+
+    /// Whether the machine itself said that it was not taken in, so that its identity was never used and is not spent.
+    pub(crate) const fn leaves_the_machine_free(self) -> bool {
+        match self {
+            Self::Superseded | Self::Expired => true,
+            Self::Unreachable | Self::AnotherIdentity => false,
         }
     }
 }
@@ -109,7 +150,8 @@ impl fmt::Display for JoinFailure {
         f.write_str(match self {
             Self::Unreachable => "nobody answers at its addresses",
             Self::AnotherIdentity => "somebody else answers at its addresses",
-            Self::StringVoided => "it has issued another connection string since",
+            Self::Superseded => "it has issued another connection string since",
+            Self::Expired => "the time of its connection string was over when it answered",
         })
     }
 }
@@ -179,6 +221,7 @@ impl fmt::Display for Event {
             }
             Self::Intended { server, intent } => write!(f, "{server} is to be {intent}"),
             Self::Removed { server, .. } => write!(f, "{server} removed"),
+            Self::Withdrawn { server, .. } => write!(f, "{server} withdrawn, its machine may come again"),
         }
     }
 }

@@ -27,7 +27,9 @@ const PORTS: Ports = Ports { peer: 4283, transfer: 4286 };
 
 pub(super) fn servers() -> Vec<Specimen> {
     let rows = family! { "server": Server => Server, |server| server, |server| server;
-        "replacing": Server { .. } => Server { former: vec![ServerGuid([1; 16])], ..server() },
+        "replacing": Server { withdrawn: false, .. } => Server { former: vec![ServerGuid([1; 16])], ..server() },
+        "withdrawn": Server { withdrawn: true, .. } =>
+            Server { former: vec![ServerGuid([1; 16])], withdrawn: true, ..server() },
     };
     let intents = family! { "server_intent": Intent => Server, |intent| Server { intent, ..server() }, |server| &server.intent;
         "active": Intent::Active => Intent::Active,
@@ -61,7 +63,8 @@ pub(super) fn servers() -> Vec<Specimen> {
     let failures = family! { "join_failure": JoinFailure => Record, failing, failure;
         "unreachable": JoinFailure::Unreachable => JoinFailure::Unreachable,
         "another_identity": JoinFailure::AnotherIdentity => JoinFailure::AnotherIdentity,
-        "string_voided": JoinFailure::StringVoided => JoinFailure::StringVoided,
+        "superseded": JoinFailure::Superseded => JoinFailure::Superseded,
+        "expired": JoinFailure::Expired => JoinFailure::Expired,
     };
     [rows, intents, conditions, projection_states, failures].into_iter().flatten().collect()
 }
@@ -173,7 +176,7 @@ pub(super) fn alerts() -> Vec<Specimen> {
     }
     let conditions = family! { "alert_condition": alert::Condition => Alert, being, |alert| &alert.condition;
         "firing": alert::Condition::Firing { .. } => alert::Condition::Firing { since: NOW },
-        "resolved": alert::Condition::Resolved { .. } => alert::Condition::Resolved { at: LATER },
+        "resolved": alert::Condition::Resolved { .. } => alert::Condition::Resolved { since: NOW, at: LATER },
     };
     [rows, kinds, severities, extents, conditions].into_iter().flatten().collect()
 }
@@ -295,6 +298,7 @@ fn server() -> Server {
         facts: checked_facts(),
         former: Vec::new(),
         secret: Hash([6; 32]),
+        withdrawn: false,
         intent: Intent::Active,
         condition: Condition::Online,
         projection: ProjectionState::Matching,

@@ -14,7 +14,7 @@ use bursar_domain::{
     join_token::{self, JoinToken},
     operation::{self, End, Operation, Reached, Status, Step, Task, Wait, WaitCode},
     requests::Remembered,
-    server,
+    server::{self, JoinFailure},
     site::{self, Site},
     state::{Counters, Header},
     store_point,
@@ -185,7 +185,7 @@ pub fn commands() -> Vec<Specimen> {
         "server.join_succeeded": Command::Server(server::Command::JoinSucceeded { .. }) =>
             Command::Server(server::Command::JoinSucceeded { server: SERVER }),
         "server.join_failed": Command::Server(server::Command::JoinFailed { .. }) =>
-            Command::Server(server::Command::JoinFailed { server: SERVER, failure: server::JoinFailure::StringVoided }),
+            Command::Server(server::Command::JoinFailed { server: SERVER, failure: JoinFailure::Superseded }),
         "server.went_offline": Command::Server(server::Command::WentOffline { .. }) =>
             Command::Server(server::Command::WentOffline { server: SERVER }),
         "server.came_online": Command::Server(server::Command::CameOnline { .. }) =>
@@ -325,7 +325,7 @@ pub fn events() -> Vec<Specimen> {
         "server.joined": Event::Server(server::Event::Joined { .. }) =>
             Event::Server(server::Event::Joined { server: SERVER }),
         "server.join_failed": Event::Server(server::Event::JoinFailed { .. }) =>
-            Event::Server(server::Event::JoinFailed { server: SERVER, failure: server::JoinFailure::Unreachable }),
+            Event::Server(server::Event::JoinFailed { server: SERVER, failure: JoinFailure::Unreachable }),
         "server.went_offline": Event::Server(server::Event::WentOffline { .. }) =>
             Event::Server(server::Event::WentOffline { server: SERVER }),
         "server.came_online": Event::Server(server::Event::CameOnline { .. }) =>
@@ -347,6 +347,8 @@ pub fn events() -> Vec<Specimen> {
             Event::Server(server::Event::Intended { server: SERVER, intent: fleet::maintenance() }),
         "server.removed": Event::Server(server::Event::Removed { .. }) =>
             Event::Server(server::Event::Removed { server: SERVER, destination: DESTINATION }),
+        "server.withdrawn": Event::Server(server::Event::Withdrawn { .. }) =>
+            Event::Server(server::Event::Withdrawn { server: SERVER, destination: DESTINATION }),
         "store_point.created": Event::StorePoint(store_point::Event::Created { .. }) =>
             Event::StorePoint(store_point::Event::Created {
                 store_point: STORE_POINT,
@@ -448,6 +450,8 @@ pub fn rejections() -> Vec<Specimen> {
         "connection_string_used": Rejection::ConnectionStringUsed { .. } => Rejection::ConnectionStringUsed { server: SERVER },
         "connection_string_expired": Rejection::ConnectionStringExpired => Rejection::ConnectionStringExpired,
         "server_known": Rejection::ServerKnown { .. } => Rejection::ServerKnown { guid: GUID, server: SERVER },
+        "server_joining": Rejection::ServerJoining { .. } =>
+            Rejection::ServerJoining { server: SERVER, operation: OPERATION },
         "version_differs": Rejection::VersionDiffers { .. } =>
             Rejection::VersionDiffers { version: name("0.2.0"), node: NODE, node_version: name("0.1.0") },
         "server_not_online": Rejection::ServerNotOnline { .. } => Rejection::ServerNotOnline { server: SERVER },
@@ -589,7 +593,7 @@ fn ends() -> Vec<Specimen> {
     }
     family! { "end": End => Record, |end| record(ended(end)), find;
         "succeeded": End::Succeeded => End::Succeeded,
-        "failed": End::Failed => End::Failed,
+        "failed": End::Failed { .. } => End::Failed { failure: JoinFailure::Superseded },
         "cancelled": End::Cancelled => End::Cancelled,
     }
 }
@@ -623,7 +627,7 @@ fn operations() -> Vec<Specimen> {
     let statuses = family! { "status": Status => Operation, |status| Operation { status, ..operation() }, |operation| &operation.status;
         "running": Status::Running => Status::Running,
         "succeeded": Status::Succeeded => Status::Succeeded,
-        "failed": Status::Failed => Status::Failed,
+        "failed": Status::Failed { .. } => Status::Failed { failure: JoinFailure::Superseded },
         "cancelled": Status::Cancelled => Status::Cancelled,
     };
     fn reaching(step: Step) -> Operation {

@@ -78,14 +78,18 @@ rules! {
         let given = a_missing_shelf().and([reported(1, 1, Report::Online), resolved([1])]);
         let state = given.into_state();
         assert!(alert_of(&state, 1).is_open());
-        let given = a_missing_shelf().and([reported(1, 1, Report::Online), resolved([1])]);
-        let given = given.later(5).when(ADMINISTRATOR, acknowledge([1])).then([acknowledged([1])]).told(Effect::Changed, AlertId(1));
+        let given = a_missing_shelf()
+            .later(2)
+            .when(SERVER, report(SHELF, Report::Online))
+            .then([reported(1, 1, Report::Online), resolved([1])])
+            .told(Effect::Changed, SHELF);
+        let given = given.later(3).when(ADMINISTRATOR, acknowledge([1])).then([acknowledged([1])]).told(Effect::Changed, AlertId(1));
         let state = given.into_state();
         let alert = alert_of(&state, 1);
         assert!(!alert.is_open());
         let by_whom = Acknowledgement { by: ADMINISTRATOR, at: START.plus_ms(5), note: description("seen to") };
         assert_eq!(alert.acknowledgement, Some(by_whom), "history tells who, when and what");
-        assert_eq!(alert.condition, Condition::Resolved { at: START });
+        assert_eq!(alert.condition, Condition::Resolved { since: START, at: START.plus_ms(2) });
     }
 
     fn what_fires_again_before_it_was_acknowledged_is_the_same_alert() {

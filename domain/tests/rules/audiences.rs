@@ -12,7 +12,7 @@ const DESTINATION: DestinationId = DestinationId(130);
 fn servers_see_what_concerns_them_and_nothing_else() {
     let expected = |kind: &str| match kind {
         "authority_node.admitted" | "authority_node.announced" | "authority_node.removed" => Audience::Servers,
-        "server.introduced" | "server.edited" | "server.removed" => Audience::Destination(DESTINATION),
+        "server.introduced" | "server.edited" | "server.removed" | "server.withdrawn" => Audience::Destination(DESTINATION),
         "server.welcomed" | "server.intended" => Audience::Server(SERVER),
         "store_point.created" | "store_point.edited" | "store_point.intended" | "store_point.reported" => {
             Audience::Server(SERVER)

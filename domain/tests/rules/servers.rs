@@ -11,7 +11,7 @@ use bursar_domain::{
     operation::{self, End, Task},
     projection::Peer,
     server::{self, Addresses, Change, Intent, Introduction, JoinFailure, ProjectionState},
-    store_point::{self, Flags},
+    store_point::{self, Flags, Report},
 };
 
 use crate::{book::*, fleet::*};
@@ -63,12 +63,21 @@ fn join_succeeded() -> Command {
     server_command(server::Command::JoinSucceeded { server: FIRST })
 }
 
-fn join_failed() -> Command {
-    server_command(server::Command::JoinFailed { server: FIRST, failure: JoinFailure::Unreachable })
+fn join_failed(failure: JoinFailure) -> Command {
+    server_command(server::Command::JoinFailed { server: FIRST, failure })
 }
 
-fn failed() -> Event {
-    server::Event::JoinFailed { server: FIRST, failure: JoinFailure::Unreachable }.into()
+fn failed(failure: JoinFailure) -> Event {
+    server::Event::JoinFailed { server: FIRST, failure }.into()
+}
+
+fn withdrawn() -> Event {
+    server::Event::Withdrawn { server: FIRST, destination: DESTINATION }.into()
+}
+
+/// A further connection string of a machine.
+fn another_string(machine: u8) -> Introduction {
+    Introduction { secret: Hash::of(b"another string"), ..introduction(machine) }
 }
 
 fn introduced(server: ServerId, machine: u8) -> Event {
@@ -128,9 +137,11 @@ rules! {
     }
 
     fn a_connection_string_is_used_once() {
-        servers(1).when(ADMINISTRATOR, add_as("other", introduction(1))).refused("connection_string_used").because(
-            Rejection::ConnectionStringUsed { server: FIRST },
-        );
+        for name in ["other", "ark-1"] {
+            servers(1).when(ADMINISTRATOR, add_as(name, introduction(1))).refused("connection_string_used").because(
+                Rejection::ConnectionStringUsed { server: FIRST },
+            );
+        }
     }
 
     fn a_connection_string_ends_with_its_time() {
@@ -231,7 +242,7 @@ rules! {
 
     /// Another string of the same machine is of no use: its identity is spent.
     fn an_identity_is_accepted_once() {
-        let again = || Introduction { secret: Hash::of(b"another string"), ..introduction(1) };
+        let again = || another_string(1);
         let known = || Rejection::ServerKnown { guid: guid(1), server: FIRST };
         servers(1).when(ADMINISTRATOR, add_as("other", again())).refused("server_known").because(known());
         servers(1).and([removed()]).when(ADMINISTRATOR, add_as("other", again())).refused("server_known").because(known());
@@ -243,20 +254,65 @@ rules! {
         let given = || a_destination().and(added(1));
         let given = given().when(JOIN, join_succeeded()).then([joined, ended]).told(Effect::Changed, FIRST);
         given.when(JOIN, join_succeeded()).under("again").then([]).told(Effect::Unchanged, FIRST);
-        servers(1).when(JOIN, join_failed()).then([]).told(Effect::Unchanged, FIRST);
+        servers(1).when(JOIN, join_failed(JoinFailure::Superseded)).then([]).told(Effect::Unchanged, FIRST);
         a_destination().and(added(1)).when(ADMINISTRATOR, join_succeeded()).refused("not_permitted");
-        a_destination().and(added(1)).when(DETECTION, join_failed()).refused("not_permitted");
+        a_destination().and(added(1)).when(DETECTION, join_failed(JoinFailure::Unreachable)).refused("not_permitted");
     }
 
     fn a_server_that_cannot_be_taken_in_leaves_a_tombstone() {
+        for failure in [JoinFailure::Unreachable, JoinFailure::AnotherIdentity] {
+            let given = a_destination()
+                .and(added(1))
+                .when(JOIN, join_failed(failure))
+                .then([failed(failure), removed(), ended(1, End::Failed { failure })])
+                .told(Effect::Changed, FIRST);
+            let refused = given.when(ADMINISTRATOR, add(introduction(1))).under("again").refused("connection_string_used");
+            let known = Rejection::ServerKnown { guid: guid(1), server: FIRST };
+            refused.because(Rejection::ConnectionStringUsed { server: FIRST }).when(ADMINISTRATOR, add(another_string(1)))
+                .under("third").refused("server_known").because(known);
+        }
+    }
+
+    /// The machine itself said so: it was never taken in, and nothing of it is spent.
+    fn a_machine_whose_string_stands_no_longer_comes_again_by_its_newest() {
+        for failure in [JoinFailure::Superseded, JoinFailure::Expired] {
+            let given = a_destination()
+                .and(added(1))
+                .when(JOIN, join_failed(failure))
+                .then([failed(failure), withdrawn(), ended(1, End::Failed { failure })])
+                .told(Effect::Removed, FIRST);
+            let task = Task::JoinServer { server: SECOND };
+            let facts = checked_server_facts(1);
+            let operation = OperationId(2);
+            let added = server::Event::Added {
+                server: SECOND, destination: DESTINATION, name: name("ark-1"), facts, secret: another_string(1).secret, operation,
+            };
+            let peer = peer(FIRST, 1);
+            let introduced = server::Event::Introduced { server: SECOND, destination: DESTINATION, peer };
+            let welcome = Projection { server: SECOND, ..welcome(FIRST, 1) };
+            given
+                .when(ADMINISTRATOR, add(another_string(1)))
+                .under("again")
+                .then([started(2, task), added.into(), introduced.into(), welcomed(welcome)])
+                .told(Effect::Accepted, operation);
+        }
+    }
+
+    fn what_was_amiss_with_a_machine_is_over_when_nothing_is_left_of_it() {
+        let projection = ProjectionState::Mismatched;
+        let reported = server::Event::ProjectionReported { server: FIRST, projection };
+        let failure = JoinFailure::Superseded;
         a_destination()
             .and(added(1))
-            .when(JOIN, join_failed())
-            .then([failed(), removed(), ended(1, End::Failed)])
-            .told(Effect::Changed, FIRST)
-            .when(ADMINISTRATOR, add(introduction(1)))
-            .under("again")
-            .refused("connection_string_used");
+            .and([reported.into(), raised([projection_mismatch(1, FIRST)])])
+            .when(JOIN, join_failed(failure))
+            .then([failed(failure), withdrawn(), ended(1, End::Failed { failure }), resolved([1])]);
+    }
+
+    fn while_a_machine_is_taken_in_another_string_of_it_has_to_wait() {
+        a_destination().and(added(1)).when(ADMINISTRATOR, add(another_string(1))).refused("server_joining").because(
+            Rejection::ServerJoining { server: FIRST, operation: OperationId(1) },
+        );
     }
 
     fn that_a_server_is_taken_in_can_be_called_off() {
@@ -431,16 +487,48 @@ rules! {
     }
 
     fn a_place_stays_where_the_newcomer_fails() {
+        let failure = JoinFailure::Unreachable;
         let given = an_offline_server()
             .and(replaced(2))
-            .when(JOIN, join_failed())
-            .then([failed(), went_offline(FIRST), ended(2, End::Failed)])
+            .when(JOIN, join_failed(failure))
+            .then([failed(failure), went_offline(FIRST), ended(2, End::Failed { failure })])
             .told(Effect::Changed, FIRST);
         let refused = given.when(ADMINISTRATOR, replace(introduction(2))).refused("connection_string_used");
         refused
             .because(Rejection::ConnectionStringUsed { server: FIRST })
             .when(ADMINISTRATOR, replace(introduction(1)))
+            .refused("server_known")
+            .because(Rejection::ServerKnown { guid: guid(1), server: FIRST })
+            .when(ADMINISTRATOR, replace(another_string(2)))
             .refused("server_known");
+    }
+
+    /// The dead machine whose place it was to have stays dead; the newcomer is free to take the place, or another one.
+    fn a_newcomer_whose_string_stands_no_longer_is_free_and_the_dead_stay_dead() {
+        let failure = JoinFailure::Superseded;
+        let given = || {
+            an_offline_server()
+                .and(replaced(2))
+                .when(JOIN, join_failed(failure))
+                .then([failed(failure), went_offline(FIRST), ended(2, End::Failed { failure })])
+                .told(Effect::Changed, FIRST)
+        };
+        given().when(ADMINISTRATOR, replace(another_string(1))).refused("server_known");
+        let (operation, secret) = (OperationId(3), another_string(2).secret);
+        let facts = || checked_server_facts(2);
+        let started = |server| started(3, Task::JoinServer { server });
+        given().when(ADMINISTRATOR, replace(another_string(2))).under("again").then([
+            started(FIRST),
+            server::Event::Replaced { server: FIRST, facts: facts(), secret, operation }.into(),
+            introduced(FIRST, 2),
+            welcomed(welcome(FIRST, 2)),
+        ]);
+        let name = name("ark-2");
+        let added = server::Event::Added { server: SECOND, destination: DESTINATION, name, facts: facts(), secret, operation };
+        let projection = Projection { peers: BTreeMap::from([(FIRST, peer(FIRST, 2))]), ..welcome(SECOND, 2) };
+        given().when(ADMINISTRATOR, add_as("ark-2", another_string(2))).under("again").then([
+            started(SECOND), added.into(), introduced(SECOND, 2), welcomed(projection),
+        ]);
     }
 
     fn only_administrators_run_servers() {
@@ -463,8 +551,10 @@ fn a_destination_comes_down_to_its_servers_and_store_points() {
     assert_eq!(rolled(a_destination()), nothing);
     assert_eq!(RollUp::of(&servers(1).into_state(), DestinationId(2)), nothing);
     assert_eq!(rolled(servers(2)), RollUp { servers: 2, ..nothing });
-    let shelves = || servers(2).and([created(1, 1), created(2, 2), created(3, 2)]);
+    let made = || servers(2).and([created(1, 1), created(2, 2), created(3, 2)]);
+    let shelves = || made().and([(1, 1), (2, 2), (3, 2)].map(|(shelf, server)| reported(shelf, server, Report::Online)));
     let all = RollUp { servers: 2, store_points: 3, accepting: Accepting::All, ..nothing };
+    assert_eq!(rolled(made()), RollUp { accepting: Accepting::None, ..all }, "they are only being made");
     assert_eq!(rolled(shelves()), all);
     let closed = |store_point, server| {
         let flags = Some(Flags { accepting_data: false, ..Flags::default() });
@@ -478,6 +568,19 @@ fn a_destination_comes_down_to_its_servers_and_store_points() {
     let retired = store_point::Event::Intended { store_point: SHELF, server: FIRST, intent: store_point::Intent::Retired };
     let gone = || shelves().and([retired.clone().into(), removed()]);
     assert_eq!(rolled(gone()), RollUp { servers: 1, store_points: 2, ..all });
-    let offline = [went_offline(SECOND), raised([destination_offline(1)]), raised([server_offline(2, SECOND, by_alert(1))])];
-    assert_eq!(rolled(gone().and(offline)), RollUp { servers: 1, store_points: 2, offline_servers: 1, ..all });
+    // Backups go nowhere where nobody answers, whatever administrators have set.
+    let [second, third] = [2, 3].map(StorePointId);
+    let offline = rolled(gone().and([
+        went_offline(SECOND),
+        raised([destination_offline(1)]),
+        raised([server_offline(2, SECOND, by_alert(1))]),
+        raised([store_point_offline(3, second, by_alert(2)), store_point_offline(4, third, by_alert(2))]),
+    ]));
+    assert_eq!(offline, RollUp { servers: 1, store_points: 2, offline_servers: 1, accepting: Accepting::None });
+    let half = rolled(shelves().and([
+        went_offline(SECOND),
+        raised([server_offline(1, SECOND, None)]),
+        raised([store_point_offline(2, second, by_alert(1)), store_point_offline(3, third, by_alert(1))]),
+    ]));
+    assert_eq!(half, RollUp { offline_servers: 1, accepting: Accepting::Some, ..all });
 }

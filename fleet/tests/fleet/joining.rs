@@ -5,7 +5,7 @@ use std::time::Duration;
 use bursar_domain::{
     Hash, OperationId, ServerId, State,
     operation::{Status, Step, WaitCode},
-    server::{self, Condition},
+    server::{self, Condition, JoinFailure},
 };
 
 use crate::{
@@ -89,21 +89,28 @@ async fn a_machine_that_is_not_reached_within_a_day_is_given_up() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(failure(&first, server), Condition::Joining { operation });
     world.clock.put_forward(Duration::from_secs(20));
-    assert_eq!(ended(&first, operation).await, (Status::Failed, vec![]));
+    assert_eq!(ended(&first, operation).await, (Status::Failed { failure: JoinFailure::Unreachable }, vec![]));
     first.until_server(server, Condition::Excluded).await;
     first.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_has_issued_another_string_is_not_taken_in() {
+async fn a_machine_that_has_issued_another_string_comes_by_that_one() {
     let world = World::new();
     let first = world.found().await;
-    let machine = Machine::new(&world, 1);
+    let mut machine = Machine::new(&world, 1);
     machine.issue_another();
     let _waiting = machine.waits_at(&world, &machine.primary()).await;
     let (server, operation) = machine.is_added(&world, &first, DESTINATION).await;
-    assert_eq!(ended(&first, operation).await, (Status::Failed, vec![]));
-    first.until_server(server, Condition::Excluded).await;
+    assert_eq!(ended(&first, operation).await, (Status::Failed { failure: JoinFailure::Superseded }, vec![]));
+    assert!(first.node.latest().servers().get(server).is_none(), "nothing is left of it");
+
+    machine.gives_out_its_newest();
+    let (server, operation) = machine.is_added(&world, &first, DESTINATION).await;
+    let joined = machine.joins(&world).await;
+    joined.beats(1).await;
+    assert_eq!(ended(&first, operation).await.0, Status::Succeeded);
+    first.until_server(server, Condition::Online).await;
     first.stop().await;
 }
 
@@ -116,7 +123,7 @@ async fn somebody_else_at_all_addresses_is_not_taken_in_and_at_one_of_them_is_wa
     let (_, operation) = machine.is_added(&world, &first, DESTINATION).await;
     waits(&first, operation, true).await;
     let _at_secondary = stranger.waits_at(&world, &machine.secondary()).await;
-    assert_eq!(ended(&first, operation).await, (Status::Failed, vec![]));
+    assert_eq!(ended(&first, operation).await, (Status::Failed { failure: JoinFailure::AnotherIdentity }, vec![]));
     first.stop().await;
 }
 

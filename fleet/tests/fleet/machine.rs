@@ -46,6 +46,9 @@ pub struct Machine {
     desk: Arc<Desk>,
 }
 
+/// The secret of the connection string that a machine issues behind its first.
+const NEWEST_SECRET: &str = "another";
+
 /// What the machine does when it is asked to become a member.
 #[derive(Default)]
 pub struct Desk {
@@ -81,9 +84,14 @@ impl Machine {
         &self.desk
     }
 
-    /// It issues another connection string: the former one is void.
+    /// It issues another connection string, which nobody has yet: the former one is void.
     pub fn issue_another(&self) {
-        *self.desk.stands.lock().unwrap() = Some(Hash::of(b"another"));
+        *self.desk.stands.lock().unwrap() = Some(Secret::new(NEWEST_SECRET).hash());
+    }
+
+    /// The connection string that it issued last is the one that is pasted from now on.
+    pub fn gives_out_its_newest(&mut self) {
+        self.secret = Secret::new(NEWEST_SECRET);
     }
 
     pub fn introduction(&self, world: &World) -> Introduction {

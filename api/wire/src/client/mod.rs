@@ -300,7 +300,7 @@ impl Client {
         let sent = AtomicBool::new(false);
         let exchange = self.shared.connections[index].exchange(|| {
             sent.store(true, Ordering::Relaxed);
-            self.request(node, call)
+            self.request(node, call, until)
         });
         let outcome = timeout_at(until, exchange).await;
         let sent = sent.into_inner();
@@ -322,12 +322,15 @@ impl Client {
         self.shared.preferred.store(index, Ordering::Relaxed);
     }
 
-    fn request(&self, node: &NodeUrl, call: &Call) -> Result<Request<connection::Body>, Failure> {
+    fn request(&self, node: &NodeUrl, call: &Call, until: Instant) -> Result<Request<connection::Body>, Failure> {
+        // A tenth is for the way: a node that is told too long a time could say why it cannot answer only to nobody.
+        let patience = until.saturating_duration_since(Instant::now()) * 9 / 10;
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(&call.target)
             .header(HOST, node.authority())
-            .header(ACCEPT, "application/json");
+            .header(ACCEPT, "application/json")
+            .header(header::PATIENCE, millis(patience).max(1));
         if !call.body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

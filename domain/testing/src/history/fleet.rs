@@ -94,7 +94,7 @@ impl History {
     fn join(&mut self, state: &State) -> (Actor, Command) {
         let joining = self.servers(state, |server| matches!(server.condition, Condition::Joining { .. }));
         let server = self.known_or_any(&joining, ServerId);
-        let failures = [JoinFailure::Unreachable, JoinFailure::AnotherIdentity, JoinFailure::StringVoided];
+        let failures = [JoinFailure::Unreachable, JoinFailure::AnotherIdentity, JoinFailure::Superseded, JoinFailure::Expired];
         let command = if self.dice.chance(80) {
             server::Command::JoinSucceeded { server }
         } else {
