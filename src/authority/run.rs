@@ -162,7 +162,7 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     };
     let peers = world.serve_members(peer_listener, &credentials, ConnectionLimits::default(), peer_port, shutdown.clone())?;
     let members = world.serve_members(control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
-    let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
+    let servers = StorageServers { fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
     ports.spawn(named("other nodes", peers));
     ports.spawn(named("storage servers", members));
     ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), servers, shutdown)?));
