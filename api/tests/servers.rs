@@ -242,6 +242,11 @@ async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
     world.lose(ServerId(2));
     let offline = ask("").await.json();
     assert_eq!(offline["neighbours"][0]["inbound"]["control"]["detail"], "server 2 “chest” is not online");
+    world.lose(ServerId(1));
+    let silent = ask("").await.json()["neighbours"][1]["outbound"].clone();
+    assert_eq!(silent["control"]["state"], "unheard", "what it told before does not show that it reaches the authority now");
+    assert_eq!((&silent["control"]["port"], &silent["control"]["age_ms"]), (&json!(4288), &Value::Null));
+    assert_eq!(silent["peer"]["state"], "not_tried");
     let stale = ask("?consistency=stale").await.json();
     let untold = &stale["neighbours"][0]["outbound"]["control"];
     assert_eq!((&untold["state"], &untold["detail"]), (&json!("not_tried"), &stale["observed_absent"]));

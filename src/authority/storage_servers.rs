@@ -142,7 +142,7 @@ fn blocked(found: &PortFound) -> Option<Obstacle> {
         PathState::Refused => "the connection is refused",
         PathState::TimedOut => "nothing comes back in time",
         PathState::Failed => detail.as_deref().unwrap_or("it fails"),
-        PathState::Reached | PathState::NotTried | PathState::NoSuchPort => return None,
+        PathState::Unheard | PathState::Reached | PathState::NotTried | PathState::NoSuchPort => return None,
     };
     let detail = format!("{from} does not reach port {port} ({}) of {to}: {how}.", role.as_str());
     Some(Obstacle { code: "port_blocked".to_owned(), detail })

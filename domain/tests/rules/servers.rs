@@ -131,6 +131,8 @@ rules! {
         servers(1).when(ADMINISTRATOR, add_as("other", introduction(1))).refused("connection_string_used").because(
             Rejection::ConnectionStringUsed { server: FIRST },
         );
+        // Pasted once more it would add the server that it has added: that says more than that its name is taken.
+        servers(1).when(ADMINISTRATOR, add_as("ark-1", introduction(1))).refused("connection_string_used");
     }
 
     fn a_connection_string_ends_with_its_time() {

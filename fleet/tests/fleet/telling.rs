@@ -173,6 +173,7 @@ async fn the_ports_between_a_machine_and_all_its_neighbours_are_looked_at_in_bot
     let machine = Machine::new(&world, 2);
     let string = machine.string(&world);
     let _waits = machine.waits_at(&world, &machine.primary()).await;
+    nodes[1].until_server(joined.server, Condition::Online).await;
     *machine.desk().sees.lock().unwrap() = Some(Outcome::Reached { after_us: 40_000 });
     let inspected = nodes[1].fleet.inspect(&string, Some(DESTINATION), soon()).await;
     let found: Vec<_> = inspected.ports.iter().map(|found| (&*found.by, &*found.of, found.port, found.outcome.clone())).collect();

@@ -81,6 +81,9 @@ pub enum PathState {
     TimedOut,
     /// It went wrong otherwise; somebody else may have answered.
     Failed,
+    /// Nothing that the server says comes to the authority, which it would through this port: the server is off, or does not
+    /// reach it. Where the authority reaches the server, its own way out is blocked.
+    Unheard,
     /// Nobody has tried it, or has told yet.
     NotTried,
     /// There is none: authority nodes take no archives.
@@ -95,14 +98,15 @@ impl PathState {
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
             Self::Failed => "failed",
+            Self::Unheard => "unheard",
             Self::NotTried => "not_tried",
             Self::NoSuchPort => "no_such_port",
         }
     }
 
-    /// Whether it was tried, and not reached.
+    /// Whether it is known not to pass.
     pub const fn is_blocked(self) -> bool {
-        matches!(self, Self::Refused | Self::TimedOut | Self::Failed)
+        matches!(self, Self::Refused | Self::TimedOut | Self::Failed | Self::Unheard)
     }
 }
 
@@ -147,6 +151,10 @@ fn paths(state: &State, looks: &[Look], by: ObjectRef, of: ObjectRef, untold: &s
             return nothing(PathState::NoSuchPort, "authority nodes take no archives");
         }
         let look = looks.iter().find(|look| look.by == by && look.of == of && look.role == role);
+        if let (Some(silent), ObjectRef::AuthorityNode(_), PortRole::Control) = (silent(state, by), of, role) {
+            let port = look.and_then(|look| look.found.port);
+            return PortPath { port, ..nothing(PathState::Unheard, &silent) };
+        }
         look.map_or_else(|| nothing(PathState::NotTried, untold), |look| look.found.clone())
     };
     let tried_by = NamedObject::of(state, by);
@@ -155,6 +163,13 @@ fn paths(state: &State, looks: &[Look], by: ObjectRef, of: ObjectRef, untold: &s
 
 fn nothing(state: PathState, detail: &str) -> PortPath {
     PortPath { state, port: None, age_ms: None, detail: Some(detail.to_owned()) }
+}
+
+/// That a server is not heard, where it is not: it cannot say itself that it does not reach the authority.
+fn silent(state: &State, by: ObjectRef) -> Option<String> {
+    let ObjectRef::Server(server) = by else { return None };
+    let is_offline = state.servers().get(server)?.condition == Condition::Offline;
+    is_offline.then(|| format!("nothing is heard of {}", NamedObject::of(state, by)))
 }
 
 /// Why nobody is known to have tried a port.

@@ -109,19 +109,20 @@ fn directions(neighbour: &Neighbour) -> [Vec<String>; 2] {
     })
 }
 
-/// Why some cells say that nothing was tried.
+/// Why some cells say that nothing was tried, or heard.
 fn remarks(neighbour: &Neighbour) -> impl Iterator<Item = String> {
     let cells = [&neighbour.outbound, &neighbour.inbound].map(|paths| PortRole::ALL.map(|role| paths.of_role(role)));
     let untried = cells.into_iter().flatten().filter_map(|path| match path.state {
         PathState::NotTried => Some(("not tried", path.detail.as_ref()?)),
         PathState::NoSuchPort => Some(("-", path.detail.as_ref()?)),
+        PathState::Unheard => Some(("not heard", path.detail.as_ref()?)),
         _ => None,
     });
     untried.map(|(cell, why)| format!("{cell}: {why}"))
 }
 
 fn path(path: &PortPath) -> String {
-    let detail = path.detail.as_deref().filter(|_| path.state.is_blocked());
+    let detail = path.detail.as_deref().filter(|_| path.state == PathState::Failed);
     let found = passage(path.state, detail);
     path.age_ms.map_or_else(|| found.clone(), |age_ms| format!("{found}, {} s ago", age_ms / 1_000))
 }
@@ -133,6 +134,7 @@ fn passage(state: PathState, detail: Option<&str>) -> String {
         PathState::Refused => "no: refused",
         PathState::TimedOut => "no: timed out",
         PathState::Failed => "no",
+        PathState::Unheard => "no: not heard",
         PathState::NotTried => "not tried",
         PathState::NoSuchPort => "-",
     };
