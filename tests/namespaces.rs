@@ -75,6 +75,12 @@ fn closed(matrix: &Reachability) -> Option<Vec<Blocked>> {
     Some(closed)
 }
 
+/// The revision of a cursor.
+fn revision(cursor: &str) -> u64 {
+    let (_, revision) = cursor.split_once('-').expect("a cursor has an epoch before its revision");
+    revision.parse().expect("a revision")
+}
+
 /// Waits until the matrix of a server names just these ways.
 async fn until_named(fleet: &Fleet, server: u64, ways: &[Blocked]) {
     let client = fleet.client();
@@ -98,9 +104,7 @@ fn three_ports_are_enough() {
         until("the server has told that it has read what happened", async || {
             let shown = client.get(&format!("servers/{number}"), &ReadQuery::default()).await.ok()?;
             let details: ServerDetails = shown.json().ok()?;
-            let position = details.observed?.position?;
-            let (_, revision) = position.split_once('-').expect("a cursor");
-            (revision.parse::<u64>().expect("a revision") >= shown.revision?.revision.0).then_some(())
+            (revision(&details.observed?.position?) >= revision(&shown.revision?)).then_some(())
         })
         .await;
         for server in [number, other] {

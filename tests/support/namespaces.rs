@@ -132,7 +132,7 @@ impl Machine {
             (now.status == OperationStatus::Succeeded).then_some(())
         })
         .await;
-        operation.task.object.expect("the server that is taken in").id
+        operation.task.object.id
     }
 
     /// Makes it a store point, and waits until it is online.
