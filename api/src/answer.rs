@@ -6,7 +6,11 @@ use axum::{
     response::Response,
 };
 use bursar_domain::{Cursor, Effect, ObjectRef, Record, Reply, State};
-use bursar_wire::{events::EventLine, header::REVISION, page::{DryRun, Warning}};
+use bursar_wire::{
+    events::EventLine,
+    header::REVISION,
+    page::{DryRun, Warning},
+};
 use serde::Serialize;
 
 use crate::{etag, failure::Failure, nouns, resource::View};

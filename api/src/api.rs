@@ -4,9 +4,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use bursar_domain::{Cursor, State, Timestamp};
 use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
-use bursar_wire::{
-    query::{self as wire, PresentQuery, ReadQuery, Version},
-};
+use bursar_wire::query::{self as wire, PresentQuery, ReadQuery, Version};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::Instant,

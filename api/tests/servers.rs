@@ -233,7 +233,10 @@ async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
     let untold = "server 1 “ark” has not told yet, since the present leader leads";
     let not_tried = json!({ "state": "not_tried", "port": null, "age_ms": null, "detail": untold });
     assert_eq!(chest["outbound"]["peer"], not_tried);
-    assert_eq!((&chest["inbound"]["transfer"]["state"], &chest["inbound"]["transfer"]["port"]), (&json!("timed_out"), &json!(4286)));
+    assert_eq!(
+        (&chest["inbound"]["transfer"]["state"], &chest["inbound"]["transfer"]["port"]),
+        (&json!("timed_out"), &json!(4286))
+    );
     assert_eq!(node["outbound"]["control"]["state"], "reached");
     assert_eq!(node["outbound"]["transfer"]["state"], "no_such_port", "there is nothing to try");
     assert_eq!(node["inbound"]["peer"], path("failed", json!("no route to host")));

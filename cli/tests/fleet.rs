@@ -245,10 +245,9 @@ next: bursar server list --filter destination=3
 
 #[tokio::test]
 async fn reachability_is_a_table_of_neighbours_in_both_directions() {
-    let port = |state: &str, age_ms: Option<u64>, detail: Option<&str>| {
-        json!({ "state": state, "port": age_ms.map(|_| 4283), "age_ms": age_ms, "detail": detail })
-    };
-    let (ark, chest) = (json!({ "kind": "server", "id": 1, "name": "ark" }), json!({ "kind": "server", "id": 2, "name": "chest" }));
+    let port = |state: &str, age_ms: Option<u64>, detail: Option<&str>| json!({ "state": state, "port": age_ms.map(|_| 4283), "age_ms": age_ms, "detail": detail });
+    let (ark, chest) =
+        (json!({ "kind": "server", "id": 1, "name": "ark" }), json!({ "kind": "server", "id": 2, "name": "chest" }));
     let node = json!({ "kind": "authority_node", "id": 1, "name": null });
     let untold = port("not_tried", None, Some("server 2 “chest” has not told yet"));
     let open = || port("reached", Some(4_999), None);

@@ -296,12 +296,12 @@ mod tests {
     use super::*;
 
     fn door(of: &str, addresses: usize) -> Door {
-        let addresses = (0..addresses).map(|number| format!("10.0.0.{number}:4288").parse().unwrap()).collect();
+        let addresses = (0..addresses).map(|number| format!("10.0.0.{number}:4288").parse().expect("an address")).collect();
         Door { of: of.into(), port: Port::Control, addresses }
     }
 
     fn probed(outcome: Outcome) -> Probed {
-        Probed { address: "10.0.0.1:4288".parse().unwrap(), outcome }
+        Probed { address: "10.0.0.1:4288".parse().expect("an address"), outcome }
     }
 
     #[test]

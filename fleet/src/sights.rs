@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn sight(of: u64, port: Port, outcome: Outcome, ago_ms: u64) -> Sight {
-        let address = format!("store-{of}.example:4288").parse().unwrap();
+        let address = format!("store-{of}.example:4288").parse().expect("an address");
         Sight { of: Seen::Server(ServerId(of)), port, probed: Probed { address, outcome }, ago_ms }
     }
 
@@ -180,7 +180,8 @@ mod tests {
         sights.see(node, vec![sight(1, Port::Peer, Outcome::TimedOut, 5), sight(2, Port::Peer, open.clone(), 0)], 100);
         sights.see(server(1), vec![sight(2, Port::Control, open.clone(), 0), sight(3, Port::Control, open.clone(), 0)], 110);
         sights.see(server(2), vec![sight(1, Port::Transfer, Outcome::Refused, 0), sight(3, Port::Peer, open, 0)], 120);
-        let expected = [(node, server(1), 105), (server(1), server(2), 90), (server(1), server(3), 90), (server(2), server(1), 80)];
+        let expected =
+            [(node, server(1), 105), (server(1), server(2), 90), (server(1), server(3), 90), (server(2), server(1), 80)];
         for most in 1..6 {
             let (mut looks, mut more) = sights.between(ServerId(1), None, most, 200);
             while more {

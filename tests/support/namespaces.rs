@@ -68,7 +68,8 @@ impl Network {
     /// Whether a TCP connection from one node to a port of another comes about within two seconds.
     pub fn connects(&self, from: u64, to: u64, port: u16) -> bool {
         let open = format!("exec 3<>/dev/tcp/{}/{port}", address(to));
-        let tried = Command::new("ip").args(["netns", "exec", &self.namespace(from), "timeout", "2", "bash", "-c", &open]).output();
+        let tried =
+            Command::new("ip").args(["netns", "exec", &self.namespace(from), "timeout", "2", "bash", "-c", &open]).output();
         tried.expect("bash starts").status.success()
     }
 
@@ -76,7 +77,21 @@ impl Network {
         let (from, to, port) = (address(from), address(to), port.to_string());
         let router = self.router();
         ip(&[
-            "-n", &router, "rule", change, "pref", BLOCK, "from", &from, "to", &to, "ipproto", "tcp", "dport", &port, "blackhole",
+            "-n",
+            &router,
+            "rule",
+            change,
+            "pref",
+            BLOCK,
+            "from",
+            &from,
+            "to",
+            &to,
+            "ipproto",
+            "tcp",
+            "dport",
+            &port,
+            "blackhole",
         ]);
     }
 }

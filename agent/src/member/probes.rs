@@ -8,7 +8,7 @@ use bursar_net::{Address, Dialer, Lane, Member, StoreId};
 use bursar_wire::control::{Outcome, Port, Probed, Seen};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -25,7 +25,7 @@ use crate::{
 const INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// The same for each port that there is: the more there are, the more rarely each is looked at, and looks at this server.
 const INTERVAL_PER_PORT: Duration = Duration::from_millis(100);
-/// How long the server rests even where somebody new has come.
+/// How long the server rests even where somebody new comes.
 const REST: Duration = Duration::from_secs(1);
 
 /// Looks at the others' ports.
@@ -46,8 +46,9 @@ struct Target {
 }
 
 impl Probes {
-    /// Looks once it is known who there is, and again and again: at once where that changes.
+    /// Looks once it is known who there is, and again and again; at once at those who are new.
     pub(super) async fn look(mut self) -> Infallible {
+        let mut next_round = Instant::now();
         loop {
             let known = self.known.wait_for(|known| known.projection.is_some()).await;
             let Some(fleet) = known.ok().and_then(|known| known.fleet().cloned()) else {
@@ -55,13 +56,17 @@ impl Probes {
                 return std::future::pending().await;
             };
             let targets = targets(&fleet);
+            let (ports, is_round) = (targets.len(), Instant::now() >= next_round);
             self.sights.keep(&targets.iter().map(|target| target.place).collect());
-            let interval = interval(targets.len());
-            all(targets.into_iter().map(|target| target.look(self.dialer.clone(), Arc::clone(&self.sights)))).await;
+            let due = targets.into_iter().filter(|target| is_round || !self.sights.has(target.place));
+            all(due.map(|target| target.look(self.dialer.clone(), Arc::clone(&self.sights)))).await;
+            if is_round {
+                next_round = Instant::now() + interval(ports);
+            }
             sleep(REST).await;
             let others = |known: &Known| known.fleet().is_some_and(|now| !have_same_others(now, &fleet));
             // Either will do: the time has come, somebody new has, or nobody learns of the fleet any more, as is seen above.
-            let _ = timeout(interval - REST, self.known.wait_for(others)).await;
+            let _ = timeout_at(next_round, self.known.wait_for(others)).await;
         }
     }
 }
@@ -104,7 +109,8 @@ fn targets(fleet: &Projection) -> Vec<Target> {
     let peers = fleet.peers.iter().flat_map(|(server, peer)| {
         let (of, to, store) = (Seen::Server(*server), Member::server(server.0), Some(store_of(peer.guid)));
         let known = &peer.addresses;
-        let control: Vec<_> = [Some(&known.primary), known.secondary.as_ref()].into_iter().flatten().filter_map(dialled).collect();
+        let control: Vec<_> =
+            [Some(&known.primary), known.secondary.as_ref()].into_iter().flatten().filter_map(dialled).collect();
         let ports = Port::of_server(&control, known.ports);
         ports.map(|(port, addresses)| Some(Target { place: (of, port), to, store, addresses }))
     });

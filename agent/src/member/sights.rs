@@ -47,6 +47,11 @@ impl Sights {
         album.untold.retain(|place| places.contains(place));
     }
 
+    /// Whether a port was looked at.
+    pub(super) fn has(&self, place: Place) -> bool {
+        self.album().seen.contains_key(&place)
+    }
+
     /// What the next heartbeat tells, said at `now`.
     pub(super) fn next(&self, now: Instant) -> Vec<Sight> {
         let mut album = self.album();
@@ -108,7 +113,7 @@ mod tests {
     const PORTS: [Port; 3] = [Port::Peer, Port::Transfer, Port::Control];
 
     fn probed(peer: u64, outcome: Outcome) -> Probed {
-        let address = format!("storage-server-{peer}.a-rather-long-domain.example:4288").parse().unwrap();
+        let address = format!("storage-server-{peer}.a-rather-long-domain.example:4288").parse().expect("an address");
         Probed { address, outcome }
     }
 
@@ -134,7 +139,7 @@ mod tests {
         let begun = Instant::now();
         let wordy = Outcome::Failed { detail: "no route to host ".repeat(100) }.bounded();
         let sights = of_peers(PEERS, &wordy, begun);
-        let all = usize::try_from(PEERS).unwrap() * PORTS.len();
+        let all = usize::try_from(PEERS).expect("they are few") * PORTS.len();
         let round = all.div_ceil(SIGHTS_MAX);
 
         // First all is news, then all has its turn: either takes one round, and tells each port once.
@@ -150,7 +155,7 @@ mod tests {
                     store_points: BTreeMap::new(),
                     sights: slice.clone(),
                 };
-                let bytes = frame::encode(&ServerQuestion::Heartbeat(Box::new(heartbeat))).unwrap().len();
+                let bytes = frame::encode(&ServerQuestion::Heartbeat(Box::new(heartbeat))).expect("a frame").len();
                 assert!(slice.len() <= SIGHTS_MAX && bytes < 64 * 1024, "{} sights in {bytes} bytes", slice.len());
                 sights.were_told(&slice);
                 told.extend(places(&slice));
