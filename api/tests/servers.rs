@@ -381,7 +381,7 @@ async fn a_string_that_was_used_is_told_to_be_used_though_its_name_is_taken_too(
     let found = world.post("/api/v1/servers/inspect", &body).send().await.json();
     let codes: Vec<_> = found["obstacles"].as_array().unwrap().iter().map(|obstacle| obstacle["code"].clone()).collect();
     assert_eq!(codes, ["connection_string_used"], "{found}");
-    // The same machine with another string, of another key: it is known, whatever it is called.
+    // Adding it once more says the same.
     let known = world.post("/api/v1/destinations/1/servers", &add).send().await;
     known.refuses(409, "connection_string_used");
 }
