@@ -19,6 +19,7 @@ mod known;
 mod notices;
 mod probes;
 mod search;
+mod sights;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -45,6 +46,7 @@ use self::{
     follow::Follower,
     heartbeat::Pulse,
     search::Search,
+    sights::Sights,
 };
 pub(crate) use self::{fullness::Fullness, known::Known, notices::Outbox};
 
@@ -102,7 +104,7 @@ impl Member {
         let known = watch::Sender::new(begun);
         let outbox = Arc::new(Outbox::new(Arc::clone(&world.entropy)));
         let fullness = Arc::new(Fullness::default());
-        let sights = watch::Sender::new(Vec::new());
+        let sights = Arc::new(Sights::default());
         outbox.say(Notice::Program(program::facts()));
 
         let mut tasks = Tasks::new();
@@ -128,12 +130,13 @@ impl Member {
             fullness: Arc::clone(&fullness),
         };
         tasks.begin("keeps its store points", async move { never(store_points.keep().await) });
-        let probes = probes::Probes { dialer: self.dialer(QUESTION_BYTES_MAX), known: known.subscribe(), sights: sights.clone() };
+        let probes =
+            probes::Probes { dialer: self.dialer(QUESTION_BYTES_MAX), known: known.subscribe(), sights: Arc::clone(&sights) };
         tasks.begin("looks at the others' ports", async move { never(probes.look().await) });
         let conversation = Conversation {
             search: self.search(FRAME_BYTES_MAX, known.subscribe()),
             outbox: Arc::clone(&outbox),
-            pulse: Pulse::new(Arc::clone(&world.clock), known.subscribe(), fullness, sights.subscribe()),
+            pulse: Pulse::new(Arc::clone(&world.clock), known.subscribe(), fullness, sights),
         };
         tasks.begin("speaks with the authority", conversation.hold());
         let follower = Follower {

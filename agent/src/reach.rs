@@ -3,25 +3,28 @@
 use std::{sync::Arc, time::Duration};
 
 use bursar_net::{Address, Network, TaskSet};
-use bursar_wire::control::Probed;
-use tokio::{sync::Semaphore, time::timeout};
+use bursar_wire::control::{Outcome, PROBED_MAX, Probed};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
-/// How long an address may take to answer.
-pub(crate) const REACHED_WITHIN: Duration = Duration::from_secs(1);
-/// How many attempts are under way at a time.
-const ATTEMPTS_MAX: usize = 16;
+/// How long an address may take to answer: TCP says the first word again after a second, should it be lost.
+pub(crate) const REACHED_WITHIN: Duration = Duration::from_secs(2);
+/// How many attempts are under way at a time: all of one question, so that whoever asks waits no longer than for one address.
+const ATTEMPTS_MAX: usize = PROBED_MAX;
 
 /// Connects to each of `addresses` and leaves again; tells what came of it, in their order.
 pub(crate) async fn reach(network: &Arc<dyn Network>, addresses: Vec<Address>) -> Vec<Probed> {
     let attempts = addresses.into_iter().map(|address| {
         let network = Arc::clone(network);
         async move {
-            let fault = match timeout(REACHED_WITHIN, network.connect(&address)).await {
-                Ok(Ok(_connection)) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_elapsed) => Some(format!("no answer within {} ms", REACHED_WITHIN.as_millis())),
+            let begun = Instant::now();
+            let outcome = match timeout(REACHED_WITHIN, network.connect(&address)).await {
+                Ok(attempt) => Outcome::of_connecting(attempt, begun.elapsed()),
+                Err(_elapsed) => Outcome::TimedOut,
             };
-            Probed { address, fault }
+            Probed { address, outcome }
         }
     });
     all(attempts).await

@@ -6,7 +6,11 @@ use axum::{
     response::Response,
 };
 use bursar_domain::{Cursor, Effect, ObjectRef, Record, Reply, State};
-use bursar_wire::{events::EventLine, header::REVISION, page::DryRun};
+use bursar_wire::{
+    events::EventLine,
+    header::REVISION,
+    page::{DryRun, Warning},
+};
 use serde::Serialize;
 
 use crate::{etag, failure::Failure, nouns, resource::View};
@@ -27,10 +31,10 @@ pub(crate) fn json(state: &State, body: &impl Serialize) -> Response {
     with_json(StatusCode::OK, state, encode(body))
 }
 
-/// What a change would do.
-pub(crate) fn rehearsed(state: &State, reply: Reply, records: &[Record]) -> Response {
+/// What a change would do, and what to know before.
+pub(crate) fn rehearsed(state: &State, reply: Reply, records: &[Record], warnings: Vec<Warning>) -> Response {
     let events = records.iter().map(|record| EventLine::of(state, record)).collect();
-    json(state, &DryRun { events, outcome: reply.into() })
+    json(state, &DryRun { events, outcome: reply.into(), warnings })
 }
 
 /// What was made, with the one showing of its secret.

@@ -8,7 +8,6 @@ use bursar_net::{Entropy, Fingerprint, Shutdown, WallClock};
 use bursar_wire::{
     header::PATIENCE,
     query::{self as wire, PresentQuery, ReadQuery, Version},
-    servers::Observed,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -20,7 +19,7 @@ use crate::{
     authority::{Authority, Consistency},
     config::Config,
     failure::Failure,
-    fleet::Fleet,
+    fleet::{Fleet, ObservedError},
     metrics::Metrics,
     parameters,
     past::Past,
@@ -46,7 +45,7 @@ pub struct Api {
 }
 
 /// How long a reading waits for what is merely observed beside it.
-const OBSERVATION_PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const OBSERVATION_PATIENCE: Duration = Duration::from_secs(2);
 
 /// [`Api`], shared by all requests.
 #[derive(Clone)]
@@ -169,16 +168,20 @@ impl Service {
         Ok(state)
     }
 
-    /// What the leader observes of the storage servers at the time of a reading, or why that is not known.
-    pub(crate) async fn observed(&self, caller: Caller, query: &ReadQuery) -> Result<Result<Observed, String>, Failure> {
+    /// What the leader observes at the time of a reading, or why that is not known. It is asked only where the reading wants to
+    /// know what is so at present.
+    pub(crate) async fn observed<T>(
+        &self,
+        query: &ReadQuery,
+        asking: impl Future<Output = Result<T, ObservedError>>,
+    ) -> Result<Result<T, String>, Failure> {
         let absent = match query.version().map_err(Failure::malformed_part)? {
             Version::AsOf(_) => "what was observed is not kept",
             Version::Present(PresentQuery { consistency: wire::Consistency::Stale, .. }) => {
                 "only the leader observes storage servers, and a stale reading asks nobody else"
             }
             Version::Present(PresentQuery { consistency: wire::Consistency::Linearizable, .. }) => {
-                let observed = self.fleet.observed(caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE)).await;
-                return Ok(observed.map_err(|error| error.to_string()));
+                return Ok(asking.await.map_err(|error| error.to_string()));
             }
         };
         Ok(Err(absent.to_owned()))

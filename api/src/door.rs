@@ -7,6 +7,7 @@ use std::{
 
 use axum::response::Response;
 use bursar_domain::{Command, Cursor, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
+use bursar_wire::page::Warning;
 use tokio::time::Instant;
 
 use crate::{
@@ -33,8 +34,13 @@ pub(crate) enum Manner {
     Decided,
     /// It was decided before, on an equal request.
     Repeated,
-    /// It was decided aside, and these records would have followed.
-    Rehearsed(Vec<Record>),
+    /// It was decided aside.
+    Rehearsed {
+        /// The records that would have followed.
+        records: Vec<Record>,
+        /// What the caller should know before it is done.
+        warnings: Vec<Warning>,
+    },
 }
 
 /// How a command would be decided.
@@ -115,7 +121,7 @@ impl Service {
         let submission = call.submission(command)?;
         if call.dry_run {
             let Rehearsal { outcome, records, state, .. } = self.rehearse(submission, deadline).await?;
-            return Ok(Verdict { outcome, manner: Manner::Rehearsed(records), state });
+            return Ok(Verdict { outcome, manner: Manner::Rehearsed { records, warnings: Vec::new() }, state });
         }
         let applied = self.authority.submit(submission, deadline).await?;
         let manner = if applied.repeated { Manner::Repeated } else { Manner::Decided };
@@ -145,7 +151,7 @@ impl Service {
         let Verdict { outcome, manner, state } = verdict;
         let reply = outcome.map_err(|rejection| Failure::refused(&rejection, &state))?;
         match manner {
-            Manner::Rehearsed(records) => Ok(answer::rehearsed(&state, reply, &records)),
+            Manner::Rehearsed { records, warnings } => Ok(answer::rehearsed(&state, reply, &records, warnings)),
             Manner::Decided | Manner::Repeated => answer::changed(&View::of_the_present(state, self), reply),
         }
     }

@@ -1,19 +1,20 @@
 //! What the API needs of the storage servers, and nothing more: whoever talks to them in production, an answer at hand in tests.
 
 use async_trait::async_trait;
-use bursar_domain::{ServerId, store_point::Findings};
+use bursar_domain::{DestinationId, ServerId, store_point::Findings};
 use bursar_wire::{
     ConnectionString,
-    servers::{Inspection, Observed},
+    servers::{Inspection, Look, Observed},
 };
 use tokio::time::Instant;
 
 /// Where storage servers are asked. Every call ends by its deadline, and none of them changes anything.
 #[async_trait]
 pub trait Fleet: Send + Sync + 'static {
-    /// Calls the machine that a connection string is of, and asks what it is and which ports pass both ways. What the ledger
-    /// says of it stands apart: the obstacles are those alone that were found on the way.
-    async fn inspect(&self, string: &ConnectionString, deadline: Instant) -> Inspection;
+    /// Calls the machine that a connection string is of, and asks what it is and which ports pass both ways, between it and the
+    /// authority's nodes, and the servers of `destination`. What the ledger says of it stands apart: the obstacles are those
+    /// alone that were found on the way.
+    async fn inspect(&self, string: &ConnectionString, destination: Option<DestinationId>, deadline: Instant) -> Inspection;
 
     /// Calls the machine at its primary, else its secondary address: is it the one, and does the string still stand?
     async fn contact(&self, string: &ConnectionString, deadline: Instant) -> Result<(), ContactError>;
@@ -23,6 +24,35 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// What the leader has observed: asked of it, wherever it is.
     async fn observed(&self, deadline: Instant) -> Result<Observed, ObservedError>;
+
+    /// What was seen last of the ports between a server and others, by either: asked of the leader, wherever it is.
+    async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Vec<Look>, ObservedError>;
+
+    /// What this node has counted since it was started.
+    fn counters(&self) -> FleetCounters;
+}
+
+/// What a node counts of storage servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FleetCounters {
+    /// Servers that the node has heard while it leads; 0 where it does not.
+    pub servers_heard: u64,
+    /// Ports of which it has been told while it leads what others see of them; 0 where it does not.
+    pub ports_observed: u64,
+    /// Heartbeats that came in here and were answered by the leader.
+    pub heartbeats_relayed: u64,
+    /// Heartbeats that came in here and that no leader answered in time.
+    pub heartbeats_unanswered: u64,
+    /// Notices that came in here and are in the ledger.
+    pub notices_noted: u64,
+    /// Feeds that are open.
+    pub feeds_open: u64,
+    /// Feeds that were opened.
+    pub feeds_opened: u64,
+    /// Records that were sent on feeds.
+    pub feed_records: u64,
+    /// Feeds that ended because their reader took nothing.
+    pub feed_readers_too_slow: u64,
 }
 
 /// Why a machine is not the one that its connection string is of.

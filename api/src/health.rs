@@ -19,6 +19,7 @@ use crate::{
     api::Service,
     authority::{Counters, Role},
     failure::Failure,
+    fleet::FleetCounters,
     metrics::{self, Page},
     parameters::Parameters,
 };
@@ -156,6 +157,7 @@ impl Service {
             page.single(name, "counter", help, count);
         }
         write_counters(page, &self.authority.counters());
+        write_fleet_counters(page, &self.fleet.counters());
         page.family("bursar_raft_peer_lag_entries", "gauge", "How many entries a peer lacks, as the leader knows.");
         for peer in &status.peers {
             if let Some(lag) = peer.lag {
@@ -193,5 +195,25 @@ fn write_counters(page: &mut Page, counters: &Counters) {
         ("connections_made", "Connections to other nodes that it made.", counters.connections_made),
     ] {
         page.single(&format!("bursar_raft_{name}_total"), "counter", help, count);
+    }
+}
+
+fn write_fleet_counters(page: &mut Page, counters: &FleetCounters) {
+    for (name, help, count) in [
+        ("servers_heard", "Storage servers that the leader has heard; 0 on other nodes.", counters.servers_heard),
+        ("ports_observed", "Ports that servers and nodes told the leader of; 0 on other nodes.", counters.ports_observed),
+        ("feeds_open", "Storage servers' feeds of events that are open.", counters.feeds_open),
+    ] {
+        page.single(&format!("bursar_fleet_{name}"), "gauge", help, count);
+    }
+    for (name, help, count) in [
+        ("heartbeats_relayed", "Heartbeats that the leader answered.", counters.heartbeats_relayed),
+        ("heartbeats_unanswered", "Heartbeats that no leader answered in time.", counters.heartbeats_unanswered),
+        ("notices_noted", "Notices of storage servers that are in the ledger.", counters.notices_noted),
+        ("feeds_opened", "Feeds that were opened.", counters.feeds_opened),
+        ("feed_records", "Records that were sent on feeds.", counters.feed_records),
+        ("feed_readers_too_slow", "Feeds ended because their reader took nothing.", counters.feed_readers_too_slow),
+    ] {
+        page.single(&format!("bursar_fleet_{name}_total"), "counter", help, count);
     }
 }

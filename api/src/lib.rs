@@ -42,7 +42,7 @@ pub use authority::{
     Unavailability,
 };
 pub use config::{Config, ServeLimits};
-pub use fleet::{ContactError, ExamineError, Fleet, ObservedError};
+pub use fleet::{ContactError, ExamineError, Fleet, FleetCounters, ObservedError};
 pub use health::RemoteAddress;
 pub use openapi::openapi;
 pub use router::router;

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, request::Parts},
 };
 use bursar_domain::{
-    Cursor, ObjectRef, State,
+    Cursor, ObjectRef, ServerId, State,
     alert::Alert,
     authority_node::AuthorityNode,
     destination::Destination,
@@ -25,13 +25,14 @@ use bursar_wire::{
     FieldError,
     cluster::AgreedLevel,
     query::{Filter, ListQuery, ReadQuery},
-    servers::Observed,
+    servers::{Look, Observed},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
 
 use crate::{
     answer::{self, Answered, Shown, encode},
-    api::Service,
+    api::{OBSERVATION_PATIENCE, Service},
     authentication::Caller,
     authority::{Authority, NodeStatus},
     failure::Failure,
@@ -233,8 +234,18 @@ impl Reading<ReadQuery> {
     /// The version of the state that is asked for, and what the leader observes beside it, or why that is not known.
     pub(crate) async fn with_observed(self) -> Result<(View, Result<Observed, String>), Failure> {
         let view = self.service.read(self.caller, &self.query).await?;
-        let observed = self.service.observed(self.caller, &self.query).await?;
+        let asking = self.service.fleet.observed(self.caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE));
+        let observed = self.service.observed(&self.query, asking).await?;
         Ok((view, observed))
+    }
+
+    /// The version of the state that is asked for, and what the leader was told of the ports between a server and others, or why
+    /// that is not known.
+    pub(crate) async fn with_looks(self, server: ServerId) -> Result<(View, Result<Vec<Look>, String>), Failure> {
+        let view = self.service.read(self.caller, &self.query).await?;
+        let asking = self.service.fleet.looks(server, self.caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE));
+        let looks = self.service.observed(&self.query, asking).await?;
+        Ok((view, looks))
     }
 
     /// The version of the state that is asked for.

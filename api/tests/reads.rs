@@ -340,6 +340,10 @@ async fn status_readiness_and_metrics_tell_how_the_node_fares() {
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert!(text.contains("bursar_http_requests_total{method=\"POST\",status=\"2xx\"} 2\n"), "{text}");
     assert!(text.contains("bursar_http_request_seconds_bucket{kind=\"write\",le=\"+Inf\"} 2\n"), "{text}");
+    assert!(text.contains("# TYPE bursar_fleet_servers_heard gauge\nbursar_fleet_servers_heard 2\n"), "{text}");
+    assert!(
+        text.contains("# TYPE bursar_fleet_heartbeats_unanswered_total counter\nbursar_fleet_heartbeats_unanswered_total 3\n")
+    );
     world.authority.lose_quorum();
     let unready = world.request(Method::GET, "/readyz").send().await;
     assert_eq!((unready.status, unready.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "checks": [] })));

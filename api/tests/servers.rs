@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use bursar_api::{ContactError, ObservedError};
-use bursar_domain::{Timestamp, store_point::Report};
+use bursar_domain::{AuthorityNodeId, ObjectRef, ServerId, Timestamp, store_point::Report};
 use bursar_wire::{
-    objects::ObjectRef,
-    servers::{Observed, PortRole, Probe, ServerObserved},
+    page::Warning,
+    servers::{Look, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved},
 };
 use serde_json::{Value, json};
 use support::{START_MS, World, fleet::Machine};
@@ -161,23 +161,21 @@ async fn a_server_that_is_worked_upon_covers_its_own_alerts() {
 }
 
 fn observed() -> Observed {
-    let probe = |to: (&str, u64), role, open: bool| Probe {
-        to: ObjectRef { kind: to.0.into(), id: to.1 },
-        role,
-        port: if role == PortRole::Transfer { 4286 } else { 4288 },
-        open,
-        detail: (!open).then(|| "connection refused".to_owned()),
-    };
-    let of = |probes| ServerObserved {
+    let ark = ServerObserved {
         heard_ms_ago: 40,
         version: "0.1.0".into(),
         position: Some("1-9".into()),
         store_points: BTreeMap::new(),
-        probes,
+        ports_tried: 5,
+        ports_closed: 1,
     };
-    let ark = of(vec![probe(("server", 2), PortRole::Control, true), probe(("authority_node", 1), PortRole::Control, true)]);
-    let chest = of(vec![probe(("server", 1), PortRole::Transfer, false)]);
-    Observed { by_server: BTreeMap::from([(1, ark), (2, chest)]) }
+    Observed { by_server: BTreeMap::from([(1, ark)]) }
+}
+
+fn look(by: impl Into<ObjectRef>, of: impl Into<ObjectRef>, role: PortRole, state: PathState) -> Look {
+    let port = if role == PortRole::Transfer { 4286 } else { 4288 };
+    let detail = (state == PathState::Failed).then(|| "no route to host".to_owned());
+    Look { by: by.into(), of: of.into(), role, found: PortPath { state, port: Some(port), age_ms: Some(1_200), detail } }
 }
 
 #[tokio::test]
@@ -216,20 +214,45 @@ async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
     world.server(vault, "chest");
     let other = world.destination("other", 1).await;
     world.server(other, "boat");
-    *world.fleet.observed.lock().unwrap() = Ok(observed());
+    let (ark, chest, node) = (ServerId(1), ServerId(2), AuthorityNodeId(1));
+    *world.fleet.looks.lock().unwrap() = Ok(vec![
+        look(ark, chest, PortRole::Control, PathState::Reached),
+        look(ark, node, PortRole::Control, PathState::Reached),
+        look(chest, ark, PortRole::Transfer, PathState::TimedOut),
+        look(node, ark, PortRole::Peer, PathState::Failed),
+    ]);
     let ask = |query: &str| world.get(&format!("/api/v1/servers/1/reachability{query}")).send();
     let matrix = ask("").await.json();
     assert_eq!(matrix["server"], json!({ "kind": "server", "id": 1, "name": "ark" }));
     let neighbours: Vec<_> = matrix["neighbours"].as_array().unwrap().iter().map(|one| one["object"]["name"].clone()).collect();
-    assert_eq!(neighbours, ["chest", "10.0.0.1:4283"], "a server of another destination is no neighbour");
-    let chest = &matrix["neighbours"][0];
-    assert_eq!(chest["outbound"]["control"], json!({ "state": "open", "port": 4288, "detail": null }));
-    assert_eq!(chest["outbound"]["peer"], json!({ "state": "unknown", "port": null, "detail": null }));
-    assert_eq!(chest["inbound"]["transfer"], json!({ "state": "closed", "port": 4286, "detail": "connection refused" }));
-    assert_eq!(matrix["neighbours"][1]["outbound"]["control"]["state"], "open");
+    assert_eq!(neighbours, ["chest", "10.0.0.1:4283"], "neither itself nor a server of another destination is a neighbour");
+    let (chest, node) = (&matrix["neighbours"][0], &matrix["neighbours"][1]);
+    assert_eq!((&chest["outbound"]["tried_by"]["name"], &chest["inbound"]["tried_by"]["name"]), (&json!("ark"), &json!("chest")));
+    let path = |state: &str, detail: Value| json!({ "state": state, "port": 4288, "age_ms": 1_200, "detail": detail });
+    assert_eq!(chest["outbound"]["control"], path("reached", Value::Null));
+    let untold = "server 1 “ark” has not told yet, since the present leader leads";
+    let not_tried = json!({ "state": "not_tried", "port": null, "age_ms": null, "detail": untold });
+    assert_eq!(chest["outbound"]["peer"], not_tried);
+    assert_eq!(
+        (&chest["inbound"]["transfer"]["state"], &chest["inbound"]["transfer"]["port"]),
+        (&json!("timed_out"), &json!(4286))
+    );
+    assert_eq!(node["outbound"]["control"]["state"], "reached");
+    assert_eq!(node["outbound"]["transfer"]["state"], "no_such_port", "there is nothing to try");
+    assert_eq!(node["inbound"]["peer"], path("failed", json!("no route to host")));
     assert_eq!(matrix["observed_absent"], Value::Null);
+
+    world.lose(ServerId(2));
+    let offline = ask("").await.json();
+    assert_eq!(offline["neighbours"][0]["inbound"]["control"]["detail"], "server 2 “chest” is not online");
+    world.lose(ServerId(1));
+    let silent = ask("").await.json()["neighbours"][1]["outbound"].clone();
+    assert_eq!(silent["control"]["state"], "unheard", "what it told before does not show that it reaches the authority now");
+    assert_eq!((&silent["control"]["port"], &silent["control"]["age_ms"]), (&json!(4288), &Value::Null));
+    assert_eq!(silent["peer"]["state"], "not_tried");
     let stale = ask("?consistency=stale").await.json();
-    assert_eq!(stale["neighbours"][0]["outbound"]["control"]["state"], "unknown");
+    let untold = &stale["neighbours"][0]["outbound"]["control"];
+    assert_eq!((&untold["state"], &untold["detail"]), (&json!("not_tried"), &stale["observed_absent"]));
     assert!(stale["observed_absent"].is_string());
 }
 
@@ -334,15 +357,58 @@ async fn an_inspection_tells_what_adding_would_meet_and_changes_nothing() {
     let digest = world.digest();
     let taken = inspect(json!({ "connection_string": machine.string() })).await.json();
     assert_eq!(taken["obstacles"][0]["code"], "name_taken");
+    assert_eq!(world.fleet.asked(), ["inspect ark for nowhere", "inspect ark for nowhere"]);
     let named = inspect(json!({ "connection_string": machine.string(), "name": "chest", "destination": vault })).await.json();
     assert_eq!(named["obstacles"], json!([]));
     let nowhere = inspect(json!({ "connection_string": machine.string(), "destination": 9 })).await.json();
     assert_eq!(nowhere["obstacles"][0]["code"], "not_found");
     world.clock.advance_ms(25 * HOUR_MS);
     let expired = inspect(json!({ "connection_string": machine.string() })).await.json();
-    assert_eq!(expired["obstacles"][0]["code"], "connection_string_expired");
+    let codes: Vec<_> = expired["obstacles"].as_array().unwrap().iter().map(|obstacle| obstacle["code"].clone()).collect();
+    assert_eq!(codes, ["connection_string_expired"], "what both the ledger and the check find is told once");
     assert_eq!(world.digest(), digest);
     inspect(json!({ "connection_string": "bursar1" })).await.refuses(400, "connection_string_invalid");
+}
+
+#[tokio::test]
+async fn a_string_that_was_used_is_told_to_be_used_though_its_name_is_taken_too() {
+    let world = World::licensed().await;
+    let vault = world.vault().await;
+    let body = json!({ "connection_string": Machine::new(1, "ark").string(), "destination": vault });
+    let add = json!({ "connection_string": Machine::new(1, "ark").string() });
+    let string = body["connection_string"].clone();
+    world.post("/api/v1/destinations/1/servers", &json!({ "connection_string": string })).send().await;
+    let found = world.post("/api/v1/servers/inspect", &body).send().await.json();
+    let codes: Vec<_> = found["obstacles"].as_array().unwrap().iter().map(|obstacle| obstacle["code"].clone()).collect();
+    assert_eq!(codes, ["connection_string_used"], "{found}");
+    // Adding it once more says the same.
+    let known = world.post("/api/v1/destinations/1/servers", &add).send().await;
+    known.refuses(409, "connection_string_used");
+}
+
+#[tokio::test]
+async fn a_rehearsal_tells_what_an_inspection_finds_and_refuses_nothing_for_it() {
+    let world = World::licensed().await;
+    world.vault().await;
+    let body = json!({ "connection_string": Machine::new(1, "ark").string() });
+    let rehearse = || world.post("/api/v1/destinations/1/servers?dry_run=true", &body).send();
+    assert_eq!(rehearse().await.json()["warnings"], Value::Null, "nothing is to be known");
+    let blocked = Obstacle { code: "port_blocked".into(), detail: "ark does not reach it.".into() };
+    world.fleet.obstacles.lock().unwrap().push(blocked);
+    let far = Warning { code: "latency_unlike_one_network".into(), detail: "The machine is not near.".into() };
+    world.fleet.warnings.lock().unwrap().push(far);
+    let told = rehearse().await;
+    assert_eq!(told.status, StatusCode::OK, "{told:?}");
+    let expected = json!([
+        { "code": "port_blocked", "detail": "ark does not reach it." },
+        { "code": "latency_unlike_one_network", "detail": "The machine is not near." },
+    ]);
+    assert_eq!(told.json()["warnings"], expected);
+    assert!(world.fleet.asked().ends_with(&["contact ark".into(), "inspect ark for destination 1".into()]));
+    *world.fleet.contact.lock().unwrap() = Err(ContactError::Unreachable { detail: "timed out".into() });
+    let silent = rehearse().await.json();
+    assert_eq!(silent["warnings"][0]["code"], "server_unreachable", "{silent}");
+    assert_eq!(world.post("/api/v1/destinations/1/servers", &body).send().await.status, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]

@@ -175,7 +175,8 @@ async fn how_it_is_filled_comes_with_a_fresh_reading_alone() {
         version: "0.1.0".into(),
         position: None,
         store_points,
-        probes: Vec::new(),
+        ports_tried: 0,
+        ports_closed: 0,
     };
     let observed = |store_points| Ok(Observed { by_server: BTreeMap::from([(1, server(store_points))]) });
     *world.fleet.observed.lock().unwrap() = observed(BTreeMap::new());

@@ -1,5 +1,6 @@
 //! Tables and JSON.
 
+use bursar_wire::page::Warning;
 use comfy_table::{Cell, Table, presets::NOTHING};
 use serde::Serialize;
 
@@ -20,6 +21,12 @@ pub(crate) fn details<N: Into<String>>(pairs: impl IntoIterator<Item = (N, Strin
         table.add_row([name.into(), value]);
     }
     finished(table)
+}
+
+/// What to know before something is done, one a line.
+pub(crate) fn warnings(warnings: &[Warning]) -> String {
+    let lines = warnings.iter().map(|Warning { code, detail }| format!("warning: {detail} ({code})"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// JSON for people and programs.

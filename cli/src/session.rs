@@ -263,8 +263,12 @@ impl<'s> Session<'s> {
         self.console.tell("nothing was changed; this is what would happen:")?;
         self.show(&dry_run, || {
             let rows = dry_run.events.iter().map(|event| vec![event.cursor.clone(), event.kind.clone(), event.summary.clone()]);
-            let events = output::table(&["cursor", "kind", "summary"], rows);
-            format!("{events}\noutcome: {}", dry_run.outcome)
+            let mut text = format!("{}\noutcome: {}", output::table(&["cursor", "kind", "summary"], rows), dry_run.outcome);
+            if !dry_run.warnings.is_empty() {
+                text.push_str("\n\n");
+                text.push_str(&output::warnings(&dry_run.warnings));
+            }
+            text
         })
     }
 

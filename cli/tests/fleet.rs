@@ -78,17 +78,17 @@ ID  NAME  DESTINATION  CONDITION  INTENT  STORE POINTS  VERSION  PRIMARY ADDRESS
 
 #[tokio::test]
 async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
-    let probe = json!({ "to": { "kind": "server", "id": 2 }, "role": "peer", "port": 4283, "open": false, "detail": "refused" });
     let space = json!({ "free_bytes": 5, "total_bytes": 9, "used_bytes": 4 });
     let observed = json!({
-        "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": { "2": space }, "probes": [probe],
+        "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": { "2": space },
+        "ports_tried": 5, "ports_closed": 1,
     });
     let heard = with(server("online"), json!({ "observed": observed, "observed_absent": null }));
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect("GET /api/v1/servers/1", 200, heard);
     let ended = stage.run("server show ark").await;
     assert!(ended.out.contains("destination        3 “vault”\n"), "{}", ended.out);
     assert!(
-        ended.out.contains("heard of           40 ms ago\nhas carried out    1-6\nports it tried     1, 1 closed\n"),
+        ended.out.contains("heard of           40 ms ago\nhas carried out    1-6\nports it tried     5, 1 not reached\n"),
         "{}",
         ended.out
     );
@@ -153,11 +153,16 @@ async fn an_inspection_shows_what_was_found_and_what_stands_in_the_way() {
             { "address": "ark2:4288", "reachable": false, "detail": "timed out", "fingerprint_matches": null, "latency_ms": null,
               "clock_skew_ms": null },
         ],
-        "ports": [{ "from": "ark", "to": "authority node 1", "port": 4286, "role": "transfer", "open": false, "detail": "refused" }],
+        "ports": [
+            { "from": "ark", "to": "authority node 1", "port": 4288, "role": "control", "state": "reached", "detail": null },
+            { "from": "ark", "to": "chest", "port": 4286, "role": "transfer", "state": "timed_out", "detail": null },
+            { "from": "chest", "to": "ark", "port": 4286, "role": "transfer", "state": "not_tried", "detail": "it is not online" },
+        ],
         "stands": true, "standing": "it says so",
         "obstacles": [{ "code": "name_taken", "detail": "The name “ark” is taken by server 1." }],
+        "warnings": [{ "code": "latency_unlike_one_network", "detail": "The machine is not near." }],
     });
-    let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, inspection);
+    let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, inspection.clone());
     let ended = stage.run("server inspect bursar1.a.b").await;
     let expected = "\
 name          ark
@@ -170,13 +175,24 @@ ADDRESS    REACHABLE      IS IT  LATENCY  CLOCK AHEAD
 ark:4288   yes            yes    3 ms     -12 ms
 ark2:4288  no: timed out  -      -        -
 
-FROM  TO                PORT  FOR       PASSES
-ark   authority node 1  4286  transfer  no: refused
+FROM   TO                PORT  FOR       PASSES
+ark    authority node 1  4288  control   yes
+ark    chest             4286  transfer  no: timed out
+chest  ark               4286  transfer  not tried: it is not online
 
 In the way of adding it:
   The name “ark” is taken by server 1. (name_taken)
+
+warning: The machine is not near. (latency_unlike_one_network)
 ";
-    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+    assert_eq!((ended.code, ended.out.as_str()), (1, expected), "{}", ended.err);
+    assert_eq!(ended.err, "error: Something stands in the way of adding ark.\nnext: bursar server inspect --help\n");
+
+    let free = with(inspection, json!({ "obstacles": [] }));
+    let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, free);
+    let ended = stage.run("server inspect bursar1.a.b").await;
+    assert_eq!(ended.code, 0, "a warning alone does not stand in the way: {}", ended.err);
+    assert!(ended.out.contains("Nothing stands in the way of adding it.\n\nwarning: "), "{}", ended.out);
 }
 
 #[tokio::test]
@@ -261,25 +277,49 @@ next: bursar operation show 4
 
 #[tokio::test]
 async fn reachability_is_a_table_of_neighbours_in_both_directions() {
-    let port = |state: &str, detail: Value| json!({ "state": state, "port": 4283, "detail": detail });
-    let paths =
-        |peer: Value| json!({ "peer": peer, "transfer": port("unknown", Value::Null), "control": port("open", Value::Null) });
+    let port = |state: &str, age_ms: Option<u64>, detail: Option<&str>| json!({ "state": state, "port": age_ms.map(|_| 4283), "age_ms": age_ms, "detail": detail });
+    let (ark, chest) =
+        (json!({ "kind": "server", "id": 1, "name": "ark" }), json!({ "kind": "server", "id": 2, "name": "chest" }));
+    let node = json!({ "kind": "authority_node", "id": 1, "name": null });
+    let untold = port("not_tried", None, Some("server 2 “chest” has not told yet"));
+    let open = || port("reached", Some(4_999), None);
     let matrix = json!({
-        "server": { "kind": "server", "id": 1, "name": "ark" },
-        "neighbours": [{
-            "object": { "kind": "server", "id": 2, "name": "chest" },
-            "outbound": paths(port("open", Value::Null)), "inbound": paths(port("closed", json!("refused"))),
-        }],
+        "server": ark,
+        "neighbours": [
+            {
+                "object": chest,
+                "outbound": { "tried_by": ark, "peer": open(), "transfer": port("timed_out", Some(61_000), None), "control": open() },
+                "inbound": { "tried_by": chest, "peer": port("failed", Some(0), Some("no route")), "transfer": untold, "control": untold },
+            },
+            {
+                "object": node,
+                "outbound": {
+                    "tried_by": ark, "peer": open(), "transfer": port("no_such_port", None, Some("nodes take no archives")),
+                    "control": port("refused", Some(2_000), None),
+                },
+                "inbound": { "tried_by": node, "peer": open(), "transfer": open(), "control": open() },
+            },
+        ],
         "observed_absent": null,
     });
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
-    let ended = stage.expect("GET /api/v1/servers/1/reachability", 200, matrix).run("server reachability ark").await;
+    let ended = stage.expect("GET /api/v1/servers/1/reachability", 200, matrix.clone()).run("server reachability ark").await;
     let expected = "\
-NEIGHBOUR         TRIED BY          PEER         TRANSFER  CONTROL
-server 2 “chest”  server 1 “ark”    yes          ?         yes
-server 2 “chest”  server 2 “chest”  no: refused  ?         yes
+NEIGHBOUR         TRIED BY          PEER                   TRANSFER                 CONTROL
+server 2 “chest”  server 1 “ark”    yes, 4 s ago           no: timed out, 61 s ago  yes, 4 s ago
+server 2 “chest”  server 2 “chest”  no: no route, 0 s ago  not tried                not tried
+authority node 1  server 1 “ark”    yes, 4 s ago           -                        no: refused, 2 s ago
+authority node 1  authority node 1  yes, 4 s ago           yes, 4 s ago             yes, 4 s ago
+
+-: nodes take no archives
+not tried: server 2 “chest” has not told yet
 ";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+
+    let absent = with(matrix, json!({ "neighbours": [], "observed_absent": "the leader does not answer" }));
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
+    let ended = stage.expect("GET /api/v1/servers/1/reachability", 200, absent).run("server reachability ark").await;
+    assert!(ended.out.ends_with("\n\nNo port is known: the leader does not answer.\n"), "{}", ended.out);
 }
 
 #[tokio::test]

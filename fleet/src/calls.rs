@@ -119,11 +119,6 @@ pub(crate) fn dialled(address: &text::Address) -> Option<Address> {
     address.as_str().parse().ok()
 }
 
-/// Another port at the same host.
-pub(crate) fn at_port(address: &Address, port: u16) -> Address {
-    Address::new(address.host(), port).expect("the host of an address")
-}
-
 fn unanswered(server: ServerId, answer: AuthorityAnswer) -> CallFailure {
     let detail = match answer {
         AuthorityAnswer::Failed { detail } => detail,

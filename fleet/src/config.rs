@@ -15,13 +15,13 @@ const BEAT_MIN: Duration = Duration::from_secs(1);
 pub struct FleetConfig {
     /// After how long a silence a server counts as one that does not answer.
     pub detection_window: Duration,
-    /// How often the leader looks at each server's ports.
+    /// How long each authority node rests, at least, between two looks at the servers' ports.
     pub probe_interval: Duration,
 }
 
 impl Default for FleetConfig {
     fn default() -> Self {
-        Self { detection_window: Duration::from_millis(failure_detection::WINDOW_MS), probe_interval: Duration::from_secs(30) }
+        Self { detection_window: Duration::from_millis(failure_detection::WINDOW_MS), probe_interval: Duration::from_secs(10) }
     }
 }
 

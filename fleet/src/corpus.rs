@@ -5,30 +5,37 @@
 
 use std::collections::BTreeMap;
 
-use bursar_domain::{ServerGuid, ServerId, Timestamp, hash::hex};
-use bursar_wire::control::{Heartbeat, Port, Probed, Seen, Sight};
+use bursar_domain::{AuthorityNodeId, ServerGuid, ServerId, Timestamp, hash::hex};
+use bursar_wire::control::{Heartbeat, Outcome, Port, Probed, Seen, Sight};
 use bytes::Bytes;
 
 use crate::{
     observed::{Heard, Observation},
     relayed::{Answer, Question, decode, encode},
+    sights::Look,
 };
 
 const CORPUS: &str = include_str!("corpus.txt");
 
 fn heartbeat() -> Heartbeat {
     let now = Timestamp(1_900_000_000_000);
-    Heartbeat { version: "0.1.0".into(), now, position: None, store_points: BTreeMap::new(), probed: Vec::new() }
+    Heartbeat { version: "0.1.0".into(), now, position: None, store_points: BTreeMap::new(), sights: Vec::new() }
 }
 
 fn observation() -> Observation {
-    let address = "10.0.0.7:4283".parse().expect("an address");
     let at = Timestamp(1_900_000_000_250);
-    Observation {
-        server: ServerId(7),
-        heard: Some(Heard { guid: ServerGuid([1; 16]), at, clock_ahead_ms: -250, heartbeat: heartbeat() }),
-        ports: vec![Sight { of: Seen::Server(ServerId(7)), port: Port::Peer, probed: Probed { address, fault: None } }],
-    }
+    let heard = Heard { guid: ServerGuid([1; 16]), at, clock_ahead_ms: -250, heartbeat: heartbeat() };
+    Observation { server: ServerId(7), heard, ports_tried: 6, ports_closed: 1 }
+}
+
+fn sight() -> Sight {
+    let probed = Probed { address: "10.0.0.7:4283".parse().expect("an address"), outcome: Outcome::Refused };
+    Sight { of: Seen::Server(ServerId(7)), port: Port::Peer, probed, ago_ms: 1_500 }
+}
+
+fn look() -> Look {
+    let (by, of) = (Seen::AuthorityNode(AuthorityNodeId(2)), Seen::Server(ServerId(7)));
+    Look { by, of, port: Port::Peer, number: 4283, outcome: Outcome::TimedOut, age_ms: 2_500 }
 }
 
 /// A message's bytes, and what decoding and encoding them again gives.
@@ -46,16 +53,21 @@ fn answer(answer: &Answer) -> (Bytes, Bytes) {
 
 fn samples() -> BTreeMap<&'static str, (Bytes, Bytes)> {
     let _: fn(Question) = |question| match question {
-        Question::Heartbeat { .. } | Question::Observations { .. } => {}
+        Question::Heartbeat { .. } | Question::Sights { .. } | Question::Observations { .. } | Question::Looks { .. } => {}
     };
     let _: fn(Answer) = |answer| match answer {
-        Answer::Heard { .. } | Answer::Observations { .. } => {}
+        Answer::Heard { .. } | Answer::Seen | Answer::Observations { .. } | Answer::Looks { .. } => {}
     };
-    let (server, guid) = (ServerId(7), ServerGuid([1; 16]));
+    let (server, guid, node) = (ServerId(7), ServerGuid([1; 16]), AuthorityNodeId(2));
+    let Look { by, of, port, .. } = look();
     [
         ("question.heartbeat", question(&Question::Heartbeat { server, guid, heartbeat: Box::new(heartbeat()) })),
+        ("question.sights", question(&Question::Sights { node, sights: vec![sight()] })),
+        ("question.looks", question(&Question::Looks { server, behind: Some((by, of, port)) })),
         ("question.observations", question(&Question::Observations { behind: Some(server) })),
         ("answer.heard", answer(&Answer::Heard { again_ms: 5_000 })),
+        ("answer.seen", answer(&Answer::Seen)),
+        ("answer.looks", answer(&Answer::Looks { looks: vec![look()], more: false })),
         ("answer.observations", answer(&Answer::Observations { observations: vec![observation()], more: true })),
     ]
     .into()

@@ -10,6 +10,8 @@ use std::sync::{
 pub struct Counters {
     /// Servers that this node has heard while it leads; 0 where it does not.
     pub servers_heard: u64,
+    /// Ports of which it has been told while it leads what others see of them; 0 where it does not.
+    pub ports_observed: u64,
     /// Heartbeats that came in here and were answered by the leader.
     pub heartbeats_relayed: u64,
     /// Heartbeats that came in here and that no leader answered in time.
@@ -39,10 +41,11 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// What was counted so far, where so many servers were heard.
-    pub(crate) fn read(&self, servers_heard: u64) -> Counters {
+    /// What was counted so far, where so many servers were heard and so many ports observed.
+    pub(crate) fn read(&self, (servers_heard, ports_observed): (u64, u64)) -> Counters {
         Counters {
             servers_heard,
+            ports_observed,
             heartbeats_relayed: self.heartbeats_relayed.load(Relaxed),
             heartbeats_unanswered: self.heartbeats_unanswered.load(Relaxed),
             notices_noted: self.notices_noted.load(Relaxed),

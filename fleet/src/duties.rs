@@ -6,7 +6,7 @@ use bursar_domain::{Actor, Command, Duty, ObjectRef, State};
 use bursar_raft::duty_submission;
 use tokio::time::{Duration, Instant};
 
-use crate::{detector, fleet::Shared, join, observed::Listener, probes};
+use crate::{detector, fleet::Shared, join, observed::Listener};
 
 /// The duties of one leadership: their driver, and what it hears. They hold no truth: it is in the ledger.
 pub(crate) struct Duties<'f> {
@@ -23,7 +23,6 @@ pub(crate) async fn run(fleet: &Shared) -> Infallible {
         tokio::select! {
             never = detector::run(&duties) => match never {},
             never = join::run(&duties) => match never {},
-            never = probes::run(&duties) => match never {},
             () = fleet.node.ceases_to_lead(term) => {
                 tracing::info!(term, "this node leads no more: what it heard of the storage servers is dropped");
             }

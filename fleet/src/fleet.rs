@@ -1,31 +1,27 @@
 //! The handle: what a node is asked of storage servers, and what it does by itself.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
-use bursar_domain::{Hash, ServerGuid, ServerId, store_point::Findings};
-use bursar_net::{Address, Admission, Dialer, LaneHandler, WallClock};
+use bursar_domain::{DestinationId, ServerGuid, ServerId, store_point::Findings};
+use bursar_net::{Admission, Dialer, LaneHandler, WallClock};
 use bursar_raft::{Node, ReadError};
-use bursar_wire::{
-    ConnectionString,
-    control::{Introduced, NewcomerAnswer, NewcomerQuestion, PROBED_MAX, Port, Probed},
-};
-use futures_util::future::join_all;
-use tokio::time::{Instant, timeout_at};
+use bursar_wire::{ConnectionString, control::NewcomerAnswer};
+use tokio::time::Instant;
 
 use crate::{
-    calls::{CallFailure, Calls, at_port, dialled},
+    calls::{CallFailure, Calls},
     certificates::Issuer,
     config::{FleetConfig, FleetParts},
     counters::{Counters, Meter},
     duties,
+    inspection::{self, Inspection},
     newcomer::{Newcomers, Unmet},
     observed::{Observation, Observations},
     port::{ControlAdmission, ControlLanes},
+    probes,
     relayed::{self, Answer, Question},
+    sights::Look,
 };
-
-/// How long a port may take to be connected to.
-const PORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The storage servers, as an authority node speaks with them. Clones are handles on the same.
 #[derive(Clone)]
@@ -42,35 +38,6 @@ pub(crate) struct Shared {
     pub(crate) issuer: Issuer,
     pub(crate) observations: Arc<Observations>,
     pub(crate) meter: Arc<Meter>,
-}
-
-/// What was found at the machine that a connection string is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspection {
-    /// At its addresses, the first first.
-    pub addresses: Vec<AddressInspected>,
-    /// At its ports, from here, at the first address that answered; else at the first.
-    pub ports: Vec<PortInspected>,
-}
-
-/// What was found at one address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddressInspected {
-    /// Which.
-    pub address: Address,
-    /// How long it took until the machine had proved who it is; nothing where it did not.
-    pub latency: Option<Duration>,
-    /// What it answered: who it is and what it sees, or that the string does not stand.
-    pub answer: Result<NewcomerAnswer, Unmet>,
-}
-
-/// Whether a port is reached from here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortInspected {
-    /// Which.
-    pub port: Port,
-    /// Where, and what came of it.
-    pub probed: Probed,
 }
 
 /// Why it is not known what the leader observes.
@@ -101,9 +68,12 @@ impl Fleet {
         }))
     }
 
-    /// Looks after the servers whenever this node leads, for ever.
+    /// Looks at the servers' ports, and after the servers whenever this node leads, for ever.
     pub async fn look_after(&self) -> Infallible {
-        duties::run(&self.0).await
+        tokio::select! {
+            never = duties::run(&self.0) => match never {},
+            never = probes::run(&self.0) => match never {},
+        }
     }
 
     /// Who may come in at the control port.
@@ -118,27 +88,13 @@ impl Fleet {
 
     /// What was counted.
     pub fn counters(&self) -> Counters {
-        self.0.meter.read(self.0.observations.heard_count())
+        self.0.meter.read(self.0.observations.tally())
     }
 
-    /// Calls the machine that a connection string is of at all its addresses, has it look at the authority's control ports,
-    /// and looks at its own.
-    pub async fn inspect(&self, string: &ConnectionString, deadline: Instant) -> Inspection {
-        let addresses = addresses_of(string);
-        let looks = addresses.iter().map(|address| self.inspect_at(string, address, deadline));
-        let addresses_inspected = join_all(looks).await;
-        let answering = addresses_inspected.iter().find(|found| found.latency.is_some());
-        let host = answering.map_or(&string.primary_address, |found| &found.address);
-        let ports = [
-            (Port::Control, host.clone()),
-            (Port::Peer, at_port(host, string.peer_port)),
-            (Port::Transfer, at_port(host, string.transfer_port)),
-        ];
-        let ports = ports.map(|(port, address)| async move {
-            let fault = self.connect(&address, deadline).await.err();
-            PortInspected { port, probed: Probed { address, fault } }
-        });
-        Inspection { addresses: addresses_inspected, ports: join_all(ports).await }
+    /// Looks at the machine that a connection string is of, and at the ports between it and the neighbours that it would have:
+    /// the authority's nodes, and the servers of `destination`.
+    pub async fn inspect(&self, string: &ConnectionString, destination: Option<DestinationId>, deadline: Instant) -> Inspection {
+        inspection::inspect(&self.0, string, destination, deadline).await
     }
 
     /// Calls the machine that a connection string is of at its primary, else its secondary address, and asks who it is: what it
@@ -148,8 +104,8 @@ impl Fleet {
     /// What went wrong at each address, where none of them is answered by the machine.
     pub async fn contact(&self, string: &ConnectionString, deadline: Instant) -> Result<NewcomerAnswer, Vec<Unmet>> {
         let mut unmet = Vec::new();
-        for address in addresses_of(string) {
-            match self.inspect_at(string, &address, deadline).await.answer {
+        for address in inspection::addresses_of(string) {
+            match inspection::look_at(&self.0, string, &address, Vec::new(), deadline).await.answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => unmet.push(error),
             }
@@ -167,22 +123,6 @@ impl Fleet {
         self.0.calls.examine(found.ok_or(CallFailure::Unknown { server })?, path, deadline).await
     }
 
-    /// Has a server try to connect to addresses; what is beyond [`PROBED_MAX`] is left out.
-    ///
-    /// # Errors
-    /// See [`CallFailure`].
-    pub async fn probe(
-        &self,
-        server: ServerId,
-        mut addresses: Vec<Address>,
-        deadline: Instant,
-    ) -> Result<Vec<Probed>, CallFailure> {
-        addresses.truncate(PROBED_MAX);
-        let state = self.0.node.latest();
-        let found = state.servers().get(server).filter(|server| server.is_present());
-        self.0.calls.probe(found.ok_or(CallFailure::Unknown { server })?, addresses, deadline).await
-    }
-
     /// What the leader has observed of each server, in the order of their numbers, wherever it is.
     ///
     /// # Errors
@@ -191,70 +131,46 @@ impl Fleet {
         let mut observed: Vec<Observation> = Vec::new();
         loop {
             let behind = observed.last().map(|last| last.server);
-            let question = relayed::encode(&Question::Observations { behind });
-            let answer = self.0.node.relay(question, deadline).await?;
-            match relayed::decode(&answer) {
-                Ok(Answer::Observations { observations, more }) => {
+            match self.ask_the_leader(&Question::Observations { behind }, deadline).await? {
+                Answer::Observations { observations, more } => {
                     observed.extend(observations);
                     if !more {
                         return Ok(observed);
                     }
                 }
-                Ok(Answer::Heard { .. }) => return Err(ObservedError::NotUnderstood("it is another question's".to_owned())),
-                Err(error) => return Err(ObservedError::NotUnderstood(error.to_string())),
+                _ => return Err(another_question()),
             }
         }
     }
 
-    async fn inspect_at(&self, string: &ConnectionString, address: &Address, deadline: Instant) -> AddressInspected {
-        let began = Instant::now();
-        let certificate = Hash(*string.certificate.as_bytes());
-        let met = self.0.newcomers.meet(address, certificate, deadline).await;
-        let latency = met.is_ok().then(|| began.elapsed());
-        let answer = match met {
-            Ok(met) => {
-                let introduce = NewcomerQuestion::Introduce { secret: string.secret.hash(), probe: self.control_addresses() };
-                met.ask(&introduce, deadline).await.and_then(|answer| checked(string, address, answer))
+    /// What was seen last of the ports between a server and others, by either, as the leader has it, wherever it is.
+    ///
+    /// # Errors
+    /// See [`ObservedError`].
+    pub async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Vec<Look>, ObservedError> {
+        let mut looks: Vec<Look> = Vec::new();
+        loop {
+            let behind = looks.last().map(|last| (last.by, last.of, last.port));
+            match self.ask_the_leader(&Question::Looks { server, behind }, deadline).await? {
+                Answer::Looks { looks: following, more } => {
+                    looks.extend(following);
+                    if !more {
+                        return Ok(looks);
+                    }
+                }
+                _ => return Err(another_question()),
             }
-            Err(unmet) => Err(unmet),
-        };
-        AddressInspected { address: address.clone(), latency, answer }
-    }
-
-    fn control_addresses(&self) -> Vec<Address> {
-        let state = self.0.node.latest();
-        let nodes = state.authority_nodes().iter().filter(|node| node.intent.is_present());
-        nodes.filter_map(|node| dialled(&node.control_address)).take(PROBED_MAX).collect()
-    }
-
-    async fn connect(&self, address: &Address, deadline: Instant) -> Result<(), String> {
-        let deadline = deadline.min(Instant::now() + PORT_TIMEOUT);
-        match timeout_at(deadline, self.0.dialer.network.connect(address)).await {
-            Ok(Ok(_stream)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_elapsed) => Err(format!("no answer within {} ms", PORT_TIMEOUT.as_millis())),
         }
     }
-}
 
-fn addresses_of(string: &ConnectionString) -> Vec<Address> {
-    [Some(&string.primary_address), string.secondary_address.as_ref()].into_iter().flatten().cloned().collect()
-}
-
-/// The machine has the certificate; that it is the one of the string it must say too.
-fn checked(string: &ConnectionString, address: &Address, answer: NewcomerAnswer) -> Result<NewcomerAnswer, Unmet> {
-    match answer {
-        NewcomerAnswer::Introduced(introduced) if !is_of(string, &introduced) => {
-            let detail = format!("it says that it is {}", introduced.guid);
-            Err(Unmet::AnotherIdentity { address: address.clone(), detail })
-        }
-        answer => Ok(answer),
+    async fn ask_the_leader(&self, question: &Question, deadline: Instant) -> Result<Answer, ObservedError> {
+        let answer = self.0.node.relay(relayed::encode(question), deadline).await?;
+        relayed::decode(&answer).map_err(|error| ObservedError::NotUnderstood(error.to_string()))
     }
 }
 
-fn is_of(string: &ConnectionString, introduced: &Introduced) -> bool {
-    let key = introduced.certificate_request.public_key();
-    introduced.guid == string.guid && key.is_ok_and(|key| key == string.public_key.as_der())
+fn another_question() -> ObservedError {
+    ObservedError::NotUnderstood("it is another question's".to_owned())
 }
 
 impl Shared {

@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
-use bursar_domain::{Command, ServerGuid, ServerId, State, Timestamp, plan::failure_detection, server::Server};
+use bursar_domain::{AuthorityNodeId, Command, ServerGuid, ServerId, State, Timestamp, plan::failure_detection, server::Server};
 use bursar_net::WallClock;
 use bursar_raft::Relayed;
-use bursar_wire::control::{Heartbeat, Sight};
+use bursar_wire::control::{Heartbeat, Seen, Sight};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -17,14 +18,15 @@ use tokio::time::Instant;
 use crate::{
     config::FleetConfig,
     relayed::{self, Answer, Question},
+    sights::{Place, Sights},
 };
 
 /// How much a page of observations holds, in bytes, and one observation more.
 const PAGE_BYTES: usize = 1 << 20;
 /// How many store points a heartbeat tells of at most; what is beyond is not kept.
 const STORE_POINTS_MAX: usize = 1_024;
-/// How many sights are kept of one server's.
-const SIGHTS_MAX: usize = 256;
+/// How many looks a page holds.
+const PAGE_LOOKS: usize = 8_192;
 
 /// What the leader has observed of one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +34,12 @@ const SIGHTS_MAX: usize = 256;
 pub struct Observation {
     /// Which.
     pub server: ServerId,
-    /// What it said last, if anything.
-    pub heard: Option<Heard>,
-    /// What the leader found at its ports, whenever it last looked.
-    pub ports: Vec<Sight>,
+    /// What it said last.
+    pub heard: Heard,
+    /// How many ports of others it has told of.
+    pub ports_tried: u64,
+    /// How many of them it did not reach.
+    pub ports_closed: u64,
 }
 
 /// What a server said last.
@@ -49,7 +53,7 @@ pub struct Heard {
     /// By how much its clock is ahead of the leader's, in milliseconds; behind where negative. What it said took its time to
     /// come here, and counts as behind.
     pub clock_ahead_ms: i64,
-    /// What it said.
+    /// What it said; what it sees is kept apart.
     pub heartbeat: Heartbeat,
 }
 
@@ -65,13 +69,8 @@ pub struct Observations {
 
 struct Listening {
     observed: failure_detection::Observed,
-    servers: BTreeMap<ServerId, Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    heard: Option<Heard>,
-    ports: Vec<Sight>,
+    servers: BTreeMap<ServerId, Heard>,
+    sights: Sights,
 }
 
 impl Observations {
@@ -84,15 +83,14 @@ impl Observations {
     pub(crate) fn listen(self: &Arc<Self>) -> Listener {
         let window_ms = u64::try_from(self.config.detection_window.as_millis()).unwrap_or(u64::MAX);
         let observed = failure_detection::Observed::new(window_ms, self.now_ms());
-        *self.listening() = Some(Listening { observed, servers: BTreeMap::new() });
+        *self.listening() = Some(Listening { observed, servers: BTreeMap::new(), sights: Sights::default() });
         Listener(Arc::clone(self))
     }
 
-    /// How many servers were heard.
-    pub(crate) fn heard_count(&self) -> u64 {
+    /// How many servers were heard, and how many ports observed.
+    pub(crate) fn tally(&self) -> (u64, u64) {
         let listening = self.listening();
-        let heard = listening.iter().flat_map(|listening| listening.servers.values()).filter(|seen| seen.heard.is_some());
-        heard.count() as u64
+        listening.as_ref().map_or((0, 0), |listening| (listening.servers.len() as u64, listening.sights.count()))
     }
 
     fn hear(&self, server: ServerId, guid: ServerGuid, mut heartbeat: Heartbeat) -> Option<Answer> {
@@ -101,22 +99,40 @@ impl Observations {
         while heartbeat.store_points.len() > STORE_POINTS_MAX {
             heartbeat.store_points.pop_last();
         }
-        heartbeat.probed.truncate(SIGHTS_MAX);
+        let told = mem::take(&mut heartbeat.sights);
         let mut listening = self.listening();
-        let Listening { observed, servers } = listening.as_mut()?;
+        let Listening { observed, servers, sights } = listening.as_mut()?;
         observed.hear(server, guid, now_ms);
-        servers.entry(server).or_default().heard = Some(Heard { guid, at, clock_ahead_ms, heartbeat });
+        let before = servers.insert(server, Heard { guid, at, clock_ahead_ms, heartbeat });
+        if before.is_some_and(|before| before.guid != guid) {
+            // Another machine has its place: what its predecessor saw says nothing of it.
+            sights.forget(Seen::Server(server));
+        }
+        sights.see(Seen::Server(server), told, now_ms);
         let again_ms = u64::try_from(self.config.beat().as_millis()).unwrap_or(u64::MAX);
         Some(Answer::Heard { again_ms })
     }
 
+    fn see(&self, node: AuthorityNodeId, told: Vec<Sight>) -> Option<Answer> {
+        let now_ms = self.now_ms();
+        self.listening().as_mut()?.sights.see(Seen::AuthorityNode(node), told, now_ms);
+        Some(Answer::Seen)
+    }
+
+    fn looks(&self, server: ServerId, behind: Option<Place>) -> Option<Answer> {
+        let now_ms = self.now_ms();
+        let (looks, more) = self.listening().as_ref()?.sights.between(server, behind, PAGE_LOOKS, now_ms);
+        Some(Answer::Looks { looks, more })
+    }
+
     fn page(&self, behind: Option<ServerId>) -> Option<Answer> {
         let listening = self.listening();
-        let servers = &listening.as_ref()?.servers;
+        let Listening { servers, sights, .. } = listening.as_ref()?;
         let mut following = servers.range(behind.map_or(ServerId(0), |behind| ServerId(behind.0.saturating_add(1)))..);
         let (mut observations, mut bytes) = (Vec::new(), 0);
-        for (server, Seen { heard, ports }) in following.by_ref() {
-            let observation = Observation { server: *server, heard: heard.clone(), ports: ports.clone() };
+        for (server, heard) in following.by_ref() {
+            let (ports_tried, ports_closed) = sights.tally(Seen::Server(*server));
+            let observation = Observation { server: *server, heard: heard.clone(), ports_tried, ports_closed };
             bytes += relayed::encode(&observation).len();
             observations.push(observation);
             if bytes >= PAGE_BYTES {
@@ -142,7 +158,9 @@ impl Relayed for Observations {
     async fn answer(&self, message: Bytes) -> Option<Bytes> {
         let answer = match relayed::decode(&message) {
             Ok(Question::Heartbeat { server, guid, heartbeat }) => self.hear(server, guid, *heartbeat)?,
+            Ok(Question::Sights { node, sights }) => self.see(node, sights)?,
             Ok(Question::Observations { behind }) => self.page(behind)?,
+            Ok(Question::Looks { server, behind }) => self.looks(server, behind)?,
             Err(error) => {
                 tracing::warn!(%error, "what another node relays cannot be understood: run the same program on all nodes");
                 return None;
@@ -160,8 +178,9 @@ impl Listener {
     pub(crate) fn look(&self, state: &State) -> Vec<Command> {
         let (now_ms, now) = (self.0.now_ms(), Timestamp(self.0.clock.now_unix_ms()));
         let mut listening = self.0.listening();
-        let Some(Listening { observed, servers }) = listening.as_mut() else { return Vec::new() };
+        let Some(Listening { observed, servers, sights }) = listening.as_mut() else { return Vec::new() };
         servers.retain(|server, _| state.servers().get(*server).is_some_and(|row| row.is_present()));
+        sights.forget_strangers(state);
         observed.forget_strangers(state);
         observed.look(now_ms);
         failure_detection::plan(state, observed, now)
@@ -170,13 +189,6 @@ impl Listener {
     /// Whether the machine that has this place now was heard within the window.
     pub(crate) fn hears(&self, server: &Server) -> bool {
         self.0.listening().as_ref().is_some_and(|listening| listening.observed.hears(server))
-    }
-
-    /// The leader has looked at a server's ports.
-    pub(crate) fn saw(&self, server: ServerId, ports: Vec<Sight>) {
-        if let Some(listening) = self.0.listening().as_mut() {
-            listening.servers.entry(server).or_default().ports = ports;
-        }
     }
 }
 

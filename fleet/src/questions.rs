@@ -66,7 +66,7 @@ impl Shared {
                 self.meter.heartbeats_relayed.fetch_add(1, Relaxed);
                 ServerAnswer::Heard { again_ms, level: self.node.latest().level() }
             }
-            Ok(Answer::Observations { .. }) => self.unheard("the leader answers another question".to_owned()),
+            Ok(_) => self.unheard("the leader answers another question".to_owned()),
             Err(detail) => self.unheard(detail),
         }
     }

@@ -1,12 +1,12 @@
 //! What authority nodes relay to the one that leads, of storage servers: types of our own, in MessagePack.
 
-use bursar_domain::{ServerGuid, ServerId};
+use bursar_domain::{AuthorityNodeId, ServerGuid, ServerId};
 use bursar_net::{FrameError, frame};
-use bursar_wire::control::Heartbeat;
+use bursar_wire::control::{Heartbeat, Port, Seen, Sight};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::observed::Observation;
+use crate::{observed::Observation, sights::Look};
 
 /// What is asked of the leader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,10 +21,24 @@ pub(crate) enum Question {
         /// What it says.
         heartbeat: Box<Heartbeat>,
     },
+    /// This is what a node sees of the servers' ports.
+    Sights {
+        /// Which node.
+        node: AuthorityNodeId,
+        /// What it sees.
+        sights: Vec<Sight>,
+    },
     /// What have you observed? A page, in the order of the servers' numbers.
     Observations {
         /// Behind which server.
         behind: Option<ServerId>,
+    },
+    /// What was seen of the ports between a server and others? A page, in order.
+    Looks {
+        /// Which server.
+        server: ServerId,
+        /// Behind which look: by whom, at whose port.
+        behind: Option<(Seen, Seen, Port)>,
     },
 }
 
@@ -37,10 +51,19 @@ pub(crate) enum Answer {
         /// After how long the leader wants to hear the next, in milliseconds.
         again_ms: u64,
     },
+    /// What a node sees is kept.
+    Seen,
     /// A page.
     Observations {
         /// What was observed.
         observations: Vec<Observation>,
+        /// Whether there is more behind them.
+        more: bool,
+    },
+    /// A page.
+    Looks {
+        /// What was seen.
+        looks: Vec<Look>,
         /// Whether there is more behind them.
         more: bool,
     },

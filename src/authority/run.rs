@@ -158,7 +158,7 @@ pub async fn run_watched(
     };
     let peers = serve_members(world, peer_listener, &credentials, ConnectionLimits::default(), peer_port, shutdown.clone())?;
     let members = serve_members(world, control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
-    let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
+    let servers = StorageServers { fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
     ports.spawn(named("other nodes", peers));
     ports.spawn(named("storage servers", members));
     let people = serve_people(world, api_listener, &config, &credentials, node.clone(), servers, shutdown)?;

@@ -3,38 +3,45 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use bursar_api::{ContactError, ExamineError, ObservedError};
-use bursar_domain::{AuthorityNodeId, ObjectRef, ServerId, store_point::Findings};
-use bursar_fleet::{AddressInspected, CallFailure, Fleet, Heard, Observation, Unmet};
+use bursar_api::{ContactError, ExamineError, FleetCounters, ObservedError};
+use bursar_domain::{DestinationId, ObjectRef, ServerId, store_point::Findings};
+use bursar_fleet::{AddressInspected, CallFailure, Fleet, Observation, PortInspected, Unmet};
 use bursar_net::WallClock;
 use bursar_wire::{
     ConnectionString,
-    control::{Introduced, NewcomerAnswer, Port, Seen, Sight},
-    servers::{AddressFound, Inspection, Observed, Obstacle, PortFound, PortRole, Probe, ServerObserved, StorePointObserved},
+    control::{NewcomerAnswer, Outcome, Port, Seen},
+    page::Warning,
+    problem::code,
+    servers::{
+        AddressFound, Inspection, Look, Observed, Obstacle, PathState, PortFound, PortPath, PortRole, ServerObserved,
+        StorePointObserved,
+    },
 };
 use tokio::time::Instant;
 
 /// The storage servers of a node's cluster.
 pub(super) struct StorageServers {
-    pub(super) node: AuthorityNodeId,
     pub(super) fleet: Fleet,
     pub(super) clock: Arc<dyn WallClock>,
 }
 
 #[async_trait]
 impl bursar_api::Fleet for StorageServers {
-    async fn inspect(&self, string: &ConnectionString, deadline: Instant) -> Inspection {
-        let found = self.fleet.inspect(string, deadline).await;
+    async fn inspect(&self, string: &ConnectionString, destination: Option<DestinationId>, deadline: Instant) -> Inspection {
+        let found = self.fleet.inspect(string, destination, deadline).await;
         let now_ms = self.clock.now_unix_ms();
         let addresses: Vec<_> = found.addresses.iter().map(|found| address_found(found, now_ms)).collect();
         let is_another = |found: &AddressInspected| matches!(found.answer, Err(Unmet::AnotherIdentity { .. }));
         let another_answers = found.addresses.iter().any(is_another);
         let answer = found.addresses.into_iter().find_map(|found| found.answer.ok());
-        let mut ports: Vec<_> = found.ports.iter().map(|found| port_found(self.node, string, found)).collect();
-        if let Some(NewcomerAnswer::Introduced(introduced)) = &answer {
-            ports.extend(seen_from_there(string, introduced));
-        }
         let (stands, standing, obstacle) = standing(answer.as_ref(), another_answers);
+        let ports: Vec<_> = found.ports.into_iter().map(port_found).collect();
+        let obstacles = obstacle.into_iter().chain(ports.iter().filter_map(blocked)).collect();
+        let far = found.far.map(|far| warning("latency_unlike_one_network", format!("The machine is not near: {far}.")));
+        let left_out = (found.left_out > 0).then(|| {
+            let detail = format!("{} further servers of the destination were not looked at.", found.left_out);
+            warning("servers_left_out", detail)
+        });
         Inspection {
             guid: string.guid.to_string(),
             name: string.name.clone(),
@@ -44,7 +51,8 @@ impl bursar_api::Fleet for StorageServers {
             ports,
             stands,
             standing: standing.to_owned(),
-            obstacles: obstacle.into_iter().collect(),
+            obstacles,
+            warnings: far.into_iter().chain(left_out).collect(),
         }
     }
 
@@ -73,23 +81,29 @@ impl bursar_api::Fleet for StorageServers {
     async fn observed(&self, deadline: Instant) -> Result<Observed, ObservedError> {
         let observed = self.fleet.observed(deadline).await.map_err(|error| ObservedError(error.to_string()))?;
         let now_ms = self.clock.now_unix_ms();
-        let heard = observed.into_iter().filter_map(|Observation { server, heard, .. }| Some((server, heard?)));
-        let by_server = heard.map(|(server, heard)| (server.0, server_observed(&heard, now_ms))).collect();
-        Ok(Observed { by_server })
+        let by_server = observed.iter().map(|observation| (observation.server.0, server_observed(observation, now_ms)));
+        Ok(Observed { by_server: by_server.collect() })
     }
-}
 
-/// What the machine itself found at the control ports of the authority's nodes.
-fn seen_from_there(string: &ConnectionString, introduced: &Introduced) -> Vec<PortFound> {
-    let seen = introduced.probed.iter().map(|probed| PortFound {
-        from: string.name.clone(),
-        to: probed.address.to_string(),
-        port: probed.address.port(),
-        role: PortRole::Control,
-        open: probed.fault.is_none(),
-        detail: probed.fault.clone(),
-    });
-    seen.collect()
+    async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Vec<Look>, ObservedError> {
+        let looks = self.fleet.looks(server, deadline).await.map_err(|error| ObservedError(error.to_string()))?;
+        Ok(looks.into_iter().map(look).collect())
+    }
+
+    fn counters(&self) -> FleetCounters {
+        let counters = self.fleet.counters();
+        FleetCounters {
+            servers_heard: counters.servers_heard,
+            ports_observed: counters.ports_observed,
+            heartbeats_relayed: counters.heartbeats_relayed,
+            heartbeats_unanswered: counters.heartbeats_unanswered,
+            notices_noted: counters.notices_noted,
+            feeds_open: counters.feeds_open,
+            feeds_opened: counters.feeds_opened,
+            feed_records: counters.feed_records,
+            feed_readers_too_slow: counters.feed_readers_too_slow,
+        }
+    }
 }
 
 fn address_found(found: &AddressInspected, now_ms: u64) -> AddressFound {
@@ -112,29 +126,47 @@ fn address_found(found: &AddressInspected, now_ms: u64) -> AddressFound {
     }
 }
 
-fn port_found(from: AuthorityNodeId, string: &ConnectionString, found: &bursar_fleet::PortInspected) -> PortFound {
-    PortFound {
-        from: from.to_string(),
-        to: string.name.clone(),
-        port: found.probed.address.port(),
-        role: role(found.port),
-        open: found.probed.fault.is_none(),
-        detail: found.probed.fault.clone(),
-    }
+fn port_found(found: PortInspected) -> PortFound {
+    let PortInspected { by, of, port, number, outcome } = found;
+    let (state, detail) = match outcome {
+        Ok(outcome) => path(outcome),
+        Err(why) => (PathState::NotTried, Some(why)),
+    };
+    PortFound { from: by, to: of, port: number, role: role(port), state, detail }
+}
+
+/// A port that was tried and not reached stands in the way, whoever tried it.
+fn blocked(found: &PortFound) -> Option<Obstacle> {
+    let PortFound { from, to, port, role, state, detail } = found;
+    let how = match state {
+        PathState::Refused => "the connection is refused",
+        PathState::TimedOut => "nothing comes back in time",
+        PathState::Failed => detail.as_deref().unwrap_or("it fails"),
+        PathState::Unheard | PathState::Reached | PathState::NotTried | PathState::NoSuchPort => return None,
+    };
+    let detail = format!("{from} does not reach port {port} ({}) of {to}: {how}.", role.as_str());
+    Some(Obstacle { code: "port_blocked".to_owned(), detail })
+}
+
+fn warning(code: &str, detail: String) -> Warning {
+    Warning { code: code.to_owned(), detail }
 }
 
 /// Whether the string stands, how that is known, and what stands in the way where it does not.
 fn standing(answer: Option<&NewcomerAnswer>, another_answers: bool) -> (Option<bool>, &'static str, Option<Obstacle>) {
-    let obstacle =
-        |refused: ContactError| Some(Obstacle { code: "connection_string_voided".to_owned(), detail: format!("{refused}.") });
+    let obstacle = |code: &str, refused: ContactError| Some(Obstacle { code: code.to_owned(), detail: format!("{refused}.") });
+    let voided = || obstacle(code::CONNECTION_STRING_VOIDED, ContactError::Voided);
     match answer {
         Some(NewcomerAnswer::Introduced(_)) => (Some(true), "the machine itself says so", None),
-        Some(NewcomerAnswer::Voided) => (Some(false), "the machine has issued another one since", obstacle(ContactError::Voided)),
+        Some(NewcomerAnswer::Voided) => (Some(false), "the machine has issued another one since", voided()),
         Some(NewcomerAnswer::Expired) => (Some(false), "its time is over by the machine's own clock", None),
         Some(NewcomerAnswer::Adopted | NewcomerAnswer::Failed { .. }) => {
             (None, "the machine answers another question than it was asked", None)
         }
-        None if another_answers => (None, "another machine answers there, or this one is a member already", None),
+        None if another_answers => {
+            let another = obstacle(code::ANOTHER_IDENTITY, ContactError::AnotherIdentity);
+            (None, "another machine answers there, or this one is a member already", another)
+        }
         None => (None, "the machine does not answer", None),
     }
 }
@@ -149,7 +181,8 @@ fn not_met(unmet: &[Unmet]) -> ContactError {
     ContactError::Unreachable { detail: faults.join("; ") }
 }
 
-fn server_observed(heard: &Heard, now_ms: u64) -> ServerObserved {
+fn server_observed(observation: &Observation, now_ms: u64) -> ServerObserved {
+    let Observation { server: _, heard, ports_tried, ports_closed } = observation;
     let heartbeat = &heard.heartbeat;
     let store_points = heartbeat.store_points.iter().map(|(id, capacity)| {
         let observed = StorePointObserved { free_bytes: capacity.free, total_bytes: capacity.total, used_bytes: capacity.used };
@@ -160,21 +193,31 @@ fn server_observed(heard: &Heard, now_ms: u64) -> ServerObserved {
         version: heartbeat.version.clone(),
         position: heartbeat.position.map(|position| position.to_string()),
         store_points: store_points.collect::<BTreeMap<_, _>>(),
-        probes: heartbeat.probed.iter().map(probe).collect(),
+        ports_tried: *ports_tried,
+        ports_closed: *ports_closed,
     }
 }
 
-fn probe(sight: &Sight) -> Probe {
-    let to: ObjectRef = match sight.of {
+fn look(look: bursar_fleet::Look) -> Look {
+    let bursar_fleet::Look { by, of, port, number, outcome, age_ms } = look;
+    let (state, detail) = path(outcome);
+    let found = PortPath { state, port: Some(number), age_ms: Some(age_ms), detail };
+    Look { by: object(by), of: object(of), role: role(port), found }
+}
+
+fn path(outcome: Outcome) -> (PathState, Option<String>) {
+    match outcome {
+        Outcome::Reached { .. } => (PathState::Reached, None),
+        Outcome::Refused => (PathState::Refused, None),
+        Outcome::TimedOut => (PathState::TimedOut, None),
+        Outcome::Failed { detail } => (PathState::Failed, Some(detail)),
+    }
+}
+
+fn object(seen: Seen) -> ObjectRef {
+    match seen {
         Seen::AuthorityNode(node) => node.into(),
         Seen::Server(server) => server.into(),
-    };
-    Probe {
-        to: to.into(),
-        role: role(sight.port),
-        port: sight.probed.address.port(),
-        open: sight.probed.fault.is_none(),
-        detail: sight.probed.fault.clone(),
     }
 }
 

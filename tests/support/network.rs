@@ -37,7 +37,7 @@ const INVITATION: u64 = 3_600;
 pub struct Network {
     /// What the names of its namespaces begin with: no other network on the machine has it.
     name: String,
-    nodes: Vec<u64>,
+    pub(super) nodes: Vec<u64>,
     /// From whom to whom nothing comes through.
     cuts: Mutex<BTreeSet<(u64, u64)>>,
 }
@@ -96,17 +96,17 @@ impl Network {
         }
     }
 
-    fn home(&self, node: u64) -> Home {
+    pub(super) fn home(&self, node: u64) -> Home {
         let address = address(node);
         let [peer, api, control] = [4283, 4285, 4288].map(|port| format!("{address}:{port}"));
         Home { peer, api, control, namespace: Some(self.namespace(node)) }
     }
 
-    fn router(&self) -> String {
+    pub(super) fn router(&self) -> String {
         format!("{}-router", self.name)
     }
 
-    fn namespace(&self, node: u64) -> String {
+    pub(super) fn namespace(&self, node: u64) -> String {
         format!("{}-node-{node}", self.name)
     }
 
@@ -159,11 +159,11 @@ impl Fleet {
     }
 }
 
-fn address(node: u64) -> String {
+pub(super) fn address(node: u64) -> String {
     format!("10.0.{node}.2")
 }
 
-fn ip(words: &[&str]) {
+pub(super) fn ip(words: &[&str]) {
     try_ip(words).unwrap_or_else(|refused| panic!("ip {}: {refused}", words.join(" ")));
 }
 

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bursar_domain::Timestamp;
 use bursar_net::{Caller, WallClock};
-use bursar_wire::control::{Heartbeat, ServerAnswer, ServerQuestion, Sight};
+use bursar_wire::control::{Heartbeat, ServerAnswer, ServerQuestion};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
-use super::{Fullness, Known, search::Search};
+use super::{Fullness, Known, search::Search, sights::Sights};
 use crate::program;
 
 /// How often it says so until the authority tells how often it wants to hear it.
@@ -23,7 +23,7 @@ pub(super) struct Pulse {
     clock: Arc<dyn WallClock>,
     known: watch::Receiver<Known>,
     fullness: Arc<Fullness>,
-    sights: watch::Receiver<Vec<Sight>>,
+    sights: Arc<Sights>,
     /// From one to the next, and how long one may stay unanswered.
     interval: Duration,
 }
@@ -33,7 +33,7 @@ impl Pulse {
         clock: Arc<dyn WallClock>,
         known: watch::Receiver<Known>,
         fullness: Arc<Fullness>,
-        sights: watch::Receiver<Vec<Sight>>,
+        sights: Arc<Sights>,
     ) -> Self {
         Self { clock, known, fullness, sights, interval: UNTIL_TOLD }
     }
@@ -42,10 +42,13 @@ impl Pulse {
     pub(super) async fn beat(&mut self, caller: &Caller, search: &mut Search) -> String {
         loop {
             let begun = Instant::now();
-            let question = ServerQuestion::Heartbeat(Box::new(self.heartbeat()));
+            let heartbeat = self.heartbeat();
+            let told = heartbeat.sights.clone();
+            let question = ServerQuestion::Heartbeat(Box::new(heartbeat));
             match caller.call(&question, begun + self.interval).await {
                 Ok(ServerAnswer::Heard { again_ms, .. }) => {
                     search.found();
+                    self.sights.were_told(&told);
                     self.interval = Duration::from_millis(again_ms).max(OFTENEST);
                 }
                 Ok(ServerAnswer::Unavailable { detail } | ServerAnswer::Refused { detail, .. }) => return detail,
@@ -62,7 +65,7 @@ impl Pulse {
             now: Timestamp(self.clock.now_unix_ms()),
             position: self.known.borrow().position(),
             store_points: self.fullness.capacities(),
-            probed: self.sights.borrow().clone(),
+            sights: self.sights.next(Instant::now()),
         }
     }
 }

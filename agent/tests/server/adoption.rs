@@ -22,7 +22,7 @@ async fn it_says_who_it_is_and_what_it_sees_to_whoever_knows_its_string() {
     let Introduced { guid, program, certificate_request, probed, .. } = *introduced;
     assert_eq!((guid, program.version.as_str()), (machine.says.guid, machine.says.version.as_str()));
     assert_eq!(certificate_request.public_key().unwrap(), machine.says.public_key.as_der());
-    let seen: Vec<_> = probed.into_iter().map(|probed| (probed.address, probed.fault.is_none())).collect();
+    let seen: Vec<_> = probed.into_iter().map(|probed| (probed.address, probed.outcome.is_reached())).collect();
     assert_eq!(seen, [(nowhere, false), (there, true)], "in the order in which they were asked for");
 
     let too_many = machine.introduce(machine.says.secret.hash(), vec![control_of(1); PROBED_MAX + 1]);

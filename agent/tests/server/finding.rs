@@ -45,18 +45,18 @@ async fn it_tells_what_it_sees_of_the_others() {
     fleet.peers.extend([(OTHER, other())]);
     let (mut call, _) = node.follower().await;
     call.tell(anew(10, &fleet)).await;
-    let heartbeat = node.speaker().await.hear_until(|heartbeat| !heartbeat.probed.is_empty()).await;
-    let seen: Vec<_> = heartbeat.probed.iter().map(|sight| (sight.of, sight.port, sight.probed.fault.is_none())).collect();
+    let heartbeat = node.speaker().await.hear_until(|heartbeat| heartbeat.sights.len() == 5).await;
+    let seen: Vec<_> = heartbeat.sights.iter().map(|sight| (sight.of, sight.port, sight.probed.outcome.is_reached())).collect();
     let authority = Seen::AuthorityNode(AuthorityNodeId(1));
     let expected = [
-        (authority, Port::Control, true),
         (authority, Port::Peer, false),
-        (Seen::Server(OTHER), Port::Control, false),
+        (authority, Port::Control, true),
         // Somebody with another identity answers.
         (Seen::Server(OTHER), Port::Peer, false),
         (Seen::Server(OTHER), Port::Transfer, true),
+        (Seen::Server(OTHER), Port::Control, false),
     ];
-    assert_eq!(seen, expected, "{:?}", heartbeat.probed);
+    assert_eq!(seen, expected, "{:?}", heartbeat.sights);
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,7 @@ async fn it_says_what_is_at_a_path_and_what_it_reaches() {
     let AuthorityAnswer::Probed(probed) = ask(AuthorityQuestion::Probe { addresses: asked.clone() }).await else {
         panic!("it does not look")
     };
-    let seen: Vec<_> = probed.into_iter().map(|probed| (probed.address, probed.fault.is_none())).collect();
+    let seen: Vec<_> = probed.into_iter().map(|probed| (probed.address, probed.outcome.is_reached())).collect();
     assert_eq!(seen, [(asked[0].clone(), false), (asked[1].clone(), true)]);
     let too_many = ask(AuthorityQuestion::Probe { addresses: vec![control_of(1); PROBED_MAX + 1] }).await;
     assert!(matches!(too_many, AuthorityAnswer::Failed { .. }));

@@ -193,7 +193,7 @@ async fn transfer_leadership(State(service): State<Service>, caller: Caller, mut
     }
     if call.dry_run {
         let outcome = domain::Reply::unchanged(ObjectRef::Cluster);
-        return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into() }));
+        return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into(), warnings: Vec::new() }));
     }
     let leader = service.authority.transfer_leadership(to, call.deadline).await?;
     Ok(answer::json(&state, &Leadership { leader: leader.0 }))

@@ -149,15 +149,15 @@ async fn ok_to_stop(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
 
 /// Tell which ports pass between a storage server and its neighbours, in both directions.
 ///
-/// It is what the servers found when they last tried, as the leader has heard it; it comes with a linearizable reading of the
-/// present alone.
+/// It is what the servers and the authority's nodes found when they last tried each other's ports, as the leader was told, with
+/// how long ago that was; it comes with a linearizable reading of the present alone.
 #[utoipa::path(get, path = "/api/v1/servers/{id}/reachability", tag = "servers", operation_id = "server_reachability",
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The matrix of its ports and neighbours.", body = Reachability)))]
 async fn reachability(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
-    let (view, observed) = reading.with_observed().await?;
+    let (view, looks) = reading.with_looks(ServerId(id)).await?;
     let server = existing(&view, id)?;
-    Ok(answer::json(&view, &Reachability::of(&view, server, observed.as_ref().map_err(Clone::clone))))
+    Ok(answer::json(&view, &Reachability::of(&view, server, looks.as_deref().map_err(Clone::clone))))
 }
 
 fn existing(view: &View, id: u64) -> Result<&Server, Failure> {

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use bursar_api::{ContactError, ExamineError, Fleet, ObservedError};
+use bursar_api::{ContactError, ExamineError, Fleet, FleetCounters, ObservedError};
 use bursar_domain::{
     Actor, Command, DestinationId, Duty, Hash, Level, Reply, ServerGuid, ServerId, StorePointId, Submission, Timestamp, server,
     store_point::{self, Findings, Found, Report},
@@ -16,7 +16,8 @@ use bursar_net::{Fingerprint, MasterLicenseKey, NodeKey, SystemEntropy};
 use bursar_wire::{
     ConnectionString, Secret,
     connection_string::{LIFETIME_MS, license_subject},
-    servers::{Inspection, Observed},
+    page::Warning,
+    servers::{Inspection, Look, Observed, Obstacle},
 };
 use tokio::time::Instant;
 
@@ -31,6 +32,10 @@ pub struct MemoryFleet {
     /// What is found at any path; none where servers do not answer.
     pub findings: Mutex<Option<Findings>>,
     pub observed: Mutex<Result<Observed, ObservedError>>,
+    pub looks: Mutex<Result<Vec<Look>, ObservedError>>,
+    /// What is found on the way to any machine.
+    pub obstacles: Mutex<Vec<Obstacle>>,
+    pub warnings: Mutex<Vec<Warning>>,
     /// What was asked, in order.
     pub asked: Mutex<Vec<String>>,
 }
@@ -41,6 +46,9 @@ impl MemoryFleet {
             contact: Mutex::new(Ok(())),
             findings: Mutex::new(Some(findings("/srv/a"))),
             observed: Mutex::new(Ok(Observed::default())),
+            looks: Mutex::new(Ok(Vec::new())),
+            obstacles: Mutex::default(),
+            warnings: Mutex::default(),
             asked: Mutex::default(),
         })
     }
@@ -68,8 +76,9 @@ pub fn findings(path: &str) -> Findings {
 
 #[async_trait]
 impl Fleet for MemoryFleet {
-    async fn inspect(&self, string: &ConnectionString, _: Instant) -> Inspection {
-        self.note(format!("inspect {}", string.name));
+    async fn inspect(&self, string: &ConnectionString, destination: Option<DestinationId>, _: Instant) -> Inspection {
+        let meant_for = destination.map_or_else(|| "nowhere".to_owned(), |destination| destination.to_string());
+        self.note(format!("inspect {} for {meant_for}", string.name));
         Inspection {
             guid: string.guid.to_string(),
             name: string.name.clone(),
@@ -79,7 +88,8 @@ impl Fleet for MemoryFleet {
             ports: Vec::new(),
             stands: Some(true),
             standing: "the machine says so".into(),
-            obstacles: Vec::new(),
+            obstacles: self.obstacles.lock().unwrap().clone(),
+            warnings: self.warnings.lock().unwrap().clone(),
         }
     }
 
@@ -97,6 +107,15 @@ impl Fleet for MemoryFleet {
     async fn observed(&self, _: Instant) -> Result<Observed, ObservedError> {
         self.note("observed");
         self.observed.lock().unwrap().clone()
+    }
+
+    async fn looks(&self, server: ServerId, _: Instant) -> Result<Vec<Look>, ObservedError> {
+        self.note(format!("looks {server}"));
+        self.looks.lock().unwrap().clone()
+    }
+
+    fn counters(&self) -> FleetCounters {
+        FleetCounters { servers_heard: 2, heartbeats_unanswered: 3, ..FleetCounters::default() }
     }
 }
 

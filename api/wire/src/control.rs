@@ -10,6 +10,8 @@
 //! Questions are asked by [`bursar_net::Caller`] and answered by [`bursar_net::answer`]. Whoever asks sets the bound of its
 //! patience; no side waits for the other without one.
 
+mod sights;
+
 use std::collections::BTreeMap;
 
 use bursar_domain::{
@@ -22,10 +24,10 @@ use bursar_net::{Address, CertificateRequest};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use sights::{Outcome, PROBED_MAX, Port, Probed, SIGHTS_MAX, Seen, Sight};
+
 /// How many calls of one connection are under way at most.
 pub const CALLS_MAX: usize = 32;
-/// How many addresses one question may have looked at.
-pub const PROBED_MAX: usize = 64;
 
 /// What an authority node asks a machine that is no member yet. Each question shows that the connection string is known: the
 /// hash of its secret is what the machine has kept of it, and the ledger too.
@@ -99,16 +101,6 @@ pub struct Membership {
     pub authority: BTreeMap<AuthorityNodeId, Address>,
 }
 
-/// What came of an attempt to reach an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probed {
-    /// Where.
-    pub address: Address,
-    /// Why it was not reached, for people; nothing where it was.
-    pub fault: Option<String>,
-}
-
 /// How a storage server begins to follow the events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,8 +172,9 @@ pub struct Heartbeat {
     pub position: Option<Cursor>,
     /// How full its store points are, of those that it can look at.
     pub store_points: BTreeMap<StorePointId, Capacity>,
-    /// What it found at the other servers of its destination and at the authority's nodes, whenever it last looked.
-    pub probed: Vec<Sight>,
+    /// What it found at the other servers of its destination and at the authority's nodes, whenever it last looked; at most
+    /// [`SIGHTS_MAX`]: what has changed first, then the others in turn.
+    pub sights: Vec<Sight>,
 }
 
 /// How full a store point is, in bytes.
@@ -194,40 +187,6 @@ pub struct Capacity {
     pub free: u64,
     /// What the store point itself takes.
     pub used: u64,
-}
-
-/// What a storage server sees of a port of somebody else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sight {
-    /// Whose.
-    pub of: Seen,
-    /// Which of their ports.
-    pub port: Port,
-    /// What came of it.
-    pub probed: Probed,
-}
-
-/// Whom somebody looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Seen {
-    /// An authority node.
-    AuthorityNode(AuthorityNodeId),
-    /// A storage server.
-    Server(ServerId),
-}
-
-/// A port between servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Port {
-    /// Customarily 4283.
-    Peer,
-    /// Customarily 4286.
-    Transfer,
-    /// Customarily 4288.
-    Control,
 }
 
 /// What a storage server tells for good.

@@ -28,4 +28,16 @@ pub struct DryRun {
     pub events: Vec<EventLine>,
     /// What the caller would be told.
     pub outcome: Done,
+    /// What to know before it is done, though it does not stand in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something to know before a change is made, that does not stand in its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Warning {
+    /// Its stable code.
+    pub code: String,
+    /// What it is, in a sentence.
+    pub detail: String,
 }

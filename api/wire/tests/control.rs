@@ -19,7 +19,7 @@ use bursar_domain::{
 use bursar_net::{Address, CertificateRequest, frame};
 use bursar_wire::control::{
     AuthorityAnswer, AuthorityQuestion, Capacity, FeedItem, Follow, Heartbeat, Introduced, Membership, NewcomerAnswer,
-    NewcomerQuestion, Notice, Port, Probed, Seen, ServerAnswer, ServerQuestion, Sight,
+    NewcomerQuestion, Notice, Outcome, Port, Probed, Seen, ServerAnswer, ServerQuestion, Sight,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -63,8 +63,8 @@ fn program() -> ProgramFacts {
     ProgramFacts { version: "0.1.0".into(), platform: "x86_64-linux".into(), supported: Level(1) }
 }
 
-fn probed(fault: Option<&str>) -> Probed {
-    Probed { address: address("auth-1.example:4288"), fault: fault.map(str::to_owned) }
+fn probed(outcome: Outcome) -> Probed {
+    Probed { address: address("auth-1.example:4288"), outcome }
 }
 
 fn introduced() -> Introduced {
@@ -73,7 +73,7 @@ fn introduced() -> Introduced {
         program: program(),
         now: Timestamp(1_900_000_000_000),
         certificate_request: CertificateRequest::from_der(vec![0x30, 0x00]).unwrap(),
-        probed: vec![probed(None), probed(Some("connection refused"))],
+        probed: vec![probed(Outcome::Reached { after_us: 350 }), probed(Outcome::Refused)],
     }
 }
 
@@ -110,16 +110,16 @@ fn projection() -> Projection {
 }
 
 fn heartbeat() -> Heartbeat {
-    let sight = |of, port| Sight { of, port, probed: probed(Some("no answer")) };
+    let sight = |of, port, outcome| Sight { of, port, probed: probed(outcome), ago_ms: 4_000 };
     Heartbeat {
         version: "0.1.0".into(),
         now: Timestamp(1_900_000_000_000),
         position: Some(cursor(70_000)),
         store_points: [(StorePointId(5), Capacity { total: 1 << 42, free: 1 << 40, used: 1 << 41 })].into(),
-        probed: vec![
-            sight(Seen::AuthorityNode(AuthorityNodeId(1)), Port::Control),
-            sight(Seen::Server(ServerId(8)), Port::Peer),
-            sight(Seen::Server(ServerId(8)), Port::Transfer),
+        sights: vec![
+            sight(Seen::AuthorityNode(AuthorityNodeId(1)), Port::Control, Outcome::Refused),
+            sight(Seen::Server(ServerId(8)), Port::Peer, Outcome::TimedOut),
+            sight(Seen::Server(ServerId(8)), Port::Transfer, Outcome::Failed { detail: "no route to host".into() }),
         ],
     }
 }
@@ -188,7 +188,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
     }
     every! { samples, AuthorityAnswer:
         "authority_answer.found": AuthorityAnswer::Found(_) => AuthorityAnswer::Found(findings()),
-        "authority_answer.probed": AuthorityAnswer::Probed(_) => AuthorityAnswer::Probed(vec![probed(None)]),
+        "authority_answer.probed": AuthorityAnswer::Probed(_) => AuthorityAnswer::Probed(vec![probed(Outcome::Reached { after_us: 350 })]),
         "authority_answer.failed": AuthorityAnswer::Failed { .. } => AuthorityAnswer::Failed { detail: "no".into() },
     }
     samples

@@ -36,11 +36,12 @@ pub enum ServerCommand {
         #[command(flatten)]
         past: PastOptions,
     },
-    /// Look at a connection string, and at the machine that it is of, before anything is committed
+    /// Look at a connection string, and at the machine that it is of, before anything is committed: exit code 1 where something
+    /// stands in the way
     Inspect {
         #[command(flatten)]
         string: StringSource,
-        /// The number or the name of the destination that it is meant for
+        /// The number or the name of the destination that it is meant for; without it the ports to its servers are not tried
         #[arg(long)]
         destination: Option<String>,
         /// The name that it is to have [default: the machine's own]
@@ -134,7 +135,7 @@ pub enum ServerCommand {
         /// Its number or its name
         server: String,
     },
-    /// Show which ports pass between a storage server and its neighbours
+    /// Show which ports pass between a storage server and its neighbours, in both directions
     Reachability {
         /// Its number or its name
         server: String,

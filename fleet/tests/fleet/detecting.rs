@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use bursar_domain::{ServerId, State, alert, server::Condition};
+use bursar_domain::{
+    AuthorityNodeId, Command, ServerId, State, alert,
+    server::{self, Condition},
+};
 use bursar_net::Lane;
+use bursar_wire::control::{Outcome, Port, Probed, Seen, Sight};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     machine::{Joined, Machine},
-    world::{DESTINATION, Running, World},
+    world::{DESTINATION, Running, World, address_of, soon},
 };
 
 /// Machines that are members and answer; they say so from now on.
@@ -77,30 +81,53 @@ async fn a_change_of_leader_alarms_nobody_and_the_next_leader_finds_who_is_silen
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_leader_looks_at_the_ports_and_any_node_tells_what_it_observes() {
+async fn every_node_looks_at_the_ports_and_any_node_tells_what_the_leader_was_told() {
     let world = World::new();
     let nodes = world.three().await;
     let [(mut member, _life)] = members(&world, &nodes[0]).await;
-    sleep(Duration::from_secs(31)).await;
+    sleep(Duration::from_secs(11)).await;
+    let (own, ports) = (Seen::Server(member.server), [Port::Peer, Port::Transfer, Port::Control]);
+    let by_nodes = [1, 2, 3].map(|node| ports.map(|port| (Seen::AuthorityNode(AuthorityNodeId(node)), own, port)));
     for running in &nodes {
-        let observed = running.fleet.observed(crate::world::soon()).await.unwrap();
+        let observed = running.fleet.observed(soon()).await.unwrap();
         let [observation] = &observed[..] else { panic!("{observed:?}") };
         assert_eq!(observation.server, member.server);
-        let heard = observation.heard.as_ref().unwrap();
-        assert!(world.clock.now().since_ms(heard.at) <= 6_000, "{heard:?}");
-        let reached: Vec<_> = observation.ports.iter().map(|sight| sight.probed.fault.is_none()).collect();
-        assert_eq!(reached, [true; 3], "{observation:?}");
+        assert!(world.clock.now().since_ms(observation.heard.at) <= 6_000, "{observation:?}");
+        let looks = running.fleet.looks(member.server, soon()).await.unwrap();
+        let seen: Vec<_> = looks.iter().map(|look| (look.by, look.of, look.port)).collect();
+        assert_eq!(seen, by_nodes.concat());
+        assert!(looks.iter().all(|look| look.outcome.is_reached() && look.age_ms <= 11_000), "{looks:?}");
     }
-    assert_eq!(nodes[0].fleet.counters().servers_heard, 1);
-    assert_eq!(nodes[1].fleet.counters().servers_heard, 0, "what is heard is the leader's alone");
+    let counters = nodes[0].fleet.counters();
+    assert_eq!((counters.servers_heard, counters.ports_observed), (1, 9));
+    let counters = nodes[1].fleet.counters();
+    assert_eq!((counters.servers_heard, counters.ports_observed), (0, 0), "what is heard is the leader's alone");
+
+    let sight = |port, outcome| {
+        let probed = Probed { address: address_of(3, 4283), outcome };
+        Sight { of: Seen::AuthorityNode(AuthorityNodeId(3)), port, probed, ago_ms: 4_000 }
+    };
+    let told = vec![sight(Port::Peer, Outcome::TimedOut), sight(Port::Control, Outcome::Reached { after_us: 1 })];
+    member.sees(2, told).await;
+    let looks = nodes[2].fleet.looks(member.server, soon()).await.unwrap();
+    let own_looks: Vec<_> = looks.iter().filter(|look| look.by == own).map(|look| (look.port, &look.outcome)).collect();
+    assert_eq!(own_looks, [(Port::Peer, &Outcome::TimedOut), (Port::Control, &Outcome::Reached { after_us: 1 })]);
+    assert!(looks.iter().filter(|look| look.by == own).all(|look| look.age_ms >= 4_000), "{looks:?}");
+    let observed = nodes[2].fleet.observed(soon()).await.unwrap();
+    assert_eq!((observed[0].ports_tried, observed[0].ports_closed), (2, 1));
 
     member.closes_its_ports();
-    sleep(Duration::from_secs(31)).await;
-    let observed = nodes[1].fleet.observed(crate::world::soon()).await.unwrap();
-    assert!(observed[0].ports.iter().all(|sight| sight.probed.fault.is_some()), "{observed:?}");
+    sleep(Duration::from_secs(11)).await;
+    let looks = nodes[1].fleet.looks(member.server, soon()).await.unwrap();
+    assert!(looks.iter().filter(|look| look.of == own).all(|look| look.outcome == Outcome::Refused), "{looks:?}");
     // That its ports are closed is no silence.
     assert!(member.dial(1, Lane::Probe).await.is_ok());
     assert!(!was_alarmed(&nodes[0].node.latest(), member.server));
+
+    // What was told of a server that is gone is forgotten.
+    world.administer(&nodes[0], Command::Server(server::Command::Remove { server: member.server })).await;
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(nodes[0].fleet.counters().ports_observed, 0);
     for running in nodes {
         running.stop().await;
     }

@@ -24,7 +24,7 @@ use bursar_wire::{
     ConnectionString, Secret,
     control::{
         AuthorityAnswer, AuthorityQuestion, FeedItem, Follow, Heartbeat, Introduced, Membership, NewcomerAnswer,
-        NewcomerQuestion, Notice, Probed, ServerAnswer, ServerQuestion,
+        NewcomerQuestion, Notice, Outcome, Probed, ServerAnswer, ServerQuestion, Sight,
     },
 };
 use tokio::{
@@ -56,6 +56,8 @@ pub struct Desk {
     stands: Mutex<Option<Hash>>,
     /// Whether the next answer to its adoption is lost.
     pub loses_adoption: Mutex<bool>,
+    /// What it finds wherever it looks; nothing where it does not tell.
+    pub sees: Mutex<Option<Outcome>>,
     /// What made it a member.
     membership: Mutex<Option<Membership>>,
     adopted: tokio::sync::Notify,
@@ -217,7 +219,14 @@ impl Desk {
             return Some(NewcomerAnswer::Voided);
         }
         match question {
-            NewcomerQuestion::Introduce { .. } => Some(NewcomerAnswer::Introduced(Box::new(introduced))),
+            NewcomerQuestion::Introduce { probe, .. } => {
+                let sees = self.sees.lock().unwrap().clone();
+                let probed = sees.into_iter().flat_map(|outcome| {
+                    probe.iter().map(move |address| Probed { address: address.clone(), outcome: outcome.clone() })
+                });
+                let introduced = Introduced { probed: probed.collect(), ..introduced };
+                Some(NewcomerAnswer::Introduced(Box::new(introduced)))
+            }
             NewcomerQuestion::Adopt { membership, .. } => {
                 *self.membership.lock().unwrap() = Some(*membership);
                 self.adopted.notify_waiters();
@@ -264,8 +273,8 @@ impl LaneHandler for Answering {
             let answer = match frame::decode(&question).unwrap() {
                 AuthorityQuestion::Examine { path } => AuthorityAnswer::Found(findings(path)),
                 AuthorityQuestion::Probe { addresses } => {
-                    let fault = || Some("nothing is reached".to_owned());
-                    AuthorityAnswer::Probed(addresses.into_iter().map(|address| Probed { address, fault: fault() }).collect())
+                    let probed = addresses.into_iter().map(|address| Probed { address, outcome: Outcome::TimedOut });
+                    AuthorityAnswer::Probed(probed.collect())
                 }
             };
             frame::encode(&answer).unwrap()
@@ -324,6 +333,11 @@ impl Joined {
         self.ask(node, ServerQuestion::Heartbeat(Box::new(heartbeat()))).await
     }
 
+    /// It says that it is there, and what it sees.
+    pub async fn sees(&self, node: u64, sights: Vec<Sight>) -> ServerAnswer {
+        self.ask(node, ServerQuestion::Heartbeat(Box::new(Heartbeat { sights, ..heartbeat() }))).await
+    }
+
     /// It says again and again that it is there, to whichever node answers, until what this gives is aborted.
     pub fn lives(&self) -> JoinHandle<()> {
         let dialer = Arc::clone(&self.dialer);
@@ -370,7 +384,7 @@ pub fn heartbeat() -> Heartbeat {
         now: bursar_domain::Timestamp(1_900_000_000_000),
         position: None,
         store_points: BTreeMap::new(),
-        probed: Vec::new(),
+        sights: Vec::new(),
     }
 }
 

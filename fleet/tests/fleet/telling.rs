@@ -7,8 +7,8 @@ use bursar_domain::{
     server::{self, Condition, ProgramFacts, ProjectionState},
     store_point::{self, Quota, Report},
 };
-use bursar_fleet::{CallFailure, Unmet};
-use bursar_wire::control::{NewcomerAnswer, Notice, ServerAnswer, ServerQuestion};
+use bursar_fleet::{CallFailure, Far, Unmet};
+use bursar_wire::control::{NewcomerAnswer, Notice, Outcome, Port, ServerAnswer, ServerQuestion};
 
 use crate::{
     machine::{Joined, Machine, findings, heartbeat, program},
@@ -115,12 +115,10 @@ async fn a_member_that_was_removed_is_heard_no_more_on_the_connection_that_it_ha
 async fn a_member_is_asked_by_any_node() {
     let world = World::new();
     let nodes = world.three().await;
-    let (machine, mut joined) = member(&world, &nodes[0]).await;
+    let (_, mut joined) = member(&world, &nodes[0]).await;
     for running in &nodes {
         let found = running.fleet.examine(joined.server, "/srv/new", soon()).await;
         assert_eq!(found, Ok(findings("/srv/new".into())));
-        let probed = running.fleet.probe(joined.server, vec![machine.secondary()], soon()).await.unwrap();
-        assert_eq!(probed[0].address, machine.secondary());
     }
     let unknown = ServerId(99);
     let refused = nodes[0].fleet.examine(unknown, "/srv/new", soon()).await;
@@ -144,12 +142,18 @@ async fn a_machine_is_looked_at_before_it_is_added() {
 
     let _at_primary = stranger.waits_at(&world, &machine.primary()).await;
     let _at_secondary = machine.waits_at(&world, &machine.secondary()).await;
-    let inspected = first.fleet.inspect(&string, soon()).await;
+    let inspected = first.fleet.inspect(&string, None, soon()).await;
     let [primary, secondary] = &inspected.addresses[..] else { panic!("{inspected:?}") };
     assert!(matches!(primary.answer, Err(Unmet::AnotherIdentity { .. })) && primary.latency.is_none(), "{primary:?}");
     assert!(matches!(secondary.answer, Ok(NewcomerAnswer::Introduced(_))) && secondary.latency.is_some(), "{secondary:?}");
-    let reached: Vec<_> = inspected.ports.iter().map(|found| found.probed.fault.is_none()).collect();
-    assert_eq!(reached, [true, false, false], "the control port alone is open: {inspected:?}");
+    let found = |by: &str| {
+        let ports = inspected.ports.iter().filter(move |found| found.by == by);
+        ports.map(|found| (found.port, found.outcome.as_ref().map(Outcome::is_reached))).collect::<Vec<_>>()
+    };
+    let open = [(Port::Peer, Ok(false)), (Port::Transfer, Ok(false)), (Port::Control, Ok(true))];
+    assert_eq!(found("authority node 1"), open, "the control port alone is open");
+    let untold = "it did not tell".to_owned();
+    assert_eq!(found("ark"), [(Port::Peer, Err(&untold)), (Port::Control, Err(&untold))]);
     assert!(matches!(first.fleet.contact(&string, soon()).await, Ok(NewcomerAnswer::Introduced(_))));
 
     machine.issue_another();
@@ -158,4 +162,46 @@ async fn a_machine_is_looked_at_before_it_is_added() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(first.node.latest().servers().iter().count(), 0);
     first.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ports_between_a_machine_and_all_its_neighbours_are_looked_at_in_both_directions() {
+    let world = World::new();
+    let nodes = world.three().await;
+    let (_, joined) = member(&world, &nodes[0]).await;
+    let neighbour = nodes[0].node.latest().servers().get(joined.server).unwrap().name.to_string();
+    let machine = Machine::new(&world, 2);
+    let string = machine.string(&world);
+    let _waits = machine.waits_at(&world, &machine.primary()).await;
+    nodes[1].until_server(joined.server, Condition::Online).await;
+    *machine.desk().sees.lock().unwrap() = Some(Outcome::Reached { after_us: 40_000 });
+    let inspected = nodes[1].fleet.inspect(&string, Some(DESTINATION), soon()).await;
+    let found: Vec<_> = inspected.ports.iter().map(|found| (&*found.by, &*found.of, found.port, found.outcome.clone())).collect();
+    let (mut expected, three) = (Vec::new(), [Port::Peer, Port::Transfer, Port::Control]);
+    let (open, far) = (Outcome::Reached { after_us: 0 }, Outcome::Reached { after_us: 40_000 });
+    let refused = Outcome::Refused;
+    for (port, outcome) in three.into_iter().zip([refused.clone(), refused, open]) {
+        expected.push(("authority node 2", "ark", port, Ok(outcome)));
+    }
+    let why = "before the machine is a member, only the node that answers you looks at it, which is authority node 2";
+    for (node, port) in ["authority node 1", "authority node 3"].into_iter().flat_map(|node| three.map(|port| (node, port))) {
+        expected.push((node, "ark", port, Err(why.to_owned())));
+    }
+    expected.extend(three.map(|port| (&*neighbour, "ark", port, Ok(Outcome::TimedOut))));
+    for node in ["authority node 1", "authority node 2", "authority node 3"] {
+        expected.extend([Port::Peer, Port::Control].map(|port| ("ark", node, port, Ok(far.clone()))));
+    }
+    expected.extend(three.map(|port| ("ark", &*neighbour, port, Ok(far.clone()))));
+    assert_eq!(found, expected);
+    assert_eq!(inspected.far, Some(Far::Measured { between_us: 40_000 }));
+
+    // Where the machine cannot be asked, what it sees is not known, and its distance is judged from here.
+    machine.issue_another();
+    let inspected = nodes[1].fleet.inspect(&string, Some(DESTINATION), soon()).await;
+    let by_machine = inspected.ports.iter().filter(|found| found.by == "ark").map(|found| found.outcome.clone());
+    assert_eq!(by_machine.collect::<Vec<_>>(), vec![Err("the machine could not be asked".to_owned()); 9]);
+    assert_eq!(inspected.far, None);
+    for running in nodes {
+        running.stop().await;
+    }
 }

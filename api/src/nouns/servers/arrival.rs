@@ -7,7 +7,8 @@ use bursar_domain::{self as domain, Command, DestinationId, ObjectRef, ServerId}
 use bursar_wire::{
     ConnectionString,
     operations::Operation,
-    page::DryRun,
+    page::{DryRun, Warning},
+    problem::code,
     servers::{self, AddServer, InspectServer, Inspection, Obstacle, ReplaceServer},
 };
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use crate::{
     answer::{self, Answered},
     api::Service,
     authentication::Caller,
-    door::Rehearsal,
+    door::{Manner, Rehearsal},
     failure::Failure,
     fleet::ContactError,
     mutation::{Call, Mutation},
@@ -27,12 +28,15 @@ use crate::{
 /// How long a machine may take to answer at both of its addresses. What is left of the request's time is for the decision.
 const CONTACT_PATIENCE: Duration = Duration::from_secs(6);
 
+/// How much of a request's time an inspection leaves for what the ledger says.
+const LEFT_FOR_THE_LEDGER: Duration = Duration::from_secs(2);
+
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(inspect)).routes(routes!(add)).routes(routes!(replace))
 }
 
-/// Look at a connection string: what it says, what is found at its addresses, and what stands in the way.
+/// Look at a connection string: what it says, what is found at its addresses, which ports pass, and what stands in the way.
 ///
 /// It changes nothing and consumes nothing. A string that is no longer good is looked at all the same.
 #[utoipa::path(post, path = "/api/v1/servers/inspect", tag = "servers", operation_id = "inspect_server",
@@ -49,9 +53,10 @@ async fn inspect(State(service): State<Service>, caller: Caller, mutation: Mutat
     caller.stands(&state, service.now())?;
     if call.dry_run {
         let outcome = domain::Reply::unchanged(ObjectRef::Cluster);
-        return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into() }));
+        return Ok(answer::json(&state, &DryRun { events: Vec::new(), outcome: outcome.into(), warnings: Vec::new() }));
     }
-    let mut inspection = service.fleet.inspect(&says, call.deadline).await;
+    let destination = body.destination.map(DestinationId);
+    let mut inspection = service.fleet.inspect(&says, destination, inspected_by(call.deadline)).await;
     let in_the_ledger = service.obstacles(call, body, &says).await?;
     inspection.obstacles.splice(0..0, in_the_ledger);
     Ok(answer::json(&state, &inspection))
@@ -60,6 +65,7 @@ async fn inspect(State(service): State<Service>, caller: Caller, mutation: Mutat
 /// Add a storage server to a destination.
 ///
 /// The machine is called first. Where it does not answer it is added all the same, and the operation that takes it in waits for it.
+/// A rehearsal tells what an inspection would warn of.
 #[utoipa::path(post, path = "/api/v1/destinations/{id}/servers", tag = "servers", operation_id = "add_server",
     params(("id" = u64, Path)), request_body = AddServer,
     responses((status = 202, description = "The operation that takes it in.", body = Operation)))]
@@ -67,7 +73,7 @@ async fn add(State(service): State<Service>, Id(id): Id, mutation: Mutation<AddS
     let Mutation { call, body } = mutation;
     let says = ConnectionString::decode(body.connection_string.expose())?;
     let command = body.command(DestinationId(id), &says);
-    service.take_in(call, command, &says).await
+    service.take_in(call, command, &says, Some(DestinationId(id))).await
 }
 
 /// Give the place of a dead storage server to another machine.
@@ -80,22 +86,53 @@ async fn add(State(service): State<Service>, Id(id): Id, mutation: Mutation<AddS
 async fn replace(State(service): State<Service>, Id(id): Id, mutation: Mutation<ReplaceServer>) -> Answered {
     let Mutation { call, body } = mutation;
     let says = ConnectionString::decode(body.connection_string.expose())?;
-    service.take_in(call, servers::replace(ServerId(id), &says), &says).await
+    let destination = service.authority.latest().servers().get(ServerId(id)).map(|server| server.destination);
+    service.take_in(call, servers::replace(ServerId(id), &says), &says, destination).await
+}
+
+/// When an inspection has to be done for a request that is given up at `deadline`.
+fn inspected_by(deadline: Instant) -> Instant {
+    deadline.checked_sub(LEFT_FOR_THE_LEDGER).unwrap_or(deadline)
 }
 
 impl Service {
     /// Has a machine taken in, once it was seen to be the one that its string is of.
-    async fn take_in(&self, call: Call, command: Command, says: &ConnectionString) -> Answered {
+    async fn take_in(
+        &self,
+        call: Call,
+        command: Command,
+        says: &ConnectionString,
+        destination: Option<DestinationId>,
+    ) -> Answered {
         let is_good = |state: &domain::State| self.check(says, state);
         if let Some(answer) = self.foresee(&call, command.clone(), is_good).await? {
             return Ok(answer);
         }
         let patience = call.deadline.min(Instant::now() + CONTACT_PATIENCE);
         match self.fleet.contact(says, patience).await {
+            Ok(()) if call.dry_run => {
+                let found = self.fleet.inspect(says, destination, inspected_by(call.deadline)).await;
+                let blocked = found.obstacles.into_iter().map(|Obstacle { code, detail }| Warning { code, detail });
+                self.rehearse_with(call, command, blocked.chain(found.warnings).collect()).await
+            }
+            Err(silent @ ContactError::Unreachable { .. }) if call.dry_run => {
+                let detail = format!("Adding it will wait until it answers: {silent}.");
+                let warning = Warning { code: code::SERVER_UNREACHABLE.to_owned(), detail };
+                self.rehearse_with(call, command, vec![warning]).await
+            }
             // It may not run yet, or the network may be down: the operation says that it waits for it.
             Ok(()) | Err(ContactError::Unreachable { .. }) => self.change(call, command).await,
             Err(refused @ (ContactError::Voided | ContactError::AnotherIdentity)) => Err(refused.into()),
         }
+    }
+
+    /// Rehearses a command, and answers what would happen, with what to know before.
+    async fn rehearse_with(&self, call: Call, command: Command, known: Vec<Warning>) -> Answered {
+        let mut verdict = self.judge(call, command).await?;
+        if let Manner::Rehearsed { warnings, .. } = &mut verdict.manner {
+            *warnings = known;
+        }
+        self.answer(verdict)
     }
 
     /// Whether a connection string is good now, and in this cluster. Its proof of the license key is verified here: the ledger
@@ -110,18 +147,22 @@ impl Service {
     async fn obstacles(&self, call: Call, body: InspectServer, says: &ConnectionString) -> Result<Vec<Obstacle>, Failure> {
         let deadline = call.deadline;
         let state = self.read_latest_by(None, deadline).await?;
-        let mut failures: Vec<_> = self.check(says, &state).err().into_iter().collect();
+        let mut failures = Vec::new();
         let InspectServer { connection_string, destination, name } = body;
         let destination = destination.map(DestinationId).or_else(|| Some(state.destinations().first()?.id));
-        if let (true, Some(destination)) = (failures.is_empty(), destination) {
+        if let Some(destination) = destination {
             let command = AddServer { connection_string, name }.command(destination, says);
             let Rehearsal { outcome, state, .. } = self.rehearse(call.submission(command)?, deadline).await?;
             failures.extend(outcome.err().map(|rejection| Failure::refused(&rejection, &state)));
         }
+        failures.extend(self.check(says, &state).err());
         let obstacle = |failure: Failure| {
             let problem = failure.into_problem();
             Obstacle { code: problem.code, detail: problem.detail }
         };
-        Ok(failures.into_iter().map(obstacle).collect())
+        let mut obstacles: Vec<_> = failures.into_iter().map(obstacle).collect();
+        // The ledger and the check may have found the same.
+        obstacles.dedup_by(|later, earlier| later.code == earlier.code);
+        Ok(obstacles)
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::PortRole;
-use crate::Secret;
+use super::{PathState, PortRole};
+use crate::{Secret, page::Warning};
 
 /// A connection string to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,7 +12,8 @@ use crate::Secret;
 pub struct InspectServer {
     /// The line that `bursar storage-server init` or `connection-string` printed there.
     pub connection_string: Secret,
-    /// The number of the destination that it is meant for; where it is absent, what stands in the way there is not told.
+    /// The number of the destination that it is meant for; where it is absent, what stands in the way there is not told, and the
+    /// ports between the machine and the servers there are not tried.
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub destination: Option<u64>,
@@ -35,7 +36,7 @@ pub struct Inspection {
     pub platform: String,
     /// What was found at each of its addresses, in the order in which they are tried.
     pub addresses: Vec<AddressFound>,
-    /// Which ports pass, in both directions.
+    /// Which ports pass between it and the authority's nodes, and the servers of the destination, in both directions.
     pub ports: Vec<PortFound>,
     /// Whether the string still stands, as the machine itself says; null where it did not answer.
     pub stands: Option<bool>,
@@ -43,6 +44,8 @@ pub struct Inspection {
     pub standing: String,
     /// What stands in the way of adding it, the first thing first; empty where nothing does.
     pub obstacles: Vec<Obstacle>,
+    /// What to know before it is added, though it does not stand in the way.
+    pub warnings: Vec<Warning>,
 }
 
 /// What was found at an address.
@@ -74,15 +77,16 @@ pub struct PortFound {
     /// What it is for.
     pub role: PortRole,
     /// Whether it passes.
-    pub open: bool,
-    /// What was found, where it does not.
+    pub state: PathState,
+    /// What was found, where neither of the states says it; why nobody tried, where nobody did.
     pub detail: Option<String>,
 }
 
 /// Something that stands in the way of adding a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Obstacle {
-    /// The stable code of the problem that adding it would meet.
+    /// The stable code of the problem that adding it would meet; `port_blocked` where it could be added, and would not be reached,
+    /// or would not reach others.
     pub code: String,
     /// The problem in a sentence.
     pub detail: String,

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::objects::ObjectRef;
-
 /// What the leader observes of all storage servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -25,8 +23,10 @@ pub struct ServerObserved {
     pub position: Option<String>,
     /// How its store points are filled, by their numbers.
     pub store_points: BTreeMap<u64, StorePointObserved>,
-    /// What it found when it last tried the ports of its peers and of the authority's nodes.
-    pub probes: Vec<Probe>,
+    /// How many ports of its peers and of the authority's nodes it has tried, as far as it has told.
+    pub ports_tried: u64,
+    /// How many of them it did not reach; its reachability says which.
+    pub ports_closed: u64,
 }
 
 /// How a store point is filled.
@@ -38,21 +38,6 @@ pub struct StorePointObserved {
     pub total_bytes: u64,
     /// The bytes that its archives take.
     pub used_bytes: u64,
-}
-
-/// What a server found at a port of another machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Probe {
-    /// Whose port: a server or an authority node.
-    pub to: ObjectRef,
-    /// What the port is for.
-    pub role: PortRole,
-    /// Its number.
-    pub port: u16,
-    /// Whether it answers, and as the one that it should be.
-    pub open: bool,
-    /// What was found, where it does not.
-    pub detail: Option<String>,
 }
 
 /// What a port between servers is for.

@@ -12,7 +12,7 @@ use clap::Args;
 use super::{place, views};
 use crate::{
     Console,
-    failure::{Failure, Next},
+    failure::{Exit, Failure, Next},
     noun::Noun,
     nouns::within,
     options::{ChangeOptions, ConfirmedOptions},
@@ -62,7 +62,12 @@ pub(super) async fn inspect(
     let request = InspectServer { connection_string, destination, name };
     let answer = session.client.post("servers/inspect", &request, ChangeOptions::default().change()).await?;
     let inspection: Inspection = answer.json()?;
-    session.show(&inspection, || views::inspection(&inspection))
+    session.show(&inspection, || views::inspection(&inspection))?;
+    if inspection.obstacles.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Something stands in the way of adding {}.", inspection.name);
+    Err(Failure::new(Exit::Failed, message, "bursar server inspect --help"))
 }
 
 pub(super) async fn add(

@@ -1,14 +1,14 @@
 //! How people read what is known of a server.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use bursar_wire::servers::{
-    AddressFound, Inspection, Neighbour, OkToStop, PathState, Paths, PortPath, PortRole, Reachability, ServerDetails,
+    AddressFound, Inspection, Neighbour, OkToStop, PathState, PortPath, PortRole, Reachability, ServerDetails,
 };
 
 use crate::{
     noun::Noun,
-    output::{details, or_dash, table},
+    output::{details, or_dash, table, warnings},
 };
 
 /// A server and what is observed of it.
@@ -18,8 +18,7 @@ pub(super) fn server(server: &ServerDetails) -> String {
         (Some(observed), _) => {
             all.push(("heard of", format!("{} ms ago", observed.heard_ms_ago)));
             all.push(("has carried out", or_dash(observed.position.as_ref())));
-            let closed = observed.probes.iter().filter(|probe| !probe.open).count();
-            all.push(("ports it tried", format!("{}, {closed} closed", observed.probes.len())));
+            all.push(("ports it tried", format!("{}, {} not reached", observed.ports_tried, observed.ports_closed)));
         }
         (None, why) => all.push(("heard of", format!("not known: {}", why.as_deref().unwrap_or_default()))),
     }
@@ -46,7 +45,7 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
     );
     if !inspection.ports.is_empty() {
         let ports = inspection.ports.iter().map(|port| {
-            let state = passes(port.open, port.detail.as_deref());
+            let state = passage(port.state, port.detail.as_deref());
             vec![port.from.clone(), port.to.clone(), port.port.to_string(), port.role.as_str().into(), state]
         });
         section(&mut text, &table(&["from", "to", "port", "for", "passes"], ports));
@@ -59,6 +58,9 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
         }
     }
     section(&mut text, &obstacles);
+    if !inspection.warnings.is_empty() {
+        section(&mut text, &warnings(&inspection.warnings));
+    }
     text
 }
 
@@ -88,26 +90,55 @@ pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
 /// The matrix of neighbours and ports.
 pub(super) fn reachability(matrix: &Reachability) -> String {
     let heading = ["neighbour", "tried by", "peer", "transfer", "control"];
-    let mut text = table(&heading, matrix.neighbours.iter().flat_map(|neighbour| directions(matrix, neighbour)));
+    let mut text = table(&heading, matrix.neighbours.iter().flat_map(directions));
     if let Some(why) = &matrix.observed_absent {
         section(&mut text, &format!("No port is known: {why}."));
+        return text;
+    }
+    let remarks: BTreeSet<_> = matrix.neighbours.iter().flat_map(remarks).collect();
+    if !remarks.is_empty() {
+        section(&mut text, &Vec::from_iter(remarks).join("\n"));
     }
     text
 }
 
-fn directions(matrix: &Reachability, neighbour: &Neighbour) -> [Vec<String>; 2] {
-    let line = |tried_by: &str, paths: &Paths| {
+fn directions(neighbour: &Neighbour) -> [Vec<String>; 2] {
+    [&neighbour.outbound, &neighbour.inbound].map(|paths| {
         let states = PortRole::ALL.map(|role| path(paths.of_role(role)));
-        [neighbour.object.to_string(), tried_by.to_owned()].into_iter().chain(states).collect()
-    };
-    [line(&matrix.server.to_string(), &neighbour.outbound), line(&neighbour.object.to_string(), &neighbour.inbound)]
+        [neighbour.object.to_string(), paths.tried_by.to_string()].into_iter().chain(states).collect()
+    })
+}
+
+/// Why some cells say that nothing was tried, or heard.
+fn remarks(neighbour: &Neighbour) -> impl Iterator<Item = String> {
+    let cells = [&neighbour.outbound, &neighbour.inbound].map(|paths| PortRole::ALL.map(|role| paths.of_role(role)));
+    let untried = cells.into_iter().flatten().filter_map(|path| match path.state {
+        PathState::NotTried => Some(("not tried", path.detail.as_ref()?)),
+        PathState::NoSuchPort => Some(("-", path.detail.as_ref()?)),
+        PathState::Unheard => Some(("not heard", path.detail.as_ref()?)),
+        _ => None,
+    });
+    untried.map(|(cell, why)| format!("{cell}: {why}"))
 }
 
 fn path(path: &PortPath) -> String {
-    match path.state {
-        PathState::Unknown => "?".into(),
-        state => passes(state == PathState::Open, path.detail.as_deref()),
-    }
+    let detail = path.detail.as_deref().filter(|_| path.state == PathState::Failed);
+    let found = passage(path.state, detail);
+    path.age_ms.map_or_else(|| found.clone(), |age_ms| format!("{found}, {} s ago", age_ms / 1_000))
+}
+
+/// How a port is found, in a cell.
+fn passage(state: PathState, detail: Option<&str>) -> String {
+    let what = match state {
+        PathState::Reached => "yes",
+        PathState::Refused => "no: refused",
+        PathState::TimedOut => "no: timed out",
+        PathState::Failed => "no",
+        PathState::Unheard => "no: not heard",
+        PathState::NotTried => "not tried",
+        PathState::NoSuchPort => "-",
+    };
+    detail.map_or_else(|| what.to_owned(), |detail| format!("{what}: {detail}"))
 }
 
 fn passes(open: bool, detail: Option<&str>) -> String {
