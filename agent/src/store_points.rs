@@ -6,6 +6,7 @@
 mod check;
 mod identity;
 mod keeper;
+mod made;
 mod make;
 
 use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
@@ -27,7 +28,10 @@ use self::keeper::Keeper;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
+    made::Made,
 };
+#[cfg(test)]
+pub(crate) use self::made::MadeFile;
 
 /// How the names of all store points' directories begin.
 pub(crate) const DIRECTORY_PREFIX: &str = "CrashPlanArchive_";
@@ -55,6 +59,7 @@ pub(crate) struct StorePoints {
     pub owner: Owner,
     pub world: World,
     pub known: watch::Receiver<Known>,
+    pub made: Arc<Made>,
     pub outbox: Arc<Outbox>,
     pub fullness: Arc<Fullness>,
 }
@@ -138,6 +143,7 @@ impl StorePoints {
             Arc::new(place),
             told,
             (Arc::clone(volumes), Arc::clone(loose), Arc::clone(entropy)),
+            Arc::clone(&self.made),
             Arc::clone(&self.outbox),
             Arc::clone(&self.fullness),
         )
