@@ -28,8 +28,9 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     match command {
         Command::Add { destination, name, introduction } => {
             destination::existing(draft.state(), *destination)?;
-            let name = free_name(draft.state(), name, None)?;
+            // The string first: pasted again, it is used, and its name is taken by the very server that it added.
             let facts = introduced(draft, introduction)?;
+            let name = free_name(draft.state(), name, None)?;
             let server = ServerId(draft.state().next().server);
             let operation = operation::start(draft, operation::Task::JoinServer { server });
             let (destination, secret) = (*destination, introduction.secret);
