@@ -49,7 +49,8 @@ impl Servers {
         let numbers: Vec<_> = (0..SERVERS).collect();
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let made: Vec<_> = thread::scope(|scope| {
-            let make_each = |numbers: &[usize]| numbers.iter().map(|number| make_one(folder, *number, license)).collect::<Vec<_>>();
+            let make_each =
+                |numbers: &[usize]| numbers.iter().map(|number| make_one(folder, *number, license)).collect::<Vec<_>>();
             let working: Vec<_> =
                 numbers.chunks(SERVERS.div_ceil(threads)).map(|part| scope.spawn(move || make_each(part))).collect();
             working.into_iter().flat_map(|part| part.join().expect("no thread panics")).collect()

@@ -98,7 +98,8 @@ async fn tombstone_stays(fleet: &Fleet) {
         let adding = AddServer { connection_string: Secret::new(string.to_owned()), name: None };
         fleet.client().post("destinations/1/servers", &adding, Change::default()).await
     };
-    let waits: Operation = add(&machine.string).await.expect("one that does not answer is waited for").json().expect("an operation");
+    let waits: Operation =
+        add(&machine.string).await.expect("one that does not answer is waited for").json().expect("an operation");
     let cancelled = fleet.client().act(&format!("operations/{}/cancel", waits.id), Change::default()).await;
     let cancelled: Operation = cancelled.expect("it is called off").json().expect("an operation");
     assert_eq!(cancelled.status, OperationStatus::Cancelled);

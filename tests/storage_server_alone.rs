@@ -102,7 +102,11 @@ async fn what_it_knows_and_should_not_is_found_told_and_read_anew() {
     fs::write(path, bytes).expect("the file");
     server.start();
     assert_eq!(server.ended().await, Some(1), "{}", server.said());
-    assert!(server.said().contains("is damaged") && server.said().contains("remove it and start the server"), "{}", server.said());
+    assert!(
+        server.said().contains("is damaged") && server.said().contains("remove it and start the server"),
+        "{}",
+        server.said()
+    );
     fs::remove_file(path).expect("the file");
     server.start();
     until("it has read the fleet anew", async || path.exists().then_some(())).await;

@@ -97,7 +97,8 @@ async fn each_misfortune_of_a_disk_is_told_as_it_is_and_ends_in_the_history() {
     server.is_taken_in(&fleet).await;
     let make = async |name| Disk::with_store_point(&fleet, &server, name).await;
     let (mut unmounted, exchanged, foreign) = (make("unmounted").await, make("exchanged").await, make("foreign").await);
-    let (read_only, failing, full, moved) = (make("read-only").await, make("failing").await, make("full").await, make("moved").await);
+    let (read_only, failing, full, moved) =
+        (make("read-only").await, make("failing").await, make("full").await, make("moved").await);
     assert_eq!(open_alerts(&fleet).await, []);
 
     drop(unmounted.mount.take());
@@ -167,7 +168,8 @@ async fn acknowledged_and_kept(fleet: &Fleet, raised: &[Alert]) {
         let answer = fleet.client().post("alerts/acknowledge", &meant, Change::default()).await.expect("note is taken");
         answer.json::<Acknowledged>().expect("alerts").alerts
     };
-    let ids = AcknowledgeAlerts { ids: Some(over.clone()), note: "the disks were mixed up".into(), ..AcknowledgeAlerts::default() };
+    let ids =
+        AcknowledgeAlerts { ids: Some(over.clone()), note: "the disks were mixed up".into(), ..AcknowledgeAlerts::default() };
     assert_eq!(acknowledge(ids).await.len(), 3);
     let still_open = ["failing", "read-only", "unmounted"];
     let overview = open_alerts(fleet).await;

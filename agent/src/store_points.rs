@@ -25,13 +25,13 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::identity::DirectoryIdentity;
 use self::keeper::Keeper;
+#[cfg(test)]
+pub(crate) use self::made::MadeFile;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
     made::Made,
 };
-#[cfg(test)]
-pub(crate) use self::made::MadeFile;
 
 /// How the names of all store points' directories begin.
 pub(crate) const DIRECTORY_PREFIX: &str = "CrashPlanArchive_";

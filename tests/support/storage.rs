@@ -228,9 +228,11 @@ pub async fn until_store_point(fleet: &Fleet, id: u64, condition: &StorePointCon
 
 /// Waits until a store point is offline, for this reason.
 pub async fn until_offline(fleet: &Fleet, id: u64, wanted: &str) {
-    until(&format!("store point {id} is offline: {wanted}"), async || match store_point(fleet, id).await?.store_point.condition {
-        StorePointCondition::Offline { reason, .. } => (reason == wanted).then_some(()),
-        _ => None,
+    until(&format!("store point {id} is offline: {wanted}"), async || {
+        match store_point(fleet, id).await?.store_point.condition {
+            StorePointCondition::Offline { reason, .. } => (reason == wanted).then_some(()),
+            _ => None,
+        }
     })
     .await;
 }

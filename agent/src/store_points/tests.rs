@@ -13,12 +13,12 @@ use std::{
 };
 
 use bursar_domain::{
-    AbsolutePath,
+    AbsolutePath, Cursor, DestinationId, Epoch, Projection, Revision, StoreId,
     projection::Making,
+    server::{self, Addresses, Ports},
     store_point::{CreationFailure, Flags, Intent, OfflineReason, Quota, Report},
-    text::Name,
+    text::{Address, Name},
 };
-use bursar_domain::StoreId;
 use bursar_net::{Blocking, DiskFiles, DiskVolumes, Entropy, Files, Job, SystemEntropy, Volumes, Worker};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -119,7 +119,10 @@ fn an_interrupted_making_leaves_nothing_of_that_name_or_a_whole_directory_and_is
             assert!(attempt.is_err(), "{moment:?} at {at}");
             let is_there = folder.path().join(&place.directory).exists();
             whole += usize::from(is_there);
-            assert!(made.holds(place.store_point).unwrap() || !is_there, "{moment:?} at {at}: it is noted before it has its name");
+            assert!(
+                made.holds(place.store_point).unwrap() || !is_there,
+                "{moment:?} at {at}: it is noted before it has its name"
+            );
             make_again(&DiskVolumes, &place, [10; 16], &made).unwrap();
             assert_eq!(report(&DiskVolumes, &place), Report::Online, "{moment:?} at {at}");
             assert_eq!(names(folder.path()), [place.directory.as_str()], "{moment:?} at {at}");
@@ -264,6 +267,54 @@ fn what_a_check_left_behind_is_cleared_by_the_next() {
     }
 }
 
+fn wanted(place: &Place, making: Making) -> projection::StorePoint {
+    projection::StorePoint {
+        name: Name::parse("name", "disk").unwrap(),
+        path: AbsolutePath::parse("path", "/disk").unwrap(),
+        directory: place.directory.clone(),
+        flags: Flags::default(),
+        quota: Quota::Unlimited,
+        intent: Intent::Active,
+        making,
+    }
+}
+
+/// A server that knows of these store points.
+fn knowing(store_points: &[u64]) -> Known {
+    let (_folder, place) = disk();
+    let projection = Projection {
+        server: place.owner.server,
+        name: Name::parse("name", "store-7").unwrap(),
+        addresses: Addresses {
+            primary: Address::parse("address", "store-7.example:4288").unwrap(),
+            secondary: None,
+            ports: Ports { peer: 4283, transfer: 4286 },
+        },
+        destination: DestinationId(1),
+        intent: server::Intent::Active,
+        authority: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        store_points: store_points.iter().map(|id| (StorePointId(*id), wanted(&place, Making::Done))).collect(),
+    };
+    Known { projection: Some((Arc::new(projection), Cursor { epoch: Epoch(1), revision: Revision(9) })) }
+}
+
+#[test]
+fn what_was_made_is_kept_in_mind_for_as_long_as_it_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = watch::Sender::new(Known::default());
+    let made = Made::new(Arc::new(DiskFiles), folder.path().join("made.toml"), StoreId([2; 16]), known.subscribe());
+    let held = || [3, 4, 5].map(|id| made.holds(StorePointId(id)).unwrap());
+    for id in [3, 4] {
+        made.note(StorePointId(id)).unwrap();
+    }
+    assert_eq!(held(), [true, true, false], "nothing is known yet, and nothing is left out");
+    known.send_replace(knowing(&[4, 5]));
+    assert_eq!(held(), [true, true, false]);
+    made.note(StorePointId(5)).unwrap();
+    assert_eq!(held(), [false, true, true]);
+}
+
 /// Runs each job where it stands, unless the disk hangs.
 #[derive(Default)]
 struct Threads {
@@ -316,18 +367,11 @@ impl Kept {
         let (memory, made) = memory();
         let threads = Arc::new(threads);
         let outbox = Arc::new(Outbox::new(Arc::new(SystemEntropy::new())));
-        let wanted = watch::Sender::new(projection::StorePoint {
-            name: Name::parse("name", "disk").unwrap(),
-            path: AbsolutePath::parse("path", "/disk").unwrap(),
-            directory: place.directory.clone(),
-            flags: Flags::default(),
-            quota: Quota::Unlimited,
-            intent: Intent::Active,
-            making,
-        });
+        let wanted = watch::Sender::new(wanted(&place, making));
         let parts: (Arc<dyn Volumes>, Arc<dyn Blocking>, Arc<dyn Entropy>) =
             (Arc::new(DiskVolumes), threads.clone(), Arc::new(SystemEntropy::new()));
-        let keeper = Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, Arc::new(made), outbox.clone(), Arc::default());
+        let keeper =
+            Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, Arc::new(made), outbox.clone(), Arc::default());
         Self { _folder: folder, _memory: memory, place, threads, outbox, wanted, keeper: tokio::spawn(keeper.keep()) }
     }
 
