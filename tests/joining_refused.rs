@@ -69,6 +69,8 @@ async fn strings_that_are_not_good_add_nobody_and_a_good_one_adds_one() {
     let foreign = StorageServer::made_with(&fleet, "foreign", &license, &[]);
     good.start();
     voided.start();
+    // One that does not answer yet would be waited for.
+    voided.waits().await;
     issue_another(&voided);
     let line = good.string.clone();
     let tampered = {

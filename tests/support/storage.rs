@@ -129,6 +129,11 @@ impl StorageServer {
         }
     }
 
+    /// Waits until it waits for the authority.
+    pub async fn waits(&self) {
+        until("it waits for the authority", async || self.said().contains("waits for the authority").then_some(())).await;
+    }
+
     /// Waits until its process has ended by itself; its exit code.
     pub async fn ended(&mut self) -> Option<i32> {
         let child = self.child.as_mut().expect("its process was started");

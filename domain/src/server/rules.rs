@@ -28,7 +28,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     match command {
         Command::Add { destination, name, introduction } => {
             destination::existing(draft.state(), *destination)?;
-            // The string first: pasted again, it is used, and its name is taken by the very server that it added.
+            // A string that was used before tells more than that its machine's name is taken, by that very machine.
             let facts = introduced(draft, introduction)?;
             let name = free_name(draft.state(), name, None)?;
             let server = ServerId(draft.state().next().server);
