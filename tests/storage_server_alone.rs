@@ -9,6 +9,7 @@ use bursar_agent::{DataDirectory, ProjectionFile, Saved};
 use bursar_domain::{
     Name, Projection,
     encoding::{decode, encode},
+    projection::Making,
 };
 use bursar_net::DiskFiles;
 use bursar_wire::{
@@ -62,7 +63,7 @@ async fn with_no_authority_it_starts_looks_after_its_disk_and_has_caught_up_when
     assert_eq!(kinds(&fleet).await, ["store_point_offline"], "nobody was called silent");
 }
 
-/// What the server keeps on its disk; it must have ended.
+/// What the server keeps on its disk.
 fn kept(server: &StorageServer) -> (ProjectionFile, Saved, Projection) {
     let directory = DataDirectory::open(Arc::new(DiskFiles), &server.dir).expect("a data directory");
     let file = directory.projection_file(&directory.server().expect("a server"));
@@ -79,6 +80,10 @@ async fn mismatch(fleet: &Fleet) -> Option<Alert> {
 async fn what_it_knows_and_should_not_is_found_told_and_read_anew() {
     let fleet = Fleet::for_storage().await;
     let mut server = StorageServer::join(&fleet, "store-1").await;
+    until("it knows that its store point was made", async || {
+        kept(&server).2.store_points.values().all(|store_point| store_point.making == Making::Done).then_some(())
+    })
+    .await;
     server.kill();
     let (file, saved, right) = kept(&server);
     let wrong = Projection { name: Name::parse("name", "another").expect("a name"), ..right.clone() };
