@@ -16,13 +16,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Advertised, Identity, Listen, ProjectionFile, Saved, Settings, Standing,
     membership::{MembershipFile, Node},
-    store_points::DirectoryIdentity,
+    store_points::{DirectoryIdentity, MadeFile},
 };
 
 const IDENTITY: &str = include_str!("corpus/identity.toml");
 const STANDING: &str = include_str!("corpus/connection-string.toml");
 const MEMBERSHIP: &str = include_str!("corpus/membership.toml");
 const STORE_POINT: &str = include_str!("corpus/bursar-store-point.toml");
+const MADE: &str = include_str!("corpus/made.toml");
 const SETTINGS: &str = include_str!("corpus/bursar.toml");
 /// In hexadecimal, with a line break behind it.
 const PROJECTION: &str = include_str!("corpus/projection.hex");
@@ -62,6 +63,11 @@ fn a_membership_is_the_file_that_was_written_down() {
 fn the_identity_of_a_store_points_directory_is_the_file_that_was_written_down() {
     let (cluster, server) = (ClusterId([7; 16]), ServerId(7));
     held(STORE_POINT, &DirectoryIdentity { cluster, server, store_point: StorePointId(3), id: [8; 16] });
+}
+
+#[test]
+fn which_directories_were_made_is_the_file_that_was_written_down() {
+    held(MADE, &MadeFile { store: StoreId([2; 16]), store_points: [3, 14].map(StorePointId).into() });
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! ca.crt                  the certificate of the cluster's authority
 //! membership.toml         what makes it a member; written last of the three
 //! projection              what the server knows of the fleet, and up to where it has read
+//! made.toml               the store points whose directories were made, each of them once
 //! lock                    held while the server is made or runs
 //! connection-string.lock  held while a connection string is issued
 //! ```
@@ -29,13 +30,16 @@ use bursar_net::{
     write_settings,
 };
 use bursar_wire::control;
+use tokio::sync::watch;
 
 use crate::{
     identity::Identity,
+    member::Known,
     membership::{Membership, MembershipFault, MembershipFile},
     projection_file::ProjectionFile,
     settings::Settings,
     standing::Standing,
+    store_points::Made,
 };
 
 use error::RESTORE;
@@ -61,6 +65,7 @@ const CLUSTERS_CERTIFICATE_FILE: &str = "server.crt";
 const AUTHORITY_FILE: &str = "ca.crt";
 const MEMBERSHIP_FILE: &str = "membership.toml";
 const PROJECTION_FILE: &str = "projection";
+const MADE_FILE: &str = "made.toml";
 const LOCK_FILE: &str = "lock";
 const STANDING_LOCK_FILE: &str = "connection-string.lock";
 /// What an interrupted attempt to make a server leaves behind; and what a file system keeps at its root.
@@ -212,6 +217,11 @@ impl DataDirectory {
     /// Where the server keeps what it knows of the fleet.
     pub fn projection_file(&self, server: &Server) -> ProjectionFile {
         ProjectionFile::new(Arc::clone(&self.files), self.root.join(PROJECTION_FILE), server.identity.store)
+    }
+
+    /// Where the server keeps which store points' directories were made, of those that it knows.
+    pub(crate) fn made(&self, server: &Server, known: watch::Receiver<Known>) -> Made {
+        Made::new(Arc::clone(&self.files), self.root.join(MADE_FILE), server.identity.store, known)
     }
 
     /// The directory itself.

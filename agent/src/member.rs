@@ -126,6 +126,7 @@ impl Member {
             owner: self.owner(),
             world: world.clone(),
             known: known.subscribe(),
+            made: Arc::new(directory.made(server, known.subscribe())),
             outbox: Arc::clone(&outbox),
             fullness: Arc::clone(&fullness),
         };

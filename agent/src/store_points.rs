@@ -6,6 +6,7 @@
 mod check;
 mod identity;
 mod keeper;
+mod made;
 mod make;
 
 use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
@@ -22,9 +23,12 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::identity::DirectoryIdentity;
 use self::keeper::Keeper;
+#[cfg(test)]
+pub(crate) use self::made::MadeFile;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
+    made::Made,
 };
 
 /// How the names of all store points' directories begin.
@@ -53,6 +57,7 @@ pub(crate) struct StorePoints {
     pub owner: Owner,
     pub world: World,
     pub known: watch::Receiver<Known>,
+    pub made: Arc<Made>,
     pub outbox: Arc<Outbox>,
     pub fullness: Arc<Fullness>,
 }
@@ -136,6 +141,7 @@ impl StorePoints {
             Arc::new(place),
             told,
             (Arc::clone(volumes), Arc::clone(loose), Arc::clone(entropy)),
+            Arc::clone(&self.made),
             Arc::clone(&self.outbox),
             Arc::clone(&self.fullness),
         )

@@ -8,6 +8,7 @@ pub mod ended;
 pub mod history;
 pub mod lone;
 pub mod members;
+pub mod mounts;
 pub mod namespaces;
 pub mod network;
 pub mod pages;

@@ -9,21 +9,22 @@ use std::{
 use bursar_wire::{
     Secret,
     alerts::Alert,
-    client::Change,
+    client::{Change, ClientError, Failure},
     operations::{Operation, OperationStatus},
-    page::Page,
     query::{ListQuery, ReadQuery},
-    servers::{AddServer, Server, ServerCondition},
-    store_points::{CreateStorePoint, StorePoint},
+    servers::{AddServer, Server, ServerCondition, ServerDetails, ServerObserved},
+    store_points::{CreateStorePoint, StorePoint, StorePointCondition, StorePointDetails},
 };
 
-use super::{BURSAR, Fleet, free_addresses, until};
+use super::{BURSAR, Fleet, free_addresses, site, until};
 
-/// A storage server with a store point. Its process ends with it.
+/// A storage server, or a machine that is to become one. Its process ends with it.
 pub struct StorageServer {
     pub id: u64,
     pub name: String,
-    dir: PathBuf,
+    pub dir: PathBuf,
+    /// The connection string that it printed when it was made.
+    pub string: String,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -31,46 +32,88 @@ pub struct StorageServer {
 impl StorageServer {
     /// Makes one, has it taken into the fleet's first destination, and gives it a store point. Returns once both are online.
     pub async fn join(fleet: &Fleet, name: &str) -> Self {
-        let (dir, disk) = (fleet.folder().join(name), fleet.folder().join(format!("{name}.disk")));
-        fs::create_dir(&disk).expect("a disk");
-        let string = init(fleet, name, &dir);
-        let mut server = Self { id: 0, name: name.into(), log: dir.join("server.log"), dir, child: None };
-        server.start();
-        let client = fleet.client();
-        let adding = AddServer { connection_string: Secret::new(string), name: None };
-        let added = client.post("destinations/1/servers", &adding, Change::default()).await.expect("it is added");
-        let operation: Operation = added.json().expect("an operation");
-        until("the server joins", async || {
-            let path = format!("operations/{}", operation.id);
-            let now: Operation = client.get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
-            assert!(now.status != OperationStatus::Failed, "{now:?}");
-            (now.status == OperationStatus::Succeeded).then_some(())
-        })
-        .await;
-        let page = client.get("servers", &ListQuery::default()).await.expect("the servers");
-        let servers = page.json::<Page<Server>>().expect("a page of servers").items;
-        server.id = servers.iter().find(|server| server.name == name).expect("it was added").id;
-        let path = disk.display().to_string();
-        let making = CreateStorePoint { name: format!("{name}'s"), path, notes: String::new(), quota_bytes: None };
-        let of_server = format!("servers/{}/store-points", server.id);
-        let made = client.post(&of_server, &making, Change::default()).await.expect("a store point");
-        let made: StorePoint = made.json().expect("a store point");
-        until("the store point is online", async || {
-            let path = format!("store-points/{}", made.id);
-            let now = client.get(&path, &ReadQuery::default()).await.ok()?.json::<serde_json::Value>().ok()?;
-            (now["condition"]["state"] == "online").then_some(())
-        })
-        .await;
+        let server = Self::joined(fleet, name).await;
+        server.give_store_point(fleet, &format!("{name}'s"), &server.disk()).await;
         server
+    }
+
+    /// Makes one, and has it taken into the fleet's first destination.
+    pub async fn joined(fleet: &Fleet, name: &str) -> Self {
+        let mut server = Self::made(fleet, name);
+        server.start();
+        server.is_taken_in(fleet).await;
+        server
+    }
+
+    /// Makes one on free ports, with the fleet's license key.
+    pub fn made(fleet: &Fleet, name: &str) -> Self {
+        Self::made_with(fleet, name, &fleet.node(1).dir.join("license.key"), &[])
+    }
+
+    /// The same with a license key of its own. It is reached at these addresses and behind them at the one where it is; at most
+    /// one of them is given.
+    pub fn made_with(fleet: &Fleet, name: &str, license: &Path, elsewhere: &[&str]) -> Self {
+        let dir = fleet.folder().join(name);
+        let [peer, transfer, control] = free_addresses(fleet.folder());
+        let mut addresses = elsewhere.iter().copied().chain([control.as_str()]);
+        let mut command = Command::new(BURSAR);
+        command.args(["storage-server", "init", "--name", name, "--listen-control", &control]);
+        command.args(["--listen-peer", &peer, "--listen-transfer", &transfer, "--license-key-file"]).arg(license);
+        for flag in ["--primary-address", "--secondary-address"] {
+            if let Some(address) = addresses.next() {
+                command.args([flag, address]);
+            }
+        }
+        let made = command.arg("--dir").arg(&dir).output().expect("the program starts");
+        assert!(made.status.success(), "{}", super::errors_of(&made));
+        let string = String::from_utf8(made.stdout).expect("a connection string is text").trim_end().to_owned();
+        Self { id: 0, name: name.into(), log: fleet.folder().join(format!("{name}.log")), dir, string, child: None }
+    }
+
+    /// Where its first disk is, made where it is missing.
+    pub fn disk(&self) -> PathBuf {
+        let disk = self.dir.with_extension("disk");
+        fs::create_dir_all(&disk).expect("a disk");
+        disk
+    }
+
+    /// Has it taken into the fleet's first destination by its connection string. Returns once it has joined.
+    pub async fn is_taken_in(&mut self, fleet: &Fleet) {
+        let adding = AddServer { connection_string: Secret::new(self.string.clone()), name: None };
+        let added = fleet.client().post("destinations/1/servers", &adding, Change::default()).await.expect("it is added");
+        let operation: Operation = added.json().expect("an operation");
+        self.id = operation.task.object.id;
+        succeeded(fleet, operation.id).await;
+    }
+
+    /// Gives it a store point at a path; its number, once it is online.
+    pub async fn give_store_point(&self, fleet: &Fleet, name: &str, path: &Path) -> u64 {
+        let id = self.is_asked_for_store_point(fleet, name, path).await;
+        until_store_point(fleet, id, &StorePointCondition::Online).await;
+        id
+    }
+
+    /// Has a store point wanted of it at a path; its number.
+    pub async fn is_asked_for_store_point(&self, fleet: &Fleet, name: &str, path: &Path) -> u64 {
+        let making = CreateStorePoint { name: name.into(), path: path.display().to_string(), ..CreateStorePoint::default() };
+        let of_server = format!("servers/{}/store-points", self.id);
+        let made = fleet.client().post(&of_server, &making, Change::default()).await.expect("a store point");
+        made.json::<StorePoint>().expect("a store point").id
     }
 
     /// Starts its process.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts its process in an environment.
+    pub fn start_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "{} was ended before", self.name);
         let log = OpenOptions::new().append(true).create(true).open(&self.log).expect("the log file");
         let child = Command::new(BURSAR)
             .args(["storage-server", "run", "--dir"])
             .arg(&self.dir)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log file"))
             .stderr(log)
@@ -84,6 +127,34 @@ impl StorageServer {
             child.kill().expect("a child can be killed");
             child.wait().expect("a child can be waited for");
         }
+    }
+
+    /// Waits until it waits for the authority.
+    pub async fn waits(&self) {
+        until("it waits for the authority", async || self.said().contains("waits for the authority").then_some(())).await;
+    }
+
+    /// Waits until its process has ended by itself; its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let child = self.child.as_mut().expect("its process was started");
+        let status = until("the server ends", async || child.try_wait().expect("a child can be asked")).await;
+        self.child = None;
+        status.code()
+    }
+
+    /// Everything that it has logged.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What the leader observes of it, as soon as it has heard of it.
+    pub async fn observed(&self, fleet: &Fleet) -> ServerObserved {
+        let path = format!("servers/{}", self.id);
+        until(&format!("{} is heard", self.name), async || {
+            let details: ServerDetails = fleet.client().get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
+            details.observed
+        })
+        .await
     }
 
     /// Waits until the ledger has it in this condition.
@@ -106,28 +177,90 @@ impl Drop for StorageServer {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- the log of storage server {}\n{}", self.name, fs::read_to_string(&self.log).unwrap_or_default());
+            eprintln!("--- the log of storage server {}\n{}", self.name, self.said());
         }
     }
 }
 
-/// The alerts in the overview: an alert that ever fired is there until somebody takes note of it.
-pub async fn open_alerts(fleet: &Fleet) -> Vec<Alert> {
-    let page = fleet.client().get("alerts", &ListQuery::default()).await.expect("the alerts");
-    page.json::<Page<Alert>>().expect("a page of alerts").items
+impl Fleet {
+    /// One authority node, with a destination for storage servers.
+    pub async fn for_storage() -> Self {
+        let fleet = Self::of_one().await;
+        fleet.has_destination().await;
+        fleet
+    }
+
+    /// Makes its first site and its first destination.
+    pub async fn has_destination(&self) {
+        let client = self.client();
+        client.post("sites", &site("here"), Change::default()).await.expect("a site");
+        let destination = serde_json::json!({ "name": "vault", "site": 1 });
+        client.post("destinations", &destination, Change::default()).await.expect("a destination");
+    }
+
+    /// Has silence of servers found sooner, from the next start of a node on.
+    pub fn miss_servers_after(&self, id: u64, window_ms: u64) {
+        let file = self.node(id).dir.join("bursar.toml");
+        let settings = fs::read_to_string(&file).expect("the settings");
+        let line = settings.lines().find(|line| line.starts_with("detection_window_ms")).expect("the settings name all");
+        fs::write(&file, settings.replace(line, &format!("detection_window_ms = {window_ms}"))).expect("the settings");
+    }
 }
 
-/// Makes a storage server on free ports; its connection string.
-fn init(fleet: &Fleet, name: &str, dir: &Path) -> String {
-    let [peer, transfer, control] = free_addresses(fleet.folder());
-    let made = Command::new(BURSAR)
-        .args(["storage-server", "init", "--name", name, "--primary-address", &control, "--listen-control", &control])
-        .args(["--listen-peer", &peer, "--listen-transfer", &transfer, "--license-key-file"])
-        .arg(fleet.node(1).dir.join("license.key"))
-        .arg("--dir")
-        .arg(dir)
-        .output()
-        .expect("the program starts");
-    assert!(made.status.success(), "{}", super::errors_of(&made));
-    String::from_utf8(made.stdout).expect("a connection string is text").trim_end().to_owned()
+/// Waits until an operation has succeeded.
+pub async fn succeeded(fleet: &Fleet, operation: u64) {
+    let path = format!("operations/{operation}");
+    until("the operation succeeds", async || {
+        let now: Operation = fleet.client().get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
+        assert!(matches!(now.status, OperationStatus::Running | OperationStatus::Succeeded), "{now:?}");
+        (now.status == OperationStatus::Succeeded).then_some(())
+    })
+    .await;
+}
+
+/// A store point, with what is observed of it.
+pub async fn store_point(fleet: &Fleet, id: u64) -> Option<StorePointDetails> {
+    fleet.client().get(&format!("store-points/{id}"), &ReadQuery::default()).await.ok()?.json().ok()
+}
+
+/// Waits until the ledger has a store point in this condition.
+pub async fn until_store_point(fleet: &Fleet, id: u64, condition: &StorePointCondition) {
+    until(&format!("store point {id} is {condition:?}"), async || {
+        (store_point(fleet, id).await?.store_point.condition == *condition).then_some(())
+    })
+    .await;
+}
+
+/// Waits until a store point is offline, for this reason.
+pub async fn until_offline(fleet: &Fleet, id: u64, wanted: &str) {
+    until(&format!("store point {id} is offline: {wanted}"), async || {
+        match store_point(fleet, id).await?.store_point.condition {
+            StorePointCondition::Offline { reason, .. } => (reason == wanted).then_some(()),
+            _ => None,
+        }
+    })
+    .await;
+}
+
+/// The alerts in the overview: an alert that ever fired is there until somebody takes note of it.
+pub async fn open_alerts(fleet: &Fleet) -> Vec<Alert> {
+    alerts(fleet, None).await
+}
+
+/// The alerts that meet a condition.
+pub async fn alerts(fleet: &Fleet, filter: Option<&str>) -> Vec<Alert> {
+    let query = ListQuery { filter: filter.map(str::to_owned), ..ListQuery::default() };
+    fleet.client().page("alerts", &query).await.expect("the alerts").items
+}
+
+/// Of a request that must be refused: the status and the code.
+pub fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u16, String) {
+    match answer {
+        Err(ClientError::Problem { problem, .. }) => (problem.status, problem.code),
+        Err(ClientError::Unreachable { failures }) => match failures.into_iter().next().map(|node| node.failure) {
+            Some(Failure::Refused(problem)) => (problem.status, problem.code),
+            other => panic!("it should be refused: {other:?}"),
+        },
+        other => panic!("it should be refused: {other:?}"),
+    }
 }

@@ -10,6 +10,7 @@ use bursar_net::{Folder, Space, Volumes};
 use super::{
     Place,
     identity::{Whose, whose},
+    make::finish,
 };
 
 /// The file that is written and removed again, to see whether that goes.
@@ -51,8 +52,13 @@ fn prove(volumes: &dyn Volumes, place: &Place) -> Result<Box<dyn Folder>, Offlin
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OfflineReason::Missing,
         _ => OfflineReason::IoFailing,
     })?;
-    let folder = outer.open(&place.directory).map_err(|error| match error.kind() {
+    let opened = match outer.open(&place.directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => finish(&*outer, place),
+        opened => opened,
+    };
+    let folder = opened.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => OfflineReason::Missing,
+        io::ErrorKind::ReadOnlyFilesystem => OfflineReason::ReadOnly,
         io::ErrorKind::NotADirectory => OfflineReason::ForeignIdentity,
         _ => OfflineReason::IoFailing,
     })?;

@@ -12,12 +12,13 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{
     Place,
     check::{Checked, check, measure},
-    make::make,
+    made::Made,
+    make::{Unmade, make},
 };
 use crate::member::{Fullness, Outbox};
 
@@ -35,6 +36,7 @@ pub(super) struct Keeper {
     volumes: Arc<dyn Volumes>,
     loose: Arc<dyn Blocking>,
     entropy: Arc<dyn Entropy>,
+    made: Arc<Made>,
     outbox: Arc<Outbox>,
     fullness: Arc<Fullness>,
     is_online: watch::Sender<bool>,
@@ -45,10 +47,11 @@ impl Keeper {
         place: Arc<Place>,
         wanted: watch::Receiver<StorePoint>,
         (volumes, loose, entropy): (Arc<dyn Volumes>, Arc<dyn Blocking>, Arc<dyn Entropy>),
+        made: Arc<Made>,
         outbox: Arc<Outbox>,
         fullness: Arc<Fullness>,
     ) -> Self {
-        Self { place, wanted, volumes, loose, entropy, outbox, fullness, is_online: watch::Sender::new(false) }
+        Self { place, wanted, volumes, loose, entropy, made, outbox, fullness, is_online: watch::Sender::new(false) }
     }
 
     /// Keeps it until the store point is gone.
@@ -84,14 +87,23 @@ impl Keeper {
         }
     }
 
-    /// Makes its directory; a disk that hangs over it has failed, whatever comes of it later.
+    /// Makes its directory; a disk that hangs over it has failed, whatever comes of it later. Trouble with the server's own disk
+    /// says nothing of this one: it is tried again.
     async fn make(&self) -> Result<(), CreationFailure> {
-        let (volumes, place, id) = (Arc::clone(&self.volumes), Arc::clone(&self.place), self.entropy.array());
-        let making = self.loose.run(move || make(&*volumes, &place, id));
-        match timeout(HANGS_AFTER, making).await {
-            Ok(Ok(made)) => made,
-            // It hangs, or there was no thread to be had.
-            Err(_) | Ok(Err(_)) => Err(CreationFailure::IoFailing),
+        loop {
+            let (volumes, place, made) = (Arc::clone(&self.volumes), Arc::clone(&self.place), Arc::clone(&self.made));
+            let id = self.entropy.array();
+            let making = self.loose.run(move || make(&*volumes, &place, id, &made));
+            match timeout(HANGS_AFTER, making).await {
+                Ok(Ok(Ok(()))) => return Ok(()),
+                Ok(Ok(Err(Unmade::Failed(failure)))) => return Err(failure),
+                Ok(Ok(Err(Unmade::Unnoted(error)))) => {
+                    error!(store_point = %self.place.store_point, %error, "a directory is not made: that it was could not be kept");
+                }
+                // It hangs, or there was no thread to be had.
+                Err(_) | Ok(Err(_)) => return Err(CreationFailure::IoFailing),
+            }
+            sleep(INTERVAL).await;
         }
     }
 

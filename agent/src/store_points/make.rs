@@ -1,7 +1,8 @@
 //! Making the directory of a store point, once.
 //!
-//! It is made aside, gets its identity there, and then its name: a directory of that name either is no store point's, or is
-//! whole. What an interruption left aside is cleared away by the next attempt.
+//! It is made aside and gets its identity there; when all of that is durable it is noted as made, and then it gets its name. So a
+//! directory of that name either is no store point's, or is whole; and what was noted is either there, or aside, or has vanished.
+//! What an interruption left aside is cleared away by the next attempt, or where it was noted gets its name by the next check.
 
 use std::io;
 
@@ -11,31 +12,67 @@ use bursar_net::{Folder, Volumes};
 use super::{
     Place,
     identity::{DirectoryIdentity, IDENTITY_FILE, Whose, whose},
+    made::{Made, MadeError},
 };
 
-/// Makes it, with a random `id`; where an interrupted attempt came to its end already, that is it.
-pub(super) fn make(volumes: &dyn Volumes, place: &Place, id: [u8; 16]) -> Result<(), CreationFailure> {
-    let outer = volumes.open(&place.path).map_err(of_path)?;
-    match outer.open(&place.directory) {
-        Ok(there) if whose(&*there, place.owner).map_err(of_writing)? == Whose::Own(place.store_point) => {}
-        Ok(_) => return Err(CreationFailure::DirectoryExists),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(CreationFailure::DirectoryExists),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            clear_aside(&*outer, place)?;
-            make_new(&*outer, place, id).map_err(of_writing)?;
-        }
-        Err(error) => return Err(of_writing(error)),
-    }
-    outer.sync().map_err(of_writing)
+/// Why there is no directory.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unmade {
+    /// It cannot be made.
+    #[error("{0:?}")]
+    Failed(CreationFailure),
+    /// Whether it was made cannot be told, or not be kept; so it was not.
+    #[error(transparent)]
+    Unnoted(#[from] MadeError),
 }
 
-fn make_new(outer: &dyn Folder, place: &Place, id: [u8; 16]) -> io::Result<()> {
+impl From<CreationFailure> for Unmade {
+    fn from(failure: CreationFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Makes it, with a random `id`, unless it was made before: what has become of it since is for the checks to tell.
+pub(super) fn make(volumes: &dyn Volumes, place: &Place, id: [u8; 16], made: &Made) -> Result<(), Unmade> {
+    if made.holds(place.store_point)? {
+        return Ok(());
+    }
+    let outer = volumes.open(&place.path).map_err(of_path)?;
+    match outer.open(&place.directory) {
+        Ok(there) if whose(&*there, place.owner).map_err(of_writing)? == Whose::Own(place.store_point) => {
+            made.note(place.store_point)?;
+        }
+        Ok(_) => return Err(CreationFailure::DirectoryExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(CreationFailure::DirectoryExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            clear_aside(&*outer, place)?;
+            make_aside(&*outer, place, id).map_err(of_writing)?;
+            made.note(place.store_point)?;
+            outer.rename_new(&aside_of(place), &place.directory).map_err(of_writing)?;
+        }
+        Err(error) => return Err(of_writing(error).into()),
+    }
+    Ok(outer.sync().map_err(of_writing)?)
+}
+
+/// Gives a directory its name that was made aside and interrupted there; an error of the kind `NotFound` where there is none.
+pub(super) fn finish(outer: &dyn Folder, place: &Place) -> io::Result<Box<dyn Folder>> {
+    let aside = outer.open(&aside_of(place))?;
+    if whose(&*aside, place.owner)? != Whose::Own(place.store_point) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    outer.rename_new(&aside_of(place), &place.directory)?;
+    outer.sync()?;
+    Ok(aside)
+}
+
+fn make_aside(outer: &dyn Folder, place: &Place, id: [u8; 16]) -> io::Result<()> {
     let aside = aside_of(place);
     outer.create(&aside)?;
     let made = outer.open(&aside)?;
     made.write_new(IDENTITY_FILE, DirectoryIdentity::of(place, id).to_file().as_bytes())?;
     made.sync()?;
-    outer.rename_new(&aside, &place.directory)
+    outer.sync()
 }
 
 /// Removes what an interrupted attempt left aside: its own, and nothing else.

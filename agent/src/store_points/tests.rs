@@ -13,12 +13,13 @@ use std::{
 };
 
 use bursar_domain::{
-    AbsolutePath,
+    AbsolutePath, Cursor, DestinationId, Epoch, Projection, Revision, StoreId,
     projection::Making,
+    server::{self, Addresses, Ports},
     store_point::{CreationFailure, Flags, Intent, OfflineReason, Quota, Report},
-    text::Name,
+    text::{Address, Name},
 };
-use bursar_net::{Blocking, DiskVolumes, Entropy, Job, SystemEntropy, Volumes, Worker};
+use bursar_net::{Blocking, DiskFiles, DiskVolumes, Entropy, Files, Job, SystemEntropy, Volumes, Worker};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -26,10 +27,11 @@ use super::{
     check::check,
     faults::{FaultyVolumes, Operation},
     identity::IDENTITY_FILE,
-    make::make,
+    made::Made,
+    make::Unmade,
     *,
 };
-use crate::faults::Moment;
+use crate::faults::{FaultyFiles, Moment};
 
 const ID: [u8; 16] = [9; 16];
 
@@ -53,6 +55,30 @@ fn made() -> (TempDir, Place) {
     let (folder, place) = disk();
     make(&DiskVolumes, &place, ID).unwrap();
     (folder, place)
+}
+
+/// Makes it on a server that has made nothing before.
+fn make(volumes: &dyn Volumes, place: &Place, id: [u8; 16]) -> Result<(), CreationFailure> {
+    make_again(volumes, place, id, &memory().1)
+}
+
+/// Makes it on a server that knows what it has made.
+fn make_again(volumes: &dyn Volumes, place: &Place, id: [u8; 16], made: &Made) -> Result<(), CreationFailure> {
+    super::make::make(volumes, place, id, made).map_err(|unmade| match unmade {
+        Unmade::Failed(failure) => failure,
+        Unmade::Unnoted(error) => panic!("{error}"),
+    })
+}
+
+/// The data directory of a server that has made nothing yet.
+fn memory() -> (TempDir, Made) {
+    let folder = tempfile::tempdir().unwrap();
+    let made = memory_in(folder.path(), Arc::new(DiskFiles), StoreId([2; 16]));
+    (folder, made)
+}
+
+fn memory_in(folder: &Path, files: Arc<dyn Files>, store: StoreId) -> Made {
+    Made::new(files, folder.join("made.toml"), store, watch::Sender::default().subscribe())
 }
 
 fn names(path: &Path) -> Vec<String> {
@@ -83,23 +109,71 @@ fn an_interrupted_making_leaves_nothing_of_that_name_or_a_whole_directory_and_is
     for moment in Moment::ALL {
         let mut whole = 0;
         for at in 0.. {
-            let (folder, place) = disk();
+            let ((folder, place), (_memory, made)) = (disk(), memory());
             let volumes = FaultyVolumes::ending_at(at, moment);
-            let attempt = make(&volumes, &place, ID);
+            let attempt = make_again(&volumes, &place, ID, &made);
             if !volumes.have_ended() {
-                assert!(attempt.is_ok() && at == 5, "a making changes the disk {at} times");
+                assert!(attempt.is_ok() && at == 6, "a making changes the disk {at} times");
                 break;
             }
             assert!(attempt.is_err(), "{moment:?} at {at}");
             let is_there = folder.path().join(&place.directory).exists();
             whole += usize::from(is_there);
-            assert_eq!(report(&DiskVolumes, &place) == Report::Online, is_there, "{moment:?} at {at}");
-            make(&DiskVolumes, &place, [10; 16]).unwrap();
+            assert!(
+                made.holds(place.store_point).unwrap() || !is_there,
+                "{moment:?} at {at}: it is noted before it has its name"
+            );
+            make_again(&DiskVolumes, &place, [10; 16], &made).unwrap();
             assert_eq!(report(&DiskVolumes, &place), Report::Online, "{moment:?} at {at}");
             assert_eq!(names(folder.path()), [place.directory.as_str()], "{moment:?} at {at}");
         }
         assert_eq!(whole, if matches!(moment, Moment::After) { 2 } else { 1 }, "{moment:?}");
     }
+}
+
+#[test]
+fn what_vanished_whenever_the_making_was_interrupted_is_not_made_again() {
+    let mut vanished = 0;
+    for at in 0..6 {
+        let ((folder, place), (_memory, made)) = (disk(), memory());
+        make_again(&FaultyVolumes::ending_at(at, Moment::After), &place, ID, &made).unwrap_err();
+        if !made.holds(place.store_point).unwrap() {
+            continue;
+        }
+        vanished += 1;
+        for name in names(folder.path()) {
+            fs::remove_dir_all(folder.path().join(name)).unwrap();
+        }
+        make_again(&DiskVolumes, &place, [10; 16], &made).unwrap();
+        assert_eq!(report(&DiskVolumes, &place), Report::Offline(OfflineReason::Missing), "at {at}");
+        assert_eq!(names(folder.path()), [""; 0], "at {at}: the disk that is there may be another one");
+    }
+    assert_eq!(vanished, 2, "it is noted before its name is given and before that is durable");
+}
+
+#[test]
+fn a_making_that_cannot_be_noted_gives_no_name_and_is_repeated() {
+    for moment in [Moment::Before, Moment::Amid] {
+        let ((folder, place), (memory, _)) = (disk(), memory());
+        let broken = memory_in(memory.path(), Arc::new(FaultyFiles::ending_at(0, moment)), StoreId([2; 16]));
+        let unmade = super::make::make(&DiskVolumes, &place, ID, &broken).unwrap_err();
+        assert!(matches!(unmade, Unmade::Unnoted(_)), "{unmade}");
+        assert!(!folder.path().join(&place.directory).exists());
+        let sound = memory_in(memory.path(), Arc::new(DiskFiles), StoreId([2; 16]));
+        make_again(&DiskVolumes, &place, ID, &sound).unwrap();
+        assert_eq!(report(&DiskVolumes, &place), Report::Online);
+    }
+}
+
+#[test]
+fn what_was_made_by_another_server_is_not_believed() {
+    let ((folder, place), (memory, made)) = (disk(), memory());
+    make_again(&DiskVolumes, &place, ID, &made).unwrap();
+    fs::remove_dir_all(folder.path().join(&place.directory)).unwrap();
+    let other = memory_in(memory.path(), Arc::new(DiskFiles), StoreId([3; 16]));
+    let unmade = super::make::make(&DiskVolumes, &place, ID, &other).unwrap_err();
+    assert!(unmade.to_string().contains("belongs to the data directory"), "{unmade}");
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]
@@ -193,6 +267,54 @@ fn what_a_check_left_behind_is_cleared_by_the_next() {
     }
 }
 
+fn wanted(place: &Place, making: Making) -> projection::StorePoint {
+    projection::StorePoint {
+        name: Name::parse("name", "disk").unwrap(),
+        path: AbsolutePath::parse("path", "/disk").unwrap(),
+        directory: place.directory.clone(),
+        flags: Flags::default(),
+        quota: Quota::Unlimited,
+        intent: Intent::Active,
+        making,
+    }
+}
+
+/// A server that knows of these store points.
+fn knowing(store_points: &[u64]) -> Known {
+    let (_folder, place) = disk();
+    let projection = Projection {
+        server: place.owner.server,
+        name: Name::parse("name", "store-7").unwrap(),
+        addresses: Addresses {
+            primary: Address::parse("address", "store-7.example:4288").unwrap(),
+            secondary: None,
+            ports: Ports { peer: 4283, transfer: 4286 },
+        },
+        destination: DestinationId(1),
+        intent: server::Intent::Active,
+        authority: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        store_points: store_points.iter().map(|id| (StorePointId(*id), wanted(&place, Making::Done))).collect(),
+    };
+    Known { projection: Some((Arc::new(projection), Cursor { epoch: Epoch(1), revision: Revision(9) })) }
+}
+
+#[test]
+fn what_was_made_is_kept_in_mind_for_as_long_as_it_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = watch::Sender::new(Known::default());
+    let made = Made::new(Arc::new(DiskFiles), folder.path().join("made.toml"), StoreId([2; 16]), known.subscribe());
+    let held = || [3, 4, 5].map(|id| made.holds(StorePointId(id)).unwrap());
+    for id in [3, 4] {
+        made.note(StorePointId(id)).unwrap();
+    }
+    assert_eq!(held(), [true, true, false], "nothing is known yet, and nothing is left out");
+    known.send_replace(knowing(&[4, 5]));
+    assert_eq!(held(), [true, true, false]);
+    made.note(StorePointId(5)).unwrap();
+    assert_eq!(held(), [false, true, true]);
+}
+
 /// Runs each job where it stands, unless the disk hangs.
 #[derive(Default)]
 struct Threads {
@@ -231,6 +353,7 @@ impl Blocking for Threads {
 /// A keeper of one store point, with a disk and a clock of the test.
 struct Kept {
     _folder: TempDir,
+    _memory: TempDir,
     place: Place,
     threads: Arc<Threads>,
     outbox: Arc<Outbox>,
@@ -241,21 +364,15 @@ struct Kept {
 impl Kept {
     fn begin(making: Making, threads: Threads) -> Self {
         let (folder, place) = if making == Making::Wanted { disk() } else { made() };
+        let (memory, made) = memory();
         let threads = Arc::new(threads);
         let outbox = Arc::new(Outbox::new(Arc::new(SystemEntropy::new())));
-        let wanted = watch::Sender::new(projection::StorePoint {
-            name: Name::parse("name", "disk").unwrap(),
-            path: AbsolutePath::parse("path", "/disk").unwrap(),
-            directory: place.directory.clone(),
-            flags: Flags::default(),
-            quota: Quota::Unlimited,
-            intent: Intent::Active,
-            making,
-        });
+        let wanted = watch::Sender::new(wanted(&place, making));
         let parts: (Arc<dyn Volumes>, Arc<dyn Blocking>, Arc<dyn Entropy>) =
             (Arc::new(DiskVolumes), threads.clone(), Arc::new(SystemEntropy::new()));
-        let keeper = Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, outbox.clone(), Arc::default());
-        Self { _folder: folder, place, threads, outbox, wanted, keeper: tokio::spawn(keeper.keep()) }
+        let keeper =
+            Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, Arc::new(made), outbox.clone(), Arc::default());
+        Self { _folder: folder, _memory: memory, place, threads, outbox, wanted, keeper: tokio::spawn(keeper.keep()) }
     }
 
     /// Lets time pass.

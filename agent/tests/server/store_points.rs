@@ -6,6 +6,7 @@ use bursar_domain::{
     projection::Making,
     store_point::{CreationFailure, OfflineReason, Report},
 };
+use bursar_wire::control::Notice;
 
 use crate::support::*;
 
@@ -42,6 +43,47 @@ async fn a_directory_is_made_once_and_never_again() {
     assert!(!directory.exists(), "what was made once is never made again");
     fs::rename(&elsewhere, &directory).unwrap();
     speaker.note_until(&told(3, Report::Online)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_vanished_before_its_report_was_noted_is_not_made_again() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    let running = machine.run().await;
+    let mut fleet = fleet(&[1]);
+    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
+    let (mut call, _) = node.follower().await;
+    call.tell(anew(10, &fleet)).await;
+    let mut speaker = node.speaker().await;
+    // The server dies after it has said that the directory is there, and before anybody has noted that.
+    let online = told(3, Report::Online);
+    loop {
+        let (number, _, notice) = speaker.unanswered().await;
+        if notice == online {
+            break;
+        }
+        speaker.answer(number, noted()).await;
+    }
+    drop((running, speaker, call));
+    let directory = machine.disk().join("CrashPlanArchive_m7x3");
+    let elsewhere = machine.root().join("..").join("unmounted");
+    fs::rename(&directory, &elsewhere).unwrap();
+
+    let _running = machine.run().await;
+    let mut speaker = node.speaker().await;
+    let first = loop {
+        let (number, _, notice) = speaker.unanswered().await;
+        speaker.answer(number, noted()).await;
+        if matches!(notice, Notice::StorePoint { .. }) {
+            break notice;
+        }
+    };
+    assert_eq!(first, told(3, Report::Offline(OfflineReason::Missing)));
+    assert!(!directory.exists(), "for the authority it is still to be made, and was made");
+    fs::rename(&elsewhere, &directory).unwrap();
+    speaker.note_until(&online).await;
 }
 
 #[tokio::test(start_paused = true)]

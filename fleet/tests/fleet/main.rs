@@ -5,6 +5,7 @@
 
 mod admitting;
 mod detecting;
+mod far_behind;
 mod following;
 mod joining;
 mod machine;
