@@ -98,8 +98,9 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, Failure> {
 /// The credentials of a file, as `bursar demo` writes it.
 pub(crate) fn read_credentials(path: &Path) -> Result<Credentials, Failure> {
     let text = read_private(path).map_err(|unread| unread.at(path))?;
-    serde_json::from_str(&text).map_err(|error| {
-        let message = format!("{} holds no credentials as `bursar demo` writes them: {error}.", path.display());
+    // What is wrong with it is not told: it may be a secret.
+    serde_json::from_str(&text).map_err(|_| {
+        let message = format!("{} holds no credentials as `bursar demo` writes them.", path.display());
         Failure::usage(message, "bursar login --help").with_hint("A file with nothing but a token is for --token-file.")
     })
 }

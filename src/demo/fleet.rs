@@ -68,9 +68,13 @@ impl Fleet {
                 _ = look.tick() => None,
             };
             drop(ends);
-            if let Some((at, how)) = ended {
+            if let Some((at, end)) = ended {
                 let place = self.processes[at].place();
-                eprintln!("{place} ended{how}; start it again with: {}", place.command());
+                if end.was_removed {
+                    eprintln!("{place} ended: it was removed from the fleet");
+                } else {
+                    eprintln!("{place} ended{}; start it again with: {}", end.how, place.command());
+                }
             }
             for process in &mut self.processes {
                 if process.is_started_again()? {

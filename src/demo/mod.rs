@@ -12,6 +12,7 @@ mod credentials;
 mod error;
 mod fleet;
 mod holder;
+mod invited;
 mod places;
 pub mod ports;
 mod process;

@@ -26,6 +26,9 @@ use super::{
 /// How much of a log is shown when a process ends before it is ready, in bytes.
 const TAIL_BYTES: u64 = 2_000;
 
+/// With which code a storage server ends that was removed from the fleet.
+const REMOVED: i32 = 4;
+
 /// A process that the demo runs, in a session of its own, its log in a file.
 pub struct Process {
     place: Place,
@@ -56,6 +59,14 @@ pub enum Addresses {
     Authority { api: String, peer: Address, control: Address },
     /// A storage server: whoever probes it, archives, the authority.
     StorageServer { peer: Address, transfer: Address, control: Address },
+}
+
+/// That a process has ended.
+pub struct End {
+    /// How, as far as that is known: nothing, or words in brackets.
+    pub how: String,
+    /// Whether it was a storage server that the authority has removed: started again it would end again.
+    pub was_removed: bool,
 }
 
 /// What scripts are told of a process.
@@ -144,21 +155,21 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended, and tells how as far as that is known; for ever where it had ended already.
-    pub async fn ended(&mut self) -> String {
-        let how = match &mut self.runs {
+    /// Waits until it has ended; for ever where it had ended already.
+    pub async fn ended(&mut self) -> End {
+        let (how, code) = match &mut self.runs {
             Runs::Child(child) => match child.wait().await {
-                Ok(status) => format!(" ({status})"),
-                Err(error) => format!(" ({error})"),
+                Ok(status) => (format!(" ({status})"), status.code()),
+                Err(error) => (format!(" ({error})"), None),
             },
             Runs::Again(holder) => {
                 holder.ended().await;
-                String::new()
+                (String::new(), None)
             }
             Runs::Ended => std::future::pending().await,
         };
         self.runs = Runs::Ended;
-        how
+        End { how, was_removed: self.place.role == Role::StorageServer && code == Some(REMOVED) }
     }
 
     /// Whether it had ended, and somebody has started it again.

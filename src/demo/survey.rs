@@ -5,9 +5,11 @@ use std::{io::ErrorKind, net::TcpListener, path::Path, sync::Arc};
 use bursar_agent as agent;
 use bursar_domain::{ClusterId, ServerGuid};
 use bursar_net::{Address, DiskFiles, FileError};
+use bursar_wire::invitation::Invitation;
 
 use super::{
     DemoError,
+    invited::Invited,
     places::{self, Place},
     ports::NewPorts,
     role::Role,
@@ -33,6 +35,8 @@ pub struct Node {
     pub config: Config,
     /// The cluster that it belongs to, where it was made already.
     pub cluster: Option<ClusterId>,
+    /// What an interrupted start has let it join with.
+    pub invitation: Option<Invitation>,
 }
 
 /// A storage server, or where one is to be.
@@ -51,6 +55,11 @@ impl Node {
     /// The URL of its API.
     pub fn api(&self) -> String {
         format!("http://{}", self.config.advertised.api)
+    }
+
+    /// Whether its ports are its own for good: others may have been told of them.
+    const fn has_ports(&self) -> bool {
+        self.cluster.is_some() || self.invitation.is_some()
     }
 }
 
@@ -86,12 +95,15 @@ pub fn survey(folder: &Path, ports: Ports, storage_servers: u64) -> Result<Surve
 
 fn node(place: Place, new_ports: &mut NewPorts<'_>) -> Result<Node, DemoError> {
     if !place.is_made()? {
-        let config = new_config(new_ports.of(&place)?);
-        return Ok(Node { place, config, cluster: None });
+        let (invitation, config) = match Invited::read(&place)? {
+            Some(Invited { invitation, config }) => (Some(invitation), config),
+            None => (None, new_config(new_ports.of(&place)?)),
+        };
+        return Ok(Node { place, config, cluster: None, invitation });
     }
     let opened = authority::DataDirectory::open(&place.directory)?;
     let (config, cluster) = (opened.config()?, opened.identity()?.cluster);
-    Ok(Node { place, config, cluster: Some(cluster) })
+    Ok(Node { place, config, cluster: Some(cluster), invitation: None })
 }
 
 fn server(place: Place, new_ports: &mut NewPorts<'_>) -> Result<Server, DemoError> {
@@ -137,10 +149,10 @@ impl Survey {
         self.nodes.iter().all(|node| node.cluster.is_some()) && self.servers.iter().all(|server| server.guid.is_some())
     }
 
-    /// Where processes listen that were made, or that are to be made.
-    fn listens(&self, are_made: bool) -> Vec<&Address> {
-        let nodes = self.nodes.iter().filter(|node| node.cluster.is_some() == are_made);
-        let servers = self.servers.iter().filter(|server| server.guid.is_some() == are_made);
+    /// Where processes listen whose ports are their own for good, or may still be others.
+    fn listens(&self, are_recorded: bool) -> Vec<&Address> {
+        let nodes = self.nodes.iter().filter(|node| node.has_ports() == are_recorded);
+        let servers = self.servers.iter().filter(|server| server.guid.is_some() == are_recorded);
         let of_nodes = nodes.map(|node| &node.config.listen).flat_map(|listen| [&listen.peer, &listen.api, &listen.control]);
         let of_servers =
             servers.map(|server| &server.settings.listen).flat_map(|listen| [&listen.peer, &listen.transfer, &listen.control]);
@@ -197,5 +209,23 @@ fn new_settings(place: &Place, ports: [u16; 3]) -> agent::Settings {
         name: place.server_name(),
         advertised: agent::Advertised { primary: control.clone(), secondary: None },
         listen: agent::Listen { peer, transfer, control },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_another_cluster_is_no_part_of_the_demo() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut survey = survey(folder.path(), Ports::Customary, 2).expect("a new demo");
+        survey.require_one_cluster().expect("nothing belongs to any cluster");
+        survey.nodes[0].cluster = Some(ClusterId([1; 16]));
+        survey.servers[1].cluster = Some(ClusterId([1; 16]));
+        survey.require_one_cluster().expect("all belongs to one");
+        survey.servers[1].cluster = Some(ClusterId([2; 16]));
+        let refused = survey.require_one_cluster().expect_err("another cluster's server").to_string();
+        assert!(refused.starts_with("storage server store-2 belongs to another cluster"), "{refused}");
     }
 }

@@ -446,7 +446,7 @@ impl Node {
 
 /// A process that has not ended, and is no corpse that waits for its parent. Its first thread may be a corpse while others
 /// still hold its files.
-fn is_alive(pid: i32) -> bool {
+pub fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);

@@ -1,15 +1,12 @@
 //! The demo's authority nodes: one cluster, and its first administrator.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bursar_domain::ClusterId;
 use bursar_net::{DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
 use bursar_wire::{
     Credentials, Secret,
-    client::{Change, Client},
+    client::{Change, Client, ClientError},
     cluster::{InviteMember, IssuedInvitation, MemberIntent},
     invitation::Invitation,
     query::ReadQuery,
@@ -20,14 +17,13 @@ use bursar_wire::{
 use super::{Fleet, PATIENCE, client_of};
 use crate::{
     authority::{Founding, JoinError, Joining, found, join},
-    demo::{DemoError, credentials, places::Place, process::Process},
+    demo::{DemoError, credentials, invited::Invited, process::Process},
 };
 
 /// The first node: it founds the cluster.
 const FIRST: usize = 0;
 const SETUP_SECRET_FILE: &str = "setup-secret";
-/// The most that a file with a secret may hold, in bytes.
-const SECRET_BYTES_MAX: usize = 16 * 1024;
+const SECRET_BYTES_MAX: usize = 1024;
 
 impl Fleet {
     /// Starts the nodes that there are, and makes the others. Returns once all of them vote and answer.
@@ -119,13 +115,11 @@ impl Fleet {
         Ok(credentials)
     }
 
-    /// Has a node join with an invitation that is kept until it has: once the authority has let a machine in, another invitation
-    /// would not do.
+    /// Has a node join: with what an interrupted start has left for it, or else with a new invitation.
     async fn join_node(&self, client: &Client, index: usize) -> Result<(), DemoError> {
-        let place = &self.survey.nodes[index].place;
-        self.tell(&format!("{place} joins"));
-        let file = self.invitation_file(place);
-        let joined = match kept_invitation(&file)? {
+        let node = &self.survey.nodes[index];
+        self.tell(&format!("{} joins", node.place));
+        let joined = match node.invitation.clone() {
             None => None,
             Some(kept) => match self.join_with(index, kept).await {
                 // It was made too long ago, or somebody took it back: as good as none.
@@ -135,9 +129,13 @@ impl Fleet {
         };
         match joined {
             Some(joined) => joined?,
-            None => self.join_with(index, invitation(client, &file).await?).await?,
+            None => {
+                let invited = Invited { invitation: invitation(client).await?, config: node.config.clone() };
+                invited.write(&node.place)?;
+                self.join_with(index, invited.invitation).await?;
+            }
         }
-        Ok(DiskFiles.remove(&file)?)
+        Invited::remove(&node.place)
     }
 
     async fn join_with(&self, index: usize, invitation: Invitation) -> Result<(), JoinError> {
@@ -153,10 +151,6 @@ impl Fleet {
         })
         .await
         .map(drop)
-    }
-
-    fn invitation_file(&self, place: &Place) -> PathBuf {
-        self.folder.join(format!("authority-{}.invitation", place.number))
     }
 
     async fn wait_until_all_vote(&mut self, token: &Secret) -> Result<(), DemoError> {
@@ -181,19 +175,8 @@ impl Fleet {
     }
 }
 
-/// The invitation that an interrupted start has left.
-fn kept_invitation(file: &Path) -> Result<Option<Invitation>, DemoError> {
-    match DiskFiles.read_private(file, SECRET_BYTES_MAX) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).parse().ok()),
-        Err(FileError::NotFound { .. }) => Ok(None),
-        Err(other) => Err(other.into()),
-    }
-}
-
-/// A new invitation, kept in a file.
-async fn invitation(client: &Client, file: &Path) -> Result<Invitation, DemoError> {
+async fn invitation(client: &Client) -> Result<Invitation, ClientError> {
     let invited = client.post("cluster/members", &InviteMember::default(), Change::default()).await?;
     let token = invited.json::<IssuedInvitation>()?.join_token;
-    DiskFiles.write_atomic(file, token.expose().as_bytes())?;
     Ok(token.expose().parse().expect("the API issues well-formed join tokens"))
 }
