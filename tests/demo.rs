@@ -247,6 +247,15 @@ async fn a_demo_that_is_started_again_makes_nothing_twice() {
     assert_eq!(before.len(), COMPLETE.len());
     first.stop();
 
+    // A storage server that somebody runs is a part of the demo, too.
+    let run_server = format!("bursar storage-server run --dir {}", first.demo_folder().join("store-1").display());
+    let server = Shell::in_folder(first.folder.path()).start(&run_server, "server.again");
+    until("the server runs", async || server.said().contains("the server runs").then_some(())).await;
+    let cleaned = clean(&first.demo_folder());
+    assert!(!cleaned.status.success() && errors_of(&cleaned).contains("demo --stop --dir"), "{}", errors_of(&cleaned));
+    let stopped = said(&demo(&["--stop"], &first.demo_folder()));
+    assert!(stopped.starts_with("ended storage server store-1 (pid "), "{stopped}");
+
     let again = run_demo_with(first.folder.path(), 2);
     assert_eq!(again.token, first.ready.token, "the credentials stay");
     let ports = |ready: &Ready| ready.processes.iter().map(|process| process.control.clone()).collect::<Vec<_>>();
@@ -460,7 +469,10 @@ async fn a_supervised_demo_keeps_its_nodes_in_sessions_of_their_own_and_ends_the
     kill_process(processes[1], Signal::KILL).expect("the node runs");
     attended.says(Attended::ERRORS, &format!("authority node {} ended", ready.processes[1].id)).await;
     kill_process(processes[3], Signal::KILL).expect("the server runs");
-    attended.says(Attended::ERRORS, &format!("{BURSAR} storage-server run --dir {}", folder.path().join("store-1").display())).await;
+    let run_server = format!("{BURSAR} storage-server run --dir {}", folder.path().join("store-1").display());
+    attended.says(Attended::ERRORS, &run_server).await;
+    let second = errors_of(&demo(&["--json"], folder.path()));
+    assert!(second.contains("authority node 2 does not run; start it with: ") && second.contains(&run_server), "{second}");
 
     attended.interrupt();
     assert!(attended.child.wait().expect("a child can be waited for").success());

@@ -88,12 +88,14 @@ fn take_hold(folder: &Path, options: &arguments::Demo) -> Result<(FileLock, Surv
     }
     DiskFiles.create_directory(folder)?;
     // Held while processes are started, and by whoever stays with them.
-    let lock = DiskFiles.lock(&lock).map_err(|error| match error {
-        FileError::Locked { pid, .. } => {
-            DemoError::Runs { folder: folder.to_owned(), pids: pid.into_iter().collect(), stopped: Vec::new() }
+    let lock = match DiskFiles.lock(&lock) {
+        Ok(lock) => lock,
+        Err(FileError::Locked { pid, .. }) => {
+            let (pids, stopped) = (pid.into_iter().collect(), places::stopped(folder)?);
+            return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped });
         }
-        other => other.into(),
-    })?;
+        Err(other) => return Err(other.into()),
+    };
     let survey = look()?;
     survey.require_free_ports()?;
     Ok((lock, survey))

@@ -51,6 +51,17 @@ pub fn made(folder: &Path) -> Result<Vec<Place>, DemoError> {
     Ok(made)
 }
 
+/// The places in which something was made that does not run.
+pub fn stopped(folder: &Path) -> Result<Vec<Place>, DemoError> {
+    let mut stopped = Vec::new();
+    for place in made(folder)? {
+        if place.holder()?.is_none() {
+            stopped.push(place);
+        }
+    }
+    Ok(stopped)
+}
+
 /// The places of storage servers, made or only begun, in no order.
 fn storage_servers_in(folder: &Path) -> Result<Vec<Place>, DemoError> {
     let names = if DiskFiles.exists(folder)? { DiskFiles.list(folder)? } else { Vec::new() };

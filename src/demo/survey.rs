@@ -70,11 +70,8 @@ impl Node {
 pub fn survey(folder: &Path, ports: Ports, storage_servers: u64) -> Result<Survey, DemoError> {
     let mut new_ports = NewPorts::new(folder, ports);
     let mut survey = Survey { nodes: Vec::new(), servers: Vec::new() };
-    let (mut pids, mut runs, mut stopped) = (Vec::new(), false, Vec::new());
+    let (mut pids, mut runs) = (Vec::new(), false);
     for place in places::all(folder, storage_servers)? {
-        if place.is_made()? {
-            stopped.push(place.clone());
-        }
         let looked_over = match place.role {
             Role::Authority => node(place, &mut new_ports).map(|node| survey.nodes.push(node)),
             Role::StorageServer => server(place, &mut new_ports).map(|server| survey.servers.push(server)),
@@ -83,11 +80,10 @@ pub fn survey(folder: &Path, ports: Ports, storage_servers: u64) -> Result<Surve
         if let Err(error) = looked_over {
             pids.extend(running(error)?);
             runs = true;
-            stopped.pop();
         }
     }
     if runs {
-        return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped });
+        return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped: places::stopped(folder)? });
     }
     survey.require_one_cluster()?;
     Ok(survey)
