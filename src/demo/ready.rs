@@ -63,6 +63,10 @@ Try, in another terminal:
   export BURSAR_TOKEN_FILE={token_file}
 
 {commands}
+So that every terminal knows it, without the two lines above:
+
+  {program} login --context demo --credentials-file {file}
+
 Ctrl-C ends the demo; the next start continues from its data.",
         processes = in_columns(processes.iter().map(|process| [process.place().to_string(), told(process)])),
         url = credentials.url,
@@ -70,7 +74,8 @@ Ctrl-C ends the demo; the next start continues from its data.",
         token = credentials.token.expose(),
         token_file = credentials::token_file(folder).display(),
         file = credentials::file(folder).display(),
-        commands = in_columns(to_try(folder, servers > 0)),
+        commands = in_columns(to_try(servers > 0)),
+        program = program(),
     );
 }
 
@@ -93,18 +98,14 @@ fn port_of(api: &str) -> &str {
 }
 
 /// Commands, and what each does.
-fn to_try(folder: &Path, has_storage: bool) -> Vec<[String; 2]> {
-    let login = format!("login --context demo --credentials-file {}", credentials::file(folder).display());
-    let storage = [
-        ("server list", "the storage servers, and whether they answer"),
-        ("store-point list", "where they keep archives"),
-    ];
+fn to_try(has_storage: bool) -> Vec<[String; 2]> {
+    let storage =
+        [("server list", "the storage servers, and whether they answer"), ("store-point list", "where they keep archives")];
     let first = [("status", "how the cluster fares"), ("destination list", "what there is")];
     let last = [
         ("destination add --site 2 Archive", "something new"),
         ("event watch", "everything as it happens"),
         ("cluster transfer-leadership --yes", "another node leads, nothing is lost"),
-        (login.as_str(), "known in every terminal, without the two lines above"),
     ];
     let commands = first.into_iter().chain(storage.into_iter().filter(|_| has_storage)).chain(last);
     commands.map(|(words, does)| [format!("{} {words}", program()), does.to_owned()]).collect()
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn without_storage_servers_nothing_is_said_of_them() {
-        let commands = |has_storage| in_columns(to_try(Path::new("/demo"), has_storage));
+        let commands = |has_storage| in_columns(to_try(has_storage));
         assert!(commands(true).contains("store-point list") && !commands(false).contains("store-point list"));
         assert_eq!(commands(true).lines().count(), commands(false).lines().count() + 2);
     }

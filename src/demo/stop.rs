@@ -59,10 +59,9 @@ fn running(folder: &Path) -> Result<Vec<(Place, Holder)>, DemoError> {
 /// Refuses where something is still held, by what is no process of the demo.
 fn require_free(folder: &Path) -> Result<(), DemoError> {
     for place in places::made(folder)? {
-        match DiskFiles.lock(&place.lock()) {
-            Err(FileError::Locked { path, pid }) => return Err(DemoError::Held { path, pid }),
-            // Whatever else is the matter with it, nobody holds it.
-            Ok(_) | Err(_) => {}
+        // Whatever else is the matter with it, nobody holds it.
+        if let Err(FileError::Locked { path, pid }) = DiskFiles.lock(&place.lock()) {
+            return Err(DemoError::Held { path, pid });
         }
     }
     Ok(())

@@ -75,7 +75,9 @@ impl Fleet {
             Some(guid) => match known.iter().find(|known| is(known, guid)) {
                 Some(known) if known.condition == ServerCondition::Excluded => {
                     let directory = place.directory.display();
-                    self.tell(&format!("leaving out {place}, which was removed from the fleet; without {directory} another is made"));
+                    self.tell(&format!(
+                        "leaving out {place}, which was removed from the fleet; without {directory} another is made"
+                    ));
                     return Ok(None);
                 }
                 Some(_) => (guid, None),
