@@ -272,20 +272,19 @@ async fn a_demo_that_is_started_again_makes_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_first_start_is_finished_by_the_next() {
-    // Let in and not yet made; made and not yet started; not yet known to the authority; not yet given a store point.
-    let interruptions: [(&str, fn(&Path) -> bool); 4] = [
-        ("authority node 2 was let in", |folder| folder.join("authority-2/members").exists()),
-        ("store-1 was made", |folder| folder.join("store-1/identity.toml").exists()),
-        ("store-2 was started", |folder| folder.join("store-2/lock").exists()),
-        ("a store point was asked for", |folder| folder.join("disk-1").exists()),
-    ];
-    for (so_far, is_reached) in interruptions {
+    // What is there as soon as the first start has come so far.
+    for (so_far, file) in [
+        ("authority node 2 was let in, and is not made yet", "authority-2/members"),
+        ("store-1 was made, and nobody knows it yet", "store-1/identity.toml"),
+        ("store-2 was started", "store-2/lock"),
+        ("a store point is asked for", "disk-1"),
+    ] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let demo_folder = folder.path().join("demo");
         fs::create_dir(&demo_folder).expect("a folder");
         fs::set_permissions(&demo_folder, fs::Permissions::from_mode(0o700)).expect("a folder of its owner");
         let mut attended = Attended::start(&demo_folder);
-        until(so_far, async || is_reached(&demo_folder).then_some(())).await;
+        until(so_far, async || demo_folder.join(file).exists().then_some(())).await;
         attended.child.kill().expect("the demo runs");
         attended.child.wait().expect("a child can be waited for");
         // What it started goes on without it.
