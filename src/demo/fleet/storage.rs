@@ -62,7 +62,7 @@ impl Fleet {
         self.give_store_points(client, &started).await
     }
 
-    /// Starts a storage server; makes it where it is missing. One that was removed from the fleet stays where it is.
+    /// Starts a storage server; makes it where it is missing. One that was removed from the fleet, or replaced, stays where it is.
     fn start_server(&mut self, index: usize, known: &[servers::Server]) -> Result<Option<Started>, DemoError> {
         let server = &self.survey.servers[index];
         let place = server.place.clone();
@@ -72,12 +72,10 @@ impl Fleet {
                 let Issued { line, says } = self.make_server(server)?;
                 (says.guid, Some(line))
             }
-            Some(guid) => match known.iter().find(|known| is(known, guid)) {
-                Some(known) if known.condition == ServerCondition::Excluded => {
+            Some(guid) => match known.iter().find(|known| is(known, guid) || was(known, guid)) {
+                Some(known) if known.condition == ServerCondition::Excluded || was(known, guid) => {
                     let directory = place.directory.display();
-                    self.tell(&format!(
-                        "leaving out {place}, which was removed from the fleet; without {directory} another is made"
-                    ));
+                    self.tell(&format!("leaving out {place}, which the fleet has removed; without {directory} another is made"));
                     return Ok(None);
                 }
                 Some(_) => (guid, None),
@@ -185,6 +183,11 @@ async fn list<T: DeserializeOwned>(client: &Client, path: &str, filter: Option<S
 
 fn is(server: &servers::Server, guid: ServerGuid) -> bool {
     server.guid == guid.to_string()
+}
+
+/// Whether another machine has taken its place.
+fn was(server: &servers::Server, guid: ServerGuid) -> bool {
+    server.former_guids.contains(&guid.to_string())
 }
 
 fn id_of(known: &[servers::Server], guid: ServerGuid) -> Option<u64> {
