@@ -13,7 +13,7 @@ setup: ## installs what a build and the tests need, compiles RocksDB once for th
 build: setup ## builds the program, release
 	cargo build --release --locked -p bursar
 
-run: build ## starts the demo: three authority nodes on this machine; Ctrl-C ends it
+run: build ## starts the demo: three authority nodes and two storage servers on this machine; Ctrl-C ends it
 	target/release/bursar demo --dir $(DEMO_DIR)
 
 clean-demo: ## removes the demo's data; refuses while the demo runs

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bursar_net::Address;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::logging::LogFormat;
 
@@ -25,7 +25,7 @@ pub enum Command {
     /// Make storage servers, introduce them to the authority, and run them
     #[command(subcommand)]
     StorageServer(StorageServer),
-    /// Run a whole cluster on this machine, to try it out
+    /// Run a whole fleet on this machine, to try it out
     Demo(Demo),
     /// Examine a node, running or stopped
     Doctor(Doctor),
@@ -184,6 +184,9 @@ pub enum Format {
     Json,
 }
 
+/// The most storage servers of a demo.
+pub const STORAGE_SERVERS_MAX: u64 = 9;
+
 /// `bursar demo`
 #[derive(Args, Debug)]
 pub struct Demo {
@@ -199,15 +202,18 @@ pub struct Demo {
     /// Which ports to use: the customary ones, or free ones
     #[arg(long, value_enum, default_value = "customary")]
     pub ports: Ports,
+    /// How many storage servers there are to be, each with a store point; a demo keeps those that it has
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = value_parser!(u64).range(0..=STORAGE_SERVERS_MAX))]
+    pub storage_servers: u64,
     /// End the demo of this directory: its processes, whoever started them; the data stays
-    #[arg(long, conflicts_with_all = ["json", "supervise", "ports"])]
+    #[arg(long, conflicts_with_all = ["json", "supervise", "ports", "storage_servers"])]
     pub stop: bool,
 }
 
 /// Which ports the demo uses when it starts for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Ports {
-    /// 4283 and 4285 for the first node, 5283 and 5285, 6283 and 6285 for the others
+    /// 4283, 4285 and 4288 for the first authority node, a thousand more for each further process
     Customary,
     /// Whichever are free
     Auto,

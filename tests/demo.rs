@@ -10,9 +10,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bursar_wire::{destinations::Destination, page::Page, query::ListQuery, status::Status};
+use bursar_wire::{
+    client::{Change, Client, ClientConfig, ClientParts},
+    cluster::MemberIntent,
+    destinations::Destination,
+    page::Page,
+    query::{ListQuery, ReadQuery},
+    servers::{Server, ServerCondition},
+    sites::Site,
+    status::{Counts, Status},
+    store_points::{StorePoint, StorePointCondition},
+};
 use rustix::process::{Pid, Signal, getsid, kill_process};
-use support::{BURSAR, Fleet, Ready, errors_of, run_demo, shell::Shell, until};
+use serde::de::DeserializeOwned;
+use support::{BURSAR, Fleet, Ready, errors_of, is_alive, run_demo, run_demo_with, shell::Shell, until};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -53,6 +65,237 @@ async fn a_second_demo_in_the_same_folder_is_refused_and_a_later_one_continues()
     assert!(demo(&["--stop"], &demo_folder(&fleet)).status.success());
     assert_eq!(continued.expect("a list").items, page.items);
     assert_eq!(ready.token, fleet.token, "the credentials stay");
+}
+
+/// A demo with storage servers. All of it ends with it.
+struct Whole {
+    folder: TempDir,
+    ready: Ready,
+}
+
+impl Whole {
+    /// Starts, or continues, the demo of a folder.
+    fn start_in(folder: TempDir) -> Self {
+        let ready = run_demo_with(folder.path(), 2);
+        Self { folder, ready }
+    }
+
+    fn demo_folder(&self) -> PathBuf {
+        self.folder.path().join("demo")
+    }
+
+    fn client(&self) -> Client {
+        self.client_of(&self.ready.urls)
+    }
+
+    fn client_of(&self, urls: &[String]) -> Client {
+        let nodes = urls.iter().map(|url| url.parse().expect("a URL")).collect();
+        let token = bursar_wire::Secret::new(self.ready.token.clone());
+        Client::new(ClientConfig::new(nodes, Some(token)), ClientParts::real(None)).expect("a client of the demo's URLs")
+    }
+
+    /// What the leader says of the fleet, if a node leads.
+    async fn status(&self) -> Option<Status> {
+        for url in &self.ready.urls {
+            let told = self.client_of(std::slice::from_ref(url)).get("status", &ReadQuery::stale()).await;
+            if let Some(status) = told.ok().and_then(|answer| answer.json::<Status>().ok())
+                && status.leader == Some(status.node.id)
+            {
+                return Some(status);
+            }
+        }
+        None
+    }
+
+    /// Waits until the leader says something of the fleet.
+    async fn until_status(&self, what: &str, is_so: impl Fn(&Status, &Counts) -> bool) {
+        until(what, async || self.status().await.filter(|status| is_so(status, &status.counts))).await;
+    }
+
+    /// What there is, by numbers and names: all of it online, nothing twice, nothing left behind.
+    async fn what_there_is(&self) -> Vec<String> {
+        let client = self.client();
+        let (servers, store_points) =
+            (list::<Server>(&client, "servers").await, list::<StorePoint>(&client, "store-points").await);
+        for server in &servers {
+            assert_eq!(server.condition, ServerCondition::Online, "{server:?}");
+        }
+        for store_point in &store_points {
+            assert_eq!(store_point.condition, StorePointCondition::Online, "{store_point:?}");
+        }
+        let status: Status = client.get("status", &ReadQuery::default()).await.expect("a status").json().expect("a status");
+        assert!(status.members.iter().all(|member| member.intent == MemberIntent::Voting), "{:?}", status.members);
+        let sites = list::<Site>(&client, "sites").await;
+        let destinations = list::<Destination>(&client, "destinations").await;
+        let sites = sites.iter().map(|site| format!("site {} {}", site.id, site.name));
+        let destinations = destinations.iter().map(|destination| format!("destination {} {}", destination.id, destination.name));
+        let servers = servers.iter().map(|server| format!("server {} {} in {}", server.id, server.name, server.destination));
+        let store_points =
+            store_points.iter().map(|point| format!("store point {} {} of {}", point.id, point.name, point.server));
+        let members = status.members.iter().map(|member| format!("authority node {}", member.id));
+        members.chain(sites).chain(destinations).chain(servers).chain(store_points).collect()
+    }
+
+    /// Asks for all of it to end, and sees that it has.
+    fn stop(&self) {
+        let stopped = demo(&["--stop"], &self.demo_folder());
+        assert!(stopped.status.success(), "{}", errors_of(&stopped));
+        for process in &self.ready.processes {
+            assert!(!is_alive(process.pid), "{} {} still runs", process.role, process.id);
+        }
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        let stopped = demo(&["--stop"], &self.demo_folder());
+        if std::thread::panicking() {
+            eprintln!("{}{}", said(&stopped), errors_of(&stopped));
+            for process in &self.ready.processes {
+                let log = fs::read_to_string(&process.log).unwrap_or_default();
+                let lines: Vec<_> = log.lines().collect();
+                eprintln!("--- {} {}\n{}", process.role, process.id, lines[lines.len().saturating_sub(20)..].join("\n"));
+            }
+        }
+    }
+}
+
+/// The objects of a kind, of which those that are there no more would be told, too.
+async fn list<T: DeserializeOwned>(client: &Client, path: &str) -> Vec<T> {
+    let mut all = client.page::<T>(path, &ListQuery::default()).await.expect("a list").items;
+    if path == "servers" || path == "store-points" {
+        let former = ListQuery { filter: Some("present=false".into()), ..ListQuery::default() };
+        all.extend(client.page::<T>(path, &former).await.expect("a list").items);
+    }
+    all
+}
+
+fn pid(number: i32) -> Pid {
+    Pid::from_raw(number).expect("a running process has a pid")
+}
+
+/// What a complete demo has, whatever it went through.
+const COMPLETE: [&str; 10] = [
+    "authority node 1",
+    "authority node 2",
+    "authority node 3",
+    "site 1 Dublin",
+    "site 2 Frankfurt",
+    "destination 1 Main",
+    "server 1 store-1 in 1",
+    "server 2 store-2 in 1",
+    "store point 1 Disk 1 of 1",
+    "store point 2 Disk 2 of 2",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_goes_on_without_what_was_killed_and_takes_it_back() {
+    let demos = Whole::start_in(tempfile::tempdir().expect("a temporary folder"));
+    let told: Vec<_> = demos.ready.processes.iter().map(|process| (process.role.as_str(), process.id)).collect();
+    let storage = ["storage-server"; 2].into_iter().zip(1..);
+    assert_eq!(told, ["authority"; 3].into_iter().zip(1..).chain(storage).collect::<Vec<_>>());
+    assert_eq!(demos.what_there_is().await, COMPLETE);
+    for (process, third) in
+        demos.ready.processes.iter().map(|process| (process, process.api.as_ref().or(process.transfer.as_ref())))
+    {
+        for address in [&process.peer, &process.control, third.expect("a third port")] {
+            let taken = std::net::TcpListener::bind(address.trim_start_matches("http://"));
+            assert!(taken.is_err(), "{} {} listens at {address}", process.role, process.id);
+        }
+    }
+
+    // A storage server, then who leads.
+    let killed = demos.ready.of_role("storage-server").next().expect("a storage server");
+    kill_process(pid(killed.pid), Signal::KILL).expect("it runs");
+    demos.until_status("one server is missing", |_, counts| (counts.servers, counts.servers_offline) == (2, 1)).await;
+    let led_by = until("a node leads", async || demos.status().await?.leader).await;
+    let leader = demos.ready.of_role("authority").find(|node| node.id == led_by).expect("the demo's node");
+    kill_process(pid(leader.pid), Signal::KILL).expect("it runs");
+    demos
+        .until_status("another node leads, and tells the same", |status, counts| {
+            let tolerance = status.fault_tolerance;
+            let missing = (counts.servers_offline, counts.store_points_offline);
+            status.leader != Some(led_by) && missing == (1, 1) && tolerance.voters_reachable == Some(2)
+        })
+        .await;
+
+    // Whoever starts the demo once more learns how to start what is missing.
+    let second = demo(&["--json"], &demos.demo_folder());
+    let message = errors_of(&second);
+    assert_eq!(second.status.code(), Some(1), "{message}");
+    assert!(message.contains("runs already"), "{message}");
+    let advice: Vec<_> = message.lines().filter_map(|line| line.split_once(" does not run; start it with: ")).collect();
+    let [(node, run_node), (server, run_server)] = advice.as_slice() else { panic!("two do not run: {message}") };
+    assert_eq!((*node, *server), (&*format!("authority node {led_by}"), "storage server store-1"), "{message}");
+    let shell = Shell::in_folder(demos.folder.path());
+    let _again = [shell.start(run_node, "node.again"), shell.start(run_server, "server.again")];
+    demos
+        .until_status("nothing is missing", |status, counts| {
+            (counts.servers_offline, counts.store_points_offline) == (0, 0) && status.fault_tolerance.voters_reachable == Some(3)
+        })
+        .await;
+    demos.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_is_started_again_makes_nothing_twice() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = Whole::start_in(folder);
+    // Somebody gives things names of their own.
+    let client = first.client();
+    for (path, name) in [("destinations/1", "Backups"), ("servers/1", "berlin-1"), ("store-points/2", "Shelf 7")] {
+        let change = serde_json::json!({ "name": name });
+        client.patch(path, &change, Change::default()).await.expect("another name");
+    }
+    let before = first.what_there_is().await;
+    assert_eq!(before.len(), COMPLETE.len());
+    first.stop();
+
+    // A storage server that somebody runs is a part of the demo, too.
+    let run_server = format!("bursar storage-server run --dir {}", first.demo_folder().join("store-1").display());
+    let server = Shell::in_folder(first.folder.path()).start(&run_server, "server.again");
+    until("the server runs", async || server.said().contains("the server runs").then_some(())).await;
+    let cleaned = clean(&first.demo_folder());
+    assert!(!cleaned.status.success() && errors_of(&cleaned).contains("demo --stop --dir"), "{}", errors_of(&cleaned));
+    let stopped = said(&demo(&["--stop"], &first.demo_folder()));
+    assert!(stopped.starts_with("ended storage server store-1 (pid "), "{stopped}");
+
+    let again = run_demo_with(first.folder.path(), 2);
+    assert_eq!(again.token, first.ready.token, "the credentials stay");
+    let ports = |ready: &Ready| ready.processes.iter().map(|process| process.control.clone()).collect::<Vec<_>>();
+    assert_eq!(ports(&again), ports(&first.ready), "so do the ports");
+    assert_eq!(first.what_there_is().await, before);
+    // Neither the end nor the start was taken for an outage.
+    let alerts = list::<serde_json::Value>(&first.client(), "alerts").await;
+    assert!(alerts.is_empty(), "{alerts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_first_start_is_finished_by_the_next() {
+    // What is there as soon as the first start has come so far.
+    for (so_far, file) in [
+        ("authority node 2 was let in, and is not made yet", "authority-2/members"),
+        ("store-1 was made, and nobody knows it yet", "store-1/identity.toml"),
+        ("store-2 was started", "store-2/lock"),
+        ("a store point is asked for", "disk-1"),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let demo_folder = folder.path().join("demo");
+        fs::create_dir(&demo_folder).expect("a folder");
+        fs::set_permissions(&demo_folder, fs::Permissions::from_mode(0o700)).expect("a folder of its owner");
+        let mut attended = Attended::start(&demo_folder);
+        until(so_far, async || demo_folder.join(file).exists().then_some(())).await;
+        attended.child.kill().expect("the demo runs");
+        attended.child.wait().expect("a child can be waited for");
+        // What it started goes on without it.
+        let refused = demo(&["--json"], &demo_folder);
+        assert!(errors_of(&refused).contains("runs already"), "after “{so_far}”: {}", errors_of(&refused));
+        assert!(demo(&["--stop"], &demo_folder).status.success());
+
+        let finished = Whole::start_in(folder);
+        assert_eq!(finished.what_there_is().await, COMPLETE, "after “{so_far}”");
+        finished.stop();
+    }
 }
 
 #[test]
@@ -105,7 +348,7 @@ async fn whoever_else_answers_on_a_port_of_the_demo_is_told_no_secret() {
     let heard = stranger.heard.lock().expect("nothing panics").clone();
     assert!(!heard.is_empty() && heard.iter().all(|request| request.starts_with("GET /readyz?verbose ")), "{heard:?}");
     assert!(!heard.concat().to_lowercase().contains("authorization"), "{heard:?}");
-    assert!(said(&demo(&["--stop"], &demo_folder(&fleet))).contains("no node"), "what was started has ended");
+    assert!(said(&demo(&["--stop"], &demo_folder(&fleet))).contains("no process"), "what was started has ended");
 }
 
 /// A program that takes itself for a node of another cluster, and keeps what it was asked.
@@ -167,7 +410,7 @@ async fn what_a_demo_left_running_is_ended_whoever_started_it() {
         assert!(!fleet.node(id).runs(), "authority node {id} still runs");
     }
     let again = demo(&["--stop"], &folder);
-    assert!(again.status.success() && said(&again).contains("no node of the demo in"), "{again:?}");
+    assert!(again.status.success() && said(&again).contains("no process of the demo in"), "{again:?}");
     let nowhere = demo(&["--stop"], &fleet.folder().join("nowhere"));
     assert!(nowhere.status.code() == Some(1) && errors_of(&nowhere).contains("holds no demo"), "{nowhere:?}");
 
@@ -192,7 +435,7 @@ async fn a_node_that_is_started_again_by_the_demos_advice_ends_with_the_demo() {
     assert!(demo(&["--stop"], &folder).status.success());
     fleet.kill_all();
 
-    let mut attended = Attended::start(&folder);
+    let mut attended = Attended::start_with(&folder, &["--storage-servers", "0"]);
     attended.says(Attended::OUT, "Bursar is ready").await;
     attended.says(Attended::ERRORS, "keeps the ports that it was made with").await;
     let lock = folder.join("authority-2").join("lock");
@@ -213,7 +456,7 @@ async fn a_node_that_is_started_again_by_the_demos_advice_ends_with_the_demo() {
     assert!(again.wait().expect("a child can be waited for").success(), "it was asked to end, and did");
     let goodbye = format!("ending …; the data stays in {}", folder.display());
     assert!(attended.told(Attended::ERRORS).contains(&goodbye), "{}", attended.told(Attended::ERRORS));
-    assert!(said(&demo(&["--stop"], &folder)).contains("no node"), "nothing is left running");
+    assert!(said(&demo(&["--stop"], &folder)).contains("no process"), "nothing is left running");
 }
 
 #[tokio::test]
@@ -222,19 +465,53 @@ async fn a_supervised_demo_keeps_its_nodes_in_sessions_of_their_own_and_ends_the
     let mut attended = Attended::start_with(folder.path(), &["--json", "--supervise"]);
     attended.says(Attended::OUT, "\n").await;
     let ready: Ready = serde_json::from_str(&attended.told(Attended::OUT)).expect("one line of JSON");
-    let nodes: Vec<_> = ready.processes.iter().map(|node| Pid::from_raw(node.pid).expect("a pid")).collect();
-    assert_eq!(nodes.len(), 3);
-    for node in &nodes {
-        // What ends the session of the demo, as a terminal that is closed does, does not end the node.
-        assert_eq!(getsid(Some(*node)).expect("the node runs"), *node);
+    let processes: Vec<_> = ready.processes.iter().map(|process| pid(process.pid)).collect();
+    assert_eq!(processes.len(), 5);
+    for process in &processes {
+        // What ends the session of the demo, as a terminal that is closed does, does not end the process.
+        assert_eq!(getsid(Some(*process)).expect("it runs"), *process);
     }
     // Whoever does not stay cannot tell.
-    kill_process(nodes[1], Signal::KILL).expect("the node runs");
+    kill_process(processes[1], Signal::KILL).expect("the node runs");
     attended.says(Attended::ERRORS, &format!("authority node {} ended", ready.processes[1].id)).await;
+    kill_process(processes[3], Signal::KILL).expect("the server runs");
+    let run_server = format!("{BURSAR} storage-server run --dir {}", folder.path().join("store-1").display());
+    attended.says(Attended::ERRORS, &run_server).await;
+    let second = errors_of(&demo(&["--json"], folder.path()));
+    assert!(second.contains("authority node 2 does not run; start it with: ") && second.contains(&run_server), "{second}");
 
     attended.interrupt();
     assert!(attended.child.wait().expect("a child can be waited for").success());
-    assert!(said(&demo(&["--stop"], folder.path())).contains("no node"), "nothing is left running");
+    assert!(!ready.processes.iter().any(|process| is_alive(process.pid)), "they end with it");
+    assert!(said(&demo(&["--stop"], folder.path())).contains("no process"), "nothing is left running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_server_that_was_removed_is_not_brought_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut attended = Attended::start_with(folder.path(), &["--json", "--supervise"]);
+    attended.says(Attended::OUT, "\n").await;
+    let shell = {
+        let ready: Ready = serde_json::from_str(&attended.told(Attended::OUT)).expect("one line of JSON");
+        let mut shell = Shell::in_folder(folder.path());
+        shell.export(&format!("export BURSAR_URL={}", ready.urls.join(",")));
+        shell.export(&format!("export BURSAR_TOKEN_FILE={}", folder.path().join("token").display()));
+        shell
+    };
+    shell.prints("bursar store-point remove --yes 'Disk 2'");
+    shell.prints("bursar server remove --yes store-2");
+    attended.says(Attended::ERRORS, "storage server store-2 ended: it was removed from the fleet").await;
+    attended.interrupt();
+    assert!(attended.child.wait().expect("a child can be waited for").success());
+
+    let again = demo(&["--json"], folder.path());
+    assert!(again.status.success(), "{}", errors_of(&again));
+    let ready: Ready = serde_json::from_str(&said(&again)).expect("one line of JSON");
+    let directories: Vec<_> = ready.of_role("storage-server").map(|server| server.dir.clone()).collect();
+    let servers = shell.prints("bursar server list -o json");
+    assert!(demo(&["--stop"], folder.path()).status.success());
+    assert_eq!(directories, [folder.path().join("store-1")]);
+    assert!(!servers.contains("store-2"), "no other one was made in its place: {servers}");
 }
 
 #[tokio::test]
@@ -246,8 +523,14 @@ async fn the_commands_that_the_demo_prints_do_what_it_says() {
     let mut shell = Shell::in_folder(folder.path());
     welcome.lines().map(str::trim).filter(|line| line.starts_with("export ")).for_each(|line| shell.export(line));
     let commands = welcome.lines().map(str::trim).filter(|line| line.starts_with(BURSAR));
-    let commands: Vec<_> = commands.map(|line| line.split_once("  ").expect("two blanks, and what it does")).collect();
-    assert_eq!(commands.len(), 5, "{welcome}");
+    let (login, commands): (Vec<_>, Vec<_>) = commands.partition(|line| line.split_once("  ").is_none());
+    let commands: Vec<_> = commands.iter().filter_map(|line| line.split_once("  ")).collect();
+    assert_eq!((login.len(), commands.len()), (1, 7), "{welcome}");
+    for named in ["authority node 1", "authority node 2", "authority node 3", "storage server store-1", "storage server store-2"]
+    {
+        let line = welcome.lines().find(|line| line.trim_start().starts_with(named)).expect("each process has a line");
+        assert!(line.contains("pid ") && line.contains("peer ") && line.contains(".log"), "{line}");
+    }
     let destinations = || shell.prints(&format!("{BURSAR} destination list"));
     let leader = || serde_json::from_str::<Status>(&shell.prints(&format!("{BURSAR} status -o json"))).expect("a status").leader;
 
@@ -258,6 +541,14 @@ async fn the_commands_that_the_demo_prints_do_what_it_says() {
                 assert!(screen.contains("Health") && screen.contains("2 of 3 voters needed"), "{screen}");
             }
             "what there is" => assert!(shell.prints(command).contains("Main")),
+            "the storage servers, and whether they answer" => {
+                let servers = shell.prints(command);
+                assert!(servers.contains("store-1") && servers.contains("store-2") && servers.contains("online"), "{servers}");
+            }
+            "where they keep archives" => {
+                let store_points = shell.prints(command);
+                assert!(store_points.contains("Disk 1") && store_points.contains("Disk 2"), "{store_points}");
+            }
             "something new" => {
                 assert!(!destinations().contains("Archive"));
                 shell.prints(command);
@@ -284,6 +575,9 @@ async fn the_commands_that_the_demo_prints_do_what_it_says() {
             unknown => panic!("{command}: how does it show that this is true: {unknown}?"),
         }
     }
+    let another_terminal = Shell::in_folder(folder.path());
+    another_terminal.prints(login[0]);
+    assert!(another_terminal.prints("bursar status").contains("2 of 3 voters needed"));
     attended.interrupt();
     assert!(attended.child.wait().expect("a child can be waited for").success());
 }

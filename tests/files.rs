@@ -477,7 +477,10 @@ async fn the_doctor_says_what_the_next_start_has_to_do() {
     let replayed = killed.of("next start").detail.strip_prefix("no checkpoint yet; ").expect("no checkpoint was due").to_owned();
     let entries: u64 = replayed.split_once(' ').expect("a number of entries").0.parse().expect("a number");
     assert!(entries >= 6, "the cluster, its administrator and the sites: {replayed}");
-    assert_eq!(killed.of("journal and state").detail, "no record yet");
+    let journal = &killed.of("journal and state").detail;
+    assert!(journal.starts_with("no record on the disk yet"), "{journal}");
+    assert!(journal.ends_with(&format!("{entries} entries for the next start to apply")), "{journal}");
+    assert_eq!(killed.of("files and ledger").detail, "the ledger says nothing of authority and cluster key yet");
 
     fleet.restart(NODE);
     fleet.ready(NODE).await;

@@ -66,7 +66,8 @@ const AUTHORITY_FILE: &str = "ca.crt";
 const MEMBERSHIP_FILE: &str = "membership.toml";
 const PROJECTION_FILE: &str = "projection";
 const MADE_FILE: &str = "made.toml";
-const LOCK_FILE: &str = "lock";
+/// The lock within the data directory: it names the process that makes the server, or runs it.
+pub const LOCK_FILE: &str = "lock";
 const STANDING_LOCK_FILE: &str = "connection-string.lock";
 /// What an interrupted attempt to make a server leaves behind; and what a file system keeps at its root.
 const LEFTOVERS: [&str; 6] = [SETTINGS_FILE, KEY_FILE, CERTIFICATE_FILE, STANDING_FILE, LOCK_FILE, "lost+found"];

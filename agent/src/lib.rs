@@ -30,7 +30,7 @@ mod standing;
 mod store_points;
 mod world;
 
-pub use directory::{DataDirectory, DirectoryError, Server};
+pub use directory::{DataDirectory, DirectoryError, LOCK_FILE, Server};
 pub use identity::Identity;
 pub use introduction::{Issued, issue};
 pub use make::{MakeError, Making, make};

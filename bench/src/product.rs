@@ -108,7 +108,7 @@ async fn start_demo(program: &Path, demo_directory: &Path, output_directory: &Pa
     const PATIENCE: Duration = Duration::from_secs(120);
     let output = output_directory.join("demo-output");
     let mut command = Command::new(program);
-    command.arg("demo").arg("--dir").arg(demo_directory).args(["--json", "--ports", "auto"]);
+    command.arg("demo").arg("--dir").arg(demo_directory).args(["--json", "--ports", "auto", "--storage-servers", "0"]);
     let mut process = Server::spawn(&mut command, &output)?;
     until_ok("the demo is ready", PATIENCE, async || {
         // How it ended is for the outer result: waiting longer would not change it.

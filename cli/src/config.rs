@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bursar_wire::Secret;
+use bursar_wire::{Credentials, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -82,6 +82,10 @@ impl ConfigFile {
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let text = read_private(path).map_err(|unread| unread.at(path))?;
     let secret = text.trim();
+    if serde_json::from_str::<Credentials>(secret).is_ok() {
+        let message = format!("{} holds more than a secret: the URLs of a cluster, and a token.", path.display());
+        return Err(Failure::usage(message, format!("bursar login --credentials-file {}", path.display())));
+    }
     if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Failure::usage(
             format!("{} holds no secret: one line of visible ASCII.", path.display()),
@@ -89,6 +93,16 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, Failure> {
         ));
     }
     Ok(Secret::new(secret))
+}
+
+/// The credentials of a file, as `bursar demo` writes it.
+pub(crate) fn read_credentials(path: &Path) -> Result<Credentials, Failure> {
+    let text = read_private(path).map_err(|unread| unread.at(path))?;
+    // What is wrong with it is not told: it may be a secret.
+    serde_json::from_str(&text).map_err(|_| {
+        let message = format!("{} holds no credentials as `bursar demo` writes them.", path.display());
+        Failure::usage(message, "bursar login --help").with_hint("A file with nothing but a token is for --token-file.")
+    })
 }
 
 enum Unread {

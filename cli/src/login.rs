@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     Surroundings,
-    config::{ConfigFile, Context, read_secret},
+    config::{ConfigFile, Context, read_credentials, read_secret},
     failure::{Exit, Failure, LOGIN, Next},
     neighbours,
     options::{Format, Options},
@@ -34,6 +34,9 @@ pub struct Login {
     /// Become the first administrator: the file with the setup secret that `bursar authority init` wrote
     #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
     setup_secret_file: Option<PathBuf>,
+    /// The file with the URLs and the token, as `bursar demo` writes it: credentials.json in its directory
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token_file", "setup_secret_file", "urls"])]
+    credentials_file: Option<PathBuf>,
     /// With --setup-secret-file: the name of the token that is issued
     #[arg(long, value_name = "NAME", default_value = "first administrator", requires = "setup_secret_file")]
     token_name: String,
@@ -74,7 +77,10 @@ pub(crate) async fn login(login: Login, surroundings: &mut Surroundings) -> Resu
     // The context is being made: what is kept under its name, if anything, only fills in.
     let known = file.contexts.contains_key(&name).then(|| name.clone());
     let mut settings = Settings::gather(&Options { context: known, ..options }, surroundings)?;
-    if login.setup_secret_file.is_none() {
+    if let Some(credentials_file) = &login.credentials_file {
+        let credentials = read_credentials(credentials_file)?;
+        (settings.nodes, settings.token) = (parsed(&credentials.urls)?, Some(credentials.token));
+    } else if login.setup_secret_file.is_none() {
         settings.refuse_withheld_token()?;
     }
     if let Some(setup_secret_file) = login.setup_secret_file {

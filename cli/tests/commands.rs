@@ -391,6 +391,41 @@ next: bursar context edit here --url http://127.0.0.1:3
 }
 
 #[tokio::test]
+async fn credentials_of_a_file_are_kept_with_the_urls_that_it_names() {
+    let token = json!({ "id": 1, "name": "ada", "expires_at": null, "created": stamp(4), "changed": stamp(4) });
+    let whoami = json!({ "actor": { "kind": "token", "id": 1 }, "token": token });
+    let stage = Stage::set().await.expect("GET /api/v1/whoami", 200, whoami);
+    let own = stage.url.strip_prefix("http://").unwrap().to_owned();
+    let stage = stage.expect(STATUS, 200, status_with_members(&[&own]));
+    let credentials = json!({ "url": stage.url, "urls": [stage.url, "http://127.0.0.1:1"], "token": "bearer-1" });
+    let file = stage.secret_file("credentials.json", &credentials.to_string());
+    // What is set for another cluster does not get in the way.
+    let stage = stage.with("BURSAR_URL", "http://127.0.0.1:2");
+    let ended = stage.run(&format!("login --context demo --credentials-file {file}")).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "logged in as token 1 “ada”\n"), "{}", ended.err);
+    assert_eq!(stage.asked()[0]["authorization"], "Bearer bearer-1");
+    assert!(!format!("{ended:?}").contains("bearer-1"), "the token is kept, not shown");
+    let stage = stage.with("BURSAR_URL", "");
+    let shown = stage.run("context show").await;
+    assert!(shown.out.contains(&format!("urls     {}", stage.url)), "{}", shown.out);
+}
+
+#[tokio::test]
+async fn a_file_of_another_kind_is_told_from_credentials_and_from_a_token() {
+    let stage = Stage::set().await;
+    let credentials = json!({ "url": stage.url, "urls": [stage.url], "token": "bearer-1" });
+    let credentials = stage.secret_file("credentials.json", &credentials.to_string());
+    let token = stage.secret_file("token", "\"bearer-1\"");
+    let ended = stage.run(&format!("login --token-file {credentials}")).await;
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(ended.err.ends_with(&format!("next: bursar login --credentials-file {credentials}\n")), "{}", ended.err);
+    let ended = stage.run(&format!("login --credentials-file {token}")).await;
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(ended.err.contains("holds no credentials") && ended.err.contains("--token-file"), "{}", ended.err);
+    assert!(!ended.err.contains("bearer-1"), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn a_member_is_found_by_its_address_and_its_leaving_is_awaited() {
     let member = |id: u64, intent: &str| {
         json!({

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bursar_net::{DiskFiles, FileError, Files};
-use serde::{Deserialize, Serialize};
+use bursar_wire::Credentials;
 
 use super::DemoError;
 
@@ -12,43 +12,29 @@ const CREDENTIALS_FILE: &str = "credentials.json";
 const TOKEN_FILE: &str = "token";
 const FILE_BYTES_MAX: usize = 64 * 1024;
 
-/// Where the demo's nodes answer, and to whom.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    /// The first node's API.
-    pub url: String,
-    /// Every node's API.
-    pub urls: Vec<String>,
-    /// The administrator's token.
-    pub token: String,
+/// The file with all of it.
+pub fn file(folder: &Path) -> PathBuf {
+    folder.join(CREDENTIALS_FILE)
 }
 
-impl Credentials {
-    /// The file with all of it.
-    pub fn file(folder: &Path) -> PathBuf {
-        folder.join(CREDENTIALS_FILE)
-    }
+/// The file with the token alone.
+pub fn token_file(folder: &Path) -> PathBuf {
+    folder.join(TOKEN_FILE)
+}
 
-    /// The file with the token alone.
-    pub fn token_file(folder: &Path) -> PathBuf {
-        folder.join(TOKEN_FILE)
+/// Those of a demo whose administrator was made.
+pub fn read(folder: &Path) -> Result<Option<Credentials>, DemoError> {
+    let path = file(folder);
+    match DiskFiles.read_private(&path, FILE_BYTES_MAX) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| DemoError::Credentials(path)),
+        Err(FileError::NotFound { .. }) => Ok(None),
+        Err(other) => Err(other.into()),
     }
+}
 
-    /// Those of a demo whose administrator was made.
-    pub fn read(folder: &Path) -> Result<Option<Self>, DemoError> {
-        let path = Self::file(folder);
-        match DiskFiles.read_private(&path, FILE_BYTES_MAX) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| DemoError::Credentials(path)),
-            Err(FileError::NotFound { .. }) => Ok(None),
-            Err(other) => Err(other.into()),
-        }
-    }
-
-    /// Writes them down.
-    pub fn write(&self, folder: &Path) -> Result<(), DemoError> {
-        let json = serde_json::to_vec_pretty(self).expect("credentials can be written as JSON");
-        DiskFiles.write_atomic(&Self::token_file(folder), self.token.as_bytes())?;
-        Ok(DiskFiles.write_atomic(&Self::file(folder), &json)?)
-    }
+/// Writes them down.
+pub fn write(folder: &Path, credentials: &Credentials) -> Result<(), DemoError> {
+    let json = serde_json::to_vec_pretty(credentials).expect("credentials can be written as JSON");
+    DiskFiles.write_atomic(&token_file(folder), credentials.token.expose().as_bytes())?;
+    Ok(DiskFiles.write_atomic(&file(folder), &json)?)
 }

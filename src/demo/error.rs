@@ -10,7 +10,7 @@ use bursar_domain::ClusterId;
 use bursar_net::FileError;
 use bursar_wire::client::ClientError;
 
-use super::program;
+use super::{places::Place, program};
 use crate::authority::{DirectoryError, FoundError, JoinError};
 
 /// Why the demo does not run.
@@ -28,6 +28,33 @@ pub enum DemoError {
     /// A node could not join.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// A storage server's folder.
+    #[error(transparent)]
+    ServerDirectory(#[from] bursar_agent::DirectoryError),
+    /// A storage server could not be made.
+    #[error(transparent)]
+    Make(#[from] bursar_agent::MakeError),
+    /// The master license key, by which storage servers are made.
+    #[error(
+        "{} is missing or damaged, and storage servers are made with it: put it back, or start with `--storage-servers 0`, which \
+         makes none", .0.display()
+    )]
+    License(PathBuf),
+    /// A storage server was not taken in.
+    #[error(
+        "{server} was not taken in by the authority; `bursar operation list` says why. To have it made anew end the demo, remove {} \
+         and start again", server.directory.display()
+    )]
+    NotTakenIn {
+        /// Which.
+        server: Place,
+    },
+    /// A process is no part of this demo.
+    #[error("{place} belongs to another cluster than this demo: move {} away", place.directory.display())]
+    Stray {
+        /// Which.
+        place: Place,
+    },
     /// A node does not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -36,22 +63,27 @@ pub enum DemoError {
     Credentials(PathBuf),
     /// The demo runs already.
     #[error(
-        "the demo in {} runs already ({}). End it with `{}`, or choose another folder with --dir",
-        folder.display(), processes(pids), stop_command(folder)
+        "the demo in {} runs already ({}). End it with `{}`, or choose another folder with --dir{}",
+        folder.display(), processes(pids), stop_command(folder), how_to_start(stopped)
     )]
     Runs {
         /// The demo's folder.
         folder: PathBuf,
         /// Its processes, as far as they are known.
         pids: Vec<u32>,
+        /// What of it does not run.
+        stopped: Vec<Place>,
     },
     /// There is no demo to stop.
     #[error("{} holds no demo: name its folder with --dir", .0.display())]
     NoDemo(PathBuf),
-    /// A node is held by a process that the demo has nothing to do with.
-    #[error("{} is held by {}, which is no `bursar authority run` on it: end that one yourself", path.display(), processes(&pid.map_or(vec![], |pid| vec![pid])))]
+    /// A data directory is held by a process that the demo has nothing to do with.
+    #[error(
+        "{} is held by {}, which is no process of the demo: end that one yourself",
+        path.display(), processes(pid.as_slice())
+    )]
     Held {
-        /// The node's lock.
+        /// The directory's lock.
         path: PathBuf,
         /// Who holds it, where that is known.
         pid: Option<u32>,
@@ -85,10 +117,10 @@ pub enum DemoError {
         expected: ClusterId,
     },
     /// A process ended before it was ready.
-    #[error("authority node {node} ended before it was ready ({status}); what {} says of this start:\n{tail}", log.display())]
+    #[error("{process} ended before it was ready ({status}); what {} says of this start:\n{tail}", log.display())]
     Ended {
         /// Which.
-        node: u64,
+        process: String,
         /// How.
         status: String,
         /// Its log file.
@@ -97,14 +129,14 @@ pub enum DemoError {
         tail: String,
     },
     /// A process did not become ready.
-    #[error("{what} after {} s; see {}", waited.as_secs(), log.display())]
+    #[error("{what} after {} s; see the logs in {}", waited.as_secs(), folder.join("*").join("*.log").display())]
     Slow {
         /// What was waited for.
         what: String,
         /// How long.
         waited: Duration,
-        /// The log file to look at.
-        log: PathBuf,
+        /// The demo's folder.
+        folder: PathBuf,
     },
     /// The operating system.
     #[error("cannot {action}: {source}")]
@@ -119,6 +151,10 @@ pub enum DemoError {
 /// The command that ends the demo of a folder.
 pub fn stop_command(folder: &Path) -> String {
     format!("{} demo --stop --dir {}", program(), folder.display())
+}
+
+fn how_to_start(stopped: &[Place]) -> String {
+    stopped.iter().map(|place| format!("\n{place} does not run; start it with: {}", place.command())).collect()
 }
 
 fn processes(pids: &[u32]) -> String {

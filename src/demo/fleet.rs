@@ -1,50 +1,38 @@
-//! The demo's nodes: making them, starting them, ending them.
+//! The demo's processes, all together: starting them, staying with them, ending them.
+
+mod authority;
+mod storage;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
-use bursar_domain::ClusterId;
-use bursar_net::{DiskFiles, Files};
 use bursar_wire::{
-    Secret,
-    client::{Change, Client, ClientConfig, ClientError, ClientParts},
-    cluster::{InviteMember, IssuedInvitation, MemberIntent},
-    destinations::CreateDestination,
-    invitation::Invitation,
-    query::ReadQuery,
-    sites::{CreateSite, Site},
-    status::Status,
-    tokens::{IssueToken, IssuedToken},
+    Credentials, Secret,
+    client::{Client, ClientConfig, ClientError, ClientParts},
 };
-use serde::Serialize;
 use tokio::time::{Instant, interval, sleep};
 
-use super::{DemoError, credentials::Credentials, places::Place, process::Process, program};
-use crate::{
-    World,
-    authority::{Founding, Joining, found, join},
-};
+use super::{DemoError, credentials, process::Process, survey::Survey};
 
-/// The first node, among places and among processes: it is started before all others.
-const FIRST: usize = 0;
-/// How long a node may take to answer, and the cluster to be complete.
+/// How long a process may take to answer, and the fleet to be complete.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How often to look whether somebody has started a node again.
+/// How often to look whether somebody has started a process again.
 const LOOK_FOR_STARTED: Duration = Duration::from_millis(500);
 
-/// The demo's nodes.
+/// The demo's processes.
 pub struct Fleet {
     folder: PathBuf,
-    places: Vec<Place>,
+    survey: Survey,
     talkative: bool,
+    /// In the order in which they were started: authority nodes first.
     processes: Vec<Process>,
 }
 
 impl Fleet {
-    /// The fleet of a demo's places, not yet started.
-    pub fn new(folder: PathBuf, places: Vec<Place>, talkative: bool) -> Self {
-        Self { folder, places, talkative, processes: Vec::new() }
+    /// The fleet of a demo that was looked over, not yet started.
+    pub fn new(folder: PathBuf, survey: Survey, talkative: bool) -> Self {
+        Self { folder, survey, talkative, processes: Vec::new() }
     }
 
     /// The processes, running or ended.
@@ -52,38 +40,18 @@ impl Fleet {
         &self.processes
     }
 
-    /// Starts all nodes; the first time makes them, and something to look at. Returns once the cluster is complete.
+    /// Starts everything, and makes what is missing: the cluster, somewhere to put storage, storage servers with a store point
+    /// each. Returns once all of it works. What is there already, by whatever name, is not made twice.
     pub async fn start(&mut self) -> Result<Credentials, DemoError> {
-        let cluster = match self.places[FIRST].cluster {
-            Some(cluster) => cluster,
-            None => self.found()?,
-        };
-        // Those that exist are started before the cluster is asked for anything: without them there may be no quorum.
-        let (made, missing): (Vec<usize>, Vec<usize>) = (0..self.places.len()).partition(|index| self.places[*index].is_made());
-        for index in made {
-            self.start_node(index)?;
-        }
-        self.must_answer_as(cluster).await?;
-        let mut credentials = match Credentials::read(&self.folder)? {
-            Some(credentials) => credentials,
-            None => self.claim_setup().await?,
-        };
-        for index in missing {
-            let client = self.client(Some(&credentials.token))?;
-            self.join_node(&client, index).await?;
-            self.start_node(index)?;
-            self.must_answer_as(cluster).await?;
-        }
+        let mut credentials = self.start_authority().await?;
+        credentials.urls = self.apis().map(str::to_owned).collect();
+        credentials::write(&self.folder, &credentials)?;
         let client = self.client(Some(&credentials.token))?;
-        self.tell("waiting until all nodes vote");
-        self.wait_until_complete(&client, &credentials.token).await?;
-        furnish(&client).await?;
-        credentials.urls = self.processes.iter().map(|process| process.api().to_owned()).collect();
-        credentials.write(&self.folder)?;
+        self.start_storage(&client).await?;
         Ok(credentials)
     }
 
-    /// Stays until `end` comes; says so when a node ends by itself, and when somebody starts it again.
+    /// Stays until `end` comes; says so when a process ends by itself, and when somebody starts it again.
     pub async fn watch(&mut self, end: impl Future) -> Result<(), DemoError> {
         tokio::pin!(end);
         let mut look = interval(LOOK_FOR_STARTED);
@@ -100,114 +68,27 @@ impl Fleet {
                 _ = look.tick() => None,
             };
             drop(ends);
-            if let Some((at, how)) = ended {
-                let (node, directory) = (self.processes[at].id(), self.processes[at].directory().display());
-                eprintln!("authority node {node} ended{how}; start it again with: {} authority run --dir {directory}", program());
+            if let Some((at, end)) = ended {
+                let place = self.processes[at].place();
+                if end.was_removed {
+                    eprintln!("{place} ended: it was removed from the fleet");
+                } else {
+                    eprintln!("{place} ended{}; start it again with: {}", end.how, place.command());
+                }
             }
             for process in &mut self.processes {
                 if process.is_started_again()? {
-                    eprintln!("authority node {} runs again (pid {}); Ctrl-C ends it too", process.id(), process.pid());
+                    eprintln!("{} runs again (pid {}); Ctrl-C ends it too", process.place(), process.pid());
                 }
             }
         }
     }
 
-    /// Ends all nodes.
+    /// Ends all processes, authority nodes first: nobody is left then to whom a storage server that ends is missing.
     pub async fn end(&mut self) {
         for process in &mut self.processes {
             process.end().await;
         }
-    }
-
-    /// Makes the first node of a new cluster.
-    fn found(&mut self) -> Result<ClusterId, DemoError> {
-        self.tell("founding a cluster");
-        let place = &mut self.places[FIRST];
-        let founded = found(Founding {
-            world: &World::real(),
-            directory: &place.directory,
-            config: place.config.clone(),
-            license_key: None,
-        })?;
-        place.cluster = Some(founded.cluster);
-        Ok(founded.cluster)
-    }
-
-    fn start_node(&mut self, index: usize) -> Result<(), DemoError> {
-        let place = &self.places[index];
-        self.tell(&format!("starting authority node {}", place.node));
-        let process = Process::start(place)?;
-        self.processes.push(process);
-        Ok(())
-    }
-
-    /// Waits until every node that was started answers, and has the demo's own cluster. Whoever else may answer on its port
-    /// is told no secret.
-    async fn must_answer_as(&mut self, expected: ClusterId) -> Result<(), DemoError> {
-        for index in 0..self.processes.len() {
-            let api = self.processes[index].api().to_owned();
-            let client = self.client_of(index, None)?;
-            let what = format!("authority node {} does not know its cluster", self.processes[index].id());
-            self.wait_for(&what, async || match client.readiness().await.ok().and_then(|readiness| readiness.cluster) {
-                Some(found) if found != expected.to_string() => Err(DemoError::Foreign { api: api.clone(), found, expected }),
-                known => Ok(known.is_some()),
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// Makes the first administrator, and writes the credentials down.
-    async fn claim_setup(&mut self) -> Result<Credentials, DemoError> {
-        let client = self.client_of(FIRST, None)?;
-        let secret = DiskFiles.read_private(&self.places[FIRST].directory.join("setup-secret"), 1024)?;
-        let request = IssueToken {
-            name: "demo administrator".into(),
-            expires_at: None,
-            setup_secret: Some(Secret::new(String::from_utf8_lossy(&secret).into_owned())),
-        };
-        self.wait_for("authority node 1 is not ready", async || Ok(client.probe("/readyz").await.is_ok())).await?;
-        let issued: IssuedToken = client.post("tokens", &request, Change::default()).await?.json()?;
-        let url = self.processes[FIRST].api().to_owned();
-        let credentials = Credentials { urls: vec![url.clone()], url, token: issued.secret.expose().to_owned() };
-        credentials.write(&self.folder)?;
-        Ok(credentials)
-    }
-
-    async fn join_node(&mut self, client: &Client, index: usize) -> Result<(), DemoError> {
-        let place = &self.places[index];
-        self.tell(&format!("authority node {} joins", place.node));
-        let invited = client.post("cluster/members", &InviteMember::default(), Change::default()).await?;
-        let token = invited.json::<IssuedInvitation>()?.join_token;
-        let invitation: Invitation = token.expose().parse().expect("the API issues well-formed join tokens");
-        join(Joining {
-            world: &World::real(),
-            directory: &place.directory,
-            config: place.config.clone(),
-            invitation,
-            patience: PATIENCE,
-        })
-        .await?;
-        Ok(())
-    }
-
-    async fn wait_until_complete(&mut self, client: &Client, token: &str) -> Result<(), DemoError> {
-        let nodes = self.places.len();
-        self.wait_for("the cluster is not complete", async || {
-            let status = client.get("status", &()).await.and_then(|answer| answer.json::<Status>());
-            Ok(status.is_ok_and(|status| {
-                status.leader.is_some()
-                    && status.members.len() == nodes
-                    && status.members.iter().all(|member| member.intent == MemberIntent::Voting)
-            }))
-        })
-        .await?;
-        // And each of them answers, with all that the others know.
-        for index in 0..nodes {
-            let node = self.client_of(index, Some(token))?;
-            self.wait_for("a node does not answer", async || Ok(node.get("sites", &ReadQuery::default()).await.is_ok())).await?;
-        }
-        Ok(())
     }
 
     /// Asks again and again, as long as all processes run and patience lasts.
@@ -221,21 +102,20 @@ impl Fleet {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let log = self.processes.first().map(|process| process.log().to_owned()).unwrap_or_default();
-                return Err(DemoError::Slow { what: what.to_owned(), waited: PATIENCE, log });
+                return Err(DemoError::Slow { what: what.to_owned(), waited: PATIENCE, folder: self.folder.clone() });
             }
             sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// A client of all nodes that were started.
-    fn client(&self, token: Option<&str>) -> Result<Client, ClientError> {
-        client_for(&self.processes, token)
+    /// The APIs of the nodes that were started.
+    fn apis(&self) -> impl Iterator<Item = &str> {
+        self.processes.iter().filter_map(Process::api)
     }
 
-    /// A client of one node.
-    fn client_of(&self, index: usize, token: Option<&str>) -> Result<Client, ClientError> {
-        client_for(std::slice::from_ref(&self.processes[index]), token)
+    /// A client of all nodes that were started.
+    fn client(&self, token: Option<&Secret>) -> Result<Client, ClientError> {
+        client_of(self.apis(), token)
     }
 
     fn tell(&self, what: &str) {
@@ -245,37 +125,10 @@ impl Fleet {
     }
 }
 
-fn client_for(processes: &[Process], token: Option<&str>) -> Result<Client, ClientError> {
-    let nodes = processes.iter().map(|process| process.api().parse().expect("the demo's URLs are well-formed")).collect();
-    let token = token.map(|token| Secret::new(token.to_owned()));
-    Client::new(ClientConfig::new(nodes, token), ClientParts::real(None))
-}
-
-/// Two sites and a destination, unless they are there already.
-async fn furnish(client: &Client) -> Result<(), ClientError> {
-    let dublin = make(client, "sites", "demo-site-1", &CreateSite { name: "Dublin".into(), expected_latency_ms: 2 }).await?;
-    make(client, "sites", "demo-site-2", &CreateSite { name: "Frankfurt".into(), expected_latency_ms: 12 }).await?;
-    if let Some(dublin) = dublin {
-        let site: Site = dublin.json()?;
-        let destination = CreateDestination { name: "Main".into(), site: site.id, ..CreateDestination::default() };
-        make(client, "destinations", "demo-destination-1", &destination).await?;
-    }
-    Ok(())
-}
-
-/// Makes something, once: `None` where its name is taken, so it is there already.
-async fn make(
-    client: &Client,
-    path: &str,
-    request_id: &str,
-    request: &impl Serialize,
-) -> Result<Option<bursar_wire::client::Answer>, ClientError> {
-    let change = Change { request_id: Some(request_id.to_owned()), ..Change::default() };
-    match client.post(path, request, change).await {
-        Ok(answer) => Ok(Some(answer)),
-        Err(ClientError::Problem { problem, .. }) if problem.code == "name_taken" => Ok(None),
-        Err(other) => Err(other),
-    }
+/// A client of the nodes that answer there.
+fn client_of<'a>(apis: impl IntoIterator<Item = &'a str>, token: Option<&Secret>) -> Result<Client, ClientError> {
+    let nodes = apis.into_iter().map(|api| api.parse().expect("the demo's URLs are well-formed")).collect();
+    Client::new(ClientConfig::new(nodes, token.cloned()), ClientParts::real(None))
 }
 
 /// The first of several futures that is done.

@@ -1,47 +1,41 @@
-//! The demo: a whole cluster on one machine, made of the real thing. Three authority nodes, each a process of its own with its
-//! own data directory, talk over mutual TLS on loopback. A second start continues from the data.
+//! The demo: a whole fleet on one machine, made of the real thing. Three authority nodes and two storage servers with a store point
+//! each, every one a process of its own with its own data directory, talk over mutual TLS on loopback. A second start continues
+//! from the data, and makes what an interrupted one has left unmade.
+//!
+//! ```text
+//! places   where each process lives      survey   all of them looked over, before anything is made
+//! fleet    makes and starts them, authority first, then storage; stays; ends them
+//! process  one that runs      holder   one that somebody else has started      stop   ends them all
+//! ```
 
 mod credentials;
 mod error;
 mod fleet;
 mod holder;
+mod invited;
 mod places;
 pub mod ports;
 mod process;
+mod ready;
+mod role;
 mod stop;
+mod survey;
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use bursar_net::{DiskFiles, FileError, FileLock, Files};
-use serde::Serialize;
 
 use crate::{
     arguments::{self, Ports},
     signals::Signals,
 };
-use credentials::Credentials;
 pub use error::DemoError;
 use fleet::Fleet;
-use places::Place;
-use process::Process;
+use survey::{Survey, survey};
 
 const LOCK_FILE: &str = "demo.lock";
-/// How long a node may take to end once it is asked to.
+/// How long a process may take to end once it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The one line of JSON for scripts.
-#[derive(Serialize)]
-struct Ready<'r> {
-    url: &'r str,
-    urls: &'r [String],
-    token: &'r str,
-    credentials: PathBuf,
-    processes: Vec<process::Description<'r>>,
-}
 
 /// `bursar demo`
 pub async fn run(options: arguments::Demo) -> Result<(), DemoError> {
@@ -52,12 +46,12 @@ pub async fn run(options: arguments::Demo) -> Result<(), DemoError> {
 
 async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError> {
     let talkative = !options.json;
-    let (_lock, places) = take_hold(folder, options.ports)?;
-    if talkative && options.ports == Ports::Auto && places.iter().all(Place::is_made) {
+    let (_lock, survey) = take_hold(folder, &options)?;
+    if talkative && options.ports == Ports::Auto && survey.is_made() {
         eprintln!("this demo keeps the ports that it was made with");
     }
     let mut signals = Signals::new().map_err(|source| DemoError::System { action: "listen for signals", source })?;
-    let mut fleet = Fleet::new(folder.to_owned(), places, talkative);
+    let mut fleet = Fleet::new(folder.to_owned(), survey, talkative);
     let started = tokio::select! {
         started = fleet.start() => Some(started),
         _ = signals.received() => None,
@@ -65,9 +59,9 @@ async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError>
     let watched = match started {
         Some(Ok(credentials)) => {
             if options.json {
-                print_json(folder, &credentials, fleet.processes());
+                ready::print_json(folder, &credentials, fleet.processes());
             } else {
-                print_welcome(folder, &credentials);
+                ready::print_welcome(folder, &credentials, fleet.processes());
             }
             if options.json && !options.supervise {
                 return Ok(());
@@ -84,71 +78,30 @@ async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError>
     watched
 }
 
-/// Looks over the places of a demo that does not run, and keeps others from starting it. Where ports are not to be had,
-/// nothing is made, started or sent.
-fn take_hold(folder: &Path, ports: Ports) -> Result<(FileLock, Vec<Place>), DemoError> {
-    let lock = folder.join(LOCK_FILE);
+/// Looks over a demo that does not run, and keeps others from starting it. Where ports are not to be had, nothing is made,
+/// started or sent.
+fn take_hold(folder: &Path, options: &arguments::Demo) -> Result<(FileLock, Survey), DemoError> {
+    let (lock, look) = (folder.join(LOCK_FILE), || survey(folder, options.ports, options.storage_servers));
     // Free ports are the folder's, so that they can be taken only where there is one.
-    if ports == Ports::Customary && !DiskFiles.exists(&lock)? {
-        places::require_free_ports(&places::survey(folder, ports)?)?;
+    if options.ports == Ports::Customary && !DiskFiles.exists(&lock)? {
+        look()?.require_free_ports()?;
     }
     DiskFiles.create_directory(folder)?;
-    // Held while nodes are started, and by whoever stays with them.
-    let lock = DiskFiles.lock(&lock).map_err(|error| match error {
-        FileError::Locked { pid, .. } => DemoError::Runs { folder: folder.to_owned(), pids: pid.into_iter().collect() },
-        other => other.into(),
-    })?;
-    let places = places::survey(folder, ports)?;
-    places::require_free_ports(&places)?;
-    Ok((lock, places))
+    // Held while processes are started, and by whoever stays with them.
+    let lock = match DiskFiles.lock(&lock) {
+        Ok(lock) => lock,
+        Err(FileError::Locked { pid, .. }) => {
+            let (pids, stopped) = (pid.into_iter().collect(), places::stopped(folder)?);
+            return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped });
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let survey = look()?;
+    survey.require_free_ports()?;
+    Ok((lock, survey))
 }
 
 /// This program as it was started, for advice that can be followed word by word.
 fn program() -> String {
     std::env::args_os().next().map_or_else(|| "bursar".to_owned(), |program| program.to_string_lossy().into_owned())
-}
-
-fn print_json(folder: &Path, credentials: &Credentials, processes: &[Process]) {
-    let ready = Ready {
-        url: &credentials.url,
-        urls: &credentials.urls,
-        token: &credentials.token,
-        credentials: Credentials::file(folder),
-        processes: processes.iter().map(Process::describe).collect(),
-    };
-    println!("{}", serde_json::to_string(&ready).expect("the description can be written as JSON"));
-    // Whoever reads the line may close the pipe at once.
-    let _ = io::stdout().flush();
-}
-
-fn print_welcome(folder: &Path, credentials: &Credentials) {
-    let program = program();
-    println!(
-        "
-Bursar is ready: three authority nodes, two sites, a first destination.
-
-  URL          {url}
-  token        {token}
-  credentials  {file}
-  logs         {logs}
-
-Try, in another terminal:
-
-  export BURSAR_URL={urls}
-  export BURSAR_TOKEN_FILE={token_file}
-
-  {program} status                                how the cluster fares
-  {program} destination list                      what there is
-  {program} destination add --site 2 Archive      something new
-  {program} event watch                           everything as it happens
-  {program} cluster transfer-leadership --yes     another node leads, nothing is lost
-
-Ctrl-C ends the demo; the next start continues from its data.",
-        url = credentials.url,
-        urls = credentials.urls.join(","),
-        token = credentials.token,
-        token_file = Credentials::token_file(folder).display(),
-        file = Credentials::file(folder).display(),
-        logs = folder.join("authority-*/node.log").display(),
-    );
 }

@@ -1,158 +1,153 @@
-//! Where the demo's nodes live: a directory and three ports each, looked over before anything is made or started.
+//! Where the processes of the demo live: a data directory each.
 
 use std::{
-    io::ErrorKind,
-    net::TcpListener,
+    fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use bursar_domain::ClusterId;
-use bursar_net::{Address, FileError};
+use bursar_agent as agent;
+use bursar_net::{DiskFiles, Files};
 
-use super::{DemoError, ports};
-use crate::{
-    World,
-    arguments::Ports,
-    authority::{Advertised, Checkpoints, Config, DataDirectory, DirectoryError, FleetTiming, Listen, RaftTiming},
-};
+use super::{DemoError, holder::Holder, program, role::Role};
+use crate::{World, authority};
 
 /// How many authority nodes the demo has.
-const NODES: u64 = 3;
-/// One for the other nodes, one for people, one for storage servers.
-const PORTS_PER_NODE: u16 = 3;
+pub const NODES: u64 = 3;
 
-/// Where a node lives, or will.
+/// Where a process of a role lives, or will.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The node's number.
-    pub node: u64,
+    /// What the process is.
+    pub role: Role,
+    /// Which of its role it is, from 1.
+    pub number: u64,
     /// Its data directory.
     pub directory: PathBuf,
-    /// Its settings: those that it was made with, or is to be made with.
-    pub config: Config,
-    /// The cluster that it belongs to, where it was made already.
-    pub cluster: Option<ClusterId>,
+}
+
+/// All places of a demo: those of its authority nodes, and those of its storage servers, of which there are at least
+/// `storage_servers`. What was made stays.
+pub fn all(folder: &Path, storage_servers: u64) -> Result<Vec<Place>, DemoError> {
+    let nodes = (1..=NODES).map(|number| Place::of(folder, Role::Authority, number));
+    let mut servers: Vec<_> = (1..=storage_servers).map(|number| Place::of(folder, Role::StorageServer, number)).collect();
+    for place in storage_servers_in(folder)? {
+        if !servers.contains(&place) && place.is_made()? {
+            servers.push(place);
+        }
+    }
+    servers.sort_by_key(|place| place.number);
+    Ok(nodes.chain(servers).collect())
+}
+
+/// The places in which something was made.
+pub fn made(folder: &Path) -> Result<Vec<Place>, DemoError> {
+    let mut made = Vec::new();
+    for place in all(folder, 0)? {
+        if place.is_made()? {
+            made.push(place);
+        }
+    }
+    Ok(made)
+}
+
+/// The places in which something was made that does not run.
+pub fn stopped(folder: &Path) -> Result<Vec<Place>, DemoError> {
+    let mut stopped = Vec::new();
+    for place in made(folder)? {
+        if place.holder()?.is_none() {
+            stopped.push(place);
+        }
+    }
+    Ok(stopped)
+}
+
+/// The places of storage servers, made or only begun, in no order.
+fn storage_servers_in(folder: &Path) -> Result<Vec<Place>, DemoError> {
+    let names = if DiskFiles.exists(folder)? { DiskFiles.list(folder)? } else { Vec::new() };
+    let number = |name: &str| name.strip_prefix(Role::StorageServer.directory_prefix())?.parse().ok();
+    let numbers = names.iter().filter_map(|name| number(name.to_str()?));
+    Ok(numbers.map(|number| Place::of(folder, Role::StorageServer, number)).collect())
 }
 
 impl Place {
-    /// Whether there is a node in it.
-    pub const fn is_made(&self) -> bool {
-        self.cluster.is_some()
+    fn of(folder: &Path, role: Role, number: u64) -> Self {
+        Self { role, number, directory: folder.join(format!("{}{number}", role.directory_prefix())) }
     }
 
-    /// The URL of the node's API.
-    pub fn api(&self) -> String {
-        format!("http://{}", self.config.advertised.api)
-    }
-
-    fn listens(&self) -> [&Address; 3] {
-        let Listen { peer, api, control } = &self.config.listen;
-        [peer, api, control]
-    }
-}
-
-/// The nodes' data directories, in the order of their numbers.
-pub fn directories(folder: &Path) -> impl Iterator<Item = (u64, PathBuf)> + use<'_> {
-    (1..=NODES).map(|node| (node, folder.join(format!("authority-{node}"))))
-}
-
-/// Looks at the places of a demo that does not run. Where nodes are to be made, `ports` says which ports they get.
-pub fn survey(folder: &Path, ports: Ports) -> Result<Vec<Place>, DemoError> {
-    let mut new_ports = NewPorts { folder, ports, block: None };
-    let (mut places, mut pids, mut runs) = (Vec::new(), Vec::new(), false);
-    for (node, directory) in directories(folder) {
-        if !DataDirectory::exists(&World::real(), &directory)? {
-            let config = config(new_ports.of(node)?);
-            places.push(Place { node, directory, config, cluster: None });
-            continue;
-        }
-        // A node's lock tells who runs it; a demo does not start over the nodes of another one.
-        match DataDirectory::open(&World::real(), &directory) {
-            Ok(opened) => {
-                let (config, cluster) = (opened.config()?, opened.identity()?.cluster);
-                places.push(Place { node, directory, config, cluster: Some(cluster) });
-            }
-            Err(DirectoryError::File(FileError::Locked { pid, .. })) => {
-                runs = true;
-                pids.extend(pid);
-            }
-            Err(other) => return Err(other.into()),
-        }
-    }
-    if runs { Err(DemoError::Runs { folder: folder.to_owned(), pids }) } else { Ok(places) }
-}
-
-/// Refuses where another program listens on a port that a node needs.
-pub fn require_free_ports(places: &[Place]) -> Result<(), DemoError> {
-    for (are_recorded, refusal) in [(true, busy_own as fn(Vec<u16>) -> DemoError), (false, busy_new)] {
-        let mut ports = Vec::new();
-        for address in places.iter().filter(|place| place.is_made() == are_recorded).flat_map(Place::listens) {
-            if !is_free(address)? {
-                ports.push(address.port());
-            }
-        }
-        if !ports.is_empty() {
-            return Err(refusal(ports));
-        }
-    }
-    Ok(())
-}
-
-fn busy_own(ports: Vec<u16>) -> DemoError {
-    DemoError::OwnPortsBusy { ports }
-}
-
-fn busy_new(ports: Vec<u16>) -> DemoError {
-    DemoError::PortsBusy { ports }
-}
-
-fn is_free(address: &Address) -> Result<bool, DemoError> {
-    match TcpListener::bind((address.host(), address.port())) {
-        Ok(_free) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(false),
-        Err(source) => Err(DemoError::System { action: "listen on a port of the demo", source }),
-    }
-}
-
-/// The ports of nodes that are yet to be made.
-struct NewPorts<'f> {
-    folder: &'f Path,
-    ports: Ports,
-    /// The first of those that this demo took.
-    block: Option<u16>,
-}
-
-impl NewPorts<'_> {
-    /// For the other nodes, for people, and for storage servers.
-    fn of(&mut self, node: u64) -> Result<[u16; 3], DemoError> {
-        let place = u16::try_from(node - 1).expect("a handful of nodes");
-        match self.ports {
-            Ports::Customary => Ok([4283, 4285, 4288].map(|port| port + place * 1_000)),
-            Ports::Auto => {
-                let first = self.first_of_block()? + place * PORTS_PER_NODE;
-                Ok([first, first + 1, first + 2])
+    /// Whether there is a node or a server in it.
+    pub fn is_made(&self) -> Result<bool, DemoError> {
+        match self.role {
+            Role::Authority => Ok(authority::DataDirectory::exists(&World::real(), &self.directory)?),
+            Role::StorageServer => {
+                let opened = agent::DataDirectory::open(Arc::new(DiskFiles), &self.directory);
+                // Whatever else is the matter with it, something is there.
+                Ok(!matches!(opened, Err(agent::DirectoryError::Empty(_))))
             }
         }
     }
 
-    fn first_of_block(&mut self) -> Result<u16, DemoError> {
-        if let Some(first) = self.block {
-            return Ok(first);
-        }
-        let taken = ports::take_block(self.folder);
-        let first = taken.map_err(|source| DemoError::System { action: "find free ports", source })?;
-        self.block = Some(first);
-        Ok(first)
+    /// The file that names the process which runs it.
+    pub fn lock(&self) -> PathBuf {
+        self.directory.join(match self.role {
+            Role::Authority => authority::LOCK_FILE,
+            Role::StorageServer => agent::LOCK_FILE,
+        })
+    }
+
+    /// Its log.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join(self.role.log_file())
+    }
+
+    /// The process that runs it, whoever started that.
+    pub fn holder(&self) -> Result<Option<Holder>, DemoError> {
+        Holder::of(&self.lock(), &self.role.run_words())
+    }
+
+    /// The command that runs it.
+    pub fn command(&self) -> String {
+        format!("{} {} --dir {}", program(), self.role.run_words().join(" "), self.directory.display())
+    }
+
+    /// What a storage server is called in the fleet, and its directory in the demo's folder.
+    pub fn server_name(&self) -> String {
+        format!("{}{}", Role::StorageServer.directory_prefix(), self.number)
     }
 }
 
-fn config(ports: [u16; 3]) -> Config {
-    let [peer, api, control] = ports.map(|port| Address::new("127.0.0.1", port).expect("an address of numbers"));
-    Config {
-        listen: Listen { peer: peer.clone(), api: api.clone(), control: control.clone() },
-        advertised: Advertised { peer, api, control },
-        plain_http_on_loopback: true,
-        raft: RaftTiming::default(),
-        checkpoints: Checkpoints::default(),
-        fleet: FleetTiming::default(),
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Authority => write!(f, "authority node {}", self.number),
+            Role::StorageServer => write!(f, "storage server {}", self.server_name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_has_as_many_storage_servers_as_are_asked_for_and_those_that_were_made() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let told = |storage_servers| {
+            let places = all(folder.path(), storage_servers).expect("the places");
+            places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let nodes = "authority node 1, authority node 2, authority node 3";
+        assert_eq!(told(0), nodes);
+        assert_eq!(told(2), format!("{nodes}, storage server store-1, storage server store-2"));
+        for directory in ["store-3", "store-begun", "disk-1"] {
+            std::fs::create_dir(folder.path().join(directory)).expect("a directory");
+        }
+        assert_eq!(told(1), format!("{nodes}, storage server store-1"), "what was only begun is not there");
+        std::fs::write(folder.path().join("store-3/identity.toml"), "").expect("a file");
+        std::fs::set_permissions(folder.path().join("store-3"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .expect("a directory of its owner");
+        assert_eq!(told(1), format!("{nodes}, storage server store-1, storage server store-3"));
+        assert_eq!(made(folder.path()).expect("the places").len(), 1);
+        assert_eq!(all(&folder.path().join("nowhere"), 1).expect("the places of a new demo").len(), 4);
     }
 }

@@ -1,15 +1,24 @@
-//! Free ports for a demo: a block that no other demo on this machine has, not even one whose nodes are down just now.
+//! The ports of a demo's processes, three each: the customary ones, or free ones out of blocks that no other demo on this machine
+//! has, not even one whose processes are down just now.
 
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     net::TcpListener,
+    ops::Range,
     path::Path,
 };
 
 use bursar_net::{Entropy, SystemEntropy};
 
-/// Below the ports that the kernel gives to outgoing connections: one of those could take a port while its node is down.
+use super::{
+    DemoError,
+    places::{NODES, Place},
+    role::Role,
+};
+use crate::arguments::Ports;
+
+/// Below the ports that the kernel gives to outgoing connections: one of those could take a port while its process is down.
 const FIRST: u16 = 10_000;
 const LAST: u16 = 32_000;
 /// Each block is a file here that names the demo's folder; it is free again when that folder is gone.
@@ -19,6 +28,52 @@ const LOCK: &str = "lock";
 const ATTEMPTS: usize = 200;
 /// How many ports a block has.
 pub const BLOCK: u16 = 10;
+/// How many ports a process needs.
+const PORTS: u16 = 3;
+/// How far the customary ports of one process are from those of the next.
+const STRIDE: u16 = 1_000;
+
+/// The ports of processes that are yet to be made.
+pub(super) struct NewPorts<'f> {
+    folder: &'f Path,
+    ports: Ports,
+    /// Those that this demo took and has not given away.
+    left: Range<u16>,
+}
+
+impl<'f> NewPorts<'f> {
+    /// Those of the demo of a folder.
+    pub fn new(folder: &'f Path, ports: Ports) -> Self {
+        Self { folder, ports, left: 0..0 }
+    }
+
+    /// For a process that is to live there: of an authority node, for the other nodes, for people and for storage servers; of a
+    /// storage server, for reachability, for archives and for the authority.
+    pub fn of(&mut self, place: &Place) -> Result<[u16; 3], DemoError> {
+        match self.ports {
+            Ports::Customary => Ok(customary(place)),
+            Ports::Auto => {
+                if self.left.len() < usize::from(PORTS) {
+                    let taken = take_block(self.folder);
+                    let first = taken.map_err(|source| DemoError::System { action: "find free ports", source })?;
+                    self.left = first..first + BLOCK;
+                }
+                let first = self.left.start;
+                self.left.start += PORTS;
+                Ok([first, first + 1, first + 2])
+            }
+        }
+    }
+}
+
+fn customary(place: &Place) -> [u16; 3] {
+    let (of_first, before) = match place.role {
+        Role::Authority => ([4283, 4285, 4288], place.number - 1),
+        Role::StorageServer => ([4283, 4286, 4288], NODES + place.number - 1),
+    };
+    let before = u16::try_from(before).expect("a handful of processes");
+    of_first.map(|port| port + before * STRIDE)
+}
 
 /// Takes [`BLOCK`] ports in a row for whoever keeps its data in `folder`, until that folder is gone; returns the first.
 pub fn take_block(folder: &Path) -> io::Result<u16> {
@@ -60,6 +115,18 @@ fn all_free(first: u16) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_processes_share_a_port() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let places = super::super::places::all(folder.path(), crate::arguments::STORAGE_SERVERS_MAX).expect("places");
+        for ports in [Ports::Customary, Ports::Auto] {
+            let mut new_ports = NewPorts::new(folder.path(), ports);
+            let given: Vec<_> = places.iter().flat_map(|place| new_ports.of(place).expect("free ports")).collect();
+            let distinct = std::collections::BTreeSet::from_iter(&given);
+            assert_eq!((given.len(), distinct.len()), (places.len() * 3, places.len() * 3), "{ports:?}: {given:?}");
+        }
+    }
 
     #[test]
     fn a_block_belongs_to_one_demo_for_as_long_as_its_folder_is_there() {

@@ -7,6 +7,7 @@ use std::{
     process::Stdio,
 };
 
+use bursar_net::Address;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use tokio::{
@@ -14,28 +15,33 @@ use tokio::{
     time::timeout,
 };
 
-use super::{DemoError, END_TIMEOUT, holder::Holder, places::Place};
-use crate::authority::LOCK_FILE;
+use super::{
+    DemoError, END_TIMEOUT,
+    holder::Holder,
+    places::Place,
+    role::Role,
+    survey::{Node, Server},
+};
 
 /// How much of a log is shown when a process ends before it is ready, in bytes.
 const TAIL_BYTES: u64 = 2_000;
-/// With which words the program runs a node.
-const RUN: [&str; 2] = ["authority", "run"];
 
-/// An authority node that the demo runs, in a session of its own, its log in a file.
+/// With which code a storage server ends that was removed from the fleet.
+const REMOVED: i32 = 4;
+
+/// A process that the demo runs, in a session of its own, its log in a file.
 pub struct Process {
+    place: Place,
+    /// The number of the node or the server in the cluster.
     id: u64,
     pid: u32,
     runs: Runs,
-    directory: PathBuf,
-    log: PathBuf,
     /// Where this start's lines begin in the log, in bytes.
     log_start: u64,
-    api: String,
-    peer: String,
+    addresses: Addresses,
 }
 
-/// How a node runs.
+/// How a process runs.
 enum Runs {
     /// As the demo has started it.
     Child(Child),
@@ -45,56 +51,90 @@ enum Runs {
     Ended,
 }
 
+/// Where a process answers.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Addresses {
+    /// An authority node: people at the URL of its API, the other nodes, storage servers.
+    Authority { api: String, peer: Address, control: Address },
+    /// A storage server: whoever probes it, archives, the authority.
+    StorageServer { peer: Address, transfer: Address, control: Address },
+}
+
+/// That a process has ended.
+pub struct End {
+    /// How, as far as that is known: nothing, or words in brackets.
+    pub how: String,
+    /// Whether it was a storage server that the authority has removed: started again it would end again.
+    pub was_removed: bool,
+}
+
 /// What scripts are told of a process.
 #[derive(Serialize)]
 pub struct Description<'d> {
-    role: &'static str,
+    role: Role,
     id: u64,
     pid: u32,
     dir: &'d Path,
-    log: &'d Path,
-    api: &'d str,
-    peer: &'d str,
-}
-
-/// The process that runs the node of a data directory, whoever started it.
-pub fn holder_of(directory: &Path) -> Result<Option<Holder>, DemoError> {
-    Holder::of(&directory.join(LOCK_FILE), &RUN)
+    log: PathBuf,
+    #[serde(flatten)]
+    addresses: &'d Addresses,
 }
 
 impl Process {
-    /// Starts the node of a place.
-    pub fn start(place: &Place) -> Result<Self, DemoError> {
-        let directory = place.directory.clone();
-        let log = directory.join("node.log");
+    /// Starts an authority node.
+    pub fn start_node(node: &Node) -> Result<Self, DemoError> {
+        let Node { place, config, .. } = node;
+        let (peer, control) = (config.advertised.peer.clone(), config.advertised.control.clone());
+        Self::start(place, place.number, Addresses::Authority { api: node.api(), peer, control })
+    }
+
+    /// Starts a storage server. The number in the cluster is the authority's to give; until then its place's stands for it.
+    pub fn start_server(server: &Server) -> Result<Self, DemoError> {
+        let Server { place, settings, .. } = server;
+        let bursar_agent::Listen { peer, transfer, control } = settings.listen.clone();
+        Self::start(place, place.number, Addresses::StorageServer { peer, transfer, control })
+    }
+
+    fn start(place: &Place, id: u64, addresses: Addresses) -> Result<Self, DemoError> {
+        let log = place.log();
         let system = |action| move |source| DemoError::System { action, source };
         let output: File = OpenOptions::new().create(true).append(true).open(&log).map_err(system("open a log file"))?;
         let log_start = output.metadata().map_err(system("examine a log file"))?.len();
         let errors = output.try_clone().map_err(system("open a log file"))?;
         let program = std::env::current_exe().map_err(system("find this program"))?;
         let child = Command::new(program)
-            .args(RUN)
+            .args(place.role.run_words())
             .args(["--own-session", "--dir"])
-            .arg(&directory)
+            .arg(&place.directory)
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
             .spawn()
             .map_err(system("start a process"))?;
         let pid = child.id().expect("a process that was not waited for has a pid");
-        let (api, peer) = (place.api(), place.config.advertised.peer.to_string());
-        Ok(Self { id: place.node, pid, runs: Runs::Child(child), directory, log, log_start, api, peer })
+        Ok(Self { place: place.clone(), id, pid, runs: Runs::Child(child), log_start, addresses })
     }
 
     /// What scripts are told of it.
     pub fn describe(&self) -> Description<'_> {
-        let Self { id, pid, directory, log, api, peer, .. } = self;
-        Description { role: "authority", id: *id, pid: *pid, dir: directory, log, api, peer }
+        let Self { place, id, pid, addresses, .. } = self;
+        Description { role: place.role, id: *id, pid: *pid, dir: &place.directory, log: place.log(), addresses }
     }
 
-    /// The node's number.
+    /// Where it lives.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The number of the node or the server in the cluster.
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Notes the number that the authority has given it.
+    pub const fn is_known_as(&mut self, id: u64) {
+        self.id = id;
     }
 
     /// The number of the process that runs it, or ran it last.
@@ -102,36 +142,34 @@ impl Process {
         self.pid
     }
 
-    /// Its data directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// Where it answers.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
-    /// Its log file.
-    pub fn log(&self) -> &Path {
-        &self.log
+    /// The URL of its API, where it has one.
+    pub fn api(&self) -> Option<&str> {
+        match &self.addresses {
+            Addresses::Authority { api, .. } => Some(api),
+            Addresses::StorageServer { .. } => None,
+        }
     }
 
-    /// Its API.
-    pub fn api(&self) -> &str {
-        &self.api
-    }
-
-    /// Waits until it has ended, and tells how as far as that is known; for ever where it had ended already.
-    pub async fn ended(&mut self) -> String {
-        let how = match &mut self.runs {
+    /// Waits until it has ended; for ever where it had ended already.
+    pub async fn ended(&mut self) -> End {
+        let (how, code) = match &mut self.runs {
             Runs::Child(child) => match child.wait().await {
-                Ok(status) => format!(" ({status})"),
-                Err(error) => format!(" ({error})"),
+                Ok(status) => (format!(" ({status})"), status.code()),
+                Err(error) => (format!(" ({error})"), None),
             },
             Runs::Again(holder) => {
                 holder.ended().await;
-                String::new()
+                (String::new(), None)
             }
             Runs::Ended => std::future::pending().await,
         };
         self.runs = Runs::Ended;
-        how
+        End { how, was_removed: self.place.role == Role::StorageServer && code == Some(REMOVED) }
     }
 
     /// Whether it had ended, and somebody has started it again.
@@ -139,7 +177,7 @@ impl Process {
         if !matches!(self.runs, Runs::Ended) {
             return Ok(false);
         }
-        let Some(holder) = holder_of(&self.directory)? else { return Ok(false) };
+        let Some(holder) = self.place.holder()? else { return Ok(false) };
         (self.pid, self.runs) = (holder.pid(), Runs::Again(holder));
         Ok(true)
     }
@@ -149,10 +187,10 @@ impl Process {
         let Runs::Child(child) = &mut self.runs else { return Ok(()) };
         match child.try_wait() {
             Ok(Some(status)) => Err(DemoError::Ended {
-                node: self.id,
+                process: self.place.to_string(),
                 status: status.to_string(),
-                log: self.log.clone(),
-                tail: last_lines(&self.log, self.log_start).unwrap_or_else(|error| error.to_string()),
+                log: self.place.log(),
+                tail: last_lines(&self.place.log(), self.log_start).unwrap_or_else(|error| error.to_string()),
             }),
             _ => Ok(()),
         }

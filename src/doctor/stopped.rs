@@ -42,9 +42,10 @@ fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut R
         Ok(opened) => opened,
         Err(error) => return report.add(Finding::bad("journal and state", error.to_string())),
     };
-    report.add(Finding::of("journal and state", journal_and_state(&ledger)));
+    let behind = log.as_ref().map_or(0, |log| entries_behind(log, &ledger));
+    report.add(Finding::of("journal and state", journal_and_state(&ledger, behind)));
     if let Ok(log) = log {
-        report.add(Finding::sound("next start", next_start(&log, &ledger)));
+        report.add(Finding::sound("next start", next_start(&ledger, behind)));
         report.add(Finding::of("log and ledger", of_one_age(directory, &log, &recovered)));
     }
     report.add(Finding::of("files and ledger", files_and_ledger(directory, &recovered.state)));
@@ -73,7 +74,13 @@ fn raft_log(log: &RaftLog) -> String {
     format!("entries {} to {}, every checksum holds", index(bounds.purged) + 1, index(bounds.last))
 }
 
-fn journal_and_state(ledger: &Ledger) -> Result<String, StorageError> {
+/// How many entries of the log the ledger on the disk does not show to be applied.
+fn entries_behind(log: &RaftLog, ledger: &Ledger) -> u64 {
+    let entries_up_to = |position: Option<LogPosition>| position.map_or(0, |position| position.index + 1);
+    entries_up_to(log.bounds().last).saturating_sub(entries_up_to(ledger.applied().position))
+}
+
+fn journal_and_state(ledger: &Ledger, behind: u64) -> Result<String, StorageError> {
     let mut told = 0;
     let verified = ledger.verify(&mut |progress| {
         if progress.checked >= told + PROGRESS_RECORDS {
@@ -82,7 +89,7 @@ fn journal_and_state(ledger: &Ledger) -> Result<String, StorageError> {
         }
     })?;
     if verified.records == 0 {
-        return Ok("no record yet".to_owned());
+        return Ok(no_record(behind));
     }
     Ok(format!(
         "revision {}, {} records, hash chain and fold hold, digest {}",
@@ -90,10 +97,19 @@ fn journal_and_state(ledger: &Ledger) -> Result<String, StorageError> {
     ))
 }
 
+/// What is true of an empty journal: a node that was killed has lost nothing by it.
+fn no_record(behind: u64) -> String {
+    match behind {
+        0 => "no record yet".to_owned(),
+        behind => format!(
+            "no record on the disk yet: a node writes the newest ones down some time after the log, and the log has all that they \
+             come from, {behind} entries for the next start to apply"
+        ),
+    }
+}
+
 /// What the node has still to do before it is where it was.
-fn next_start(log: &RaftLog, ledger: &Ledger) -> String {
-    let entries_up_to = |position: Option<LogPosition>| position.map_or(0, |position| position.index + 1);
-    let behind = entries_up_to(log.bounds().last).saturating_sub(entries_up_to(ledger.applied().position));
+fn next_start(ledger: &Ledger, behind: u64) -> String {
     let checkpoint = match ledger.latest_checkpoint() {
         Some(checkpoint) => format!("from the checkpoint at revision {}", checkpoint.manifest().applied.revision),
         None => "no checkpoint yet".to_owned(),
@@ -143,5 +159,8 @@ fn kept_for_people(directory: &DataDirectory, state: &State, founding: Option<&S
 }
 
 fn files_and_ledger(directory: &DataDirectory, state: &State) -> Result<String, DirectoryError> {
-    directory.check_against(state).map(|()| "authority and cluster key are those of the ledger".to_owned())
+    directory.check_against(state).map(|()| match state.cluster() {
+        Some(_) => "authority and cluster key are those of the ledger".to_owned(),
+        None => "the ledger says nothing of authority and cluster key yet".to_owned(),
+    })
 }

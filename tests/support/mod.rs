@@ -73,11 +73,22 @@ pub struct Described {
     pub pid: i32,
     pub dir: PathBuf,
     pub log: PathBuf,
-    pub api: String,
+    /// The URL of its API, where it has one.
+    pub api: Option<String>,
     pub peer: String,
+    pub control: String,
+    /// Where it takes archives, where it does.
+    pub transfer: Option<String>,
 }
 
-/// Three authority nodes on free ports, in a folder of their own. All processes end with it.
+impl Ready {
+    /// The processes of a role.
+    pub fn of_role(&self, role: &str) -> impl Iterator<Item = &Described> {
+        self.processes.iter().filter(move |process| process.role == role)
+    }
+}
+
+/// The demo's three authority nodes on free ports, in a folder of their own. All processes end with it.
 pub struct Fleet {
     folder: TempDir,
     /// The administrator's; empty before there is one.
@@ -111,9 +122,14 @@ impl Fleet {
     /// The fleet of a folder, which continues from what is there.
     pub fn start_in(folder: TempDir) -> Self {
         let ready = run_demo(folder.path());
-        let nodes = ready.processes.iter().map(Node::of).collect();
+        Self::of_demo(folder, &ready)
+    }
+
+    /// The authority nodes of a folder's demo, which runs.
+    pub fn of_demo(folder: TempDir, ready: &Ready) -> Self {
+        let nodes = ready.of_role("authority").map(Node::of).collect();
         let token_file = folder.path().join("demo").join("token");
-        Self { folder, token: ready.token, token_file, nodes }
+        Self { folder, token: ready.token.clone(), token_file, nodes }
     }
 
     pub fn folder(&self) -> &Path {
@@ -325,6 +341,7 @@ impl Drop for Fleet {
 impl Node {
     fn of(described: &Described) -> Self {
         let Described { id, pid, dir, log, api, peer, .. } = described.clone();
+        let api = api.expect("an authority node has an API");
         Self { id, dir, log, api, peer, namespace: None, pid, child: None }
     }
 
@@ -431,7 +448,7 @@ impl Node {
 
 /// A process that has not ended, and is no corpse that waits for its parent. Its first thread may be a corpse while others
 /// still hold its files.
-fn is_alive(pid: i32) -> bool {
+pub fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
@@ -473,10 +490,15 @@ pub fn free_addresses(folder: &Path) -> [String; 3] {
     [first, first + 1, first + 2].map(|port| format!("127.0.0.1:{port}"))
 }
 
-/// Starts, or continues, the demo of a folder.
+/// Starts, or continues, the demo of a folder, as far as it has authority nodes.
 pub fn run_demo(folder: &Path) -> Ready {
+    run_demo_with(folder, 0)
+}
+
+/// Starts, or continues, the demo of a folder with at least so many storage servers.
+pub fn run_demo_with(folder: &Path, storage_servers: u64) -> Ready {
     let output = Command::new(BURSAR)
-        .args(["demo", "--json", "--ports", "auto", "--dir"])
+        .args(["demo", "--json", "--ports", "auto", "--storage-servers", &storage_servers.to_string(), "--dir"])
         .arg(folder.join("demo"))
         .stdin(Stdio::null())
         .output()

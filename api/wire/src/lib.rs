@@ -16,6 +16,7 @@ pub mod client;
 pub mod cluster;
 pub mod connection_string;
 pub mod control;
+pub mod credentials;
 pub mod destinations;
 pub mod events;
 pub mod invitation;
@@ -34,6 +35,7 @@ pub mod tokens;
 
 pub use client::{Client, ClientError};
 pub use connection_string::{ConnectionString, ConnectionStringError};
+pub use credentials::Credentials;
 pub use problem::{Fate, FieldError, Problem};
 pub use secret::Secret;
 
