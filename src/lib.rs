@@ -5,9 +5,14 @@
 
 pub mod arguments;
 pub mod authority;
+// It starts this very program, which there is on RocksDB alone.
+#[cfg(feature = "rocksdb")]
 pub mod demo;
 pub mod doctor;
 pub mod license;
 pub mod logging;
 pub mod signals;
 pub mod storage_server;
+mod world;
+
+pub use world::World;

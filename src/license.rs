@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bursar_net::{DiskFiles, FileError, Files, LicenseKeyError, MasterLicenseKey};
+use bursar_net::{FileError, Files, LicenseKeyError, MasterLicenseKey};
 
 const FILE_BYTES_MAX: usize = 16 * 1024;
 
@@ -23,8 +23,8 @@ pub enum LicenseFileError {
 }
 
 /// Reads the master license key from a file that its owner alone may read.
-pub fn read_license_key(file: &Path) -> Result<MasterLicenseKey, LicenseFileError> {
-    let bytes = DiskFiles.read_private(file, FILE_BYTES_MAX)?;
+pub fn read_license_key(files: &dyn Files, file: &Path) -> Result<MasterLicenseKey, LicenseFileError> {
+    let bytes = files.read_private(file, FILE_BYTES_MAX)?;
     let key = MasterLicenseKey::parse(&String::from_utf8_lossy(&bytes));
     key.map_err(|source| LicenseFileError::Key { file: file.to_owned(), source })
 }

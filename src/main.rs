@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use bursar::{
-    arguments::{Arguments, Authority, Command, StorageServer},
+    World,
+    arguments::{Arguments, Authority, Command, Run, StorageServer},
     authority::{self, CommandError},
     demo, doctor, logging,
+    signals::{SignalError, Signals},
     storage_server::{self, StorageServerError},
 };
 use clap::{CommandFactory, FromArgMatches};
@@ -21,27 +23,39 @@ async fn main() -> ExitCode {
     // What the program writes is its owner's alone, also what RocksDB writes on its behalf.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let invoked = Arguments::command().get_matches();
+    let world = World::real();
     match Arguments::from_arg_matches(&invoked).unwrap_or_else(|error| error.exit()).command {
-        Command::Authority(Authority::Init(init)) => ended_with(authority::init_command(init), CommandError::exit_code),
-        Command::Authority(Authority::Join(join)) => ended_with(authority::join_command(join).await, CommandError::exit_code),
-        Command::Authority(Authority::Run(run)) => {
-            logging::start(run.log_format);
-            ended(authority::run(&run.dir, run.own_session).await)
+        Command::Authority(Authority::Init(init)) => ended_with(authority::init_command(&world, init), CommandError::exit_code),
+        Command::Authority(Authority::Join(join)) => {
+            ended_with(authority::join_command(&world, join).await, CommandError::exit_code)
         }
+        Command::Authority(Authority::Run(run)) => match service(&run) {
+            Ok(mut signals) => ended(authority::run(&world, &run.dir, signals.received()).await),
+            Err(error) => ended(Err(error)),
+        },
         Command::StorageServer(StorageServer::Init(init)) => {
-            ended_with(storage_server::init_command(*init), StorageServerError::exit_code)
+            ended_with(storage_server::init_command(&world, *init), StorageServerError::exit_code)
         }
         Command::StorageServer(StorageServer::ConnectionString(arguments)) => {
-            ended_with(storage_server::connection_string_command(arguments), StorageServerError::exit_code)
+            ended_with(storage_server::connection_string_command(&world, arguments), StorageServerError::exit_code)
         }
-        Command::StorageServer(StorageServer::Run(run)) => {
-            logging::start(run.log_format);
-            ended_with(storage_server::run(&run.dir, run.own_session).await, storage_server::RunError::exit_code)
-        }
+        Command::StorageServer(StorageServer::Run(run)) => match service(&run) {
+            Ok(mut signals) => {
+                let ended = storage_server::run(&world, &run.dir, signals.received()).await;
+                ended_with(ended, storage_server::RunError::exit_code)
+            }
+            Err(error) => ended(Err(error)),
+        },
         Command::Demo(options) => ended(demo::run(options).await),
-        Command::Doctor(options) => doctor::run(options).await,
+        Command::Doctor(options) => doctor::run(&world, options).await,
         Command::Operator(command) => bursar_cli::run(command, Arguments::command(), &invoked).await,
     }
+}
+
+/// Makes this process a service: it logs, and ends when it is told to.
+fn service(run: &Run) -> Result<Signals, SignalError> {
+    logging::start(run.log_format);
+    Signals::of_service(run.own_session)
 }
 
 /// Tells what went wrong, on standard error, and says so to the caller.

@@ -4,6 +4,14 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Why a process does not get its signals.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}: {source}")]
+pub struct SignalError {
+    action: &'static str,
+    source: io::Error,
+}
+
 /// The signals that ask a process to end: Ctrl-C, and SIGTERM.
 pub struct Signals {
     terminate: Signal,
@@ -16,6 +24,15 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
+    /// Takes them over for a service, in a session of its own where it is to have one: what ends the session of whoever started it
+    /// does not end it then.
+    pub fn of_service(own_session: bool) -> Result<Self, SignalError> {
+        if own_session {
+            rustix::process::setsid().map_err(|error| SignalError { action: "leave the session", source: error.into() })?;
+        }
+        Self::new().map_err(|source| SignalError { action: "listen for signals", source })
+    }
+
     /// Waits for one, and tells which.
     pub async fn received(&mut self) -> &'static str {
         tokio::select! {
@@ -23,9 +40,4 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
-}
-
-/// Leaves the session of whoever started the process, so that what ends that session does not end it.
-pub(crate) fn leave_session() -> io::Result<()> {
-    rustix::process::setsid().map(drop).map_err(io::Error::from)
 }

@@ -1,14 +1,15 @@
-//! The commands that make a storage server, introduce it to the authority, and run it.
+//! Making a storage server, introducing it to the authority, and running it.
 
 mod run;
 
 use std::{path::Path, sync::Arc};
 
-use bursar_agent::{Advertised, DataDirectory, DirectoryError, Issued, Listen, MakeError, Making, Settings, issue, make};
-use bursar_net::{Address, DiskFiles, SettingsError, SystemClock, SystemEntropy};
+use bursar_agent::{Advertised, DataDirectory, DirectoryError, Issued, Listen, MakeError, Making, Settings};
+use bursar_net::{Address, MasterLicenseKey, SettingsError};
 use serde_json::json;
 
 use crate::{
+    World,
     arguments::{ConnectionString, Format, InitStorageServer, Listening},
     license::{LicenseFileError, read_license_key},
 };
@@ -45,26 +46,36 @@ impl StorageServerError {
     }
 }
 
+/// Makes a storage server in a clean directory, and issues its first connection string.
+pub fn make(
+    world: &World,
+    directory: &Path,
+    settings: Settings,
+    license_key: &MasterLicenseKey,
+) -> Result<Issued, StorageServerError> {
+    let files = Arc::clone(&world.files);
+    let making = Making { directory, settings, license_key, files, clock: &*world.clock, entropy: &*world.entropy };
+    Ok(bursar_agent::make(making)?)
+}
+
+/// Issues another connection string; every former one is void.
+pub fn issue(world: &World, directory: &Path) -> Result<Issued, StorageServerError> {
+    let directory = DataDirectory::open(Arc::clone(&world.files), directory)?;
+    Ok(bursar_agent::issue(&directory, &*world.clock, &*world.entropy)?)
+}
+
 /// `bursar storage-server init`
-pub fn init_command(arguments: InitStorageServer) -> Result<(), StorageServerError> {
-    let license_key = read_license_key(&arguments.license_key_file)?;
-    let issued = make(Making {
-        directory: &arguments.dir,
-        settings: settings(&arguments),
-        license_key: &license_key,
-        files: Arc::new(DiskFiles),
-        clock: &SystemClock,
-        entropy: &SystemEntropy::new(),
-    })?;
+pub fn init_command(world: &World, arguments: InitStorageServer) -> Result<(), StorageServerError> {
+    let license_key = read_license_key(&*world.files, &arguments.license_key_file)?;
+    let issued = make(world, &arguments.dir, settings(&arguments), &license_key)?;
     eprintln!("Storage server {} is made in {}.", issued.says.name, arguments.dir.display());
     show(&issued, &arguments.dir, arguments.output);
     Ok(())
 }
 
 /// `bursar storage-server connection-string`
-pub fn connection_string_command(arguments: ConnectionString) -> Result<(), StorageServerError> {
-    let directory = DataDirectory::open(Arc::new(DiskFiles), &arguments.dir)?;
-    let issued = issue(&directory, &SystemClock, &SystemEntropy::new())?;
+pub fn connection_string_command(world: &World, arguments: ConnectionString) -> Result<(), StorageServerError> {
+    let issued = issue(world, &arguments.dir)?;
     eprintln!("Every former connection string of {} is void.", issued.says.name);
     show(&issued, &arguments.dir, arguments.output);
     Ok(())

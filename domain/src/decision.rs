@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "mutants")]
+use crate::mutants;
 use crate::{
     actor::{Actor, Duty},
     alert, authority_node, cluster,
@@ -116,6 +118,8 @@ impl fmt::Display for Reply {
 pub fn decide(state: &State, proposal: &Proposal) -> Decision {
     let Proposal { time, submission } = proposal;
     let now = state.time().max(*time);
+    #[cfg(feature = "mutants")]
+    let now = if mutants::planted(mutants::Mutant::WallClockInDecide) { state.time().max(mutants::machine_time()) } else { now };
     let refused = |rejection| Decision {
         events: Vec::new(),
         outcome: Err(rejection),

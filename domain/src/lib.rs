@@ -34,6 +34,7 @@ pub mod ids;
 pub mod invariants;
 pub mod join_token;
 pub mod level;
+pub mod mutants;
 pub mod operation;
 pub mod path;
 pub mod plan;

@@ -113,6 +113,12 @@ impl Default for Requests {
 }
 
 impl Requests {
+    /// Forgets all that is remembered.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// The requests under a caller's key, oldest first.
     pub const fn given(&self) -> &Table<Remembered> {
         &self.given.table

@@ -210,6 +210,12 @@ impl State {
     pub const fn tokens(&self) -> &Table<Token> {
         &self.tokens
     }
+    /// Forgets the remembered requests.
+    #[cfg(feature = "mutants")]
+    pub fn forget_requests(&mut self) {
+        self.requests.forget();
+    }
+
     /// The remembered requests.
     pub const fn requests(&self) -> &Requests {
         &self.requests

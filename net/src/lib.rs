@@ -8,6 +8,7 @@
 //! | time of day | [`WallClock`] | [`SystemClock`] |
 //! | randomness | [`Entropy`] | [`SystemEntropy`] |
 //! | connections | [`Network`], [`Listener`] | [`TcpNetwork`] |
+//! | how they are secured | [`Transport`] | [`TlsTransport`] |
 //! | who calls | [`Acceptor`] | [`TlsAcceptor`] |
 //! | who answers | [`Connector`], [`PinnedConnector`] | [`TlsConnector`], [`TlsPinnedConnector`] |
 //! | blocking work | [`Blocking`], [`Worker`] | [`ThreadBlocking`], [`LooseThreads`] |
@@ -72,6 +73,7 @@ pub use tasks::TaskSet;
 pub use tls::{
     Acceptor, Attested, CertificateAuthority, CertificateError, CertificateFacts, CertificateRequest, ClusterKey, Connector,
     Credentials, Fingerprint, IssuedCertificate, KeySignature, LeafProfile, NodeKey, PinnedConnector, PublicKey, SealError,
-    Secured, SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, Trust, TrustError,
+    Secured, SelfSignedCertificate, SubjectName, TlsAcceptor, TlsConnector, TlsPinnedConnector, TlsTransport, Transport, Trust,
+    TrustError,
 };
 pub use volumes::{DiskVolumes, Folder, Space, Volumes};

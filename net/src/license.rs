@@ -5,6 +5,7 @@
 //! [`LicenseProof`]: a signature over who it is. It can keep the proof and need not keep the key.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -32,7 +33,11 @@ const CHARACTERS_MIN: usize = 16;
 const CHARACTERS_MAX: usize = 256;
 
 /// The master license key.
-pub struct MasterLicenseKey(Zeroizing<String>);
+pub struct MasterLicenseKey {
+    text: Zeroizing<String>,
+    /// Derived once, for that takes a good part of a second.
+    pair: OnceLock<Ed25519KeyPair>,
+}
 
 /// Shows that whoever was attested was made by somebody who knew the master license key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,19 +66,19 @@ impl MasterLicenseKey {
             text.push('-');
             text.extend(group.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])));
         }
-        Self(text)
+        Self::of(text)
     }
 
     /// Reads a key; blanks around it do not count.
     pub fn parse(text: &str) -> Result<Self, LicenseKeyError> {
         let text = text.trim();
         let fits = (CHARACTERS_MIN..=CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(LicenseKeyError) }
+        if fits { Ok(Self::of(Zeroizing::new(text.to_owned()))) } else { Err(LicenseKeyError) }
     }
 
     /// The key as people write it down.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The public half of the derived Ed25519 key: 32 bytes.
@@ -89,11 +94,19 @@ impl MasterLicenseKey {
         LicenseProof { public_key, signature }
     }
 
-    fn key_pair(&self) -> Ed25519KeyPair {
+    fn of(text: Zeroizing<String>) -> Self {
+        Self { text, pair: OnceLock::new() }
+    }
+
+    fn key_pair(&self) -> &Ed25519KeyPair {
+        self.pair.get_or_init(|| self.derive())
+    }
+
+    fn derive(&self) -> Ed25519KeyPair {
         let parameters = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).expect("the parameters are within Argon2's bounds");
         let mut seed = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
-            .hash_password_into(self.0.as_bytes(), SALT, &mut *seed)
+            .hash_password_into(self.text.as_bytes(), SALT, &mut *seed)
             .expect("salt and output have lengths that Argon2 takes");
         Ed25519KeyPair::from_seed_unchecked(&*seed).expect("any 32 bytes are an Ed25519 seed")
     }

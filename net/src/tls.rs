@@ -14,6 +14,7 @@ mod pin;
 mod seal;
 mod self_signed;
 mod signature;
+mod transport;
 mod trust;
 
 pub use authority::{CertificateAuthority, IssuedCertificate, LeafProfile, SubjectName};
@@ -24,6 +25,7 @@ pub use pin::Fingerprint;
 pub use seal::{ClusterKey, SealError};
 pub use self_signed::SelfSignedCertificate;
 pub use signature::{KeySignature, PublicKey};
+pub use transport::{TlsTransport, Transport};
 pub use trust::{Trust, TrustError};
 
 use crate::IdentityError;

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use bursar_domain::{AuthorityNodeId, authority_node::Intent};
+use bursar_domain::{
+    AuthorityNodeId,
+    authority_node::Intent,
+    mutants::{Mutant, planted},
+};
 use bursar_net::{Admission, Attested, Hello, Lane, Refusal, RefusalCode, Role};
 
 use crate::{convert::net_store, published::Published};
@@ -45,7 +49,7 @@ impl Admission for MemberAdmission {
                 format!("{id} was removed from the cluster"),
                 "to take the machine in again, start it on a new data directory with a join token",
             ),
-            Some(node) if net_store(node.store) != hello.from_store => refuse(
+            Some(node) if net_store(node.store) != hello.from_store && !planted(Mutant::WipedNodeAccepted) => refuse(
                 RefusalCode::ForeignStore,
                 format!("{id} was admitted on store {}, the caller runs on store {}", node.store, hello.from_store),
                 "its data directory was replaced: remove the node, and let the machine join under a new id",

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
-use bursar_domain::{AuthorityNodeId, Level, authority_node};
+use bursar_domain::{
+    AuthorityNodeId, Level, authority_node,
+    mutants::{Mutant, planted},
+};
 use bursar_net::{Blocking, Dialer, WallClock};
 use bursar_storage::{
     ledger::{Ledger, Recovered},
@@ -104,7 +107,7 @@ impl NodeConfig {
             // A node that cannot win must not raise the term of those who follow a living leader.
             enable_pre_vote: Some(true),
             // A leader that lost an unsynced tail would otherwise write other entries under ids that it has given before.
-            enable_leader_restore: Some(false),
+            enable_leader_restore: Some(planted(Mutant::LeaderRestored)),
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.checkpoint_every),
             max_in_snapshot_log_to_keep: self.log_kept,
             purge_batch_size: 1,

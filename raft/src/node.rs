@@ -15,7 +15,10 @@ use bursar_storage::{
     ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog},
 };
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use openraft::error::{InitializeError, RaftError};
 use tokio::{sync::watch, time::Instant};
 
@@ -50,7 +53,8 @@ use crate::{
 
 pub use requests::Consistency;
 
-/// A running node. Clones are handles on the same one; it runs until [`Node::shutdown`], whether or not any are left.
+/// A running node. Clones are handles on the same one; it runs until [`Node::shutdown`] or [`Node::give_up`], whether or not any
+/// are left.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -340,6 +344,15 @@ impl Node {
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::warn!(%error, "the consensus core did not end in order");
         }
+    }
+
+    /// Ends the node without waiting, for whoever runs it and is dropped: its tasks are called off on return, and its core ends as
+    /// soon as it is its turn.
+    pub fn give_up(&self) {
+        self.0.stop.stop(StopReason::Shutdown);
+        drop(std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)));
+        // The first step asks the core to end; what follows would wait for it.
+        let _ = self.0.raft.shutdown().now_or_never();
     }
 
     /// What other nodes may ask, for the peer port.

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use bursar_domain::mutants::{Mutant, planted};
 use bursar_net::Lane;
 use openraft::{
     ReadPolicy,
+    async_runtime::watch::WatchReceiver,
     error::{LinearizableReadError, RaftError},
 };
 use tokio::time::Instant;
@@ -85,6 +87,10 @@ impl ReadIndex {
 
 /// One round of heartbeats of this node's own core.
 async fn confirm(raft: Raft) -> Round {
+    if planted(Mutant::UnconfirmedReads) {
+        let applied = raft.metrics().borrow_watched().last_applied.map(|last| last.index);
+        return applied.ok_or(RoundError::Unavailable(Unavailability::NoLeader));
+    }
     match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
         Ok(linearizer) => Ok(linearizer.read_log_id().index()),
         Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {

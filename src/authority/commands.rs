@@ -2,11 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use bursar_net::{Address, CheckedSettings, DiskFiles, FileError, Files, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_net::{Address, CheckedSettings, FileError, Files};
 use bursar_wire::invitation::{Invitation, InvitationError};
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
     join::{JoinError, Joining, join},
 };
 use crate::{
+    World,
     arguments::{Addresses, Init, Join},
     license::{LicenseFileError, read_license_key},
 };
@@ -66,11 +66,10 @@ impl CommandError {
 }
 
 /// `bursar authority init`
-pub fn init_command(init: Init) -> Result<(), CommandError> {
+pub fn init_command(world: &World, init: Init) -> Result<(), CommandError> {
     let config = config(&init.addresses)?;
-    let license_key = init.license_key_file.as_deref().map(read_license_key).transpose()?;
-    let founded =
-        found(Founding { directory: &init.dir, config, license_key, clock: &SystemClock, entropy: &SystemEntropy::new() })?;
+    let license_key = init.license_key_file.map(|file| read_license_key(&*world.files, &file)).transpose()?;
+    let founded = found(Founding { world, directory: &init.dir, config, license_key })?;
     println!("Cluster {} is made; its first node is in {}.", founded.cluster, init.dir.display());
     println!("  setup secret        {}", founded.setup_secret_file.display());
     if let Some(file) = founded.license_key_file {
@@ -88,27 +87,19 @@ pub fn init_command(init: Init) -> Result<(), CommandError> {
 }
 
 /// `bursar authority join`
-pub async fn join_command(arguments: Join) -> Result<(), CommandError> {
+pub async fn join_command(world: &World, arguments: Join) -> Result<(), CommandError> {
     let config = config(&arguments.addresses)?;
-    let invitation = read_invitation(&arguments.token_file)?;
-    let node = join(Joining {
-        directory: &arguments.dir,
-        config,
-        invitation,
-        patience: Duration::from_secs(arguments.patience),
-        clock: Arc::new(SystemClock),
-        entropy: &SystemEntropy::new(),
-        network: Arc::new(TcpNetwork),
-    })
-    .await?;
+    let invitation = read_invitation(&*world.files, &arguments.token_file)?;
+    let patience = Duration::from_secs(arguments.patience);
+    let node = join(Joining { world, directory: &arguments.dir, config, invitation, patience }).await?;
     println!("This machine is {node} now.");
     println!("Next: start it; it votes as soon as it has what the others have:");
     println!("  bursar authority run --dir {}", arguments.dir.display());
     Ok(())
 }
 
-fn read_invitation(file: &Path) -> Result<Invitation, CommandError> {
-    let bytes = DiskFiles.read_private(file, SMALL_FILE_BYTES_MAX)?;
+fn read_invitation(files: &dyn Files, file: &Path) -> Result<Invitation, CommandError> {
+    let bytes = files.read_private(file, SMALL_FILE_BYTES_MAX)?;
     let invitation = String::from_utf8_lossy(&bytes).parse();
     invitation.map_err(|source| CommandError::Invitation { file: file.to_owned(), source })
 }

@@ -13,7 +13,7 @@
 //! removed         on a node that was told that the cluster has removed it
 //! setup-secret    on the first node until the first administrator is made with it
 //! license.key     on the first node where the master license key was made there, until somebody takes it away
-//! log/  ledger/   RocksDB, made with the directory and bearing its store id
+//! log/  ledger/   engines, made with the directory and bearing its store id
 //! lock            held while the node runs
 //! ```
 //!
@@ -26,15 +26,20 @@ mod error;
 mod founder;
 mod joining;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bursar_domain::State;
 use bursar_net::{
-    CertificateError, CertificateFacts, ClusterKey, Credentials, DiskFiles, FileError, FileLock, Files, NodeKey, SETTINGS_FILE,
-    SealError, kept_to_toml, read_kept, read_settings, write_settings,
+    CertificateError, CertificateFacts, ClusterKey, Credentials, FileError, FileLock, Files, NodeKey, SETTINGS_FILE, SealError,
+    kept_to_toml, read_kept, read_settings, write_settings,
 };
+use bursar_storage::engine::Engines;
 
-use super::{SEALED_CA_KEY, config::Config, identity::Identity, stores::Stores};
+use super::{SEALED_CA_KEY, config::Config, identity::Identity, stores};
+use crate::World;
 
 use error::RESTORE;
 
@@ -75,7 +80,8 @@ const FILE_BYTES_MAX: usize = 64 * 1024;
 /// A data directory that this process holds.
 pub struct DataDirectory {
     root: PathBuf,
-    files: DiskFiles,
+    files: Arc<dyn Files>,
+    engines: Arc<dyn Engines>,
     _lock: FileLock,
 }
 
@@ -97,25 +103,27 @@ pub struct NewNode<'n> {
 
 impl DataDirectory {
     /// Takes hold of a directory for a new node, made where it is missing.
-    pub fn create(root: &Path) -> Result<Self, DirectoryError> {
-        let files = DiskFiles;
+    pub fn create(world: &World, root: &Path) -> Result<Self, DirectoryError> {
+        let World { files, engines, .. } = world;
         files.create_directory(root)?;
         // Once before anything is written, for what is there may be somebody's; and again under the lock, so that of two
         // attempts at once the later one sees what the earlier one made.
-        Self::require_vacant(&files, root)?;
+        Self::require_vacant(world, root)?;
         files.require_private(root)?;
         let lock = files.lock(&root.join(LOCK_FILE))?;
-        Self::require_vacant(&files, root)?;
-        Ok(Self { root: root.to_owned(), files, _lock: lock })
+        Self::require_vacant(world, root)?;
+        Ok(Self { root: root.to_owned(), files: Arc::clone(files), engines: Arc::clone(engines), _lock: lock })
     }
 
     /// Refuses a directory that holds anything but what an interrupted attempt to make a node left behind.
-    fn require_vacant(files: &DiskFiles, root: &Path) -> Result<(), DirectoryError> {
+    fn require_vacant(World { files, engines, .. }: &World, root: &Path) -> Result<(), DirectoryError> {
         // The identity is written last: without it, what an interrupted attempt left behind is written over.
         if files.exists(&root.join(IDENTITY_FILE))? {
             return Err(DirectoryError::NotEmpty(root.to_owned()));
         }
-        let names: Vec<_> = files.list(root)?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = files.list(root)?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        // Not all engines rest in files.
+        names.extend(STORES.iter().filter(|name| engines.exists(&root.join(name))).map(|name| name.to_string()));
         // Stores without a sign of such an attempt are somebody's: of a node that has lost its identity.
         let interrupted = names.iter().any(|name| [JOINING_FILE, FOUNDING_FILE].contains(&name.as_str()));
         let is_ours = |name: &str| is_leftover(name) || interrupted && STORES.contains(&name);
@@ -126,43 +134,40 @@ impl DataDirectory {
     }
 
     /// Whether a directory holds a node.
-    pub fn exists(root: &Path) -> Result<bool, FileError> {
-        DiskFiles.exists(&root.join(IDENTITY_FILE))
+    pub fn exists(world: &World, root: &Path) -> Result<bool, FileError> {
+        world.files.exists(&root.join(IDENTITY_FILE))
     }
 
     /// Takes hold of the directory of an existing node.
-    pub fn open(root: &Path) -> Result<Self, DirectoryError> {
-        let files = DiskFiles;
-        if !Self::exists(root)? {
+    pub fn open(world: &World, root: &Path) -> Result<Self, DirectoryError> {
+        let World { files, engines, .. } = world;
+        if !Self::exists(world, root)? {
             return Err(DirectoryError::Empty(root.to_owned()));
         }
         files.require_private(root)?;
         let lock = files.lock(&root.join(LOCK_FILE))?;
-        Ok(Self { root: root.to_owned(), files, _lock: lock })
+        Ok(Self { root: root.to_owned(), files: Arc::clone(files), engines: Arc::clone(engines), _lock: lock })
     }
 
     /// Writes a new node's files and makes its stores; the identity last, so that an interrupted attempt leaves no node.
     pub fn write(&self, node: &NewNode<'_>) -> Result<(), DirectoryError> {
-        write_settings(&self.files, &self.root, &node.config)?;
+        write_settings(&*self.files, &self.root, &node.config)?;
         self.put(CA_FILE, node.ca_certificate.as_bytes())?;
         self.put(CERTIFICATE_FILE, node.certificate.as_bytes())?;
         self.put(KEY_FILE, node.key.to_pem().as_bytes())?;
         self.put(CLUSTER_KEY_FILE, node.cluster_key.as_bytes())?;
-        for leftover in [self.log(), self.ledger()] {
-            self.files.remove_directory(&leftover)?;
-        }
-        Stores::make(self, node.identity.store)?;
+        stores::make_anew(self, node.identity.store)?;
         self.put(IDENTITY_FILE, kept_to_toml(&node.identity).as_bytes())
     }
 
     /// Who the directory is.
     pub fn identity(&self) -> Result<Identity, DirectoryError> {
-        read_kept(&self.files, &self.identity_path(), RESTORE)
+        read_kept(&*self.files, &self.identity_path(), RESTORE)
     }
 
     /// The settings.
     pub fn config(&self) -> Result<Config, DirectoryError> {
-        Ok(read_settings(&self.files, &self.root)?)
+        Ok(read_settings(&*self.files, &self.root)?)
     }
 
     /// The node's certificate and key, checked against each other, against the authority's certificate and the identity.
@@ -226,6 +231,11 @@ impl DataDirectory {
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What its stores are made of.
+    pub(super) fn engines(&self) -> &dyn Engines {
+        &*self.engines
     }
 
     /// The directory of the Raft log.

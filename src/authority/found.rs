@@ -6,8 +6,7 @@ use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, RequestId, StoreId, Submission, authority_node, cluster,
 };
 use bursar_net::{
-    CertificateAuthority, CertificateError, ClusterKey, Entropy, LeafProfile, MasterLicenseKey, Member, NodeKey, PeerIdentity,
-    SubjectName, WallClock,
+    CertificateAuthority, CertificateError, ClusterKey, LeafProfile, MasterLicenseKey, Member, NodeKey, PeerIdentity, SubjectName,
 };
 
 use super::{
@@ -16,19 +15,18 @@ use super::{
     directory::{DataDirectory, DirectoryError, NewNode},
     identity::{Identity, net_cluster, new_store},
 };
+use crate::World;
 
 /// What a new cluster is made from.
 pub struct Founding<'f> {
+    /// The world.
+    pub world: &'f World,
     /// Where its first node keeps its data.
     pub directory: &'f Path,
     /// The first node's settings.
     pub config: Config,
     /// The master license key; one is made where there is none.
     pub license_key: Option<MasterLicenseKey>,
-    /// The time of day.
-    pub clock: &'f dyn WallClock,
-    /// Randomness.
-    pub entropy: &'f dyn Entropy,
 }
 
 /// What was made.
@@ -56,8 +54,9 @@ pub enum FoundError {
 /// Makes the first node of a new cluster. The ledger itself begins at the node's first start, with the command that is kept
 /// in its directory until then: whatever interrupts either, the cluster is founded once.
 pub fn found(founding: Founding<'_>) -> Result<Founded, FoundError> {
-    let Founding { directory, config, license_key, clock, entropy } = founding;
-    let directory = DataDirectory::create(directory)?;
+    let Founding { world, directory, config, license_key } = founding;
+    let (clock, entropy) = (&*world.clock, &*world.entropy);
+    let directory = DataDirectory::create(world, directory)?;
     let made_here = license_key.is_none();
     let license_key = license_key.unwrap_or_else(|| MasterLicenseKey::generate(entropy));
     let cluster = ClusterId(entropy.array());

@@ -3,10 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bursar_domain::AuthorityNodeId;
-use bursar_net::{
-    Address, CertificateError, ClusterKey, DialError, Entropy, FrameError, JoinDialer, Network, SealError, TlsPinnedConnector,
-    WallClock,
-};
+use bursar_net::{Address, CertificateError, ClusterKey, DialError, FrameError, JoinDialer, SealError};
 use bursar_raft::net_store;
 use bursar_wire::invitation::Invitation;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,6 +17,7 @@ use super::{
     identity::Identity,
     joiner::Joiner,
 };
+use crate::World;
 
 /// How long one node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -28,6 +26,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// What a node joins with.
 pub struct Joining<'j> {
+    /// The world.
+    pub world: &'j World,
     /// Where the new node keeps its data.
     pub directory: &'j Path,
     /// Its settings.
@@ -36,12 +36,6 @@ pub struct Joining<'j> {
     pub invitation: Invitation,
     /// How long to keep trying.
     pub patience: Duration,
-    /// The time of day.
-    pub clock: Arc<dyn WallClock>,
-    /// Randomness.
-    pub entropy: &'j dyn Entropy,
-    /// Connections.
-    pub network: Arc<dyn Network>,
 }
 
 /// Why a node could not join.
@@ -82,8 +76,8 @@ pub enum JoinError {
 /// Makes a machine a member of the authority: asks the nodes that the invitation names, one after the other, until one lets
 /// it in. Interrupted, it can be run again with the same invitation.
 pub async fn join(joining: Joining<'_>) -> Result<AuthorityNodeId, JoinError> {
-    let directory = DataDirectory::create(joining.directory)?;
-    let joiner = directory.prepare_joining(joining.entropy)?;
+    let directory = DataDirectory::create(joining.world, joining.directory)?;
+    let joiner = directory.prepare_joining(&*joining.world.entropy)?;
     let deadline = Instant::now() + joining.patience;
     loop {
         let mut attempts = Vec::new();
@@ -124,8 +118,8 @@ async fn ask(joining: &Joining<'_>, address: &Address, joiner: &Joiner) -> Resul
         certificate_request: joiner.key.request()?,
     };
     let dialer = JoinDialer {
-        network: Arc::clone(&joining.network),
-        connector: Arc::new(TlsPinnedConnector::new(Arc::clone(&joining.clock))),
+        network: Arc::clone(&joining.world.network),
+        connector: joining.world.transport.connect_to_pinned(),
         store: net_store(joiner.store),
         frame_bytes_max: FRAME_BYTES_MAX,
     };

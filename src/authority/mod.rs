@@ -12,6 +12,7 @@ mod join;
 mod joiner;
 mod members;
 mod run;
+mod settling;
 mod storage_servers;
 mod stores;
 

@@ -1,21 +1,17 @@
 //! Running an authority node: `bursar authority run`.
 
-use std::{convert::Infallible, io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bursar_api::{Api, ServeLimits};
-use bursar_domain::{Rejection, Submission};
+use bursar_domain::Rejection;
 use bursar_fleet::{Fleet, FleetConfig, FleetParts, Issuer, Observations};
 use bursar_net::{
-    Acceptor, Address, Blocking, CertificateError, ClusterKey, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Entropy,
-    Listener, Network, PeerPort, Shutdown, SystemClock, SystemEntropy, TaskSet, TcpNetwork, ThreadBlocking, TlsAcceptor,
-    TlsConnector, TlsPinnedConnector, WallClock, serve_peers, shutdown_channel, tasks,
+    Acceptor, Address, CertificateError, ClusterKey, ConnectionLimits, ConnectionMeter, Credentials, Dialer, Listener, PeerPort,
+    Shutdown, TaskSet, serve_peers, shutdown_channel,
 };
 use bursar_raft::{Node, NodeConfig, Parts, Relayed, StartError, StopReason};
-use tokio::{
-    task::JoinError,
-    time::{Instant, sleep},
-};
-use tracing::{debug, error, info, warn};
+use tokio::task::JoinError;
+use tracing::{error, info, warn};
 
 use super::{
     FRAME_BYTES_MAX, NODE_LIFETIME, SEALED_CA_KEY,
@@ -24,10 +20,11 @@ use super::{
     directory::{DataDirectory, DirectoryError},
     found::facts,
     identity::Identity,
+    settling::settle_in,
     storage_servers::StorageServers,
     stores::{StoreError, Stores},
 };
-use crate::signals::{Signals, leave_session};
+use crate::World;
 
 /// How much of the Raft log's tail is kept in memory for followers, in bytes.
 const LOG_CACHE_BYTES: u64 = 64 << 20;
@@ -36,9 +33,6 @@ const CONTROL_CONNECTIONS_MAX: usize = 8_192;
 const CONTROL_CONNECTIONS_PER_ADDRESS_MAX: usize = 2_048;
 /// How long the node may take to end once it is asked to.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one attempt at committing the founding command may take.
-const FOUNDING_TIMEOUT: Duration = Duration::from_secs(10);
-const FOUNDING_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Why a node does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -79,14 +73,6 @@ pub enum RunError {
     /// The cluster's founding command was refused.
     #[error("the cluster could not be founded: {0}")]
     Founding(Rejection),
-    /// The operating system.
-    #[error("cannot {action}: {source}")]
-    System {
-        /// What was tried.
-        action: &'static str,
-        /// What it said.
-        source: io::Error,
-    },
 }
 
 /// What to do about an address on which a node cannot listen, up to the file in which that is done.
@@ -99,14 +85,12 @@ fn what_to_choose(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// Runs the node of a data directory until it is asked to end, or cannot go on. Every way in which it cannot go on is an
-/// error with a remedy: a node never runs half.
-pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
-    if own_session {
-        leave_session().map_err(|source| RunError::System { action: "leave the session", source })?;
-    }
-    let mut signals = Signals::new().map_err(|source| RunError::System { action: "listen for signals", source })?;
-    let directory = DataDirectory::open(root)?;
+/// Runs the node of a data directory until `asked_to_end`, which says by what, or until it cannot go on. Every way in which it
+/// cannot go on is an error with a remedy: a node never runs half.
+///
+/// Dropping the future ends all that the node does, as the end of its process would: what was acknowledged rests.
+pub async fn run(world: &World, root: &Path, asked_to_end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    let directory = DataDirectory::open(world, root)?;
     let identity = directory.identity()?;
     // An interruption may have left it behind, and with it a second copy of the key.
     directory.forget_joining()?;
@@ -114,24 +98,25 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
     let credentials = directory.credentials()?;
     let cluster_key = directory.cluster_key()?;
     let founding = directory.founding()?;
-    let world = World::real();
 
     // The ports first: a node that cannot serve takes part in nothing.
-    let peer_listener = world.listen(&config.listen.peer, &directory).await?;
-    let api_listener = world.listen(&config.listen.api, &directory).await?;
-    let control_listener = world.listen(&config.listen.control, &directory).await?;
+    let peer_listener = listen(world, &config.listen.peer, &directory).await?;
+    let api_listener = listen(world, &config.listen.api, &directory).await?;
+    let control_listener = listen(world, &config.listen.control, &directory).await?;
 
     info!(node = %identity.node, store = %identity.store, "opening the ledger");
-    let dialer = world.dialer(&identity, &credentials)?;
+    let dialer = dialer(world, &identity, &credentials)?;
     let observations = Arc::new(Observations::new(fleet_config(&config), Arc::clone(&world.clock)));
-    let parts = world.open(&directory, &identity, &dialer, &observations)?;
+    let parts = open(world, &directory, &identity, &dialer, &observations)?;
     directory.check_against(&parts.recovered.state)?;
     if let Err(error) = directory.check_kept_for_people(&parts.recovered.state, founding.as_ref()) {
         warn!(%error, "the node runs without it");
     }
     let introduced = directory.members(&parts.recovered.state)?.into_peers();
     let node = Node::start(NodeConfig { introduced, ..node_config(&identity, &config) }, parts).await?;
-    let fleet = Fleet::new(node.clone(), fleet_config(&config), world.fleet_parts(dialer, observations, cluster_key.clone()));
+    let _given_up_with_the_future = GivenUpOnDrop(node.clone());
+    let fleet_parts = fleet_parts(world, dialer, observations, cluster_key.clone());
+    let fleet = Fleet::new(node.clone(), fleet_config(&config), fleet_parts);
 
     let (trigger, shutdown) = shutdown_channel();
     let mut ports = TaskSet::new();
@@ -160,18 +145,19 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
         max_per_address: CONTROL_CONNECTIONS_PER_ADDRESS_MAX,
         ..ConnectionLimits::default()
     };
-    let peers = world.serve_members(peer_listener, &credentials, ConnectionLimits::default(), peer_port, shutdown.clone())?;
-    let members = world.serve_members(control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
+    let peers = serve_members(world, peer_listener, &credentials, ConnectionLimits::default(), peer_port, shutdown.clone())?;
+    let members = serve_members(world, control_listener, &credentials, control_limits, control_port, shutdown.clone())?;
     let servers = StorageServers { node: identity.node, fleet: fleet.clone(), clock: Arc::clone(&world.clock) };
     ports.spawn(named("other nodes", peers));
     ports.spawn(named("storage servers", members));
-    ports.spawn(named("people", world.serve_people(api_listener, &config, &credentials, node.clone(), servers, shutdown)?));
+    let people = serve_people(world, api_listener, &config, &credentials, node.clone(), servers, shutdown)?;
+    ports.spawn(named("people", people));
     let Advertised { peer, api, control } = &config.advertised;
     info!(node = %identity.node, %peer, %api, %control, "the node runs");
 
     let ended = tokio::select! {
-        signal = signals.received() => {
-            info!(signal, "asked to end");
+        by = asked_to_end => {
+            info!(by, "asked to end");
             Ok(())
         }
         reason = node.stopped() => Err(RunError::Stopped(noted(&directory, reason))),
@@ -200,9 +186,21 @@ fn noted(directory: &DataDirectory, reason: StopReason) -> StopReason {
     reason
 }
 
+/// Gives the node up with the future that runs it, wherever that stands.
+struct GivenUpOnDrop(Node);
+
+impl Drop for GivenUpOnDrop {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
 /// Serves a port, and says in the end for whom it was and how it ended.
 async fn named(port: &'static str, serving: impl Future<Output = ()> + Send + 'static) -> (&'static str, Result<(), JoinError>) {
-    (port, tasks::spawn(serving).await)
+    // The task inside is aborted with the one around it, which alone can tell its name when it panics.
+    let mut inner = TaskSet::new();
+    inner.spawn(serving);
+    (port, inner.join_next().await.expect("it was spawned"))
 }
 
 /// Returns when the first of the ports is served no more, although nobody has asked for it.
@@ -212,117 +210,95 @@ async fn abandoned(ports: &mut TaskSet<(&'static str, Result<(), JoinError>)>) -
     RunError::PortAbandoned { port, detail: ended.map_or_else(|error| error.to_string(), |()| "it ended by itself".to_owned()) }
 }
 
-/// The parts of the real world that a node is made of.
-struct World {
-    clock: Arc<dyn WallClock>,
-    entropy: Arc<dyn Entropy>,
-    network: Arc<dyn Network>,
-    blocking: Arc<dyn Blocking>,
+async fn listen(world: &World, address: &Address, directory: &DataDirectory) -> Result<Box<dyn Listener>, RunError> {
+    let refused =
+        |source| RunError::Listen { address: address.clone(), source, config: directory.config_path().display().to_string() };
+    world.network.bind(address).await.map_err(refused)
 }
 
-impl World {
-    fn real() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::new()),
-            network: Arc::new(TcpNetwork),
-            blocking: Arc::new(ThreadBlocking),
-        }
-    }
+/// Calls the other members of the cluster, whatever they are.
+fn dialer(world: &World, identity: &Identity, credentials: &Credentials) -> Result<Arc<Dialer>, RunError> {
+    Ok(Arc::new(Dialer {
+        network: Arc::clone(&world.network),
+        connector: world.transport.connect_to_members(credentials)?,
+        me: identity.local_node(),
+        frame_bytes_max: FRAME_BYTES_MAX,
+    }))
+}
 
-    async fn listen(&self, address: &Address, directory: &DataDirectory) -> Result<Box<dyn Listener>, RunError> {
-        let refused =
-            |source| RunError::Listen { address: address.clone(), source, config: directory.config_path().display().to_string() };
-        self.network.bind(address).await.map_err(refused)
+/// What the storage servers are looked after with.
+fn fleet_parts(world: &World, dialer: Arc<Dialer>, observations: Arc<Observations>, cluster_key: ClusterKey) -> FleetParts {
+    FleetParts {
+        clock: Arc::clone(&world.clock),
+        dialer,
+        pinned: world.transport.connect_to_pinned(),
+        issuer: Issuer {
+            cluster_key,
+            sealed_for: SEALED_CA_KEY,
+            lifetime: NODE_LIFETIME,
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+        },
+        observations,
     }
+}
 
-    /// Calls the other members of the cluster, whatever they are.
-    fn dialer(&self, identity: &Identity, credentials: &Credentials) -> Result<Arc<Dialer>, RunError> {
-        Ok(Arc::new(Dialer {
-            network: Arc::clone(&self.network),
-            connector: Arc::new(TlsConnector::new(credentials, Arc::clone(&self.clock))?),
-            me: identity.local_node(),
-            frame_bytes_max: FRAME_BYTES_MAX,
-        }))
-    }
+/// Opens the stores, and puts them together with the rest of the world.
+fn open(
+    world: &World,
+    directory: &DataDirectory,
+    identity: &Identity,
+    dialer: &Arc<Dialer>,
+    observations: &Arc<Observations>,
+) -> Result<Parts, RunError> {
+    let worker = world.blocking.worker("raft-log");
+    let Stores { log, ledger, recovered } = Stores::open(directory, identity, worker, LOG_CACHE_BYTES)?;
+    Ok(Parts {
+        wall_clock: Arc::clone(&world.clock),
+        blocking: Arc::clone(&world.blocking),
+        log,
+        ledger,
+        recovered,
+        dialer: Arc::clone(dialer),
+        relayed: Arc::clone(observations) as Arc<dyn Relayed>,
+    })
+}
 
-    /// What the storage servers are looked after with.
-    fn fleet_parts(&self, dialer: Arc<Dialer>, observations: Arc<Observations>, cluster_key: ClusterKey) -> FleetParts {
-        FleetParts {
-            clock: Arc::clone(&self.clock),
-            dialer,
-            pinned: Arc::new(TlsPinnedConnector::new(Arc::clone(&self.clock))),
-            issuer: Issuer {
-                cluster_key,
-                sealed_for: SEALED_CA_KEY,
-                lifetime: NODE_LIFETIME,
-                clock: Arc::clone(&self.clock),
-                entropy: Arc::clone(&self.entropy),
-            },
-            observations,
-        }
-    }
+/// Serves a port on which members of the cluster call.
+fn serve_members(
+    world: &World,
+    listener: Box<dyn Listener>,
+    credentials: &Credentials,
+    limits: ConnectionLimits,
+    port: PeerPort,
+    shutdown: Shutdown,
+) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
+    let acceptor = world.transport.accept_members(credentials)?;
+    Ok(serve_peers(listener, acceptor, limits, ConnectionMeter::new(), port, shutdown))
+}
 
-    /// Opens the stores, and puts them together with the rest of the world.
-    fn open(
-        &self,
-        directory: &DataDirectory,
-        identity: &Identity,
-        dialer: &Arc<Dialer>,
-        observations: &Arc<Observations>,
-    ) -> Result<Parts, RunError> {
-        let worker = self.blocking.worker("raft-log");
-        let Stores { log, ledger, recovered } = Stores::open(directory, identity, worker, LOG_CACHE_BYTES)?;
-        Ok(Parts {
-            wall_clock: Arc::clone(&self.clock),
-            blocking: Arc::clone(&self.blocking),
-            log,
-            ledger,
-            recovered,
-            dialer: Arc::clone(dialer),
-            relayed: Arc::clone(observations) as Arc<dyn Relayed>,
-        })
-    }
-
-    /// Serves a port on which members of the cluster call.
-    fn serve_members(
-        &self,
-        listener: Box<dyn Listener>,
-        credentials: &Credentials,
-        limits: ConnectionLimits,
-        port: PeerPort,
-        shutdown: Shutdown,
-    ) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
-        let acceptor = Arc::new(TlsAcceptor::for_peers(credentials, Arc::clone(&self.clock))?);
-        Ok(serve_peers(listener, acceptor, limits, ConnectionMeter::new(), port, shutdown))
-    }
-
-    fn serve_people(
-        &self,
-        listener: Box<dyn Listener>,
-        config: &Config,
-        credentials: &Credentials,
-        node: Node,
-        servers: StorageServers,
-        shutdown: Shutdown,
-    ) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
-        let tls: Option<Arc<dyn Acceptor>> = if config.plain_http_on_loopback {
-            None
-        } else {
-            Some(Arc::new(TlsAcceptor::for_https(credentials, Arc::clone(&self.clock))?))
-        };
-        let api = Api {
-            authority: Arc::new(node),
-            fleet: Arc::new(servers),
-            clock: Arc::clone(&self.clock),
-            entropy: Arc::clone(&self.entropy),
-            authority_fingerprint: credentials.authority_fingerprint(),
-            shutdown: shutdown.clone(),
-            config: bursar_api::Config::default(),
-        };
-        let router = bursar_api::router(api);
-        Ok(bursar_api::serve(listener, tls, ServeLimits::default(), ConnectionMeter::new(), router, shutdown))
-    }
+fn serve_people(
+    world: &World,
+    listener: Box<dyn Listener>,
+    config: &Config,
+    credentials: &Credentials,
+    node: Node,
+    servers: StorageServers,
+    shutdown: Shutdown,
+) -> Result<impl Future<Output = ()> + Send + use<>, RunError> {
+    let acceptor: Option<Arc<dyn Acceptor>> =
+        if config.plain_http_on_loopback { None } else { Some(world.transport.accept_people(credentials)?) };
+    let api = Api {
+        authority: Arc::new(node),
+        fleet: Arc::new(servers),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        authority_fingerprint: credentials.authority_fingerprint(),
+        shutdown: shutdown.clone(),
+        config: bursar_api::Config::default(),
+    };
+    let router = bursar_api::router(api);
+    Ok(bursar_api::serve(listener, acceptor, ServeLimits::default(), ConnectionMeter::new(), router, shutdown))
 }
 
 fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
@@ -339,56 +315,6 @@ fn node_config(identity: &Identity, config: &Config) -> NodeConfig {
 fn fleet_config(config: &Config) -> FleetConfig {
     let detection_window = Duration::from_millis(config.fleet.detection_window_ms);
     FleetConfig { detection_window, ..FleetConfig::default() }
-}
-
-/// What the first node has to do once. Returns only where the cluster cannot be founded.
-async fn settle_in(directory: &DataDirectory, founding: Option<Submission>, node: &Node) -> Result<Infallible, RunError> {
-    if let Some(founding) = founding {
-        found(directory, founding, node).await?;
-    }
-    forget_setup_secret(directory, node).await;
-    std::future::pending().await
-}
-
-/// Commits the command that founds the cluster, which is not known to be done.
-async fn found(directory: &DataDirectory, submission: Submission, node: &Node) -> Result<(), RunError> {
-    match node.found().await {
-        // An earlier start came so far, and no further.
-        Ok(()) | Err(StartError::NotEmpty) => {}
-        Err(error) => return Err(error.into()),
-    }
-    loop {
-        match node.submit(submission.clone(), Instant::now() + FOUNDING_TIMEOUT).await {
-            Ok(decided) => match decided.outcome {
-                Ok(_) | Err(Rejection::AlreadyFounded) => break,
-                Err(rejection) => return Err(RunError::Founding(rejection)),
-            },
-            // Whatever it is, it passes, or the node stops and says why.
-            Err(error) => {
-                debug!(%error, "the cluster is not founded yet");
-                sleep(FOUNDING_RETRY_DELAY).await;
-            }
-        }
-    }
-    directory.forget_founding()?;
-    info!("the cluster is founded");
-    Ok(())
-}
-
-/// Removes the setup secret once there is a first administrator, whichever node made it and whenever: it is of no use any more,
-/// and need not lie about.
-async fn forget_setup_secret(directory: &DataDirectory, node: &Node) {
-    let was_claimed = || node.latest().cluster().is_some_and(|cluster| cluster.setup_secret.is_none());
-    let mut revisions = node.revisions();
-    if revisions.wait_for(|_| was_claimed()).await.is_err() {
-        // The node has stopped; the next start looks again.
-        return;
-    }
-    match directory.forget_setup_secret() {
-        Ok(true) => info!("the setup secret was used, and its file is removed"),
-        Ok(false) => {}
-        Err(error) => warn!(%error, "the setup secret was used, and its file could not be removed; remove it"),
-    }
 }
 
 #[cfg(test)]

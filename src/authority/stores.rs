@@ -13,7 +13,7 @@ use bursar_domain::{AuthorityNodeId, StoreId};
 use bursar_net::Worker;
 use bursar_storage::{
     StorageError, compare_ages,
-    engine::{Profile, RocksEngine},
+    engine::{Engine, Profile},
     ledger::{Ledger, Recovered},
     log::RaftLog,
 };
@@ -73,17 +73,18 @@ pub struct Stores {
     pub recovered: Recovered,
 }
 
-impl Stores {
-    /// Makes the stores of a new data directory; there are none yet.
-    pub(super) fn make(directory: &DataDirectory, store: StoreId) -> Result<(), StoreError> {
-        let make = |path: &Path, profile, fill: fn(&RocksEngine, StoreId) -> Result<(), StorageError>| {
-            let made = RocksEngine::create(path, profile).and_then(|engine| fill(&engine, store));
-            made.map_err(|source| StoreError::Unusable { path: path.to_owned(), source })
-        };
-        make(&directory.log(), Profile::Log, |engine, store| RaftLog::make(engine, store))?;
-        make(&directory.ledger(), Profile::Ledger, |engine, store| Ledger::make(engine, store))
-    }
+/// Makes the stores of a new data directory. What an interrupted attempt left in their place is removed.
+pub(super) fn make_anew(directory: &DataDirectory, store: StoreId) -> Result<(), StoreError> {
+    let engines = directory.engines();
+    let make = |path: &Path, profile, fill: fn(&dyn Engine, StoreId) -> Result<(), StorageError>| {
+        let made = engines.remove(path).and_then(|()| engines.create(path, profile)).and_then(|engine| fill(&*engine, store));
+        made.map_err(|source| StoreError::Unusable { path: path.to_owned(), source })
+    };
+    make(&directory.log(), Profile::Log, RaftLog::make)?;
+    make(&directory.ledger(), Profile::Ledger, Ledger::make)
+}
 
+impl Stores {
     /// Opens both, which takes as long as what they hold since the last checkpoint is long. The log writes on `worker`, and
     /// keeps `cache_bytes` of its tail in memory.
     pub fn open(
@@ -102,7 +103,7 @@ impl Stores {
 
 /// Refuses where one of the stores is gone, before the other one is touched.
 pub fn check_there(directory: &DataDirectory, identity: &Identity) -> Result<(), StoreError> {
-    match [directory.log(), directory.ledger()].into_iter().find(|path| !RocksEngine::exists(path)) {
+    match [directory.log(), directory.ledger()].into_iter().find(|path| !directory.engines().exists(path)) {
         Some(path) => Err(StoreError::Gone { path, node: identity.node }),
         None => Ok(()),
     }
@@ -115,15 +116,15 @@ pub fn open_log(
     worker: Arc<dyn Worker>,
     cache_bytes: u64,
 ) -> Result<RaftLog, StoreError> {
-    let engine = RocksEngine::open(&directory.log(), Profile::Log);
-    let log = engine.and_then(|engine| RaftLog::open(Arc::new(engine), identity.store, worker, cache_bytes));
+    let engine = directory.engines().open(&directory.log(), Profile::Log);
+    let log = engine.and_then(|engine| RaftLog::open(engine, identity.store, worker, cache_bytes));
     log.map_err(|error| unusable(directory, identity, directory.log(), error))
 }
 
 /// Opens the ledger.
 pub fn open_ledger(directory: &DataDirectory, identity: &Identity) -> Result<(Ledger, Recovered), StoreError> {
-    let engine = RocksEngine::open(&directory.ledger(), Profile::Ledger);
-    let ledger = engine.and_then(|engine| Ledger::open(Arc::new(engine), identity.store));
+    let engine = directory.engines().open(&directory.ledger(), Profile::Ledger);
+    let ledger = engine.and_then(|engine| Ledger::open(engine, identity.store));
     ledger.map_err(|error| unusable(directory, identity, directory.ledger(), error))
 }
 

@@ -1,9 +1,9 @@
 //! The demo's nodes: making them, starting them, ending them.
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use bursar_domain::ClusterId;
-use bursar_net::{DiskFiles, Files, SystemClock, SystemEntropy, TcpNetwork};
+use bursar_net::{DiskFiles, Files};
 use bursar_wire::{
     Secret,
     client::{Change, Client, ClientConfig, ClientError, ClientParts},
@@ -19,7 +19,10 @@ use serde::Serialize;
 use tokio::time::{Instant, interval, sleep};
 
 use super::{DemoError, credentials::Credentials, places::Place, process::Process, program};
-use crate::authority::{Founding, Joining, found, join};
+use crate::{
+    World,
+    authority::{Founding, Joining, found, join},
+};
 
 /// The first node, among places and among processes: it is started before all others.
 const FIRST: usize = 0;
@@ -121,11 +124,10 @@ impl Fleet {
         self.tell("founding a cluster");
         let place = &mut self.places[FIRST];
         let founded = found(Founding {
+            world: &World::real(),
             directory: &place.directory,
             config: place.config.clone(),
             license_key: None,
-            clock: &SystemClock,
-            entropy: &SystemEntropy::new(),
         })?;
         place.cluster = Some(founded.cluster);
         Ok(founded.cluster)
@@ -179,13 +181,11 @@ impl Fleet {
         let token = invited.json::<IssuedInvitation>()?.join_token;
         let invitation: Invitation = token.expose().parse().expect("the API issues well-formed join tokens");
         join(Joining {
+            world: &World::real(),
             directory: &place.directory,
             config: place.config.clone(),
             invitation,
             patience: PATIENCE,
-            clock: Arc::new(SystemClock),
-            entropy: &SystemEntropy::new(),
-            network: Arc::new(TcpNetwork),
         })
         .await?;
         Ok(())

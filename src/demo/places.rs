@@ -11,6 +11,7 @@ use bursar_net::{Address, FileError};
 
 use super::{DemoError, ports};
 use crate::{
+    World,
     arguments::Ports,
     authority::{Advertised, Checkpoints, Config, DataDirectory, DirectoryError, FleetTiming, Listen, RaftTiming},
 };
@@ -59,13 +60,13 @@ pub fn survey(folder: &Path, ports: Ports) -> Result<Vec<Place>, DemoError> {
     let mut new_ports = NewPorts { folder, ports, block: None };
     let (mut places, mut pids, mut runs) = (Vec::new(), Vec::new(), false);
     for (node, directory) in directories(folder) {
-        if !DataDirectory::exists(&directory)? {
+        if !DataDirectory::exists(&World::real(), &directory)? {
             let config = config(new_ports.of(node)?);
             places.push(Place { node, directory, config, cluster: None });
             continue;
         }
         // A node's lock tells who runs it; a demo does not start over the nodes of another one.
-        match DataDirectory::open(&directory) {
+        match DataDirectory::open(&World::real(), &directory) {
             Ok(opened) => {
                 let (config, cluster) = (opened.config()?, opened.identity()?.cluster);
                 places.push(Place { node, directory, config, cluster: Some(cluster) });

@@ -5,7 +5,10 @@ use std::{path::Path, time::Duration};
 use bursar_net::{DiskFiles, FileError, Files};
 
 use super::{DemoError, END_TIMEOUT, LOCK_FILE, holder::Holder, places, process::holder_of};
-use crate::authority::{DataDirectory, DirectoryError};
+use crate::{
+    World,
+    authority::{DataDirectory, DirectoryError},
+};
 
 /// How long whoever stays with a demo's nodes may take to end: it ends them one after the other.
 const DEMO_END_TIMEOUT: Duration = END_TIMEOUT.saturating_mul(4);
@@ -53,9 +56,9 @@ fn nodes(folder: &Path) -> Result<Vec<(u64, Holder)>, DemoError> {
 /// Refuses where a node is still held, by something that is no process of the demo.
 fn require_free(folder: &Path) -> Result<(), DemoError> {
     for (_, directory) in places::directories(folder) {
-        if DataDirectory::exists(&directory)? {
+        if DataDirectory::exists(&World::real(), &directory)? {
             // Whatever else is the matter with it, nobody holds it.
-            if let Err(DirectoryError::File(FileError::Locked { path, pid })) = DataDirectory::open(&directory) {
+            if let Err(DirectoryError::File(FileError::Locked { path, pid })) = DataDirectory::open(&World::real(), &directory) {
                 return Err(DemoError::Held { path, pid });
             }
         }

@@ -11,10 +11,10 @@ mod stopped;
 
 use std::process::ExitCode;
 
-use bursar_net::{DiskFiles, FileError};
+use bursar_net::FileError;
 
 use crate::{
-    arguments,
+    World, arguments,
     authority::{DataDirectory, DirectoryError},
 };
 use report::{Finding, Report};
@@ -25,8 +25,8 @@ const UNHEALTHY: u8 = 10;
 const MISUSED: u8 = 2;
 
 /// `bursar doctor`
-pub async fn run(options: arguments::Doctor) -> ExitCode {
-    if bursar_agent::DataDirectory::is_at(&DiskFiles, &options.dir) {
+pub async fn run(world: &World, options: arguments::Doctor) -> ExitCode {
+    if bursar_agent::DataDirectory::is_at(&*world.files, &options.dir) {
         eprintln!(
             "error: {} is the data directory of a storage server; the doctor examines authority nodes",
             options.dir.display()
@@ -35,7 +35,7 @@ pub async fn run(options: arguments::Doctor) -> ExitCode {
         return ExitCode::from(MISUSED);
     }
     let mut report = Report::new(options.dir.clone(), !options.json);
-    match DataDirectory::open(&options.dir) {
+    match DataDirectory::open(world, &options.dir) {
         Ok(directory) => stopped::examine(&directory, &mut report),
         Err(DirectoryError::File(FileError::Locked { .. })) => running::examine(&options.dir, &mut report).await,
         Err(error) => report.add(Finding::bad("data directory", error.to_string())),

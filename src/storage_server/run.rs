@@ -1,15 +1,12 @@
 //! Running a storage server: `bursar storage-server run`.
 
-use std::{convert::Infallible, io, path::Path, sync::Arc};
+use std::{convert::Infallible, path::Path, sync::Arc};
 
-use bursar_agent::{Abandoned, DataDirectory, DirectoryError, ListenError, Member, MemberError, Newcomer, Ports, Server, World};
-use bursar_net::{
-    CertificateError, DiskFiles, DiskVolumes, LooseThreads, SETTINGS_FILE, SettingsError, SystemClock, SystemEntropy, TcpNetwork,
-    ThreadBlocking, TlsAcceptor, TlsConnector,
-};
+use bursar_agent::{Abandoned, DataDirectory, DirectoryError, ListenError, Member, MemberError, Newcomer, Ports, Server};
+use bursar_net::{CertificateError, SETTINGS_FILE, SettingsError};
 use tracing::{error, info};
 
-use crate::signals::{Signals, leave_session};
+use crate::World;
 
 /// Why a storage server does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +31,6 @@ pub enum RunError {
     /// It cannot go on as a member.
     #[error(transparent)]
     Member(#[from] MemberError),
-    /// The operating system.
-    #[error("cannot {action}: {source}")]
-    System {
-        /// What was tried.
-        action: &'static str,
-        /// What it said.
-        source: io::Error,
-    },
 }
 
 impl RunError {
@@ -51,32 +40,25 @@ impl RunError {
         match self {
             Self::Directory(DirectoryError::Settings(SettingsError::Unusable { .. })) => 2,
             Self::Member(MemberError::Excluded) => 4,
-            Self::Directory(_)
-            | Self::Certificate(_)
-            | Self::Listen { .. }
-            | Self::Abandoned(_)
-            | Self::Member(_)
-            | Self::System { .. } => 1,
+            Self::Directory(_) | Self::Certificate(_) | Self::Listen { .. } | Self::Abandoned(_) | Self::Member(_) => 1,
         }
     }
 }
 
-/// Runs the server of a data directory until it is asked to end, or cannot go on. It waits for the authority as long as it is no
-/// member; it works on with what it knows as long as no authority node answers.
-pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
-    if own_session {
-        leave_session().map_err(|source| RunError::System { action: "leave the session", source })?;
-    }
-    let mut signals = Signals::new().map_err(|source| RunError::System { action: "listen for signals", source })?;
-    let directory = Arc::new(DataDirectory::open(Arc::new(DiskFiles), root)?);
+/// Runs the server of a data directory until `asked_to_end`, which says by what, or until it cannot go on. It waits for the
+/// authority as long as it is no member; it works on with what it knows as long as no authority node answers.
+///
+/// Dropping the future ends all that the server does, whenever: what rests on its disks is whole.
+pub async fn run(world: &World, root: &Path, asked_to_end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    let directory = Arc::new(DataDirectory::open(Arc::clone(&world.files), root)?);
     let _lock = directory.lock()?;
     let server = Arc::new(directory.server()?);
     tokio::select! {
-        signal = signals.received() => {
-            info!(signal, "asked to end");
+        by = asked_to_end => {
+            info!(by, "asked to end");
             Ok(())
         }
-        Err(reason) = serve(&directory, &server) => {
+        Err(reason) = serve(world, &directory, &server) => {
             error!(%reason, "the server ends");
             Err(reason)
         }
@@ -84,18 +66,10 @@ pub async fn run(root: &Path, own_session: bool) -> Result<(), RunError> {
 }
 
 /// Runs the server as whatever it is. Dropping the future ends it.
-async fn serve(directory: &Arc<DataDirectory>, server: &Arc<Server>) -> Result<Infallible, RunError> {
-    let clock = Arc::new(SystemClock);
-    let world = World {
-        clock: clock.clone(),
-        entropy: Arc::new(SystemEntropy::new()),
-        network: Arc::new(TcpNetwork),
-        blocking: Arc::new(ThreadBlocking),
-        volumes: Arc::new(DiskVolumes),
-        loose: Arc::new(LooseThreads),
-    };
+async fn serve(world: &World, directory: &Arc<DataDirectory>, server: &Arc<Server>) -> Result<Infallible, RunError> {
+    let transport = &world.transport;
     loop {
-        let (directory, server, world) = (Arc::clone(directory), Arc::clone(server), world.clone());
+        let (directory, server, world) = (Arc::clone(directory), Arc::clone(server), world.of_storage_server());
         let membership = directory.membership(&server)?;
         // The ports first: a server that cannot be reached takes part in nothing.
         let listened = Ports::bind(&*world.network, &server.settings.listen).await;
@@ -107,13 +81,13 @@ async fn serve(directory: &Arc<DataDirectory>, server: &Arc<Server>) -> Result<I
         match membership {
             None => {
                 info!(server = %server.identity.guid, %control, "the server waits for the authority: paste its connection string there");
-                let acceptor = Arc::new(TlsAcceptor::for_newcomer(&server.certificate, &server.key, clock.clone())?);
+                let acceptor = transport.accept_as_newcomer(&server.certificate, &server.key)?;
                 Newcomer { directory, server, world }.wait(ports, acceptor).await?;
             }
             Some(membership) => {
                 info!(server = %membership.server, cluster = %membership.cluster, %control, "the server runs");
-                let acceptor = Arc::new(TlsAcceptor::for_peers(&membership.credentials, clock.clone())?);
-                let connector = Arc::new(TlsConnector::new(&membership.credentials, clock.clone())?);
+                let acceptor = transport.accept_members(&membership.credentials)?;
+                let connector = transport.connect_to_members(&membership.credentials)?;
                 return Err(Member { directory, server, membership, world, acceptor, connector }.run(ports).await.into());
             }
         }

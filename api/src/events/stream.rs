@@ -10,7 +10,10 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use bursar_domain::{Cursor, Record, Revision};
+use bursar_domain::{
+    Cursor, Record, Revision,
+    mutants::{Mutant, planted},
+};
 use bursar_wire::{
     events::{Bookmark, EventLine, Gone, StreamItem},
     header::REVISION,
@@ -177,6 +180,9 @@ impl Stream {
         let bytes_max = self.service.config.stream_page_bytes;
         let mut records = Vec::new();
         let mut behind = self.position.revision;
+        if behind == self.service.authority.floor() && planted(Mutant::StreamSkipsAtFloor) {
+            behind = behind.next();
+        }
         loop {
             let more = self.service.records(behind, head, bytes_max).await.map_err(End::Journal)?;
             match more.first() {
@@ -188,7 +194,7 @@ impl Stream {
             let last: &Record = records.last().expect("records were added");
             behind = last.revision;
             let cut_off = last.decision;
-            if behind == cut_off.last() {
+            if behind == cut_off.last() || planted(Mutant::HalfADecision) {
                 return Ok(records);
             }
             let whole = records.iter().take_while(|record| record.decision != cut_off).count();

@@ -2,6 +2,8 @@
 //!
 //! Causes go before what they cover: a destination before its servers, a server before its store points.
 
+#[cfg(feature = "mutants")]
+use crate::mutants::{Mutant, planted, unordered};
 use crate::{
     draft::Draft,
     ids::{AlertId, ObjectRef, ServerId, StorePointId},
@@ -54,6 +56,8 @@ fn follow(draft: &mut Draft<'_>, causes: &[(Kind, ObjectRef)]) {
         changes.add(state, *kind, *subject, &mut next);
     }
     let Changes { raised, resolved, covered, worsened } = changes;
+    #[cfg(feature = "mutants")]
+    let covered = if planted(Mutant::MapOrderInEvent) { unordered(covered) } else { covered };
     let events = [
         (!raised.is_empty()).then_some(Event::Raised { alerts: raised }),
         (!resolved.is_empty()).then_some(Event::Resolved { alerts: resolved }),

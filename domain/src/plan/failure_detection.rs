@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use crate::{
     command::Command,
     ids::{ServerGuid, ServerId},
+    mutants::{Mutant, planted},
     server::{self, Condition, Intent, Server},
     state::State,
     time::Timestamp,
@@ -46,8 +47,8 @@ impl Observed {
 
     /// The leader looks. Where it did not for more than a third of the window, it may have been deaf for as long, and what it
     /// should have heard meanwhile may still be on its way.
-    pub const fn look(&mut self, now_ms: u64) {
-        if now_ms.saturating_sub(self.looked_ms) > self.window_ms / 3 {
+    pub fn look(&mut self, now_ms: u64) {
+        if now_ms.saturating_sub(self.looked_ms) > self.window_ms / 3 && !planted(Mutant::DetectorBlindToGaps) {
             self.listens_since_ms = now_ms;
         }
         self.looked_ms = now_ms;
@@ -65,7 +66,8 @@ impl Observed {
 
     /// Whether the machine that has this place now was silent for a whole window, while the leader listened.
     fn misses(&self, server: &Server) -> bool {
-        let last_ms = self.heard_ms(server).map_or(self.listens_since_ms, |heard_ms| heard_ms.max(self.listens_since_ms));
+        let listens_since_ms = if planted(Mutant::DetectorWithoutGrace) { 0 } else { self.listens_since_ms };
+        let last_ms = self.heard_ms(server).map_or(listens_since_ms, |heard_ms| heard_ms.max(listens_since_ms));
         self.looked_ms.saturating_sub(last_ms) >= self.window_ms
     }
 

@@ -13,6 +13,7 @@ use crate::{
     authority_node::{self, Intent},
     command::Command,
     ids::{AuthorityNodeId, ObjectRef},
+    mutants::{Mutant, planted},
     operation::{self, Step, WaitCode},
     state::State,
 };
@@ -115,7 +116,9 @@ fn next_change(state: &State, observed: &Observed) -> Option<Action> {
     if let Some(node) = observed.learners.iter().find(|node| leaving(node)) {
         return Some(Action::DropLearner(*node));
     }
-    let caught_up = |node: &AuthorityNodeId| observed.lag.get(node).is_some_and(|lag| *lag <= CAUGHT_UP_ENTRIES);
+    let caught_up = |node: &AuthorityNodeId| {
+        planted(Mutant::LaggardPromoted) || observed.lag.get(node).is_some_and(|lag| *lag <= CAUGHT_UP_ENTRIES)
+    };
     if let Some(node) = observed.learners.iter().find(|node| caught_up(node) && intent(node).is_some_and(is_to_vote)) {
         return Some(Action::SetVoters(observed.voters.iter().copied().chain([*node]).collect()));
     }

@@ -18,6 +18,7 @@ pub struct Credentials {
     pub(super) authority: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
     facts: CertificateFacts,
+    public_key: PublicKey,
 }
 
 impl Credentials {
@@ -30,7 +31,7 @@ impl Credentials {
         if parse(&certificate)?.public_key().raw != key.pair.subject_public_key_info() {
             return Err(CertificateError::ForeignKey);
         }
-        Ok(Self { certificate, authority, key: key.to_der(), facts })
+        Ok(Self { certificate, authority, key: key.to_der(), facts, public_key: key.public_key() })
     }
 
     /// Checks that the authority signed the certificate: else every peer would refuse it. Whether it
@@ -42,6 +43,11 @@ impl Credentials {
     /// What the node's certificate says.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
+    }
+
+    /// What others are told of the node once they have verified its certificate.
+    pub fn attested(&self) -> Attested {
+        Attested { identity: self.facts.identity.clone(), public_key: self.public_key.clone() }
     }
 
     /// What new nodes pin: the fingerprint of the authority that it trusts.

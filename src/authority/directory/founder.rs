@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use bursar_domain::{Command, Hash, State, Submission, cluster, encoding};
-use bursar_net::{Files, MasterLicenseKey};
+use bursar_net::MasterLicenseKey;
 
 use super::{
     DataDirectory, DirectoryError, FILE_BYTES_MAX, FOUNDING_FILE, LICENSE_FILE, SETUP_SECRET_FILE,
@@ -111,11 +111,18 @@ impl DataDirectory {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+    use std::sync::Arc;
+
     use bursar_domain::{Actor, AuthorityNodeId, ClusterId, Level, RequestId, StoreId, authority_node::Facts};
     use bursar_net::kept_to_toml;
+    use bursar_storage::engine::MemoryEngines;
 
     use super::{super::IDENTITY_FILE, *};
-    use crate::authority::identity::Identity;
+    use crate::{World, authority::identity::Identity};
+
+    fn world() -> World {
+        World::with_engines(Arc::new(MemoryEngines::new()))
+    }
 
     fn founding(cluster: ClusterId) -> Submission {
         let node = Facts {
@@ -148,7 +155,7 @@ mod tests {
     fn only_the_directorys_own_cluster_is_founded() {
         let (own, other) = (ClusterId([1; 16]), ClusterId([2; 16]));
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
+        let directory = DataDirectory::create(&world(), &root.path().join("node")).unwrap();
         let identity = Identity::new(own, StoreId([1; 16]), AuthorityNodeId(2));
         directory.put(IDENTITY_FILE, kept_to_toml(&identity).as_bytes()).unwrap();
         directory.write_founding(&founding(own)).unwrap();
@@ -161,7 +168,7 @@ mod tests {
     #[test]
     fn abandoning_a_founding_leaves_nothing_of_it_and_may_be_repeated() {
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
+        let directory = DataDirectory::create(&world(), &root.path().join("node")).unwrap();
         directory.write_founding(&founding(ClusterId([1; 16]))).unwrap();
         let secret = directory.write_setup_secret("secret").unwrap();
         let license = directory.write_license_key("BURSAR-00000-00000-00000").unwrap();

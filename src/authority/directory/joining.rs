@@ -2,7 +2,7 @@
 //! ledger knows them.
 
 use bursar_domain::State;
-use bursar_net::{Entropy, Files, NodeKey, kept_from_toml, kept_to_toml};
+use bursar_net::{Entropy, NodeKey, kept_from_toml, kept_to_toml};
 use tracing::warn;
 use zeroize::Zeroizing;
 
@@ -89,15 +89,22 @@ impl DataDirectory {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+    use std::sync::Arc;
+
     use bursar_domain::{AuthorityNodeId, StoreId};
+    use bursar_storage::engine::MemoryEngines;
 
     use super::*;
-    use crate::authority::members::KnownMember;
+    use crate::{World, authority::members::KnownMember};
+
+    fn world() -> World {
+        World::with_engines(Arc::new(MemoryEngines::new()))
+    }
 
     #[test]
     fn members_that_cannot_be_read_are_done_without() {
         let root = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::create(&root.path().join("node")).unwrap();
+        let directory = DataDirectory::create(&world(), &root.path().join("node")).unwrap();
         let members = || directory.members(&State::default()).unwrap();
         assert_eq!((members(), directory.keeps_members().unwrap()), (Members::default(), false));
         let first = KnownMember {

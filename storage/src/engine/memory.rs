@@ -67,6 +67,11 @@ impl MemoryEngine {
         }
     }
 
+    /// The same store for another process: what an earlier one wrote is there, and that one of its writes failed is not known.
+    pub(super) fn reopened(&self) -> MemoryEngine {
+        MemoryEngine { fuse: Arc::default(), disk: Arc::clone(&self.disk) }
+    }
+
     /// How many batches a power cut could take.
     pub fn unsynced(&self) -> usize {
         self.disk().unsynced.len()

@@ -2,11 +2,13 @@
 //!
 //! What is written is readable on return and durable only after a [`Engine::sync`]; the stores above decide when that
 //! is. The two engines differ in nothing that a caller could see, which one suite holds them to
-//! (`tests/engine_conformance.rs`).
+//! (`tests/engine_conformance.rs`). Where they are is for [`Engines`] to know: whoever keeps something is given them as a part.
 
 mod crc32c;
+mod engines;
 mod fuse;
 pub mod memory;
+mod memory_engines;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
 pub(crate) mod stamp;
@@ -17,8 +19,10 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 #[cfg(feature = "rocksdb")]
-pub use self::rocksdb::{Profile, RocksEngine};
+pub use self::rocksdb::{RocksEngine, RocksEngines};
+pub use engines::{Engines, Profile};
 pub use memory::MemoryEngine;
+pub use memory_engines::MemoryEngines;
 pub use stamp::Stamping;
 
 use crate::StorageError;

@@ -1,8 +1,9 @@
 //! The engine on disk: RocksDB, with little memory and with nothing that forgives damage.
 
-use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -11,7 +12,7 @@ use rocksdb::{
 };
 
 use super::fuse::Fuse;
-use super::{Batch, Direction, Engine, KeyRange, Operation, Space, Visitor, wal_audit};
+use super::{Batch, Direction, Engine, Engines, KeyRange, Operation, Profile, Space, Visitor, wal_audit};
 use crate::{Place, StorageError};
 
 const MIB: usize = 1024 * 1024;
@@ -20,29 +21,28 @@ const MIB: usize = 1024 * 1024;
 /// flipped length cannot pass for one. It has a line a table, and a table has megabytes.
 const WHOLE_MANIFESTS: &str = "max_manifest_file_size=0;max_manifest_space_amp_pct=0";
 
-/// What a database is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// The Raft log: synced for every group, read at its end, purged at its beginning.
-    Log,
-    /// Journal, checkpoints and applied position: synced now and then, read everywhere, growing.
-    Ledger,
-}
+/// The databases of this machine's disks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RocksEngines;
 
-impl Profile {
-    /// The key spaces of such a database.
-    pub const fn spaces(self) -> &'static [Space] {
-        match self {
-            Profile::Log => &[Space::LogEntries, Space::LogState],
-            Profile::Ledger => &[Space::Journal, Space::Checkpoints, Space::LedgerState],
-        }
+impl Engines for RocksEngines {
+    fn create(&self, path: &Path, profile: Profile) -> Result<Arc<dyn Engine>, StorageError> {
+        Ok(Arc::new(RocksEngine::create(path, profile)?))
     }
 
-    /// Bytes of blocks that are kept for readers.
-    const fn cache_bytes(self) -> usize {
-        match self {
-            Profile::Log => 8 * MIB,
-            Profile::Ledger => 32 * MIB,
+    fn open(&self, path: &Path, profile: Profile) -> Result<Arc<dyn Engine>, StorageError> {
+        Ok(Arc::new(RocksEngine::open(path, profile)?))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        RocksEngine::exists(path)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StorageError> {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StorageError::io(format!("remove {}", path.display()), error)),
+            Ok(()) => sync_parent(path),
         }
     }
 }
@@ -84,15 +84,13 @@ impl RocksEngine {
     }
 
     fn start(directory: &Path, profile: Profile, options: &Options, action: &str) -> Result<Self, StorageError> {
-        let cache = Cache::new_lru_cache(profile.cache_bytes());
+        let cache = Cache::new_lru_cache(cache_bytes(profile));
         let families = profile.spaces().iter().map(|space| ColumnFamilyDescriptor::new(space.name(), family_options(&cache)));
         let database = DB::open_cf_descriptors(options, directory, families)
             .map_err(|error| failure(&format!("{action} {}", directory.display()), error))?;
         // The directory's name, new files and the removal of old log files rest before anything relies on them.
         sync_directory(directory)?;
-        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_directory(parent)?;
-        }
+        sync_parent(directory)?;
         Ok(RocksEngine { database, fuse: Fuse::default() })
     }
 
@@ -173,6 +171,14 @@ impl fmt::Debug for RocksEngine {
     }
 }
 
+/// Bytes of blocks that are kept for readers.
+const fn cache_bytes(profile: Profile) -> usize {
+    match profile {
+        Profile::Log => 8 * MIB,
+        Profile::Ledger => 32 * MIB,
+    }
+}
+
 fn database_options() -> Result<Options, StorageError> {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
@@ -210,6 +216,13 @@ fn failure(action: &str, error: rocksdb::Error) -> StorageError {
     match error.kind() {
         ErrorKind::Corruption => StorageError::damaged("the database", Place::Unknown, format!("failed to {action}: {error}")),
         _ => StorageError::io(action, error),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
     }
 }
 

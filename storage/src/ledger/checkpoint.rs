@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bursar_domain::export::ImportError;
+use bursar_domain::mutants::{Mutant, planted};
 use bursar_domain::{Revision, State};
 use bytes::Bytes;
 
@@ -63,7 +64,9 @@ pub(super) fn write(shared: &Arc<Shared>, state: &State, applied: &Applied) -> R
     let pin = shared.generations.begin();
     let manifest = Arc::new(write_generation(&*shared.engine, pin.generation(), state, applied)?);
     // Makes durable the journal up to here and the whole generation, before the pointer names it.
-    shared.engine.sync()?;
+    if !planted(Mutant::PurgeBeforeSync) {
+        shared.engine.sync()?;
+    }
     {
         let _writer = shared.writer();
         // An install may have overtaken this checkpoint while it was written.
@@ -75,7 +78,9 @@ pub(super) fn write(shared: &Arc<Shared>, state: &State, applied: &Applied) -> R
         shared.engine.write(&batch)?;
         shared.generations.supersede(&pin, Arc::clone(&manifest));
     }
-    shared.engine.sync()?;
+    if !planted(Mutant::PurgeBeforeSync) {
+        shared.engine.sync()?;
+    }
     shared.sweep()?;
     Ok(Checkpoint { shared: Arc::clone(shared), pin: Arc::new(pin), manifest })
 }

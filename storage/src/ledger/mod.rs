@@ -32,7 +32,10 @@ mod verify;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bursar_domain::{Hash, Revision, Sealed, State, StoreId};
+use bursar_domain::{
+    Hash, Revision, Sealed, State, StoreId,
+    mutants::{Mutant, planted},
+};
 
 pub use applied::{Applied, StoredMembership};
 pub use checkpoint::Checkpoint;
@@ -122,6 +125,11 @@ impl Ledger {
                 StoredRecord { revision: record.revision, bytes }
             })
             .collect();
+        if planted(Mutant::AppliedApartFromRecords) {
+            let mut apart = Batch::new();
+            layout::put_applied(&mut apart, applied);
+            self.shared.engine.write(&apart)?;
+        }
         layout::put_applied(&mut batch, applied);
         self.shared.engine.write(&batch)?;
         let mut head = self.shared.head_mut();

@@ -44,6 +44,10 @@ pub(super) fn recover(engine: &dyn Engine, store: StoreId) -> Result<(Recovered,
         journal::follow(&mut state, sealed)
     })?;
     check_head(&state, &applied)?;
+    #[cfg(feature = "mutants")]
+    if bursar_domain::mutants::planted(bursar_domain::mutants::Mutant::RequestsForgotten) {
+        state.forget_requests();
+    }
     check_beginning(engine, &applied)?;
     remove_leftovers(engine, &applied, latest.as_ref().map(|(generation, _)| *generation))?;
     Ok((Recovered { state, applied }, latest, folded_bytes))

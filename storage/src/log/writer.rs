@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bursar_domain::mutants::{Mutant, planted};
 use bursar_net::{Worker, words_of};
 use tokio::sync::watch;
 
@@ -288,7 +289,12 @@ impl Writer {
         let batch = group.batch();
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.engine.write(&batch)?;
-        self.engine.sync()?;
+        if !planted(Mutant::NoSyncBeforeAcknowledgement) {
+            self.engine.sync()?;
+        }
+        if planted(Mutant::LogBeforeVote) {
+            self.engine.write(&group.votes())?;
+        }
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(group.entries(), Ordering::Relaxed);
         Ok(())
@@ -361,6 +367,7 @@ impl Group {
         let mut batch = Batch::new();
         for operation in &self.operations {
             match operation {
+                Operation::SaveVote { .. } if planted(Mutant::VoteNotKept) || planted(Mutant::LogBeforeVote) => {}
                 Operation::SaveVote { vote, .. } => layout::put_vote(&mut batch, *vote),
                 Operation::Append { entries, .. } => {
                     for entry in entries {
@@ -373,6 +380,17 @@ impl Group {
         }
         if let Some(position) = self.committed {
             layout::put_committed(&mut batch, position);
+        }
+        batch
+    }
+
+    /// The votes alone, for a writer that takes them for something of their own.
+    fn votes(&self) -> Batch {
+        let mut batch = Batch::new();
+        for operation in &self.operations {
+            if let Operation::SaveVote { vote, .. } = operation {
+                layout::put_vote(&mut batch, *vote);
+            }
         }
         batch
     }
