@@ -2,10 +2,11 @@
 //!
 //! A machine has a disk of its own at `/`, and others that are mounted at directories of it. Each keeps apart what programs see
 //! and what is durable, change by change (`volume.rs`). On it stand the parts that programs are given: [`HostFiles`]
-//! (`files.rs`) and [`HostVolumes`] (`folders.rs`). They are worth nothing once the machine has lost its power.
+//! (`files.rs`) and [`HostVolumes`] (`folders.rs`), and beside it the stores, [`HostEngines`] (`engines.rs`). They are worth nothing once the machine has lost its power.
 //!
 //! A change takes no time by itself: a slow disk is slow where the program hands the work over, see [`crate::blocking`].
 
+mod engines;
 mod files;
 mod folders;
 #[cfg(test)]
@@ -19,8 +20,10 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bursar_storage::engine::MemoryEngines;
 use serde::{Deserialize, Serialize};
 
+pub use engines::HostEngines;
 pub use files::HostFiles;
 pub use folders::HostVolumes;
 
@@ -67,6 +70,11 @@ struct Machine {
     /// All that were ever there, mounted or not.
     volumes: BTreeMap<VolumeId, Volume>,
     mounts: BTreeMap<PathBuf, VolumeId>,
+    /// As they were before anybody pulled or swapped any.
+    mounted_first: BTreeMap<PathBuf, VolumeId>,
+    next_fault: u64,
+    /// The stores of the machine, on its own disk.
+    engines: MemoryEngines,
     /// Which files are locked, each with the number of its lock.
     locks: BTreeMap<Place, u64>,
     next_lock: u64,
@@ -102,6 +110,9 @@ impl Disks {
             boot: 0,
             volumes: BTreeMap::new(),
             mounts: BTreeMap::new(),
+            mounted_first: BTreeMap::new(),
+            next_fault: 0,
+            engines: MemoryEngines::new(),
             locks: BTreeMap::new(),
             next_lock: 0,
             strikes_at_sync: None,
@@ -118,6 +129,12 @@ impl Disks {
         HostFiles::new(self.clone(), self.machine().boot, pid)
     }
 
+    /// The part for stores that a program is given now. They are on the disks that hold their paths, and fail with these.
+    pub fn engines(&self) -> HostEngines {
+        let machine = self.machine();
+        HostEngines::new(self.clone(), machine.boot, machine.engines.clone())
+    }
+
     /// The part for disks that a program is given now.
     pub fn volumes(&self) -> HostVolumes {
         HostVolumes::new(self.clone(), self.machine().boot)
@@ -131,15 +148,16 @@ impl Disks {
         let id = VolumeId(u32::try_from(machine.volumes.len()).expect("fewer than 2^32 disks"));
         machine.volumes.insert(id, Volume::new(capacity_bytes));
         machine.mounts.insert(path.to_owned(), id);
+        machine.mounted_first.insert(path.to_owned(), id);
     }
 
     /// Pulls the disk that is mounted at `path`: the path shows the bare directory, and whoever holds the disk open gets errors.
-    /// Returns what brings it back.
-    pub fn pull(&self, path: &Path) -> Pulled {
+    /// Returns what brings it back; nothing where nothing is mounted.
+    pub fn pull(&self, path: &Path) -> Option<Pulled> {
         let mut machine = self.machine();
-        let volume = machine.mounts.remove(path).expect("a plan pulls what it mounted");
+        let volume = machine.mounts.remove(path)?;
         machine.volume(volume).pulled = true;
-        Pulled { path: path.to_owned(), volume }
+        Some(Pulled { path: path.to_owned(), volume })
     }
 
     /// Puts a disk back to where it was pulled from.
@@ -149,36 +167,41 @@ impl Disks {
         machine.mounts.insert(pulled.path.clone(), pulled.volume);
     }
 
-    /// Swaps what is mounted at two paths.
-    pub fn swap(&self, one: &Path, other: &Path) {
+    /// Swaps what is mounted at two paths. Where nothing is mounted at one of them it does nothing, and says so.
+    pub fn swap(&self, one: &Path, other: &Path) -> bool {
         let mut machine = self.machine();
-        let mounted = |path: &Path| machine.mounts.get(path).copied().expect("a plan swaps what it mounted");
-        let (at_one, at_other) = (mounted(one), mounted(other));
+        let (Some(at_one), Some(at_other)) = (machine.mounts.get(one).copied(), machine.mounts.get(other).copied()) else {
+            return false;
+        };
         machine.mounts.insert(one.to_owned(), at_other);
         machine.mounts.insert(other.to_owned(), at_one);
+        true
     }
 
     /// Lets the disk that holds `path` have a fault until [`mend`](Self::mend).
-    pub fn break_with(&self, path: &Path, fault: DiskFault) {
+    pub fn break_with(&self, path: &Path, fault: DiskFault) -> Broken {
         let mut machine = self.machine();
         let volume = machine.volume_of(path);
-        machine.volume(volume).faults.insert(fault);
+        let number = machine.next_fault;
+        machine.next_fault += 1;
+        machine.volume(volume).faults.insert(number, fault);
+        Broken { volume, number }
     }
 
-    /// Ends a fault of the disk that holds `path`; one that has ended already stays so.
-    pub fn mend(&self, path: &Path, fault: DiskFault) {
-        let mut machine = self.machine();
-        let volume = machine.volume_of(path);
-        machine.volume(volume).faults.remove(&fault);
+    /// Ends a fault; one that has ended already stays so.
+    pub fn mend(&self, broken: &Broken) {
+        self.machine().volume(broken.volume).faults.remove(&broken.number);
     }
 
-    /// Ends all faults of all disks. What was pulled stays so.
+    /// Ends all faults of all disks, and puts each back to where it was mounted first.
     pub fn mend_all(&self) {
         let mut machine = self.machine();
         machine.strikes_at_sync = None;
         for volume in machine.volumes.values_mut() {
             volume.faults.clear();
+            volume.pulled = false;
         }
+        machine.mounts = machine.mounted_first.clone();
     }
 
     /// Gives a file or directory other permission bits, as an operator would.
@@ -237,6 +260,13 @@ impl Disks {
     }
 }
 
+/// A fault that a disk has.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    volume: VolumeId,
+    number: u64,
+}
+
 /// A disk that lies on the table.
 #[derive(Clone, Debug)]
 pub struct Pulled {
@@ -256,6 +286,12 @@ impl Machine {
         self.boot += 1;
         self.locks.clear();
         self.strikes_at_sync = None;
+        let Self { engines, chance, trace, name, .. } = self;
+        engines.crash(|path, unsynced| {
+            let kept = chance.index(unsynced + 1);
+            trace.record("disk", format_args!("{name} store {} kept {kept} of {unsynced}", path.display()));
+            kept
+        });
         for (id, volume) in &mut self.volumes {
             let left = volume.power_off(&mut self.chance);
             self.trace.record("disk", format_args!("{} volume {} kept {left}", self.name, id.0));
@@ -264,6 +300,12 @@ impl Machine {
 
     /// Makes durable what concerns a place, unless the power goes off on the way.
     fn sync(&mut self, place: Place) -> io::Result<()> {
+        self.count_sync()?;
+        self.volume(place.volume).sync(place.inode)
+    }
+
+    /// Takes the power where this is the sync at which it is to go off.
+    fn count_sync(&mut self) -> io::Result<()> {
         if let Some(left) = &mut self.strikes_at_sync {
             *left -= 1;
             if *left == 0 {
@@ -271,7 +313,7 @@ impl Machine {
                 return Err(input_output_error());
             }
         }
-        self.volume(place.volume).sync(place.inode)
+        Ok(())
     }
 
     /// The mounted disk that holds `path`, and the path within it.

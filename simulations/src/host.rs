@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bursar_net::tasks::{self, Group};
 use bursar_net::{Blocking, Entropy, Files, Network, Volumes, WallClock, words_of};
+use bursar_storage::engine::Engines;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub loose: Arc<dyn Blocking>,
     /// Small files.
     pub files: Arc<dyn Files>,
+    /// Stores.
+    pub engines: Arc<dyn Engines>,
     /// Disks for archives.
     pub volumes: Arc<dyn Volumes>,
 }
@@ -202,7 +205,6 @@ impl Host {
     /// Lets a process go on.
     pub fn resume(&self, process: &str) {
         if let Some(group) = self.group(process) {
-            self.record(format_args!("{process} goes on"));
             group.resume();
         }
     }
@@ -240,10 +242,16 @@ impl Host {
         self.record(format_args!("has power again"));
         self.machine.disks.power_on();
         self.machine.internet.power_on(self.id());
+        self.start_all();
+    }
+
+    /// Starts, and lets go on, all processes that were started before.
+    pub fn start_all(&self) {
         let known: Vec<String> =
             self.processes().iter().filter(|(_, process)| process.starts > 0).map(|(name, _)| name.clone()).collect();
         for process in known {
             self.start(&process);
+            self.resume(&process);
         }
     }
 
@@ -268,6 +276,7 @@ impl Host {
             blocking: Arc::new(HostBlocking::new(group.clone(), machine.pace.clone())),
             loose: Arc::new(HostBlocking::new(group.clone(), machine.loose_pace.clone())),
             files: Arc::new(machine.disks.files(1_000 + start)),
+            engines: Arc::new(machine.disks.engines()),
             volumes: Arc::new(machine.disks.volumes()),
         }
     }

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bursar_net::{DiskFiles, DiskVolumes, FileError, Files, Volumes};
+use bursar_storage::engine::{Batch, Engine, Engines, Profile, Space};
 
 use super::*;
 use crate::draws::Draws;
@@ -181,11 +182,11 @@ async fn a_disk_fails_at_what_it_was_told_to_until_it_is_mended() {
     files.write_atomic(path, b"old").unwrap();
     for operation in [DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync] {
         let fault = DiskFault::Fails(operation);
-        disks.break_with(path, fault);
+        let broken = disks.break_with(path, fault);
         assert_eq!(is_eio(files.read(path, 3)), operation == DiskOperation::Read);
         assert!(is_eio(files.write_atomic(path, b"new")));
         assert!(files.lock(Path::new("/srv/a/lock")).is_ok(), "another disk");
-        disks.mend(path, fault);
+        disks.mend(&broken);
         assert_eq!(files.read(path, 3).unwrap(), b"old");
     }
     for (fault, code) in [(DiskFault::ReadOnly, libc::EROFS), (DiskFault::Full, libc::ENOSPC)] {
@@ -219,7 +220,8 @@ async fn a_disk_that_is_pulled_shows_the_bare_directory_and_comes_back_as_it_was
     let (volumes, path) = (disks.volumes(), Path::new("/srv/a"));
     let folder = volumes.open(path).unwrap();
     folder.write_new("file", b"contents").unwrap();
-    let pulled = disks.pull(path);
+    let pulled = disks.pull(path).unwrap();
+    assert!(disks.pull(path).is_none());
     assert!(folder.read("file", 8).is_err_and(|error| error.raw_os_error() == Some(libc::EIO)));
     let bare = volumes.open(path).unwrap();
     assert!(bare.names("").unwrap().is_empty());
@@ -235,11 +237,15 @@ async fn disks_that_are_swapped_stay_what_they_are_for_whoever_holds_them() {
     let (volumes, one, other) = (disks.volumes(), Path::new("/srv/a"), Path::new("/srv/b"));
     let folder = volumes.open(one).unwrap();
     folder.write_new("of-a", b"").unwrap();
-    disks.swap(one, other);
+    assert!(disks.swap(one, other));
     assert!(volumes.open(one).unwrap().names("").unwrap().is_empty());
     assert_eq!(volumes.open(other).unwrap().names("").unwrap(), ["of-a"]);
     folder.write_new("later", b"").unwrap();
     assert_eq!(volumes.open(other).unwrap().names("").unwrap(), ["later", "of-a"]);
+    disks.pull(one).unwrap();
+    assert!(!disks.swap(one, other), "there is but one left");
+    disks.mend_all();
+    assert_eq!(volumes.open(one).unwrap().names("").unwrap(), ["later", "of-a"]);
 }
 
 #[tokio::test]
@@ -282,4 +288,62 @@ async fn modes_and_rot_are_seen() {
     disks.power_off();
     disks.power_on();
     assert_eq!(disks.files(1).read(path, 6).unwrap(), b"sdcret", "at rest");
+}
+
+fn store(disks: &Disks) -> Arc<dyn Engine> {
+    let (engines, path) = (disks.engines(), Path::new("/data/log"));
+    if engines.exists(path) { engines.open(path, Profile::Log) } else { engines.create(path, Profile::Log) }.unwrap()
+}
+
+fn batch(number: u8) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(Space::LogEntries, vec![number], vec![number]);
+    batch
+}
+
+#[tokio::test]
+async fn a_store_keeps_what_was_synced_and_any_number_of_the_batches_behind_it() {
+    let mut outcomes = BTreeMap::new();
+    for seed in 0..100 {
+        let disks = disks_of_seed(seed);
+        let held = store(&disks);
+        held.write(&batch(1)).unwrap();
+        held.sync().unwrap();
+        held.write(&batch(2)).unwrap();
+        held.write(&batch(3)).unwrap();
+        disks.power_off();
+        held.write(&batch(4)).unwrap_err();
+        disks.power_on();
+        let opened = store(&disks);
+        let left: Vec<u8> = (1..=4).filter(|key| opened.get(Space::LogEntries, &[*key]).unwrap().is_some()).collect();
+        *outcomes.entry(left).or_insert(0) += 1;
+    }
+    assert_eq!(outcomes.keys().collect::<Vec<_>>(), [&vec![1], &vec![1, 2], &vec![1, 2, 3]]);
+}
+
+#[tokio::test]
+async fn a_store_fails_with_its_disk_and_stays_so() {
+    let disks = disks();
+    let held = store(&disks);
+    let broken = disks.break_with(Path::new("/data/log"), DiskFault::Fails(DiskOperation::Sync));
+    held.write(&batch(1)).unwrap();
+    held.sync().unwrap_err();
+    disks.mend(&broken);
+    held.sync().unwrap_err();
+    drop(held);
+    store(&disks).sync().unwrap();
+}
+
+#[tokio::test]
+async fn the_power_goes_off_at_the_sync_of_a_store_too() {
+    let disks = disks();
+    let held = store(&disks);
+    held.write(&batch(1)).unwrap();
+    disks.power_off_at_sync(2);
+    held.sync().unwrap();
+    held.write(&batch(2)).unwrap();
+    held.sync().unwrap_err();
+    held.get(Space::LogEntries, &[1]).unwrap_err();
+    disks.power_on();
+    assert!(store(&disks).get(Space::LogEntries, &[1]).unwrap().is_some());
 }

@@ -1,6 +1,6 @@
 //! A file system: what programs see of it, and what a power cut leaves of it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
 
@@ -30,7 +30,8 @@ pub struct Volume {
     /// What lies between the two, in the order in which it was done.
     unsynced: VecDeque<Change>,
     next_inode: u64,
-    pub faults: BTreeSet<DiskFault>,
+    /// What is wrong with it, each with a number of its own.
+    pub faults: BTreeMap<u64, DiskFault>,
     /// It is not in the machine any more.
     pub pulled: bool,
     /// The machine has power.
@@ -84,7 +85,7 @@ impl Volume {
             durable: tree,
             unsynced: VecDeque::new(),
             next_inode: 1,
-            faults: BTreeSet::new(),
+            faults: BTreeMap::new(),
             pulled: false,
             powered: true,
         }
@@ -198,7 +199,7 @@ impl Volume {
     /// How many bytes there are, and how many are free.
     pub fn room(&self) -> io::Result<(u64, u64)> {
         self.check(DiskOperation::Read)?;
-        let free = match self.faults.contains(&DiskFault::Full) {
+        let free = match self.has(DiskFault::Full) {
             true => 0,
             false => self.capacity_bytes.saturating_sub(self.used_by(Self::ROOT)),
         };
@@ -281,14 +282,25 @@ impl Volume {
         apply(&mut self.seen, change);
     }
 
-    fn check(&self, operation: DiskOperation) -> io::Result<()> {
-        if self.pulled || !self.powered || self.faults.contains(&DiskFault::Fails(operation)) {
+    /// Whether it takes anything of any size.
+    pub fn check_write(&self) -> io::Result<()> {
+        self.check(DiskOperation::Write)?;
+        if self.has(DiskFault::Full) { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
+    }
+
+    /// Whether it does what it is asked to.
+    pub fn check(&self, operation: DiskOperation) -> io::Result<()> {
+        if self.pulled || !self.powered || self.has(DiskFault::Fails(operation)) {
             return Err(input_output_error());
         }
-        if operation == DiskOperation::Write && self.faults.contains(&DiskFault::ReadOnly) {
+        if operation == DiskOperation::Write && self.has(DiskFault::ReadOnly) {
             return Err(io::Error::from_raw_os_error(libc::EROFS));
         }
         Ok(())
+    }
+
+    fn has(&self, fault: DiskFault) -> bool {
+        self.faults.values().any(|found| *found == fault)
     }
 
     fn check_room(&self, more: u64) -> io::Result<()> {
