@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bursar_net::tasks::{self, Group};
 use bursar_net::{Blocking, Entropy, Files, Network, Volumes, WallClock, words_of};
+use bursar_storage::engine::{Engines, MemoryEngines};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,7 +15,7 @@ use tokio::time::sleep;
 use crate::blocking::{HostBlocking, Pace};
 use crate::clock::HostClock;
 use crate::disk::Disks;
-use crate::draws::Draws;
+use crate::draws::{Draws, Stream};
 use crate::entropy::HostEntropy;
 use crate::network::{HostId, Internet};
 use crate::trace::Trace;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub files: Arc<dyn Files>,
     /// Disks for archives.
     pub volumes: Arc<dyn Volumes>,
+    /// Engines for stores.
+    pub engines: Arc<dyn Engines>,
 }
 
 /// What a process runs from its start; what it returns is why it ended.
@@ -63,6 +66,9 @@ struct Machine {
     id: HostId,
     internet: Internet,
     disks: Disks,
+    engines: MemoryEngines,
+    /// Decides how much of what was not synced an engine keeps.
+    engine_chance: Mutex<Stream>,
     clock: HostClock,
     /// The pace of its own disk, and that of the disks for archives.
     pace: Pace,
@@ -98,6 +104,8 @@ impl Host {
                         Host { machine }.power_off();
                     }
                 }),
+                engines: MemoryEngines::new(),
+                engine_chance: Mutex::new(stream("engines")),
                 clock: HostClock::new(),
                 pace: Pace::new(job_ms, stream("pace")),
                 loose_pace: Pace::new(job_ms, stream("loose-pace")),
@@ -118,6 +126,11 @@ impl Host {
     /// Which one it is in the network.
     pub fn id(&self) -> HostId {
         self.machine.id
+    }
+
+    /// The engines on its own disk.
+    pub fn engines(&self) -> &MemoryEngines {
+        &self.machine.engines
     }
 
     /// Its disks.
@@ -188,6 +201,8 @@ impl Host {
         if let Some(group) = running {
             self.record(format_args!("{process} is killed"));
             group.end();
+            // An engine buffers what it was not told to sync, and the process takes the buffer with it.
+            self.crash_engines();
         }
     }
 
@@ -230,6 +245,17 @@ impl Host {
         for group in running {
             group.end();
         }
+        self.crash_engines();
+    }
+
+    /// Lets each engine keep any number of the batches that were not synced, in their order.
+    fn crash_engines(&self) {
+        let mut chance = self.machine.engine_chance.lock().unwrap_or_else(PoisonError::into_inner);
+        self.machine.engines.crash(|path, unsynced| {
+            let kept = chance.index(unsynced + 1);
+            self.record(format_args!("{} keeps {kept} of {unsynced} batches that were not synced", path.display()));
+            kept
+        });
     }
 
     /// Gives the power back, and starts all processes that were started before.
@@ -269,6 +295,7 @@ impl Host {
             loose: Arc::new(HostBlocking::new(group.clone(), machine.loose_pace.clone())),
             files: Arc::new(machine.disks.files(1_000 + start)),
             volumes: Arc::new(machine.disks.volumes()),
+            engines: Arc::new(machine.engines.clone()),
         }
     }
 

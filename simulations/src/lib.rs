@@ -4,6 +4,7 @@ pub mod clock;
 pub mod disk;
 pub mod draws;
 pub mod entropy;
+pub mod fleet;
 pub mod host;
 pub mod network;
 pub mod runtime;
