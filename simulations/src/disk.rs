@@ -8,6 +8,8 @@
 
 mod files;
 mod folders;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -204,6 +206,9 @@ impl Disks {
     pub fn power_on(&self) {
         let mut machine = self.machine();
         machine.powered = true;
+        for volume in machine.volumes.values_mut() {
+            volume.powered = true;
+        }
     }
 
     /// Takes the power at the `nth` sync from now on (1 is the next), before it has made anything durable.

@@ -33,6 +33,8 @@ pub struct Volume {
     pub faults: BTreeSet<DiskFault>,
     /// It is not in the machine any more.
     pub pulled: bool,
+    /// The machine has power.
+    pub powered: bool,
 }
 
 type Tree = BTreeMap<Inode, Node>;
@@ -84,6 +86,7 @@ impl Volume {
             next_inode: 1,
             faults: BTreeSet::new(),
             pulled: false,
+            powered: true,
         }
     }
 
@@ -227,6 +230,7 @@ impl Volume {
     /// Leaves what is durable, a drawn number of the changes that were not, and perhaps a piece of the one after these. Tells how
     /// many of how many.
     pub fn power_off(&mut self, chance: &mut Stream) -> String {
+        self.powered = false;
         let unsynced = std::mem::take(&mut self.unsynced);
         let kept = chance.index(unsynced.len() + 1);
         let told = format!("{kept} of {}", unsynced.len());
@@ -278,7 +282,7 @@ impl Volume {
     }
 
     fn check(&self, operation: DiskOperation) -> io::Result<()> {
-        if self.pulled || self.faults.contains(&DiskFault::Fails(operation)) {
+        if self.pulled || !self.powered || self.faults.contains(&DiskFault::Fails(operation)) {
             return Err(input_output_error());
         }
         if operation == DiskOperation::Write && self.faults.contains(&DiskFault::ReadOnly) {

@@ -122,7 +122,7 @@ pub struct End {
     /// What was sent to it, and did not arrive yet.
     pub coming: VecDeque<Segment>,
     /// What arrived, and was not read yet.
-    arrived: VecDeque<Bytes>,
+    pub arrived: VecDeque<Bytes>,
     /// The other end sends no more.
     pub ended: bool,
     /// This end sends no more.
