@@ -72,10 +72,10 @@ pub enum SetUpError {
     #[error("while {0}: {1}")]
     Refused(&'static str, ClientError),
     /// Nothing came of it.
-    #[error("{0} did not happen within {} s", PATIENCE.as_secs())]
+    #[error("it did not happen within {patience_s} s that {0}", patience_s = PATIENCE.as_secs())]
     Slow(&'static str),
     /// A program left no file where it should.
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] bursar_net::FileError),
 }
 
@@ -209,8 +209,7 @@ impl Fleet {
     async fn until_voting(&self, client: &Client, id: u64) -> Result<(), SetUpError> {
         until("a node votes", async || {
             let status: Status = client.get("status", &()).await.ok()?.json().ok()?;
-            let votes = |member: &bursar_wire::cluster::Member| member.id == id && member.intent == MemberIntent::Voting;
-            status.members.iter().any(votes).then_some(())
+            status.members.iter().any(|member| member.id == id && member.intent == MemberIntent::Voting).then_some(())
         })
         .await
     }
@@ -290,8 +289,9 @@ impl AuthorityNode {
                 let (world, root) = (world_of(parts), Path::new(ROOT));
                 if !DataDirectory::exists(&world, root).map_err(told)? {
                     if is_first {
-                        let license_key = Some(MasterLicenseKey::clone(&license_key));
-                        authority::found(Founding { world: &world, directory: root, config, license_key }).map_err(told)?;
+                        let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
+                        let founding = Founding { world: &world, directory: root, config, license_key: Some(license_key) };
+                        authority::found(founding).map_err(told)?;
                     } else {
                         let invitation = invitation.get().expect("a node is started once it is invited").clone();
                         let joining = Joining { world: &world, directory: root, config, invitation, patience: PATIENCE };
@@ -395,12 +395,13 @@ mod tests {
         };
         let real = std::time::Instant::now();
         let (passed, digest) = simulate(1, || async move {
-            let (draws, trace) = (Draws::of_seed(1), Trace::begin(None));
+            let lines = std::env::var_os("BURSAR_TRACE").map(|path| Box::new(std::fs::File::create(path).unwrap()) as Box<dyn std::io::Write + Send>);
+            let (draws, trace) = (Draws::of_seed(1), Trace::begin(lines));
             let _logged = tracing::subscriber::set_default(trace.subscriber());
             let distances = Distances { latency_ms: vec![vec![1, 5], vec![5, 1]], jitter_ms: 1, buffer_bytes: 1 << 16 };
             let internet = Internet::new(distances, draws, trace.clone());
             tokio::spawn(internet.carry());
-            let license_key = Arc::new(MasterLicenseKey::parse("a license key for simulations").unwrap_or_else(|_| MasterLicenseKey::parse("BURSAR-SIMULATED-FLEET").unwrap()));
+            let license_key = Arc::new(MasterLicenseKey::parse("BURSAR-SIMULATED-FLEET").unwrap());
             let fleet = Fleet::new(&shape, &license_key, &internet, draws, &trace);
             let begun = Instant::now();
             fleet.set_up().await.unwrap();

@@ -173,7 +173,7 @@ impl Host {
                 return;
             }
             found.starts += 1;
-            let group = Group::named(process);
+            let group = Group::named(self.name());
             found.running = Some(group.clone());
             (group, Arc::clone(&found.program), found.starts)
         };
@@ -286,7 +286,7 @@ impl Host {
 
     fn parts(&self, process: &str, start: u32, group: &Group) -> Parts {
         let machine = &self.machine;
-        let chance = machine.draws.stream(&format!("entropy/{process}/{start}"));
+        let chance = machine.draws.stream(&format!("entropy/{}/{process}/{start}", machine.name));
         Parts {
             network: Arc::new(machine.internet.of(machine.id)),
             clock: Arc::new(machine.clock.clone()),
