@@ -1,13 +1,14 @@
 //! A fleet in a world: the programs that production runs, on simulated machines.
 
-use std::path::Path;
+use std::future::pending;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bursar::World;
 use bursar::authority::{self, Checkpoints, Config, DataDirectory, FleetTiming, Founding, Joining, Listen, RaftTiming};
 use bursar::storage_server;
-use bursar_agent::Settings;
+use bursar_agent::{ProjectionFile, Saved, Settings};
+use bursar_domain::ServerId;
 use bursar_net::{Address, Files, MasterLicenseKey, TlsTransport, Trust};
 use bursar_raft::Node;
 use bursar_wire::Secret;
@@ -26,44 +27,23 @@ use tokio::time::{Instant, sleep};
 
 use crate::draws::Draws;
 use crate::entropy::HostEntropy;
-use crate::host::{Host, Parts};
+use crate::host::{Host, Parts, Program};
 use crate::network::{HostId, Internet};
+use crate::plan::Role;
+use crate::world::World;
 
-/// Where a program keeps its data, on each machine.
-const ROOT: &str = "/var/lib/bursar";
-/// Where a storage server's disk for archives is mounted.
-pub const ARCHIVES: &str = "/archives";
-/// The process that each machine of a fleet runs.
-pub const PROCESS: &str = "bursar";
-const DISK_BYTES: u64 = 1 << 30;
-const ARCHIVES_BYTES: u64 = 1 << 40;
-/// How long after its end a process is started again, as a service manager does.
-const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// The customary ports, of the first process on a machine; those of the next are so many higher.
+const PEER_PORT: u16 = 4283;
+const API_PORT: u16 = 4285;
+const TRANSFER_PORT: u16 = 4286;
+const CONTROL_PORT: u16 = 4288;
+const PORTS_APART: u16 = 10;
 /// The longest that a step of setting up the fleet takes while nothing goes wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often somebody who waits looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const SECRET_BYTES_MAX: usize = 1 << 10;
 const CERTIFICATE_BYTES_MAX: usize = 1 << 16;
-
-/// What a fleet is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    /// How many authority nodes, at least one.
-    pub authority_nodes: usize,
-    /// How many storage servers, each with a store point.
-    pub storage_servers: usize,
-    /// At how many sites.
-    pub sites: usize,
-    /// Raft's timing.
-    pub raft: RaftTiming,
-    /// How often the state is written down.
-    pub checkpoints: Checkpoints,
-    /// How servers are looked after.
-    pub fleet: FleetTiming,
-    /// How long work on a disk takes, in milliseconds, at most.
-    pub job_ms: u64,
-}
 
 /// Why the fleet was not set up although nothing went wrong with the world.
 #[derive(Debug, thiserror::Error)]
@@ -79,46 +59,48 @@ pub enum SetUpError {
     File(#[from] bursar_net::FileError),
 }
 
-/// An authority node and its machine.
+/// A process of the plan, and where it runs.
+#[derive(Clone)]
+pub struct Place {
+    /// The process, as the plan calls it.
+    pub process: String,
+    /// Its machine.
+    pub host: Host,
+    /// How many other processes there are on the machine before it.
+    index: u16,
+}
+
+/// An authority node.
 pub struct AuthorityNode {
     /// Its number.
     pub id: u64,
-    /// Its machine.
-    pub host: Host,
+    /// Where it runs.
+    pub place: Place,
     /// What it is invited with; the first is not.
     invitation: Arc<OnceLock<Invitation>>,
-    /// What ran there last.
-    node: Arc<Mutex<Option<Node>>>,
+    /// What ran there last, and how often anything did.
+    started: Arc<Mutex<Option<(u32, Node)>>>,
 }
 
-impl AuthorityNode {
-    /// The node, while its process runs.
-    pub fn running(&self) -> Option<Node> {
-        if self.host.is_running(PROCESS) { lock(&self.node).clone() } else { None }
-    }
-
-    /// Where people reach it.
-    fn url(&self) -> NodeUrl {
-        NodeUrl::new(true, address(&self.host, 4285))
-    }
-}
-
-/// A storage server and its machine.
+/// A storage server.
 pub struct StorageServer {
-    /// Its machine.
-    pub host: Host,
+    /// Where it runs.
+    pub place: Place,
+    /// Where its store point is.
+    archives: String,
     /// Its connection string, once it is made.
     connection_string: Arc<Mutex<Option<Secret>>>,
 }
 
-/// The machines, and what runs on them.
+/// The processes of a plan, and what they run.
 pub struct Fleet {
     /// The authority nodes, by their number less one.
     pub authority_nodes: Vec<AuthorityNode>,
-    /// The storage servers.
+    /// The storage servers, by their number less one.
     pub storage_servers: Vec<StorageServer>,
     internet: Internet,
     draws: Draws,
+    timing: FleetTiming,
     /// The machine that operators sit at.
     desk: HostId,
 }
@@ -126,37 +108,41 @@ pub struct Fleet {
 /// What an operator needs to ask the authority for something.
 #[derive(Clone)]
 pub struct Access {
+    /// The number of the token that they show.
+    pub token_id: u64,
     token: Secret,
     ca_pem: Arc<[u8]>,
 }
 
 impl Fleet {
-    /// Machines with programs that have not been started.
-    pub fn new(shape: &Shape, license_key: &Arc<MasterLicenseKey>, internet: &Internet, draws: Draws, trace: &crate::trace::Trace) -> Self {
-        let host = |name: String, index: usize| {
-            Host::new(&name, index % shape.sites, DISK_BYTES, shape.job_ms, internet, draws, trace)
-        };
-        let authority_nodes = (0..shape.authority_nodes).map(|index| {
-            let node = AuthorityNode {
-                id: index as u64 + 1,
-                host: host(format!("authority-{}", index + 1), index),
-                invitation: Arc::default(),
-                node: Arc::default(),
-            };
-            node.install(shape, license_key);
-            node
-        });
-        let authority_nodes = authority_nodes.collect();
-        let storage_servers = (0..shape.storage_servers).map(|index| {
-            // All servers of a destination are at one site.
-            let server = StorageServer { host: host(format!("server-{}", index + 1), 0), connection_string: Arc::default() };
-            server.host.disks().mount(Path::new(ARCHIVES), ARCHIVES_BYTES);
-            server.install(license_key);
-            server
-        });
-        let storage_servers = storage_servers.collect();
-        let desk = internet.attach("desk", 0);
-        Self { authority_nodes, storage_servers, internet: internet.clone(), draws, desk }
+    /// Installs the programs of a world's plan, and starts none.
+    pub fn install(world: &World, license_key: &Arc<MasterLicenseKey>) -> Self {
+        let restart_after = Duration::from_millis(world.plan.knobs.restart_after_ms);
+        let settings = Settled { raft: RaftTiming::default(), checkpoints: Checkpoints::default(), fleet: FleetTiming::default() };
+        let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
+        for planned in &world.plan.topology.hosts {
+            for (index, process) in (0..).zip(&planned.processes) {
+                let place = Place { process: process.name.clone(), host: world.host(&planned.name).clone(), index };
+                match process.role {
+                    Role::Authority => {
+                        let id = authority_nodes.len() as u64 + 1;
+                        let node = AuthorityNode { id, place, invitation: Arc::default(), started: Arc::default() };
+                        node.install(settings, license_key, restart_after);
+                        authority_nodes.push(node);
+                    }
+                    Role::StorageServer => {
+                        let own = |path: &&String| path.contains(&format!("/{}/", process.name));
+                        let archives = planned.disks.iter().find(own).expect("a storage server has a disk").clone();
+                        let server = StorageServer { place, archives, connection_string: Arc::default() };
+                        server.install(license_key, restart_after);
+                        storage_servers.push(server);
+                    }
+                }
+            }
+        }
+        let desk = world.internet.attach("desk", 0);
+        let timing = settings.fleet;
+        Self { authority_nodes, storage_servers, internet: world.internet.clone(), draws: world.draws, timing, desk }
     }
 
     /// Founds the cluster, lets all nodes and servers join, and gives each server a store point. Nothing may go wrong meanwhile.
@@ -168,7 +154,7 @@ impl Fleet {
             let invited: IssuedInvitation = parsed("inviting a node", invited.json())?;
             let invitation = invited.join_token.expose().parse().expect("the API issues well-formed join tokens");
             node.invitation.set(invitation).expect("a node is invited once");
-            node.host.start(PROCESS);
+            node.place.start();
             self.until_voting(&client, node.id).await?;
         }
         let site = CreateSite { name: "Home".into(), expected_latency_ms: 2 };
@@ -177,7 +163,7 @@ impl Fleet {
         let made = done("making a destination", client.post("destinations", &destination, Change::default())).await?;
         let destination: Destination = parsed("making a destination", made.json())?;
         for server in &self.storage_servers {
-            server.host.start(PROCESS);
+            server.place.start();
             let string = until("a storage server is made", async || lock(&server.connection_string).clone()).await?;
             self.take_in(&client, destination.id, server, string).await?;
         }
@@ -186,13 +172,13 @@ impl Fleet {
 
     async fn found(&self) -> Result<Access, SetUpError> {
         let first = &self.authority_nodes[0];
-        first.host.start(PROCESS);
-        let files = first.host.disks().files(1);
-        let kept = |name: &str| Path::new(ROOT).join(name);
+        first.place.start();
+        let files = first.place.host.disks().files(1);
+        let kept = |name: &str| first.place.root().join(name);
         until("the first node is made", async || first.running()).await?;
         let ca_pem: Arc<[u8]> = files.read(&kept("ca.crt"), CERTIFICATE_BYTES_MAX)?.into();
         let secret = files.read_private(&kept("setup-secret"), SECRET_BYTES_MAX)?;
-        let nobody = Access { token: Secret::new(String::new()), ca_pem: Arc::clone(&ca_pem) };
+        let nobody = Access { token_id: 0, token: Secret::new(String::new()), ca_pem: Arc::clone(&ca_pem) };
         let client = self.client("founder", &nobody, 0);
         let request = IssueToken {
             name: "operator".into(),
@@ -203,7 +189,7 @@ impl Fleet {
         issued.await?;
         let issued = done("making the first token", client.post("tokens", &request, Change::default())).await?;
         let issued: IssuedToken = parsed("making the first token", issued.json())?;
-        Ok(Access { token: issued.secret, ca_pem })
+        Ok(Access { token_id: issued.token.id, token: issued.secret, ca_pem })
     }
 
     async fn until_voting(&self, client: &Client, id: u64) -> Result<(), SetUpError> {
@@ -227,8 +213,8 @@ impl Fleet {
         .await?;
         let found: bursar_wire::page::Page<bursar_wire::servers::Server> =
             done("listing servers", client.page("servers", &bursar_wire::query::ListQuery::default())).await?;
-        let id = found.items.iter().find(|found| found.name == server.host.name()).expect("it was added").id;
-        let making = CreateStorePoint { name: "archives".into(), path: ARCHIVES.into(), notes: String::new(), quota_bytes: None };
+        let id = found.items.iter().find(|found| found.name == server.place.process).expect("it was added").id;
+        let making = CreateStorePoint { name: "archives".into(), path: server.archives.clone(), notes: String::new(), quota_bytes: None };
         let made = done("making a store point", client.post(&format!("servers/{id}/store-points"), &making, Change::default())).await?;
         let made: StorePoint = parsed("making a store point", made.json())?;
         until("a store point is online", async || {
@@ -255,95 +241,174 @@ impl Fleet {
         Client::new(ClientConfig::new(nodes, token), parts).expect("there are nodes, and somebody is trusted")
     }
 
-    /// All machines.
-    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.authority_nodes.iter().map(|node| &node.host).chain(self.storage_servers.iter().map(|server| &server.host))
-    }
-
     /// The machine that operators sit at.
     pub fn desk(&self) -> HostId {
         self.desk
     }
+
+    /// All processes, each with its machine.
+    pub fn processes(&self) -> impl Iterator<Item = (&Host, &str)> {
+        let nodes = self.authority_nodes.iter().map(|node| &node.place);
+        let servers = self.storage_servers.iter().map(|server| &server.place);
+        nodes.chain(servers).map(|place| (&place.host, place.process.as_str()))
+    }
+
+    /// The process that is this storage server.
+    pub fn process_of(&self, server: ServerId) -> &str {
+        let index = usize::try_from(server.0 - 1).expect("few servers");
+        &self.storage_servers[index].place.process
+    }
+
+    /// What a storage server keeps of the fleet; nothing before it was told anything.
+    pub fn kept_by(&self, server: ServerId) -> Result<Option<Saved>, String> {
+        let index = usize::try_from(server.0 - 1).expect("few servers");
+        let place = &self.storage_servers[index].place;
+        let files: Arc<dyn Files> = Arc::new(place.host.disks().files(1));
+        let directory = bursar_agent::DataDirectory::open(Arc::clone(&files), &place.root()).map_err(told)?;
+        let store = directory.server().map_err(told)?.identity.store;
+        ProjectionFile::new(files, place.root().join("projection"), store).load().map_err(told)
+    }
+
+    /// After how long a silence a server counts as one that does not answer, in milliseconds.
+    pub fn detection_window_ms(&self) -> u64 {
+        self.timing.detection_window_ms
+    }
+
+    /// The node that leads, as far as any knows of itself: the one with the newest term.
+    pub fn leader(&self) -> Option<&AuthorityNode> {
+        let leading = self.authority_nodes.iter().filter_map(|member| {
+            let status = member.running()?.1.status();
+            (status.role == bursar_raft::Role::Leader).then_some((status.term, member))
+        });
+        leading.max_by_key(|(term, _)| *term).map(|(_, member)| member)
+    }
+}
+
+/// The settings that all authority nodes have alike.
+#[derive(Clone, Copy)]
+struct Settled {
+    raft: RaftTiming,
+    checkpoints: Checkpoints,
+    fleet: FleetTiming,
+}
+
+impl Place {
+    fn start(&self) {
+        self.host.start(&self.process);
+    }
+
+    fn root(&self) -> PathBuf {
+        Path::new("/var/lib").join(&self.process)
+    }
+
+    /// Where it is reached.
+    fn address(&self, port: u16) -> Address {
+        Address::new(self.host.name(), port + self.index * PORTS_APART).expect("the name of a machine")
+    }
+
+    /// Where it listens.
+    fn anywhere(&self, port: u16) -> Address {
+        Address::new("0.0.0.0", port + self.index * PORTS_APART).expect("an address of numbers")
+    }
 }
 
 impl AuthorityNode {
-    fn install(&self, shape: &Shape, license_key: &Arc<MasterLicenseKey>) {
+    /// The node, while its process runs, and the number of its start.
+    pub fn running(&self) -> Option<(u32, Node)> {
+        if self.place.host.is_running(&self.place.process) { lock(&self.started).clone() } else { None }
+    }
+
+    /// Where people reach it.
+    fn url(&self) -> NodeUrl {
+        NodeUrl::new(true, self.place.address(API_PORT))
+    }
+
+    fn install(&self, settled: Settled, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
+        let place = &self.place;
         let config = Config {
-            listen: Listen { peer: anywhere(4283), api: anywhere(4285), control: anywhere(4288) },
+            listen: Listen {
+                peer: place.anywhere(PEER_PORT),
+                api: place.anywhere(API_PORT),
+                control: place.anywhere(CONTROL_PORT),
+            },
             advertised: authority::Advertised {
-                peer: address(&self.host, 4283),
-                api: address(&self.host, 4285),
-                control: address(&self.host, 4288),
+                peer: place.address(PEER_PORT),
+                api: place.address(API_PORT),
+                control: place.address(CONTROL_PORT),
             },
             plain_http_on_loopback: false,
-            raft: shape.raft,
-            checkpoints: shape.checkpoints,
-            fleet: shape.fleet,
+            raft: settled.raft,
+            checkpoints: settled.checkpoints,
+            fleet: settled.fleet,
         };
-        let (is_first, license_key) = (self.id == 1, Arc::clone(license_key));
-        let (invitation, node) = (Arc::clone(&self.invitation), Arc::clone(&self.node));
-        let program = move |parts: Parts| {
-            let (config, license_key) = (config.clone(), Arc::clone(&license_key));
-            let (invitation, node) = (Arc::clone(&invitation), Arc::clone(&node));
-            let run = async move {
-                let (world, root) = (world_of(parts), Path::new(ROOT));
-                if !DataDirectory::exists(&world, root).map_err(told)? {
+        let (is_first, license_key, root) = (self.id == 1, Arc::clone(license_key), place.root());
+        let (invitation, started) = (Arc::clone(&self.invitation), Arc::clone(&self.started));
+        place.host.install(&place.process, Some(restart_after), program(move |world| {
+            let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
+            let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
+            async move {
+                if !DataDirectory::exists(&world, &root).map_err(told)? {
                     if is_first {
                         let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
-                        let founding = Founding { world: &world, directory: root, config, license_key: Some(license_key) };
+                        let founding = Founding { world: &world, directory: &root, config, license_key: Some(license_key) };
                         authority::found(founding).map_err(told)?;
                     } else {
                         let invitation = invitation.get().expect("a node is started once it is invited").clone();
-                        let joining = Joining { world: &world, directory: root, config, invitation, patience: PATIENCE };
+                        let joining = Joining { world: &world, directory: &root, config, invitation, patience: PATIENCE };
                         authority::join(joining).await.map_err(told)?;
                     }
                 }
-                let watch = |started: &Node| *lock(&node) = Some(started.clone());
-                authority::run_watched(&world, root, std::future::pending(), watch).await.map_err(told)
-            };
-            Box::pin(run) as futures_util::future::BoxFuture<'static, Result<(), String>>
-        };
-        self.host.install(PROCESS, Some(RESTART_AFTER), Arc::new(program));
+                let watch = |node: &Node| {
+                    let mut started = lock(&started);
+                    let starts = started.as_ref().map_or(0, |(starts, _)| *starts);
+                    *started = Some((starts + 1, node.clone()));
+                };
+                authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
+            }
+        }));
     }
 }
 
 impl StorageServer {
-    fn install(&self, license_key: &Arc<MasterLicenseKey>) {
+    fn install(&self, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
+        let place = &self.place;
         let settings = Settings {
-            name: self.host.name().to_owned(),
-            listen: bursar_agent::Listen { peer: anywhere(4283), transfer: anywhere(4286), control: anywhere(4288) },
-            advertised: bursar_agent::Advertised { primary: address(&self.host, 4288), secondary: None },
+            name: place.process.clone(),
+            listen: bursar_agent::Listen {
+                peer: place.anywhere(PEER_PORT),
+                transfer: place.anywhere(TRANSFER_PORT),
+                control: place.anywhere(CONTROL_PORT),
+            },
+            advertised: bursar_agent::Advertised { primary: place.address(CONTROL_PORT), secondary: None },
         };
-        let (license_key, string) = (Arc::clone(license_key), Arc::clone(&self.connection_string));
-        let program = move |parts: Parts| {
-            let (settings, license_key, string) = (settings.clone(), Arc::clone(&license_key), Arc::clone(&string));
-            let run = async move {
-                let (world, root) = (world_of(parts), Path::new(ROOT));
+        let (license_key, string, root) = (Arc::clone(license_key), Arc::clone(&self.connection_string), place.root());
+        place.host.install(&place.process, Some(restart_after), program(move |world| {
+            let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
+            let (string, root) = (Arc::clone(&string), root.clone());
+            async move {
                 if lock(&string).is_none() {
-                    let issued = storage_server::make(&world, root, settings, &license_key).map_err(told)?;
+                    let issued = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
                     *lock(&string) = Some(issued.line);
                 }
-                storage_server::run(&world, root, std::future::pending()).await.map_err(told)
-            };
-            Box::pin(run) as futures_util::future::BoxFuture<'static, Result<(), String>>
-        };
-        self.host.install(PROCESS, Some(RESTART_AFTER), Arc::new(program));
+                storage_server::run(&world, &root, pending()).await.map_err(told)
+            }
+        }));
     }
 }
 
+/// What a process runs, given the world as production knows it.
+fn program<F>(run: impl Fn(bursar::World) -> F + Send + Sync + 'static) -> Program
+where
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
+    Arc::new(move |parts| Box::pin(run(world_of(parts))))
+}
+
 /// What production takes of the world, from what a process is given.
-fn world_of(parts: Parts) -> World {
+fn world_of(parts: Parts) -> bursar::World {
     let Parts { network, clock, entropy, blocking, loose, files, volumes, engines } = parts;
     let transport = Arc::new(TlsTransport::new(Arc::clone(&clock)));
-    World { clock, entropy, network, transport, blocking, files, engines, volumes, loose }
-}
-
-fn address(host: &Host, port: u16) -> Address {
-    Address::new(host.name(), port).expect("the name of a machine")
-}
-
-fn anywhere(port: u16) -> Address {
-    Address::new("0.0.0.0", port).expect("an address of numbers")
+    bursar::World { clock, entropy, network, transport, blocking, files, engines, volumes, loose }
 }
 
 fn told(error: impl std::error::Error) -> String {
@@ -373,41 +438,3 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-    use super::*;
-    use crate::network::Distances;
-    use crate::runtime::simulate;
-    use crate::trace::Trace;
-
-    #[test]
-    fn a_fleet_is_set_up_by_the_programs_of_production() {
-        let shape = Shape {
-            authority_nodes: 3,
-            storage_servers: 2,
-            sites: 2,
-            raft: RaftTiming::default(),
-            checkpoints: Checkpoints::default(),
-            fleet: FleetTiming::default(),
-            job_ms: 2,
-        };
-        let real = std::time::Instant::now();
-        let (passed, digest) = simulate(1, || async move {
-            let lines = std::env::var_os("BURSAR_TRACE").map(|path| Box::new(std::fs::File::create(path).unwrap()) as Box<dyn std::io::Write + Send>);
-            let (draws, trace) = (Draws::of_seed(1), Trace::begin(lines));
-            let _logged = tracing::subscriber::set_default(trace.subscriber());
-            let distances = Distances { latency_ms: vec![vec![1, 5], vec![5, 1]], jitter_ms: 1, buffer_bytes: 1 << 16 };
-            let internet = Internet::new(distances, draws, trace.clone());
-            tokio::spawn(internet.carry());
-            let license_key = Arc::new(MasterLicenseKey::parse("BURSAR-SIMULATED-FLEET").unwrap());
-            let fleet = Fleet::new(&shape, &license_key, &internet, draws, &trace);
-            let begun = Instant::now();
-            fleet.set_up().await.unwrap();
-            (begun.elapsed(), trace.digest())
-        });
-        eprintln!("{passed:?} in {:?}: {digest}", real.elapsed());
-        assert!(passed < PATIENCE);
-    }
-}
