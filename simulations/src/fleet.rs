@@ -189,7 +189,7 @@ impl Fleet {
         issued.await?;
         let issued = done("making the first token", client.post("tokens", &request, Change::default())).await?;
         let issued: IssuedToken = parsed("making the first token", issued.json())?;
-        Ok(Access { token_id: issued.token.id, token: issued.secret, ca_pem })
+        Ok(Access { token_id: issued.id, token: issued.secret, ca_pem })
     }
 
     async fn until_voting(&self, client: &Client, id: u64) -> Result<(), SetUpError> {
