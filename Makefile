@@ -24,6 +24,7 @@ test: check unit process ## everything that must hold: formatting, lints, all te
 check: setup ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p bursar --lib --no-default-features -- -D warnings
 
 unit: setup ## tests of the crates, storage and consensus on both engines
 	cargo test --locked --features bursar-storage/rocksdb,bursar-raft/rocksdb \

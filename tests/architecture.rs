@@ -126,3 +126,26 @@ fn tasks_are_born_in_one_place() {
         .collect();
     assert!(elsewhere.is_empty(), "they start tasks other than by bursar_net::tasks: {elsewhere:?}");
 }
+
+#[test]
+fn without_rocksdb_the_library_is_whole() {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--package",
+            "bursar",
+            "--no-default-features",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8(output.stdout).expect("a text");
+    assert!(output.status.success() && tree.starts_with("bursar v"), "{}", String::from_utf8_lossy(&output.stderr));
+    let rocksdb: Vec<_> = tree.lines().filter(|line| line.contains("rocksdb")).collect();
+    assert!(rocksdb.is_empty(), "{rocksdb:?} is needed without the feature of that name");
+}

@@ -89,13 +89,7 @@ struct Place {
 impl Disks {
     /// One empty disk of `capacity_bytes`, at `/`. `chance` decides what a power cut leaves; `struck` is called where the power
     /// goes off at a sync, to take it from the rest of the machine too.
-    pub fn new(
-        name: &str,
-        capacity_bytes: u64,
-        chance: Stream,
-        trace: Trace,
-        struck: impl Fn() + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(name: &str, capacity_bytes: u64, chance: Stream, trace: Trace, struck: impl Fn() + Send + Sync + 'static) -> Self {
         let machine = Machine {
             name: name.to_owned(),
             powered: true,

@@ -118,7 +118,8 @@ impl Fleet {
     /// Installs the programs of a world's plan, and starts none.
     pub fn install(world: &World, license_key: &Arc<MasterLicenseKey>) -> Self {
         let restart_after = Duration::from_millis(world.plan.knobs.restart_after_ms);
-        let settings = Settled { raft: RaftTiming::default(), checkpoints: Checkpoints::default(), fleet: FleetTiming::default() };
+        let settings =
+            Settled { raft: RaftTiming::default(), checkpoints: Checkpoints::default(), fleet: FleetTiming::default() };
         let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
         for planned in &world.plan.topology.hosts {
             for (index, process) in (0..).zip(&planned.processes) {
@@ -150,7 +151,8 @@ impl Fleet {
         let access = self.found().await?;
         let client = self.client("set-up", &access, 0);
         for node in &self.authority_nodes[1..] {
-            let invited = done("inviting a node", client.post("cluster/members", &InviteMember::default(), Change::default())).await?;
+            let invited =
+                done("inviting a node", client.post("cluster/members", &InviteMember::default(), Change::default())).await?;
             let invited: IssuedInvitation = parsed("inviting a node", invited.json())?;
             let invitation = invited.join_token.expose().parse().expect("the API issues well-formed join tokens");
             node.invitation.set(invitation).expect("a node is invited once");
@@ -158,7 +160,8 @@ impl Fleet {
             self.until_voting(&client, node.id).await?;
         }
         let site = CreateSite { name: "Home".into(), expected_latency_ms: 2 };
-        let site: Site = parsed("making a site", done("making a site", client.post("sites", &site, Change::default())).await?.json())?;
+        let site: Site =
+            parsed("making a site", done("making a site", client.post("sites", &site, Change::default())).await?.json())?;
         let destination = CreateDestination { name: "Main".into(), site: site.id, ..CreateDestination::default() };
         let made = done("making a destination", client.post("destinations", &destination, Change::default())).await?;
         let destination: Destination = parsed("making a destination", made.json())?;
@@ -214,8 +217,10 @@ impl Fleet {
         let found: bursar_wire::page::Page<bursar_wire::servers::Server> =
             done("listing servers", client.page("servers", &bursar_wire::query::ListQuery::default())).await?;
         let id = found.items.iter().find(|found| found.name == server.place.process).expect("it was added").id;
-        let making = CreateStorePoint { name: "archives".into(), path: server.archives.clone(), notes: String::new(), quota_bytes: None };
-        let made = done("making a store point", client.post(&format!("servers/{id}/store-points"), &making, Change::default())).await?;
+        let making =
+            CreateStorePoint { name: "archives".into(), path: server.archives.clone(), notes: String::new(), quota_bytes: None };
+        let made =
+            done("making a store point", client.post(&format!("servers/{id}/store-points"), &making, Change::default())).await?;
         let made: StorePoint = parsed("making a store point", made.json())?;
         until("a store point is online", async || {
             let path = format!("store-points/{}", made.id);
@@ -343,29 +348,33 @@ impl AuthorityNode {
         };
         let (is_first, license_key, root) = (self.id == 1, Arc::clone(license_key), place.root());
         let (invitation, started) = (Arc::clone(&self.invitation), Arc::clone(&self.started));
-        place.host.install(&place.process, Some(restart_after), program(move |world| {
-            let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
-            let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
-            async move {
-                if !DataDirectory::exists(&world, &root).map_err(told)? {
-                    if is_first {
-                        let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
-                        let founding = Founding { world: &world, directory: &root, config, license_key: Some(license_key) };
-                        authority::found(founding).map_err(told)?;
-                    } else {
-                        let invitation = invitation.get().expect("a node is started once it is invited").clone();
-                        let joining = Joining { world: &world, directory: &root, config, invitation, patience: PATIENCE };
-                        authority::join(joining).await.map_err(told)?;
+        place.host.install(
+            &place.process,
+            Some(restart_after),
+            program(move |world| {
+                let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
+                let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
+                async move {
+                    if !DataDirectory::exists(&world, &root).map_err(told)? {
+                        if is_first {
+                            let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
+                            let founding = Founding { world: &world, directory: &root, config, license_key: Some(license_key) };
+                            authority::found(founding).map_err(told)?;
+                        } else {
+                            let invitation = invitation.get().expect("a node is started once it is invited").clone();
+                            let joining = Joining { world: &world, directory: &root, config, invitation, patience: PATIENCE };
+                            authority::join(joining).await.map_err(told)?;
+                        }
                     }
+                    let watch = |node: &Node| {
+                        let mut started = lock(&started);
+                        let starts = started.as_ref().map_or(0, |(starts, _)| *starts);
+                        *started = Some((starts + 1, node.clone()));
+                    };
+                    authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
                 }
-                let watch = |node: &Node| {
-                    let mut started = lock(&started);
-                    let starts = started.as_ref().map_or(0, |(starts, _)| *starts);
-                    *started = Some((starts + 1, node.clone()));
-                };
-                authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
-            }
-        }));
+            }),
+        );
     }
 }
 
@@ -382,17 +391,21 @@ impl StorageServer {
             advertised: bursar_agent::Advertised { primary: place.address(CONTROL_PORT), secondary: None },
         };
         let (license_key, string, root) = (Arc::clone(license_key), Arc::clone(&self.connection_string), place.root());
-        place.host.install(&place.process, Some(restart_after), program(move |world| {
-            let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
-            let (string, root) = (Arc::clone(&string), root.clone());
-            async move {
-                if lock(&string).is_none() {
-                    let issued = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
-                    *lock(&string) = Some(issued.line);
+        place.host.install(
+            &place.process,
+            Some(restart_after),
+            program(move |world| {
+                let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
+                let (string, root) = (Arc::clone(&string), root.clone());
+                async move {
+                    if lock(&string).is_none() {
+                        let issued = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
+                        *lock(&string) = Some(issued.line);
+                    }
+                    storage_server::run(&world, &root, pending()).await.map_err(told)
                 }
-                storage_server::run(&world, &root, pending()).await.map_err(told)
-            }
-        }));
+            }),
+        );
     }
 }
 
@@ -437,4 +450,3 @@ async fn until<T>(what: &'static str, mut look: impl AsyncFnMut() -> Option<T>) 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
