@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// Each of our crates with those of our crates that it may name.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("bursar-domain", &[]),
     ("bursar-domain-testing", &["bursar-domain"]),
     ("bursar-net", &[]),
@@ -35,16 +35,21 @@ const EDGES: [(&str, &[&str]); 11] = [
             "bursar-agent",
         ],
     ),
+    (
+        "bursar-simulations",
+        &["bursar", "bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire", "bursar-agent"],
+    ),
 ];
 
 /// Libraries that one crate alone knows.
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 7] = [
     ("openraft", "bursar-raft"),
     ("rocksdb", "bursar-storage"),
     ("axum", "bursar-api"),
     ("rustls", "bursar-net"),
     ("imbl", "bursar-domain"),
     ("comfy-table", "bursar-cli"),
+    ("libc", "bursar-simulations"),
 ];
 
 /// Whom each of our packages names, in its library and program; what only its tests name does not count.
@@ -125,4 +130,27 @@ fn tasks_are_born_in_one_place() {
         .map(|(path, _)| path)
         .collect();
     assert!(elsewhere.is_empty(), "they start tasks other than by bursar_net::tasks: {elsewhere:?}");
+}
+
+#[test]
+fn without_rocksdb_the_library_is_whole() {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--package",
+            "bursar",
+            "--no-default-features",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8(output.stdout).expect("a text");
+    assert!(output.status.success() && tree.starts_with("bursar v"), "{}", String::from_utf8_lossy(&output.stderr));
+    let rocksdb: Vec<_> = tree.lines().filter(|line| line.contains("rocksdb")).collect();
+    assert!(rocksdb.is_empty(), "{rocksdb:?} is needed without the feature of that name");
 }

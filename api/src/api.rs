@@ -85,7 +85,7 @@ impl Service {
             places: Semaphore::new(api.config.requests_max),
             stranger_places: Semaphore::new(api.config.strangers_max),
             stream_places: Arc::new(Semaphore::new(api.config.streams_max)),
-            past: Past::new(api.config.past_versions_max),
+            past: Past::new(api.config.past_versions_max, api.shutdown.clone()),
             api,
         }))
     }

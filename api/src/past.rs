@@ -7,6 +7,7 @@ use std::{
 };
 
 use bursar_domain::{Revision, State};
+use bursar_net::Shutdown;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
@@ -26,6 +27,8 @@ pub(crate) struct Past {
     versions: Arc<Mutex<BTreeMap<Revision, Version>>>,
     /// How many are made and kept at a time.
     versions_max: usize,
+    /// With the node, nothing of it is kept any more.
+    shutdown: Shutdown,
 }
 
 /// What became of making a version; nothing while it is under way.
@@ -39,9 +42,9 @@ struct Version {
 }
 
 impl Past {
-    /// At most so many versions at a time.
-    pub(crate) fn new(versions_max: usize) -> Self {
-        Self { versions: Arc::default(), versions_max }
+    /// At most so many versions at a time, until the node ends.
+    pub(crate) fn new(versions_max: usize, shutdown: Shutdown) -> Self {
+        Self { versions: Arc::default(), versions_max, shutdown }
     }
 
     /// The state at a revision that is in this node's journal. Who asks for a version that is being made waits for that one.
@@ -89,7 +92,10 @@ impl Past {
             return;
         }
         while let Some(until) = self.kept_until(revision) {
-            sleep_until(until).await;
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = self.shutdown.requested() => return,
+            }
         }
     }
 

@@ -97,13 +97,7 @@ struct Place {
 impl Disks {
     /// One empty disk of `capacity_bytes`, at `/`. `chance` decides what a power cut leaves; `struck` is called where the power
     /// goes off at a sync, to take it from the rest of the machine too.
-    pub fn new(
-        name: &str,
-        capacity_bytes: u64,
-        chance: Stream,
-        trace: Trace,
-        struck: impl Fn() + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(name: &str, capacity_bytes: u64, chance: Stream, trace: Trace, struck: impl Fn() + Send + Sync + 'static) -> Self {
         let machine = Machine {
             name: name.to_owned(),
             powered: true,
@@ -225,6 +219,12 @@ impl Disks {
         self.machine().power_off();
     }
 
+    /// Lets every store keep what was synced, and any number of the batches behind that, in their order: those that its process had
+    /// handed on when it was killed.
+    pub fn crash_stores(&self) {
+        self.machine().crash_stores();
+    }
+
     /// Gives the power back.
     pub fn power_on(&self) {
         let mut machine = self.machine();
@@ -286,16 +286,20 @@ impl Machine {
         self.boot += 1;
         self.locks.clear();
         self.strikes_at_sync = None;
+        self.crash_stores();
+        for (id, volume) in &mut self.volumes {
+            let left = volume.power_off(&mut self.chance);
+            self.trace.record("disk", format_args!("{} volume {} kept {left}", self.name, id.0));
+        }
+    }
+
+    fn crash_stores(&mut self) {
         let Self { engines, chance, trace, name, .. } = self;
         engines.crash(|path, unsynced| {
             let kept = chance.index(unsynced + 1);
             trace.record("disk", format_args!("{name} store {} kept {kept} of {unsynced}", path.display()));
             kept
         });
-        for (id, volume) in &mut self.volumes {
-            let left = volume.power_off(&mut self.chance);
-            self.trace.record("disk", format_args!("{} volume {} kept {left}", self.name, id.0));
-        }
     }
 
     /// Makes durable what concerns a place, unless the power goes off on the way.

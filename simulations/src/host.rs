@@ -191,6 +191,8 @@ impl Host {
         if let Some(group) = running {
             self.record(format_args!("{process} is killed"));
             group.end();
+            // A store holds back what it was not told to sync, and the process takes that with it.
+            self.disks().crash_stores();
         }
     }
 
@@ -268,7 +270,7 @@ impl Host {
 
     fn parts(&self, process: &str, start: u32, group: &Group) -> Parts {
         let machine = &self.machine;
-        let chance = machine.draws.stream(&format!("entropy/{process}/{start}"));
+        let chance = machine.draws.stream(&format!("entropy/{}/{process}/{start}", machine.name));
         Parts {
             network: Arc::new(machine.internet.of(machine.id)),
             clock: Arc::new(machine.clock.clone()),

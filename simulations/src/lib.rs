@@ -23,6 +23,7 @@ pub mod command;
 pub mod disk;
 pub mod draws;
 pub mod entropy;
+pub mod fleet;
 pub mod host;
 pub mod nemesis;
 pub mod network;

@@ -239,7 +239,9 @@ impl Plan {
     /// The processes of a role, each with its machine.
     pub fn processes(&self, role: Role) -> impl Iterator<Item = (&HostPlan, &ProcessPlan)> {
         let hosts = self.topology.hosts.iter();
-        hosts.flat_map(|host| host.processes.iter().map(move |process| (host, process))).filter(move |(_, process)| process.role == role)
+        hosts
+            .flat_map(|host| host.processes.iter().map(move |process| (host, process)))
+            .filter(move |(_, process)| process.role == role)
     }
 
     /// Refuses a plan that names what it does not have.

@@ -15,7 +15,9 @@ pub struct Uninhabited;
 #[async_trait]
 impl Inhabitants for Uninhabited {
     fn settle(&self, world: &Arc<World>) {
-        for (host, process) in world.plan.topology.hosts.iter().flat_map(|host| host.processes.iter().map(move |process| (host, process))) {
+        for (host, process) in
+            world.plan.topology.hosts.iter().flat_map(|host| host.processes.iter().map(move |process| (host, process)))
+        {
             world.host(&host.name).install(&process.name, None, Arc::new(|_| Box::pin(std::future::pending())));
             world.host(&host.name).start(&process.name);
         }

@@ -86,8 +86,7 @@ impl World {
         let internet = Internet::new(plan.topology.distances.clone(), draws, trace.clone());
         tasks::spawn(internet.carry());
         let hosts = plan.topology.hosts.iter().map(|planned| {
-            let host =
-                Host::new(&planned.name, planned.site, plan.knobs.disk_bytes, plan.knobs.job_ms, &internet, draws, &trace);
+            let host = Host::new(&planned.name, planned.site, plan.knobs.disk_bytes, plan.knobs.job_ms, &internet, draws, &trace);
             host.clock().jump(planned.clock_offset_ms);
             host.clock().drift(planned.clock_drift_ppm);
             for path in &planned.disks {

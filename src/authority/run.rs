@@ -90,6 +90,16 @@ fn what_to_choose(kind: io::ErrorKind) -> &'static str {
 ///
 /// Dropping the future ends all that the node does, as the end of its process would: what was acknowledged rests.
 pub async fn run(world: &World, root: &Path, asked_to_end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    run_watched(world, root, asked_to_end, |_node| ()).await
+}
+
+/// Like [`run`], and shows the node to `watch` once it has started: for whoever compares what nodes hold, as a simulation does.
+pub async fn run_watched(
+    world: &World,
+    root: &Path,
+    asked_to_end: impl Future<Output = &'static str>,
+    watch: impl FnOnce(&Node),
+) -> Result<(), RunError> {
     let directory = DataDirectory::open(world, root)?;
     let identity = directory.identity()?;
     // An interruption may have left it behind, and with it a second copy of the key.
@@ -115,6 +125,7 @@ pub async fn run(world: &World, root: &Path, asked_to_end: impl Future<Output = 
     let introduced = directory.members(&parts.recovered.state)?.into_peers();
     let node = Node::start(NodeConfig { introduced, ..node_config(&identity, &config) }, parts).await?;
     let _given_up_with_the_future = GivenUpOnDrop(node.clone());
+    watch(&node);
     let fleet_parts = fleet_parts(world, dialer, observations, cluster_key.clone());
     let fleet = Fleet::new(node.clone(), fleet_config(&config), fleet_parts);
 

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 
 /// Instantiates every test of the suite for a form.
 macro_rules! conformance {
-    ($form:ident, $engines:expr: $($test:ident)*) => {
+    ($form:ident, $engines:expr; $($test:ident)*) => {
         mod $form {
             $(#[test] fn $test() { super::$test(&$engines, &super::Place::new()); })*
         }
     };
     ($form:ident, $engines:expr) => {
-        conformance!($form, $engines:
+        conformance!($form, $engines;
             an_engine_is_made_once_and_found_again
             an_engine_has_one_holder
             what_was_written_outlives_its_holder

@@ -29,12 +29,7 @@ impl HostFiles {
     }
 
     /// Does something with the machine's disks; errors say that it was `action`, with `path`.
-    fn act<T>(
-        &self,
-        action: &'static str,
-        path: &Path,
-        act: impl FnOnce(&mut Machine) -> io::Result<T>,
-    ) -> Result<T, FileError> {
+    fn act<T>(&self, action: &'static str, path: &Path, act: impl FnOnce(&mut Machine) -> io::Result<T>) -> Result<T, FileError> {
         self.disks.act(self.boot, act).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => FileError::NotFound { path: path.to_owned() },
             _ => FileError::Io { action, path: path.to_owned(), source },

@@ -164,7 +164,11 @@ struct Socket {
 
 impl Socket {
     /// Does something with this end, unless it is no more.
-    fn with<T>(&self, act: impl FnOnce(&mut State, &mut Context<'_>) -> Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut State, &mut Context<'_>) -> Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         self.internet.with(|state| {
             if !state.knows(self.id, self.side) {
                 return Poll::Ready(Err(io::ErrorKind::NetworkDown.into()));

@@ -20,8 +20,7 @@ struct Three {
 }
 
 fn three() -> Three {
-    let distances =
-        Distances { latency_ms: vec![vec![1, 10], vec![10, 1]], jitter_ms: 2, buffer_bytes: BUFFER_BYTES };
+    let distances = Distances { latency_ms: vec![vec![1, 10], vec![10, 1]], jitter_ms: 2, buffer_bytes: BUFFER_BYTES };
     let internet = Internet::new(distances, Draws::of_seed(7), Trace::begin(None));
     tokio::spawn(internet.carry());
     let near = internet.attach("near", 0);
@@ -217,7 +216,8 @@ async fn machines_that_are_not_meant_do_not_notice_a_cut() {
     let three = three();
     let listener = three.listen().await;
     three.internet.impair(three.both_ways(), Impairment::Cut);
-    let (dialled, accepted) = tokio::join!(async { three.internet.of(three.beside).connect(&at("far")).await }, listener.accept());
+    let (dialled, accepted) =
+        tokio::join!(async { three.internet.of(three.beside).connect(&at("far")).await }, listener.accept());
     assert!(dialled.is_ok() && accepted.is_ok());
 }
 

@@ -29,16 +29,11 @@ pub fn expand(seed: u64) -> Plan {
 
 fn topology(chance: &mut Stream) -> Topology {
     let sites = chance.within(1..=3) as usize;
-    let mut latency_ms = vec![vec![1; sites]; sites];
-    for one in 0..sites {
-        for other in 0..one {
-            let between = chance.within(2..=80);
-            latency_ms[one][other] = between;
-            latency_ms[other][one] = between;
-        }
-    }
+    // How far each site is from each of those before it; it is as far back.
+    let apart: Vec<Vec<u64>> = (0..sites).map(|site| (0..site).map(|_| chance.within(2..=80)).collect()).collect();
+    let latency_ms = |one: usize, other: usize| if one == other { 1 } else { apart[one.max(other)][one.min(other)] };
     let distances = Distances {
-        latency_ms,
+        latency_ms: (0..sites).map(|one| (0..sites).map(|other| latency_ms(one, other)).collect()).collect(),
         jitter_ms: *chance.one_of(&[0, 1, 5, 20]),
         buffer_bytes: *chance.one_of(&[4 << 10, 64 << 10, 256 << 10]),
     };
@@ -100,7 +95,8 @@ const KINDS: [(&str, u64, Drawing); 20] = [
     ("kill", 10_000, |chance, fleet| Some(FaultKind::Kill { process: any_process(chance, fleet) })),
     ("pause", 10_000, |chance, fleet| Some(FaultKind::Pause { process: any_process(chance, fleet) })),
     ("partition", 15_000, |chance, fleet| {
-        let hosts: BTreeSet<String> = fleet.hosts.iter().filter(|_| chance.happens(CERTAIN / 2)).map(|host| host.name.clone()).collect();
+        let hosts: BTreeSet<String> =
+            fleet.hosts.iter().filter(|_| chance.happens(CERTAIN / 2)).map(|host| host.name.clone()).collect();
         (1..fleet.hosts.len()).contains(&hosts.len()).then_some(FaultKind::Partition { hosts })
     }),
     ("isolation", 15_000, |chance, fleet| {
@@ -130,7 +126,9 @@ const KINDS: [(&str, u64, Drawing); 20] = [
         let (host, path) = any_disk_or_root(chance, fleet);
         Some(FaultKind::FullDisk { host, path })
     }),
-    ("read-only-disk", 15_000, |chance, fleet| any_disk(chance, fleet).map(|(host, path)| FaultKind::ReadOnlyDisk { host, path })),
+    ("read-only-disk", 15_000, |chance, fleet| {
+        any_disk(chance, fleet).map(|(host, path)| FaultKind::ReadOnlyDisk { host, path })
+    }),
     ("failing-disk", 5_000, |chance, fleet| {
         let (host, path) = any_disk_or_root(chance, fleet);
         let operation = *chance.one_of(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
