@@ -83,12 +83,12 @@ enum CommandError {
 
 /// Carries out what was asked for.
 pub fn run(arguments: Arguments, inhabitants: Arc<dyn Inhabitants>) -> ExitCode {
-    let done = match arguments.command {
+    let done = shim::fix_addresses().map_err(CommandError::Addresses).and_then(|()| match arguments.command {
         Action::Run { seed, trace, plan } => run_seed(seed, trace.as_deref(), plan.as_deref(), inhabitants),
         Action::Replay { plan, trace } => replay(&plan, trace.as_deref(), inhabitants),
         Action::Sweep { seeds, jobs, keep_going } => sweep(seeds, jobs, keep_going),
         Action::Meta { seed } => meta(seed),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -119,7 +119,6 @@ fn replay(path: &Path, trace: Option<&Path>, inhabitants: Arc<dyn Inhabitants>) 
 
 /// Runs a plan, here, and says how it ended; `again` is the command that does so again.
 fn run_plan(plan: Plan, trace: Option<&Path>, again: &str, inhabitants: Arc<dyn Inhabitants>) -> Result<(), CommandError> {
-    shim::fix_addresses().map_err(CommandError::Addresses)?;
     let lines = trace.map(|path| File::create(path).map_err(failed(path))).transpose()?;
     let lines = lines.map(|file| Box::new(BufWriter::new(file)) as Box<dyn Write + Send>);
     let seed = plan.seed;

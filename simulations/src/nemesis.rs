@@ -1,7 +1,8 @@
 //! Does to machines, disks and network what a plan says.
 //!
-//! Each fault is a task of its own: it begins when the plan says, knows alone how it is ended, and ends so. What two faults do to one
-//! thing holds until both have ended.
+//! Each fault is a task of its own: it begins when the plan says, knows alone how it is ended, and ends so. A link that two faults
+//! impair, and a disk that two faults break, is whole when both have ended; power, processes, clocks and the pace of disks are as
+//! the latest beginning or end leaves them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ async fn happen(world: &World, inhabitants: &dyn Inhabitants, fault: &Fault) {
             let clock = world.host(host).clock();
             clock.drift(*ppm);
             sleep(lasting).await;
-            clock.drift(0);
+            clock.drift(world.planned(host).clock_drift_ppm);
         }
         FaultKind::SlowDisk { host, within_ms } => {
             let pace = world.host(host).pace();

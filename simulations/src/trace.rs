@@ -79,6 +79,14 @@ impl Trace {
         Digest { hash: written.hash.finalize(), events: written.events }
     }
 
+    /// Hands on all lines.
+    pub fn flush(&self) {
+        if let Some(out) = &mut self.written().lines {
+            // As with each line: who reads them may have gone.
+            let _ = out.flush();
+        }
+    }
+
     /// A subscriber that records what our own crates log at debug and above. It is for the simulating thread.
     pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
         tracing_subscriber::registry().with(Logged(self.clone()).with_filter(tracing_subscriber::filter::filter_fn(|metadata| {

@@ -15,7 +15,7 @@ use crate::draws::Draws;
 use crate::host::Host;
 use crate::nemesis;
 use crate::network::{HostId, Internet};
-use crate::plan::{Operation, Plan};
+use crate::plan::{HostPlan, Operation, Plan};
 use crate::runtime::simulate;
 use crate::trace::{Digest, Trace};
 
@@ -75,6 +75,7 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
         world.live(&inhabitants).await;
         let verdict = inhabitants.judge(&world).await;
         world.trace.record("world", format_args!("verdict {verdict:?}"));
+        world.trace.flush();
         Outcome { digest: world.trace.digest(), elapsed: world.begun.elapsed(), verdict }
     })
 }
@@ -101,6 +102,11 @@ impl World {
     /// A machine of the plan.
     pub fn host(&self, name: &str) -> &Host {
         self.hosts.get(name).expect("a plan names machines that it has")
+    }
+
+    /// What the plan says of a machine.
+    pub fn planned(&self, name: &str) -> &HostPlan {
+        self.plan.topology.hosts.iter().find(|host| host.name == name).expect("a plan names machines that it has")
     }
 
     /// The machine on which a process of the plan runs.

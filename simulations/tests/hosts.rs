@@ -1,4 +1,5 @@
 //! What befalls machines, and what their processes see of it.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

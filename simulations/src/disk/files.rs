@@ -36,6 +36,13 @@ impl HostFiles {
         })
     }
 
+    fn is_directory(&self, path: &Path) -> Result<bool, FileError> {
+        self.act("examine", path, |machine| {
+            let Place { volume, inode } = machine.resolve(path)?;
+            Ok(machine.volume(volume).is_directory(inode))
+        })
+    }
+
     fn check_mode(&self, path: &Path, bound: u32) -> Result<(), FileError> {
         let mode = self.act("examine", path, |machine| {
             let Place { volume, inode } = machine.resolve(path)?;
@@ -97,8 +104,10 @@ impl Files for HostFiles {
     }
 
     fn create_directory(&self, directory: &Path) -> Result<(), FileError> {
-        if self.exists(directory)? {
-            return Ok(());
+        match self.is_directory(directory) {
+            Ok(true) => return Ok(()),
+            Ok(false) | Err(FileError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
         }
         if let Some(parent) = directory.parent() {
             self.create_directory(parent)?;
@@ -115,8 +124,14 @@ impl Files for HostFiles {
     }
 
     fn remove_directory(&self, directory: &Path) -> Result<(), FileError> {
-        if !self.exists(directory)? {
-            return Ok(());
+        match self.is_directory(directory) {
+            Ok(true) => {}
+            Ok(false) => {
+                let source = io::ErrorKind::NotADirectory.into();
+                return Err(FileError::Io { action: "remove", path: directory.to_owned(), source });
+            }
+            Err(FileError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
         }
         self.act("remove", directory, |machine| {
             let (parent, name) = machine.parent(directory)?;
