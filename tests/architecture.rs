@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// Each of our crates with those of our crates that it may name.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("bursar-domain", &[]),
     ("bursar-domain-testing", &["bursar-domain"]),
     ("bursar-net", &[]),
@@ -35,16 +35,21 @@ const EDGES: [(&str, &[&str]); 11] = [
             "bursar-agent",
         ],
     ),
+    (
+        "bursar-simulations",
+        &["bursar", "bursar-domain", "bursar-net", "bursar-storage", "bursar-raft", "bursar-wire", "bursar-agent"],
+    ),
 ];
 
 /// Libraries that one crate alone knows.
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 7] = [
     ("openraft", "bursar-raft"),
     ("rocksdb", "bursar-storage"),
     ("axum", "bursar-api"),
     ("rustls", "bursar-net"),
     ("imbl", "bursar-domain"),
     ("comfy-table", "bursar-cli"),
+    ("libc", "bursar-simulations"),
 ];
 
 /// Whom each of our packages names, in its library and program; what only its tests name does not count.

@@ -22,7 +22,7 @@ pub use directory::{CA_FILE, DataDirectory, DirectoryError, LOCK_FILE};
 pub use found::{FoundError, Founded, Founding, found};
 pub use identity::Identity;
 pub use join::{JoinError, Joining, join};
-pub use run::{RunError, run};
+pub use run::{RunError, run, run_watched};
 pub use stores::{StoreError, Stores, check_there, compare, open_ledger, open_log};
 
 /// How long a cluster's certificate authority is valid.

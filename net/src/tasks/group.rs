@@ -17,6 +17,7 @@ thread_local! {
 /// Tasks that are paused and ended together: those that it was told to start, and all that they start.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
+    name: Arc<str>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -41,6 +42,16 @@ impl Group {
     /// A group without tasks.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A group without tasks, with a name to tell it by.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), shared: Arc::default() }
+    }
+
+    /// What it is called; nothing where nobody gave it a name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The group of the task that calls, if it is in one.

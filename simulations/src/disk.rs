@@ -1,0 +1,390 @@
+//! The disks of a machine: in memory, with what a power cut leaves of them, and with what goes wrong with disks.
+//!
+//! A machine has a disk of its own at `/`, and others that are mounted at directories of it. Each keeps apart what programs see
+//! and what is durable, change by change (`volume.rs`). On it stand the parts that programs are given: [`HostFiles`]
+//! (`files.rs`) and [`HostVolumes`] (`folders.rs`), and beside it the stores, [`HostEngines`] (`engines.rs`). They are worth nothing once the machine has lost its power.
+//!
+//! A change takes no time by itself: a slow disk is slow where the program hands the work over, see [`crate::blocking`].
+
+mod engines;
+mod files;
+mod folders;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bursar_storage::engine::MemoryEngines;
+use serde::{Deserialize, Serialize};
+
+pub use engines::HostEngines;
+pub use files::HostFiles;
+pub use folders::HostVolumes;
+
+use crate::draws::Stream;
+use crate::trace::Trace;
+use volume::{Inode, Volume};
+
+/// What a disk can be asked to do, and fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskOperation {
+    /// Tell what it holds.
+    Read,
+    /// Take something.
+    Write,
+    /// Make durable what it took. What it could not is lost, and a second attempt succeeds without it, as on Linux.
+    Sync,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskFault {
+    /// An operation ends with an input/output error.
+    Fails(DiskOperation),
+    /// It takes nothing, and says that it is mounted for reading only.
+    ReadOnly,
+    /// It has no room left.
+    Full,
+}
+
+/// The disks of one machine. Clones are the same disks.
+#[derive(Clone)]
+pub struct Disks {
+    machine: Arc<Mutex<Machine>>,
+    /// Called when the power goes off at a sync, before anybody can tell that it did.
+    struck: Arc<dyn Fn() + Send + Sync>,
+}
+
+struct Machine {
+    name: String,
+    powered: bool,
+    /// How often it lost its power.
+    boot: u32,
+    /// All that were ever there, mounted or not.
+    volumes: BTreeMap<VolumeId, Volume>,
+    mounts: BTreeMap<PathBuf, VolumeId>,
+    /// As they were before anybody pulled or swapped any.
+    mounted_first: BTreeMap<PathBuf, VolumeId>,
+    next_fault: u64,
+    /// The stores of the machine, on its own disk.
+    engines: MemoryEngines,
+    /// Which files are locked, each with the number of its lock.
+    locks: BTreeMap<Place, u64>,
+    next_lock: u64,
+    /// How many syncs from now on the power goes off.
+    strikes_at_sync: Option<u64>,
+    chance: Stream,
+    trace: Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct VolumeId(u32);
+
+/// A file or directory, wherever it is moved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    volume: VolumeId,
+    inode: Inode,
+}
+
+impl Disks {
+    /// One empty disk of `capacity_bytes`, at `/`. `chance` decides what a power cut leaves; `struck` is called where the power
+    /// goes off at a sync, to take it from the rest of the machine too.
+    pub fn new(name: &str, capacity_bytes: u64, chance: Stream, trace: Trace, struck: impl Fn() + Send + Sync + 'static) -> Self {
+        let machine = Machine {
+            name: name.to_owned(),
+            powered: true,
+            boot: 0,
+            volumes: BTreeMap::new(),
+            mounts: BTreeMap::new(),
+            mounted_first: BTreeMap::new(),
+            next_fault: 0,
+            engines: MemoryEngines::new(),
+            locks: BTreeMap::new(),
+            next_lock: 0,
+            strikes_at_sync: None,
+            chance,
+            trace,
+        };
+        let disks = Self { machine: Arc::new(Mutex::new(machine)), struck: Arc::new(struck) };
+        disks.mount(Path::new("/"), capacity_bytes);
+        disks
+    }
+
+    /// The part for small files that a program is given now.
+    pub fn files(&self, pid: u32) -> HostFiles {
+        HostFiles::new(self.clone(), self.machine().boot, pid)
+    }
+
+    /// The part for stores that a program is given now. They are on the disks that hold their paths, and fail with these.
+    pub fn engines(&self) -> HostEngines {
+        let machine = self.machine();
+        HostEngines::new(self.clone(), machine.boot, machine.engines.clone())
+    }
+
+    /// The part for disks that a program is given now.
+    pub fn volumes(&self) -> HostVolumes {
+        HostVolumes::new(self.clone(), self.machine().boot)
+    }
+
+    /// Mounts a new, empty disk at `path`; what was mounted there before is out of sight. The directory is made where it is
+    /// missing.
+    pub fn mount(&self, path: &Path, capacity_bytes: u64) {
+        let mut machine = self.machine();
+        machine.make_mount_point(path);
+        let id = VolumeId(u32::try_from(machine.volumes.len()).expect("fewer than 2^32 disks"));
+        machine.volumes.insert(id, Volume::new(capacity_bytes));
+        machine.mounts.insert(path.to_owned(), id);
+        machine.mounted_first.insert(path.to_owned(), id);
+    }
+
+    /// Pulls the disk that is mounted at `path`: the path shows the bare directory, and whoever holds the disk open gets errors.
+    /// Returns what brings it back; nothing where nothing is mounted.
+    pub fn pull(&self, path: &Path) -> Option<Pulled> {
+        let mut machine = self.machine();
+        let volume = machine.mounts.remove(path)?;
+        machine.volume(volume).pulled = true;
+        Some(Pulled { path: path.to_owned(), volume })
+    }
+
+    /// Puts a disk back to where it was pulled from.
+    pub fn put_back(&self, pulled: &Pulled) {
+        let mut machine = self.machine();
+        machine.volume(pulled.volume).pulled = false;
+        machine.mounts.insert(pulled.path.clone(), pulled.volume);
+    }
+
+    /// Swaps what is mounted at two paths. Where nothing is mounted at one of them it does nothing, and says so.
+    pub fn swap(&self, one: &Path, other: &Path) -> bool {
+        let mut machine = self.machine();
+        let (Some(at_one), Some(at_other)) = (machine.mounts.get(one).copied(), machine.mounts.get(other).copied()) else {
+            return false;
+        };
+        machine.mounts.insert(one.to_owned(), at_other);
+        machine.mounts.insert(other.to_owned(), at_one);
+        true
+    }
+
+    /// Lets the disk that holds `path` have a fault until [`mend`](Self::mend).
+    pub fn break_with(&self, path: &Path, fault: DiskFault) -> Broken {
+        let mut machine = self.machine();
+        let volume = machine.volume_of(path);
+        let number = machine.next_fault;
+        machine.next_fault += 1;
+        machine.volume(volume).faults.insert(number, fault);
+        Broken { volume, number }
+    }
+
+    /// Ends a fault; one that has ended already stays so.
+    pub fn mend(&self, broken: &Broken) {
+        self.machine().volume(broken.volume).faults.remove(&broken.number);
+    }
+
+    /// Ends all faults of all disks, and puts each back to where it was mounted first.
+    pub fn mend_all(&self) {
+        let mut machine = self.machine();
+        machine.strikes_at_sync = None;
+        for volume in machine.volumes.values_mut() {
+            volume.faults.clear();
+            volume.pulled = false;
+        }
+        machine.mounts = machine.mounted_first.clone();
+    }
+
+    /// Gives a file or directory other permission bits, as an operator would.
+    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let mut machine = self.machine();
+        let place = machine.resolve(path)?;
+        machine.volume(place.volume).set_mode(place.inode, mode);
+        Ok(())
+    }
+
+    /// Turns over one bit of a file at rest: the disk forgets, and does not know it.
+    pub fn rot(&self, path: &Path, bit: u64) -> io::Result<()> {
+        let mut machine = self.machine();
+        let place = machine.resolve(path)?;
+        machine.volume(place.volume).rot(place.inode, bit)
+    }
+
+    /// Takes the power, where there is any. What is durable stays; of what was not synced, the disks have taken any number of changes in the order in
+    /// which they were made, and may have torn the one after these.
+    pub fn power_off(&self) {
+        self.machine().power_off();
+    }
+
+    /// Lets every store keep what was synced, and any number of the batches behind that, in their order: those that its process had
+    /// handed on when it was killed.
+    pub fn crash_stores(&self) {
+        self.machine().crash_stores();
+    }
+
+    /// Gives the power back.
+    pub fn power_on(&self) {
+        let mut machine = self.machine();
+        machine.powered = true;
+        for volume in machine.volumes.values_mut() {
+            volume.powered = true;
+        }
+    }
+
+    /// Takes the power at the `nth` sync from now on (1 is the next), before it has made anything durable.
+    pub fn power_off_at_sync(&self, nth: u64) {
+        self.machine().strikes_at_sync = Some(nth);
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        // Nothing that changes it panics half-way but by a broken invariant, which fails the run.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something on behalf of a program of `boot`.
+    fn act<T>(&self, boot: u32, act: impl FnOnce(&mut Machine) -> io::Result<T>) -> io::Result<T> {
+        let mut machine = self.machine();
+        if machine.boot != boot {
+            return Err(input_output_error());
+        }
+        let done = act(&mut machine);
+        if machine.boot == boot {
+            return done;
+        }
+        drop(machine);
+        (self.struck)();
+        Err(input_output_error())
+    }
+}
+
+/// A fault that a disk has.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    volume: VolumeId,
+    number: u64,
+}
+
+/// A disk that lies on the table.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    path: PathBuf,
+    volume: VolumeId,
+}
+
+impl Machine {
+    fn volume(&mut self, id: VolumeId) -> &mut Volume {
+        self.volumes.get_mut(&id).expect("disks are never thrown away")
+    }
+
+    fn power_off(&mut self) {
+        if !std::mem::replace(&mut self.powered, false) {
+            return;
+        }
+        self.boot += 1;
+        self.locks.clear();
+        self.strikes_at_sync = None;
+        self.crash_stores();
+        for (id, volume) in &mut self.volumes {
+            let left = volume.power_off(&mut self.chance);
+            self.trace.record("disk", format_args!("{} volume {} kept {left}", self.name, id.0));
+        }
+    }
+
+    fn crash_stores(&mut self) {
+        let Self { engines, chance, trace, name, .. } = self;
+        engines.crash(|path, unsynced| {
+            let kept = chance.index(unsynced + 1);
+            trace.record("disk", format_args!("{name} store {} kept {kept} of {unsynced}", path.display()));
+            kept
+        });
+    }
+
+    /// Makes durable what concerns a place, unless the power goes off on the way.
+    fn sync(&mut self, place: Place) -> io::Result<()> {
+        self.count_sync()?;
+        self.volume(place.volume).sync(place.inode)
+    }
+
+    /// Takes the power where this is the sync at which it is to go off.
+    fn count_sync(&mut self) -> io::Result<()> {
+        if let Some(left) = &mut self.strikes_at_sync {
+            *left -= 1;
+            if *left == 0 {
+                self.power_off();
+                return Err(input_output_error());
+            }
+        }
+        Ok(())
+    }
+
+    /// The mounted disk that holds `path`, and the path within it.
+    fn mounted<'a>(&self, path: &'a Path) -> (VolumeId, &'a Path) {
+        let found = path.ancestors().find_map(|above| {
+            let volume = *self.mounts.get(above)?;
+            Some((volume, path.strip_prefix(above).expect("it is above")))
+        });
+        found.expect("there is a disk at /")
+    }
+
+    fn volume_of(&self, path: &Path) -> VolumeId {
+        self.mounted(&plain(path)).0
+    }
+
+    /// What is at `path`.
+    fn resolve(&mut self, path: &Path) -> io::Result<Place> {
+        let path = plain(path);
+        let (volume, within) = self.mounted(&path);
+        let mut inode = Volume::ROOT;
+        for name in within.iter() {
+            inode = self.volume(volume).lookup(inode, name)?;
+        }
+        Ok(Place { volume, inode })
+    }
+
+    /// The directory that holds `path`, and its name in there.
+    fn parent(&mut self, path: &Path) -> io::Result<(Place, OsString)> {
+        let path = plain(path);
+        let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EISDIR))?;
+        let parent = path.parent().expect("what has a name has a parent");
+        Ok((self.resolve(parent)?, name.to_owned()))
+    }
+
+    fn make_mount_point(&mut self, path: &Path) {
+        for directory in path.ancestors().collect::<Vec<_>>().into_iter().rev().filter(|path| *path != Path::new("/")) {
+            if self.resolve(directory).is_err() {
+                let (parent, name) = self.parent(directory).expect("it was made just now");
+                let volume = self.volume(parent.volume);
+                volume.create_directory(parent.inode, &name).expect("an operator makes it on a disk that works");
+                volume.sync(parent.inode).expect("an operator makes it on a disk that works");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Disks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Disks").field("of", &self.machine().name).finish()
+    }
+}
+
+/// A path from `/`, without `.` and `..`. There are no links.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
+}
+
+fn input_output_error() -> io::Error {
+    io::Error::from_raw_os_error(libc::EIO)
+}

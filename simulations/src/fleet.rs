@@ -1,0 +1,452 @@
+//! A fleet in a world: the programs that production runs, on simulated machines.
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bursar::authority::{self, Checkpoints, Config, DataDirectory, FleetTiming, Founding, Joining, Listen, RaftTiming};
+use bursar::storage_server;
+use bursar_agent::{ProjectionFile, Saved, Settings};
+use bursar_domain::ServerId;
+use bursar_net::{Address, Files, MasterLicenseKey, TlsTransport, Trust};
+use bursar_raft::Node;
+use bursar_wire::Secret;
+use bursar_wire::client::{Change, Client, ClientConfig, ClientError, ClientParts, NodeUrl};
+use bursar_wire::cluster::{InviteMember, IssuedInvitation, MemberIntent};
+use bursar_wire::destinations::{CreateDestination, Destination};
+use bursar_wire::invitation::Invitation;
+use bursar_wire::operations::{Operation, OperationStatus};
+use bursar_wire::query::ReadQuery;
+use bursar_wire::servers::AddServer;
+use bursar_wire::sites::{CreateSite, Site};
+use bursar_wire::status::Status;
+use bursar_wire::store_points::{CreateStorePoint, StorePoint};
+use bursar_wire::tokens::{IssueToken, IssuedToken};
+use tokio::time::{Instant, sleep};
+
+use crate::draws::Draws;
+use crate::entropy::HostEntropy;
+use crate::host::{Host, Parts, Program};
+use crate::network::{HostId, Internet};
+use crate::plan::Role;
+use crate::world::World;
+
+/// The customary ports, of the first process on a machine; those of the next are so many higher.
+const PEER_PORT: u16 = 4283;
+const API_PORT: u16 = 4285;
+const TRANSFER_PORT: u16 = 4286;
+const CONTROL_PORT: u16 = 4288;
+const PORTS_APART: u16 = 10;
+/// The longest that a step of setting up the fleet takes while nothing goes wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often somebody who waits looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const SECRET_BYTES_MAX: usize = 1 << 10;
+const CERTIFICATE_BYTES_MAX: usize = 1 << 16;
+
+/// Why the fleet was not set up although nothing went wrong with the world.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// What the API answered.
+    #[error("while {0}: {1}")]
+    Refused(&'static str, ClientError),
+    /// Nothing came of it.
+    #[error("it did not happen within {patience_s} s that {0}", patience_s = PATIENCE.as_secs())]
+    Slow(&'static str),
+    /// A program left no file where it should.
+    #[error(transparent)]
+    File(#[from] bursar_net::FileError),
+}
+
+/// A process of the plan, and where it runs.
+#[derive(Clone)]
+pub struct Place {
+    /// The process, as the plan calls it.
+    pub process: String,
+    /// Its machine.
+    pub host: Host,
+    /// How many other processes there are on the machine before it.
+    index: u16,
+}
+
+/// An authority node.
+pub struct AuthorityNode {
+    /// Its number.
+    pub id: u64,
+    /// Where it runs.
+    pub place: Place,
+    /// What it is invited with; the first is not.
+    invitation: Arc<OnceLock<Invitation>>,
+    /// What ran there last, and how often anything did.
+    started: Arc<Mutex<Option<(u32, Node)>>>,
+}
+
+/// A storage server.
+pub struct StorageServer {
+    /// Where it runs.
+    pub place: Place,
+    /// Where its store point is.
+    archives: String,
+    /// Its connection string, once it is made.
+    connection_string: Arc<Mutex<Option<Secret>>>,
+}
+
+/// The processes of a plan, and what they run.
+pub struct Fleet {
+    /// The authority nodes, by their number less one.
+    pub authority_nodes: Vec<AuthorityNode>,
+    /// The storage servers, by their number less one.
+    pub storage_servers: Vec<StorageServer>,
+    internet: Internet,
+    draws: Draws,
+    timing: FleetTiming,
+    /// The machine that operators sit at.
+    desk: HostId,
+}
+
+/// What an operator needs to ask the authority for something.
+#[derive(Clone)]
+pub struct Access {
+    /// The number of the token that they show.
+    pub token_id: u64,
+    token: Secret,
+    ca_pem: Arc<[u8]>,
+}
+
+impl Fleet {
+    /// Installs the programs of a world's plan, and starts none.
+    pub fn install(world: &World, license_key: &Arc<MasterLicenseKey>) -> Self {
+        let restart_after = Duration::from_millis(world.plan.knobs.restart_after_ms);
+        let settings =
+            Settled { raft: RaftTiming::default(), checkpoints: Checkpoints::default(), fleet: FleetTiming::default() };
+        let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
+        for planned in &world.plan.topology.hosts {
+            for (index, process) in (0..).zip(&planned.processes) {
+                let place = Place { process: process.name.clone(), host: world.host(&planned.name).clone(), index };
+                match process.role {
+                    Role::Authority => {
+                        let id = authority_nodes.len() as u64 + 1;
+                        let node = AuthorityNode { id, place, invitation: Arc::default(), started: Arc::default() };
+                        node.install(settings, license_key, restart_after);
+                        authority_nodes.push(node);
+                    }
+                    Role::StorageServer => {
+                        let own = |path: &&String| path.contains(&format!("/{}/", process.name));
+                        let archives = planned.disks.iter().find(own).expect("a storage server has a disk").clone();
+                        let server = StorageServer { place, archives, connection_string: Arc::default() };
+                        server.install(license_key, restart_after);
+                        storage_servers.push(server);
+                    }
+                }
+            }
+        }
+        let desk = world.internet.attach("desk", 0);
+        let timing = settings.fleet;
+        Self { authority_nodes, storage_servers, internet: world.internet.clone(), draws: world.draws, timing, desk }
+    }
+
+    /// Founds the cluster, lets all nodes and servers join, and gives each server a store point. Nothing may go wrong meanwhile.
+    pub async fn set_up(&self) -> Result<Access, SetUpError> {
+        let access = self.found().await?;
+        let client = self.client("set-up", &access, 0);
+        for node in &self.authority_nodes[1..] {
+            let invited =
+                done("inviting a node", client.post("cluster/members", &InviteMember::default(), Change::default())).await?;
+            let invited: IssuedInvitation = parsed("inviting a node", invited.json())?;
+            let invitation = invited.join_token.expose().parse().expect("the API issues well-formed join tokens");
+            node.invitation.set(invitation).expect("a node is invited once");
+            node.place.start();
+            self.until_voting(&client, node.id).await?;
+        }
+        let site = CreateSite { name: "Home".into(), expected_latency_ms: 2 };
+        let site: Site =
+            parsed("making a site", done("making a site", client.post("sites", &site, Change::default())).await?.json())?;
+        let destination = CreateDestination { name: "Main".into(), site: site.id, ..CreateDestination::default() };
+        let made = done("making a destination", client.post("destinations", &destination, Change::default())).await?;
+        let destination: Destination = parsed("making a destination", made.json())?;
+        for server in &self.storage_servers {
+            server.place.start();
+            let string = until("a storage server is made", async || lock(&server.connection_string).clone()).await?;
+            self.take_in(&client, destination.id, server, string).await?;
+        }
+        Ok(access)
+    }
+
+    async fn found(&self) -> Result<Access, SetUpError> {
+        let first = &self.authority_nodes[0];
+        first.place.start();
+        let files = first.place.host.disks().files(1);
+        let kept = |name: &str| first.place.root().join(name);
+        until("the first node is made", async || first.running()).await?;
+        let ca_pem: Arc<[u8]> = files.read(&kept("ca.crt"), CERTIFICATE_BYTES_MAX)?.into();
+        let secret = files.read_private(&kept("setup-secret"), SECRET_BYTES_MAX)?;
+        let nobody = Access { token_id: 0, token: Secret::new(String::new()), ca_pem: Arc::clone(&ca_pem) };
+        let client = self.client("founder", &nobody, 0);
+        let request = IssueToken {
+            name: "operator".into(),
+            expires_at: None,
+            setup_secret: Some(Secret::new(String::from_utf8_lossy(&secret).into_owned())),
+        };
+        let issued = until("the first node is ready", async || client.probe("/readyz").await.ok());
+        issued.await?;
+        let issued = done("making the first token", client.post("tokens", &request, Change::default())).await?;
+        let issued: IssuedToken = parsed("making the first token", issued.json())?;
+        Ok(Access { token_id: issued.id, token: issued.secret, ca_pem })
+    }
+
+    async fn until_voting(&self, client: &Client, id: u64) -> Result<(), SetUpError> {
+        until("a node votes", async || {
+            let status: Status = client.get("status", &()).await.ok()?.json().ok()?;
+            status.members.iter().any(|member| member.id == id && member.intent == MemberIntent::Voting).then_some(())
+        })
+        .await
+    }
+
+    async fn take_in(&self, client: &Client, destination: u64, server: &StorageServer, string: Secret) -> Result<(), SetUpError> {
+        let adding = AddServer { connection_string: string, name: None };
+        let path = format!("destinations/{destination}/servers");
+        let added = done("adding a server", client.post(&path, &adding, Change::default())).await?;
+        let operation: Operation = parsed("adding a server", added.json())?;
+        until("a server joins", async || {
+            let path = format!("operations/{}", operation.id);
+            let now: Operation = client.get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
+            (now.status == OperationStatus::Succeeded).then_some(())
+        })
+        .await?;
+        let found: bursar_wire::page::Page<bursar_wire::servers::Server> =
+            done("listing servers", client.page("servers", &bursar_wire::query::ListQuery::default())).await?;
+        let id = found.items.iter().find(|found| found.name == server.place.process).expect("it was added").id;
+        let making =
+            CreateStorePoint { name: "archives".into(), path: server.archives.clone(), notes: String::new(), quota_bytes: None };
+        let made =
+            done("making a store point", client.post(&format!("servers/{id}/store-points"), &making, Change::default())).await?;
+        let made: StorePoint = parsed("making a store point", made.json())?;
+        until("a store point is online", async || {
+            let path = format!("store-points/{}", made.id);
+            let now: serde_json::Value = client.get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
+            (now["condition"]["state"] == "online").then_some(())
+        })
+        .await
+    }
+
+    /// A client for an operator called `name`, who begins with the node at `first` and goes on to the others.
+    pub fn client(&self, name: &str, access: &Access, first: usize) -> Client {
+        let mut nodes: Vec<NodeUrl> = self.authority_nodes.iter().map(AuthorityNode::url).collect();
+        let count = nodes.len();
+        nodes.rotate_left(first % count);
+        let clock = Arc::new(crate::clock::HostClock::new());
+        let trust = Trust::in_authorities(&access.ca_pem, clock).expect("a node keeps a sound certificate of its authority");
+        let parts = ClientParts {
+            network: Arc::new(self.internet.of(self.desk)),
+            entropy: Arc::new(HostEntropy::new(self.draws.stream(&format!("operator/{name}")))),
+            trust: Some(trust),
+        };
+        let token = (!access.token.expose().is_empty()).then(|| access.token.clone());
+        Client::new(ClientConfig::new(nodes, token), parts).expect("there are nodes, and somebody is trusted")
+    }
+
+    /// The machine that operators sit at.
+    pub fn desk(&self) -> HostId {
+        self.desk
+    }
+
+    /// All processes, each with its machine.
+    pub fn processes(&self) -> impl Iterator<Item = (&Host, &str)> {
+        let nodes = self.authority_nodes.iter().map(|node| &node.place);
+        let servers = self.storage_servers.iter().map(|server| &server.place);
+        nodes.chain(servers).map(|place| (&place.host, place.process.as_str()))
+    }
+
+    /// The process that is this storage server.
+    pub fn process_of(&self, server: ServerId) -> &str {
+        let index = usize::try_from(server.0 - 1).expect("few servers");
+        &self.storage_servers[index].place.process
+    }
+
+    /// What a storage server keeps of the fleet; nothing before it was told anything.
+    pub fn kept_by(&self, server: ServerId) -> Result<Option<Saved>, String> {
+        let index = usize::try_from(server.0 - 1).expect("few servers");
+        let place = &self.storage_servers[index].place;
+        let files: Arc<dyn Files> = Arc::new(place.host.disks().files(1));
+        let directory = bursar_agent::DataDirectory::open(Arc::clone(&files), &place.root()).map_err(told)?;
+        let store = directory.server().map_err(told)?.identity.store;
+        ProjectionFile::new(files, place.root().join("projection"), store).load().map_err(told)
+    }
+
+    /// After how long a silence a server counts as one that does not answer, in milliseconds.
+    pub fn detection_window_ms(&self) -> u64 {
+        self.timing.detection_window_ms
+    }
+
+    /// The node that leads, as far as any knows of itself: the one with the newest term.
+    pub fn leader(&self) -> Option<&AuthorityNode> {
+        let leading = self.authority_nodes.iter().filter_map(|member| {
+            let status = member.running()?.1.status();
+            (status.role == bursar_raft::Role::Leader).then_some((status.term, member))
+        });
+        leading.max_by_key(|(term, _)| *term).map(|(_, member)| member)
+    }
+}
+
+/// The settings that all authority nodes have alike.
+#[derive(Clone, Copy)]
+struct Settled {
+    raft: RaftTiming,
+    checkpoints: Checkpoints,
+    fleet: FleetTiming,
+}
+
+impl Place {
+    fn start(&self) {
+        self.host.start(&self.process);
+    }
+
+    fn root(&self) -> PathBuf {
+        Path::new("/var/lib").join(&self.process)
+    }
+
+    /// Where it is reached.
+    fn address(&self, port: u16) -> Address {
+        Address::new(self.host.name(), port + self.index * PORTS_APART).expect("the name of a machine")
+    }
+
+    /// Where it listens.
+    fn anywhere(&self, port: u16) -> Address {
+        Address::new("0.0.0.0", port + self.index * PORTS_APART).expect("an address of numbers")
+    }
+}
+
+impl AuthorityNode {
+    /// The node, while its process runs, and the number of its start.
+    pub fn running(&self) -> Option<(u32, Node)> {
+        if self.place.host.is_running(&self.place.process) { lock(&self.started).clone() } else { None }
+    }
+
+    /// Where people reach it.
+    fn url(&self) -> NodeUrl {
+        NodeUrl::new(true, self.place.address(API_PORT))
+    }
+
+    fn install(&self, settled: Settled, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
+        let place = &self.place;
+        let config = Config {
+            listen: Listen {
+                peer: place.anywhere(PEER_PORT),
+                api: place.anywhere(API_PORT),
+                control: place.anywhere(CONTROL_PORT),
+            },
+            advertised: authority::Advertised {
+                peer: place.address(PEER_PORT),
+                api: place.address(API_PORT),
+                control: place.address(CONTROL_PORT),
+            },
+            plain_http_on_loopback: false,
+            raft: settled.raft,
+            checkpoints: settled.checkpoints,
+            fleet: settled.fleet,
+        };
+        let (is_first, license_key, root) = (self.id == 1, Arc::clone(license_key), place.root());
+        let (invitation, started) = (Arc::clone(&self.invitation), Arc::clone(&self.started));
+        place.host.install(
+            &place.process,
+            Some(restart_after),
+            program(move |world| {
+                let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
+                let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
+                async move {
+                    if !DataDirectory::exists(&world, &root).map_err(told)? {
+                        if is_first {
+                            let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
+                            let founding = Founding { world: &world, directory: &root, config, license_key: Some(license_key) };
+                            authority::found(founding).map_err(told)?;
+                        } else {
+                            let invitation = invitation.get().expect("a node is started once it is invited").clone();
+                            let joining = Joining { world: &world, directory: &root, config, invitation, patience: PATIENCE };
+                            authority::join(joining).await.map_err(told)?;
+                        }
+                    }
+                    let watch = |node: &Node| {
+                        let mut started = lock(&started);
+                        let starts = started.as_ref().map_or(0, |(starts, _)| *starts);
+                        *started = Some((starts + 1, node.clone()));
+                    };
+                    authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
+                }
+            }),
+        );
+    }
+}
+
+impl StorageServer {
+    fn install(&self, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
+        let place = &self.place;
+        let settings = Settings {
+            name: place.process.clone(),
+            listen: bursar_agent::Listen {
+                peer: place.anywhere(PEER_PORT),
+                transfer: place.anywhere(TRANSFER_PORT),
+                control: place.anywhere(CONTROL_PORT),
+            },
+            advertised: bursar_agent::Advertised { primary: place.address(CONTROL_PORT), secondary: None },
+        };
+        let (license_key, string, root) = (Arc::clone(license_key), Arc::clone(&self.connection_string), place.root());
+        place.host.install(
+            &place.process,
+            Some(restart_after),
+            program(move |world| {
+                let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
+                let (string, root) = (Arc::clone(&string), root.clone());
+                async move {
+                    if lock(&string).is_none() {
+                        let issued = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
+                        *lock(&string) = Some(issued.line);
+                    }
+                    storage_server::run(&world, &root, pending()).await.map_err(told)
+                }
+            }),
+        );
+    }
+}
+
+/// What a process runs, given the world as production knows it.
+fn program<F>(run: impl Fn(bursar::World) -> F + Send + Sync + 'static) -> Program
+where
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
+    Arc::new(move |parts| Box::pin(run(world_of(parts))))
+}
+
+/// What production takes of the world, from what a process is given.
+fn world_of(parts: Parts) -> bursar::World {
+    let Parts { network, clock, entropy, blocking, loose, files, volumes, engines } = parts;
+    let transport = Arc::new(TlsTransport::new(Arc::clone(&clock)));
+    bursar::World { clock, entropy, network, transport, blocking, files, engines, volumes, loose }
+}
+
+fn told(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+async fn done<T>(what: &'static str, asked: impl Future<Output = Result<T, ClientError>>) -> Result<T, SetUpError> {
+    parsed(what, asked.await)
+}
+
+fn parsed<T>(what: &'static str, answer: Result<T, ClientError>) -> Result<T, SetUpError> {
+    answer.map_err(|error| SetUpError::Refused(what, error))
+}
+
+async fn until<T>(what: &'static str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T, SetUpError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look().await {
+            Some(found) => return Ok(found),
+            None if Instant::now() >= deadline => return Err(SetUpError::Slow(what)),
+            None => sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

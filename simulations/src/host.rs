@@ -1,0 +1,323 @@
+//! A machine: what it is, which processes it runs, and what befalls it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bursar_net::tasks::{self, Group};
+use bursar_net::{Blocking, Entropy, Files, Network, Volumes, WallClock, words_of};
+use bursar_storage::engine::Engines;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::blocking::{HostBlocking, Pace};
+use crate::clock::HostClock;
+use crate::disk::Disks;
+use crate::draws::Draws;
+use crate::entropy::HostEntropy;
+use crate::network::{HostId, Internet};
+use crate::trace::Trace;
+
+/// What a process is given of the world: nothing else of it can be reached.
+#[derive(Clone)]
+pub struct Parts {
+    /// Connections.
+    pub network: Arc<dyn Network>,
+    /// The time of day.
+    pub clock: Arc<dyn WallClock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Work that blocks, on the machine's own disk.
+    pub blocking: Arc<dyn Blocking>,
+    /// Work that blocks, on disks that may hang.
+    pub loose: Arc<dyn Blocking>,
+    /// Small files.
+    pub files: Arc<dyn Files>,
+    /// Stores.
+    pub engines: Arc<dyn Engines>,
+    /// Disks for archives.
+    pub volumes: Arc<dyn Volumes>,
+}
+
+/// What a process runs from its start; what it returns is why it ended.
+pub type Program = Arc<dyn Fn(Parts) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// How a process ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// As it meant to.
+    Done,
+    /// For a reason that it told.
+    Failed(String),
+    /// By a panic.
+    Panicked(String),
+}
+
+/// A machine of a world. Clones are the same machine.
+#[derive(Clone)]
+pub struct Host {
+    machine: Arc<Machine>,
+}
+
+struct Machine {
+    name: String,
+    id: HostId,
+    internet: Internet,
+    disks: Disks,
+    clock: HostClock,
+    /// The pace of its own disk, and that of the disks for archives.
+    pace: Pace,
+    loose_pace: Pace,
+    draws: Draws,
+    trace: Trace,
+    power: watch::Sender<bool>,
+    processes: Mutex<BTreeMap<String, Process>>,
+}
+
+struct Process {
+    program: Program,
+    /// How long after it ended by itself it is started again.
+    restart_after: Option<Duration>,
+    starts: u32,
+    /// Its tasks, while it runs.
+    running: Option<Group>,
+    exits: Vec<Exit>,
+}
+
+impl Host {
+    /// A machine called `name` at a site, with an own disk of `disk_bytes`. It has power. Work takes up to `job_ms` milliseconds.
+    pub fn new(name: &str, site: usize, disk_bytes: u64, job_ms: u64, internet: &Internet, draws: Draws, trace: &Trace) -> Self {
+        let machine = Arc::new_cyclic(|machine: &Weak<Machine>| {
+            let struck = machine.clone();
+            let stream = |kind: &str| draws.stream(&format!("{kind}/{name}"));
+            Machine {
+                name: name.to_owned(),
+                id: internet.attach(name, site),
+                internet: internet.clone(),
+                disks: Disks::new(name, disk_bytes, stream("disk"), trace.clone(), move || {
+                    if let Some(machine) = struck.upgrade() {
+                        Host { machine }.power_off();
+                    }
+                }),
+                clock: HostClock::new(),
+                pace: Pace::new(job_ms, stream("pace")),
+                loose_pace: Pace::new(job_ms, stream("loose-pace")),
+                draws,
+                trace: trace.clone(),
+                power: watch::Sender::new(true),
+                processes: Mutex::default(),
+            }
+        });
+        Self { machine }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.machine.name
+    }
+
+    /// Which one it is in the network.
+    pub fn id(&self) -> HostId {
+        self.machine.id
+    }
+
+    /// Its disks.
+    pub fn disks(&self) -> &Disks {
+        &self.machine.disks
+    }
+
+    /// Its wall clock.
+    pub fn clock(&self) -> &HostClock {
+        &self.machine.clock
+    }
+
+    /// How long work takes on its own disk.
+    pub fn pace(&self) -> &Pace {
+        &self.machine.pace
+    }
+
+    /// How long work takes on its disks for archives.
+    pub fn loose_pace(&self) -> &Pace {
+        &self.machine.loose_pace
+    }
+
+    /// Sets up a process, which nobody else in the world is called as. It is started by [`start`](Self::start), whenever the power
+    /// comes back, and, where `restart_after` is given, so long after it ended by itself.
+    pub fn install(&self, process: &str, restart_after: Option<Duration>, program: Program) {
+        let installed = Process { program, restart_after, starts: 0, running: None, exits: Vec::new() };
+        let before = self.processes().insert(process.to_owned(), installed);
+        assert!(before.is_none(), "{process} was installed on {} already", self.name());
+    }
+
+    /// Starts a process, unless it runs or there is no power.
+    pub fn start(&self, process: &str) {
+        if !self.has_power() {
+            return;
+        }
+        let (group, program, start) = {
+            let mut processes = self.processes();
+            let found = processes.get_mut(process).expect("a plan starts what it installed");
+            if found.running.is_some() {
+                return;
+            }
+            found.starts += 1;
+            let group = Group::named(process);
+            found.running = Some(group.clone());
+            (group, Arc::clone(&found.program), found.starts)
+        };
+        self.record(format_args!("{process} starts"));
+        let parts = self.parts(process, start, &group);
+        let main = group.spawn(async move { program(parts).await });
+        let (host, process) = (self.clone(), process.to_owned());
+        tasks::spawn(async move {
+            let exit = match main.await {
+                Ok(Ok(())) => Exit::Done,
+                Ok(Err(reason)) => Exit::Failed(reason),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => Exit::Panicked(words_of(panic.as_ref()).to_owned()),
+                    // It was killed, or lost its power.
+                    Err(_) => return,
+                },
+            };
+            host.ended(&process, start, exit).await;
+        });
+    }
+
+    /// Kills a process at once, where it runs. The kernel closes what it held.
+    pub fn kill(&self, process: &str) {
+        let running = self.processes().get_mut(process).expect("a plan kills what it installed").running.take();
+        if let Some(group) = running {
+            self.record(format_args!("{process} is killed"));
+            group.end();
+            // A store holds back what it was not told to sync, and the process takes that with it.
+            self.disks().crash_stores();
+        }
+    }
+
+    /// Stops a process, where it runs: nothing of it goes on until [`resume`](Self::resume). The kernel goes on.
+    pub fn pause(&self, process: &str) {
+        if let Some(group) = self.group(process) {
+            self.record(format_args!("{process} is paused"));
+            group.pause();
+        }
+    }
+
+    /// Lets a process go on.
+    pub fn resume(&self, process: &str) {
+        if let Some(group) = self.group(process) {
+            group.resume();
+        }
+    }
+
+    /// Whether a process runs, paused or not.
+    pub fn is_running(&self, process: &str) -> bool {
+        self.group(process).is_some()
+    }
+
+    /// How a process has ended by itself so far.
+    pub fn exits(&self, process: &str) -> Vec<Exit> {
+        self.processes()[process].exits.clone()
+    }
+
+    /// Takes the power. First nothing of the machine reaches the world any more, then its processes end: so none of them can say
+    /// goodbye.
+    pub fn power_off(&self) {
+        if !self.machine.power.send_replace(false) {
+            return;
+        }
+        self.record(format_args!("loses its power"));
+        self.machine.internet.power_off(self.id());
+        self.machine.disks.power_off();
+        let running: Vec<Group> = self.processes().values_mut().filter_map(|process| process.running.take()).collect();
+        for group in running {
+            group.end();
+        }
+    }
+
+    /// Gives the power back, and starts all processes that were started before.
+    pub fn power_on(&self) {
+        if self.machine.power.send_replace(true) {
+            return;
+        }
+        self.record(format_args!("has power again"));
+        self.machine.disks.power_on();
+        self.machine.internet.power_on(self.id());
+        self.start_all();
+    }
+
+    /// Starts, and lets go on, all processes that were started before.
+    pub fn start_all(&self) {
+        let known: Vec<String> =
+            self.processes().iter().filter(|(_, process)| process.starts > 0).map(|(name, _)| name.clone()).collect();
+        for process in known {
+            self.start(&process);
+            self.resume(&process);
+        }
+    }
+
+    /// Whether there is power.
+    pub fn has_power(&self) -> bool {
+        *self.machine.power.borrow()
+    }
+
+    /// Returns once there is no power, at once where there is none.
+    pub async fn without_power(&self) {
+        let mut power = self.machine.power.subscribe();
+        power.wait_for(|power| !power).await.expect("this machine holds the sender");
+    }
+
+    fn parts(&self, process: &str, start: u32, group: &Group) -> Parts {
+        let machine = &self.machine;
+        let chance = machine.draws.stream(&format!("entropy/{}/{process}/{start}", machine.name));
+        Parts {
+            network: Arc::new(machine.internet.of(machine.id)),
+            clock: Arc::new(machine.clock.clone()),
+            entropy: Arc::new(HostEntropy::new(chance)),
+            blocking: Arc::new(HostBlocking::new(group.clone(), machine.pace.clone())),
+            loose: Arc::new(HostBlocking::new(group.clone(), machine.loose_pace.clone())),
+            files: Arc::new(machine.disks.files(1_000 + start)),
+            engines: Arc::new(machine.disks.engines()),
+            volumes: Arc::new(machine.disks.volumes()),
+        }
+    }
+
+    /// A process ended by itself: so do its tasks, as threads do with theirs.
+    async fn ended(&self, process: &str, start: u32, exit: Exit) {
+        self.record(format_args!("{process} ends: {exit:?}"));
+        let restart_after = {
+            let mut processes = self.processes();
+            let found = processes.get_mut(process).expect("what is installed stays so");
+            found.exits.push(exit);
+            if found.starts == start
+                && let Some(group) = found.running.take()
+            {
+                group.end();
+            }
+            found.restart_after
+        };
+        if let Some(delay) = restart_after {
+            sleep(delay).await;
+            self.start(process);
+        }
+    }
+
+    fn group(&self, process: &str) -> Option<Group> {
+        self.processes().get(process).expect("a plan names what it installed").running.clone()
+    }
+
+    fn processes(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
+        self.machine.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, told: fmt::Arguments<'_>) {
+        self.machine.trace.record("host", format_args!("{} {told}", self.name()));
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Host").field(&self.name()).finish()
+    }
+}

@@ -1,0 +1,76 @@
+//! What must hold, whatever goes wrong: one file each.
+//!
+//! Each looks at the fleet again and again while it runs, and only at what is new; at the end, when everything that goes wrong is
+//! over and the fleet had time, it looks at all of it.
+
+mod alarms;
+mod endings;
+mod journals;
+mod leaders;
+mod projections;
+
+use std::fmt;
+
+use crate::fleet::Fleet;
+
+pub use alarms::Alarms;
+pub use endings::Endings;
+pub use journals::Journals;
+pub use leaders::Leaders;
+pub use projections::Projections;
+
+/// Something that must hold does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The name of the invariant.
+    pub invariant: &'static str,
+    /// How that shows.
+    pub detail: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.detail)
+    }
+}
+
+/// What went wrong so far, as far as it excuses what would be a failure otherwise.
+pub trait Excuses {
+    /// Whether this process, or anything between it and a quorum, was disturbed within the last so many milliseconds.
+    fn is_disturbed(&self, process: &str, within_ms: u64) -> bool;
+
+    /// Whether the disk of this process has failed it since it was last checked to be sound: a node stops then, and may not come
+    /// back by itself.
+    fn has_failing_disk(&self, process: &str) -> bool;
+}
+
+/// All invariants of a run.
+#[derive(Debug, Default)]
+pub struct Invariants {
+    /// Of the journals, in which everybody else's history is looked up.
+    pub journals: Journals,
+    leaders: Leaders,
+    endings: Endings,
+    alarms: Alarms,
+    projections: Projections,
+}
+
+impl Invariants {
+    /// Looks at what is new.
+    pub fn look(&mut self, fleet: &Fleet, excuses: &dyn Excuses) -> Result<(), Broken> {
+        self.journals.look(fleet)?;
+        self.leaders.look(fleet)?;
+        self.endings.look(fleet, excuses)?;
+        self.alarms.look(&self.journals, fleet, excuses)
+    }
+
+    /// Looks at all of it, of a fleet that had time.
+    pub fn look_at_the_end(&mut self, fleet: &Fleet) -> Result<(), Broken> {
+        self.journals.look_at_the_end(fleet)?;
+        self.projections.look_at_the_end(&self.journals, fleet)
+    }
+}
+
+fn broken(invariant: &'static str, detail: impl fmt::Display) -> Broken {
+    Broken { invariant, detail: detail.to_string() }
+}

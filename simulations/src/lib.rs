@@ -1,0 +1,35 @@
+//! The whole fleet in one seed: a world of simulated machines in which the production code runs, bit by bit the same each time.
+//!
+//! The program takes its network, clock, disks, randomness and blocking work as parts (see [`bursar_net`]). Here are parts that are
+//! functions of a seed, all on one thread whose time passes only where nothing happens:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`plan`] | what is to happen: a seed expands to it, and it can be kept, made smaller and run again |
+//! | [`world`] | the machines of a plan and who lives there: the way in |
+//! | [`nemesis`] | does to them what the plan says |
+//! | [`host`] | a machine: power, processes, and the parts that these are given |
+//! | [`network`], [`disk`], [`clock`], [`entropy`], [`blocking`] | the parts |
+//! | [`trace`] | what happened, as a hash and as lines |
+//! | [`draws`] | chance: a stream for each name |
+//! | [`runtime`], [`shim`] | the thread, and its doors to the operating system, which are shut |
+//! | [`command`] | `bursar-simulate` |
+//!
+//! Who lives in a world is [`world::Inhabitants`]: what the machines run, what clients ask of them, and what must hold.
+
+pub mod blocking;
+pub mod clock;
+pub mod command;
+pub mod disk;
+pub mod draws;
+pub mod entropy;
+pub mod fleet;
+pub mod host;
+pub mod nemesis;
+pub mod network;
+pub mod plan;
+pub mod runtime;
+pub mod shim;
+pub mod trace;
+pub mod uninhabited;
+pub mod world;

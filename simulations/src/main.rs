@@ -1,0 +1,12 @@
+//! The `bursar-simulate` command.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bursar_simulations::command::{self, Arguments};
+use bursar_simulations::uninhabited::Uninhabited;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    command::run(Arguments::parse(), Arc::new(Uninhabited))
+}

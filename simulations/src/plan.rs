@@ -1,0 +1,351 @@
+//! What is to happen in a world, item by item. A seed expands to a plan; what runs is the plan.
+//!
+//! So a plan can be kept, made smaller and run again, by anybody, without the code that drew it: each fault and each operation is an
+//! item for itself, which says when it begins and how long it lasts, and can be left out without touching another.
+
+mod expand;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::DiskOperation;
+use crate::network::Distances;
+
+/// The version of the form of plans that this program writes, and the only one that it reads.
+const VERSION: u32 = 1;
+
+/// All that is to happen in a world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Of the form of this plan.
+    pub version: u32,
+    /// For whatever is not in the plan: jitter, the time that each piece of work takes, keys.
+    pub seed: u64,
+    /// How long it runs, in milliseconds.
+    pub duration_ms: u64,
+    /// The machines.
+    pub topology: Topology,
+    /// What is set for the whole of a run.
+    pub knobs: Knobs,
+    /// What goes wrong, in order of time.
+    pub faults: Vec<Fault>,
+    /// What is asked of the fleet, in order of time.
+    pub operations: Vec<Operation>,
+}
+
+/// The machines of a world, and where they stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// Between the sites.
+    pub distances: Distances,
+    /// The machines.
+    pub hosts: Vec<HostPlan>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostPlan {
+    /// What it is called, as nobody else.
+    pub name: String,
+    /// The place of its site in [`Distances::latency_ms`].
+    pub site: usize,
+    /// How wrong its clock is in the beginning, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// How much too fast its clock runs, in parts per million.
+    pub clock_drift_ppm: i32,
+    /// Disks beside its own, by the paths where they are mounted.
+    pub disks: Vec<String>,
+    /// What runs on it.
+    pub processes: Vec<ProcessPlan>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessPlan {
+    /// What it is called, as no other in the world.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An authority node.
+    Authority,
+    /// A storage server.
+    StorageServer,
+}
+
+/// What is set for the whole of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knobs {
+    /// How long a piece of blocking work takes at most, in milliseconds.
+    pub job_ms: u64,
+    /// How many bytes each disk has.
+    pub disk_bytes: u64,
+    /// How long after it ended by itself a process is started again, in milliseconds.
+    pub restart_after_ms: u64,
+    /// How many clients there are.
+    pub clients: u32,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins, in milliseconds.
+    pub at_ms: u64,
+    /// How long it lasts, in milliseconds. What is over in an instant has none.
+    pub for_ms: u64,
+    /// What it is.
+    pub kind: FaultKind,
+}
+
+/// What can go wrong. Machines, processes and disks are named as in the plan's topology.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the fields of each kind are what the topology calls so, or told by their names")]
+pub enum FaultKind {
+    /// A machine has no power.
+    PowerLoss { host: String },
+    /// No machine has power.
+    PowerLossEverywhere,
+    /// A machine has no power from the nth sync on; where it never comes to that, nothing happens.
+    PowerLossAtSync { host: String, nth: u64 },
+    /// A process is killed, and started again at the end.
+    Kill { process: String },
+    /// A process is stopped, and goes on at the end.
+    Pause { process: String },
+    /// Machines are cut off from all others.
+    Partition { hosts: BTreeSet<String> },
+    /// Nothing gets from one machine to another.
+    OneWay { from: String, to: String },
+    /// The machine whose authority node leads is cut off from all others.
+    IsolateLeader,
+    /// The connections between two machines break.
+    Reset { one: String, other: String },
+    /// Everything between two machines takes longer.
+    SlowLink { one: String, other: String, added_ms: u64, bytes_per_second: u64 },
+    /// A clock is put forward, or back.
+    ClockJump { host: String, by_ms: i64 },
+    /// A clock runs too fast, or too slow.
+    ClockDrift { host: String, ppm: i32 },
+    /// Blocking work takes up to this long.
+    SlowDisk { host: String, within_ms: u64 },
+    /// Work on a machine's disks for archives hangs.
+    HangingDisks { host: String },
+    /// A disk has no room left.
+    FullDisk { host: String, path: String },
+    /// A disk takes nothing.
+    ReadOnlyDisk { host: String, path: String },
+    /// A disk fails at one kind of operation.
+    FailingDisk { host: String, path: String, operation: DiskOperation },
+    /// A disk is pulled, and put back at the end.
+    PulledDisk { host: String, path: String },
+    /// Two disks of a machine are in each other's place.
+    SwappedDisks { host: String, one: String, other: String },
+}
+
+/// Something that a client asks of the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// When, in milliseconds; a client that still waits for its last answer is late.
+    pub at_ms: u64,
+    /// Who asks.
+    pub client: u32,
+    /// What is asked.
+    pub action: Action,
+    /// Of which object, by number.
+    pub subject: u32,
+}
+
+/// What clients ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// To make the object.
+    Create,
+    /// To change it.
+    Change,
+    /// To remove it.
+    Remove,
+    /// To show it as it is.
+    Read,
+    /// To show it as whoever is asked knows it.
+    ReadStale,
+}
+
+/// Why a text is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Not the form of a plan.
+    #[error("this is no plan: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Of another version.
+    #[error("this plan has version {found}, and this program reads version {VERSION}: run it with the program that wrote it")]
+    Version {
+        /// What it says.
+        found: u64,
+    },
+    /// It names what it does not have.
+    #[error("this plan names {name:?}, and its topology has no {what} of that name")]
+    Unknown {
+        /// What should be called so.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+}
+
+impl Plan {
+    /// What `seed` expands to: always the same, for a version of this program.
+    pub fn of_seed(seed: u64) -> Self {
+        expand::expand(seed)
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote, perhaps made smaller since.
+    pub fn from_json(text: &str) -> Result<Self, PlanError> {
+        let value: serde_json::Value = serde_json::from_str(text)?;
+        // The version first: another one may have fields that this program does not know.
+        match value["version"].as_u64() {
+            Some(found) if found != u64::from(VERSION) => return Err(PlanError::Version { found }),
+            _ => {}
+        }
+        let plan: Self = serde_json::from_value(value)?;
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// For a file.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a plan can be written as JSON") + "\n"
+    }
+
+    /// How long it runs.
+    pub fn duration(&self) -> Duration {
+        Duration::from_millis(self.duration_ms)
+    }
+
+    /// The processes of a role, each with its machine.
+    pub fn processes(&self, role: Role) -> impl Iterator<Item = (&HostPlan, &ProcessPlan)> {
+        let hosts = self.topology.hosts.iter();
+        hosts
+            .flat_map(|host| host.processes.iter().map(move |process| (host, process)))
+            .filter(move |(_, process)| process.role == role)
+    }
+
+    /// Refuses a plan that names what it does not have.
+    fn check(&self) -> Result<(), PlanError> {
+        let hosts: BTreeSet<&str> = self.topology.hosts.iter().map(|host| host.name.as_str()).collect();
+        let processes: BTreeSet<&str> =
+            self.topology.hosts.iter().flat_map(|host| &host.processes).map(|process| process.name.as_str()).collect();
+        let disks: BTreeSet<(&str, &str)> = self
+            .topology
+            .hosts
+            .iter()
+            .flat_map(|host| host.disks.iter().map(|path| (host.name.as_str(), path.as_str())).chain([(host.name.as_str(), "/")]))
+            .collect();
+        for fault in &self.faults {
+            let named = fault.kind.names();
+            let unknown = |what, name: &str| Err(PlanError::Unknown { what, name: name.to_owned() });
+            if let Some(host) = named.hosts.iter().find(|host| !hosts.contains(**host)) {
+                return unknown("machine", host);
+            }
+            if let Some(process) = named.process.filter(|process| !processes.contains(process)) {
+                return unknown("process", process);
+            }
+            if let Some(path) = named.disks.iter().find(|path| !disks.contains(&(named.hosts[0], **path))) {
+                return unknown("disk", path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a fault names.
+#[derive(Default)]
+struct Named<'a> {
+    hosts: Vec<&'a str>,
+    process: Option<&'a str>,
+    /// Of the first of the hosts.
+    disks: Vec<&'a str>,
+}
+
+impl FaultKind {
+    fn names(&self) -> Named<'_> {
+        match self {
+            FaultKind::PowerLossEverywhere | FaultKind::IsolateLeader => Named::default(),
+            FaultKind::Kill { process } | FaultKind::Pause { process } => Named { process: Some(process), ..Named::default() },
+            FaultKind::Partition { hosts } => Named { hosts: hosts.iter().map(String::as_str).collect(), ..Named::default() },
+            FaultKind::OneWay { from: one, to: other }
+            | FaultKind::Reset { one, other }
+            | FaultKind::SlowLink { one, other, .. } => Named { hosts: vec![one, other], ..Named::default() },
+            FaultKind::PowerLoss { host }
+            | FaultKind::PowerLossAtSync { host, .. }
+            | FaultKind::ClockJump { host, .. }
+            | FaultKind::ClockDrift { host, .. }
+            | FaultKind::SlowDisk { host, .. }
+            | FaultKind::HangingDisks { host } => Named { hosts: vec![host], ..Named::default() },
+            FaultKind::FullDisk { host, path }
+            | FaultKind::ReadOnlyDisk { host, path }
+            | FaultKind::FailingDisk { host, path, .. }
+            | FaultKind::PulledDisk { host, path } => Named { hosts: vec![host], disks: vec![path], ..Named::default() },
+            FaultKind::SwappedDisks { host, one, other } => {
+                Named { hosts: vec![host], disks: vec![one, other], ..Named::default() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written() {
+        for seed in 0..50 {
+            let plan = Plan::of_seed(seed);
+            assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan);
+        }
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused() {
+        let text = Plan::of_seed(7).to_json();
+        let refused = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            Plan::from_json(&text.replacen(from, to, 1)).unwrap_err()
+        };
+        assert!(matches!(refused("\"version\": 1", "\"version\": 2, \"more\": 3"), PlanError::Version { found: 2 }));
+        assert!(matches!(refused("\"seed\"", "\"more\": 1, \"seed\""), PlanError::Malformed(_)));
+        assert!(matches!(refused("\"knobs\"", "\"nobs\""), PlanError::Malformed(_)));
+    }
+
+    #[test]
+    fn a_plan_that_names_what_it_does_not_have_is_refused() {
+        let plan = Plan::of_seed(7);
+        let host = plan.topology.hosts[0].name.clone();
+        let with = |kind| Plan { faults: vec![Fault { at_ms: 0, for_ms: 1, kind }], ..plan.clone() };
+        let nobody = || "nobody".to_owned();
+        for (kind, what) in [
+            (FaultKind::PowerLoss { host: nobody() }, "machine"),
+            (FaultKind::Reset { one: host.clone(), other: nobody() }, "machine"),
+            (FaultKind::Kill { process: nobody() }, "process"),
+            (FaultKind::FullDisk { host: host.clone(), path: nobody() }, "disk"),
+        ] {
+            let refused = Plan::from_json(&with(kind).to_json()).unwrap_err();
+            assert!(matches!(&refused, PlanError::Unknown { what: found, .. } if *found == what), "{refused}");
+        }
+        Plan::from_json(&with(FaultKind::FullDisk { host, path: "/".to_owned() }).to_json()).unwrap();
+    }
+}

@@ -1,0 +1,267 @@
+//! How a seed becomes a plan.
+//!
+//! Each seed draws its own fleet, and which kinds of faults it has at all and how often: a run with few kinds goes deeper into
+//! those than any run could that had all of them (swarm testing; Groce and others 2012).
+
+use std::collections::BTreeSet;
+
+use super::{Action, Fault, FaultKind, HostPlan, Knobs, Operation, Plan, ProcessPlan, Role, Topology, VERSION};
+use crate::disk::DiskOperation;
+use crate::draws::{CERTAIN, Draws, Stream};
+use crate::network::Distances;
+
+const DURATION_MS: u64 = 60_000;
+/// Nothing goes wrong before the fleet had time to come to be, nor begins behind the calm before the end.
+const FAULTS_FROM_MS: u64 = 5_000;
+const FAULTS_UNTIL_MS: u64 = 45_000;
+const STORAGE_SERVERS_MAX: u64 = 30;
+const SERVERS_PER_HOST: usize = 10;
+const DISK_BYTES: u64 = 64 << 30;
+
+pub fn expand(seed: u64) -> Plan {
+    let draws = Draws::of_seed(seed);
+    let topology = topology(&mut draws.stream("plan/topology"));
+    let knobs = knobs(&mut draws.stream("plan/knobs"));
+    let faults = faults(&draws, &topology);
+    let operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
+    Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations }
+}
+
+fn topology(chance: &mut Stream) -> Topology {
+    let sites = chance.within(1..=3) as usize;
+    // How far each site is from each of those before it; it is as far back.
+    let apart: Vec<Vec<u64>> = (0..sites).map(|site| (0..site).map(|_| chance.within(2..=80)).collect()).collect();
+    let latency_ms = |one: usize, other: usize| if one == other { 1 } else { apart[one.max(other)][one.min(other)] };
+    let distances = Distances {
+        latency_ms: (0..sites).map(|one| (0..sites).map(|other| latency_ms(one, other)).collect()).collect(),
+        jitter_ms: *chance.one_of(&[0, 1, 5, 20]),
+        buffer_bytes: *chance.one_of(&[4 << 10, 64 << 10, 256 << 10]),
+    };
+    let authorities = *chance.one_of(&[1, 2, 3, 3, 3, 4, 5]);
+    let servers = chance.within(0..=STORAGE_SERVERS_MAX) as usize;
+    let mut hosts: Vec<HostPlan> = (1..=authorities)
+        .map(|number| {
+            let process = ProcessPlan { name: format!("authority-{number}"), role: Role::Authority };
+            host(chance, format!("a{number}"), sites, vec![process])
+        })
+        .collect();
+    let numbers: Vec<usize> = (1..=servers).collect();
+    for (place, packed) in numbers.chunks(SERVERS_PER_HOST).enumerate() {
+        let process = |number| ProcessPlan { name: format!("storage-{number}"), role: Role::StorageServer };
+        hosts.push(host(chance, format!("s{}", place + 1), sites, packed.iter().map(process).collect()));
+    }
+    Topology { distances, hosts }
+}
+
+fn host(chance: &mut Stream, name: String, sites: usize, processes: Vec<ProcessPlan>) -> HostPlan {
+    let is_wrong = chance.happens(CERTAIN / 3);
+    let signed = |drawn: u64, middle: i64| i64::try_from(drawn).expect("small") - middle;
+    let (offset_ms, drift_ppm) = (signed(chance.within(0..=20_000), 10_000), signed(chance.within(0..=1_000), 500));
+    let mut disks = Vec::new();
+    for process in processes.iter().filter(|process| process.role == Role::StorageServer) {
+        for number in 1..=chance.within(1..=3) {
+            disks.push(format!("/srv/{}/disk-{number}", process.name));
+        }
+    }
+    HostPlan {
+        name,
+        site: chance.index(sites),
+        clock_offset_ms: if is_wrong { offset_ms } else { 0 },
+        clock_drift_ppm: if is_wrong { i32::try_from(drift_ppm).expect("small") } else { 0 },
+        disks,
+        processes,
+    }
+}
+
+fn knobs(chance: &mut Stream) -> Knobs {
+    Knobs {
+        job_ms: *chance.one_of(&[0, 1, 2, 10]),
+        disk_bytes: DISK_BYTES,
+        restart_after_ms: chance.within(100..=2_000),
+        clients: u32::try_from(chance.within(1..=8)).expect("few"),
+    }
+}
+
+/// Draws a fault of one kind, where this fleet can have it.
+type Drawing = fn(&mut Stream, &Topology) -> Option<FaultKind>;
+
+/// All kinds of faults, each with how long one lasts at most, in milliseconds.
+const KINDS: [(&str, u64, Drawing); 20] = [
+    ("power-loss", 10_000, |chance, fleet| Some(FaultKind::PowerLoss { host: any_host(chance, fleet) })),
+    ("power-loss-everywhere", 5_000, |_, _| Some(FaultKind::PowerLossEverywhere)),
+    ("power-loss-at-sync", 10_000, |chance, fleet| {
+        Some(FaultKind::PowerLossAtSync { host: any_host(chance, fleet), nth: chance.within(1..=20) })
+    }),
+    ("kill", 10_000, |chance, fleet| Some(FaultKind::Kill { process: any_process(chance, fleet) })),
+    ("pause", 10_000, |chance, fleet| Some(FaultKind::Pause { process: any_process(chance, fleet) })),
+    ("partition", 15_000, |chance, fleet| {
+        let hosts: BTreeSet<String> =
+            fleet.hosts.iter().filter(|_| chance.happens(CERTAIN / 2)).map(|host| host.name.clone()).collect();
+        (1..fleet.hosts.len()).contains(&hosts.len()).then_some(FaultKind::Partition { hosts })
+    }),
+    ("isolation", 15_000, |chance, fleet| {
+        (fleet.hosts.len() > 1).then(|| FaultKind::Partition { hosts: BTreeSet::from([any_host(chance, fleet)]) })
+    }),
+    ("one-way", 15_000, |chance, fleet| two_hosts(chance, fleet).map(|(from, to)| FaultKind::OneWay { from, to })),
+    ("isolate-leader", 15_000, |_, fleet| (fleet.hosts.len() > 1).then_some(FaultKind::IsolateLeader)),
+    ("reset", 0, |chance, fleet| two_hosts(chance, fleet).map(|(one, other)| FaultKind::Reset { one, other })),
+    ("slow-link", 20_000, |chance, fleet| {
+        let (one, other) = two_hosts(chance, fleet)?;
+        let bytes_per_second = *chance.one_of(&[2_000, 50_000, 10_000_000]);
+        Some(FaultKind::SlowLink { one, other, added_ms: chance.within(10..=2_000), bytes_per_second })
+    }),
+    ("clock-jump", 0, |chance, fleet| {
+        let by_ms = i64::try_from(chance.within(0..=240_000)).expect("small") - 120_000;
+        Some(FaultKind::ClockJump { host: any_host(chance, fleet), by_ms })
+    }),
+    ("clock-drift", 20_000, |chance, fleet| {
+        let ppm = i32::try_from(chance.within(0..=100_000)).expect("small") - 50_000;
+        Some(FaultKind::ClockDrift { host: any_host(chance, fleet), ppm })
+    }),
+    ("slow-disk", 15_000, |chance, fleet| {
+        Some(FaultKind::SlowDisk { host: any_host(chance, fleet), within_ms: chance.within(20..=2_000) })
+    }),
+    ("hanging-disks", 15_000, |chance, fleet| any_disk(chance, fleet).map(|(host, _)| FaultKind::HangingDisks { host })),
+    ("full-disk", 15_000, |chance, fleet| {
+        let (host, path) = any_disk_or_root(chance, fleet);
+        Some(FaultKind::FullDisk { host, path })
+    }),
+    ("read-only-disk", 15_000, |chance, fleet| {
+        any_disk(chance, fleet).map(|(host, path)| FaultKind::ReadOnlyDisk { host, path })
+    }),
+    ("failing-disk", 5_000, |chance, fleet| {
+        let (host, path) = any_disk_or_root(chance, fleet);
+        let operation = *chance.one_of(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
+        Some(FaultKind::FailingDisk { host, path, operation })
+    }),
+    ("pulled-disk", 15_000, |chance, fleet| any_disk(chance, fleet).map(|(host, path)| FaultKind::PulledDisk { host, path })),
+    ("swapped-disks", 15_000, |chance, fleet| {
+        let (host, one) = any_disk(chance, fleet)?;
+        let disks = &fleet.hosts.iter().find(|found| found.name == host).expect("it was drawn from these").disks;
+        let others: Vec<&String> = disks.iter().filter(|path| **path != one).collect();
+        if others.is_empty() {
+            return None;
+        }
+        let other = (*chance.one_of(&others)).clone();
+        Some(FaultKind::SwappedDisks { host, one, other })
+    }),
+];
+
+/// What goes wrong. Every kind draws from a stream of its own.
+fn faults(draws: &Draws, fleet: &Topology) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (name, for_ms_max, drawing) in KINDS {
+        let mut chance = draws.stream(&format!("plan/faults/{name}"));
+        if !chance.happens(CERTAIN / 3) {
+            continue;
+        }
+        let every_ms = chance.within(3_000..=40_000);
+        let mut at_ms = FAULTS_FROM_MS;
+        loop {
+            at_ms += chance.within(1..=2 * every_ms);
+            if at_ms >= FAULTS_UNTIL_MS {
+                break;
+            }
+            let for_ms = if for_ms_max == 0 { 0 } else { chance.within(100..=for_ms_max) };
+            if let Some(kind) = drawing(&mut chance, fleet) {
+                faults.push(Fault { at_ms, for_ms, kind });
+            }
+        }
+    }
+    faults.sort_by(|one, other| (one.at_ms, &one.kind).cmp(&(other.at_ms, &other.kind)));
+    faults
+}
+
+fn operations(chance: &mut Stream, clients: u32) -> Vec<Operation> {
+    const ACTIONS: [Action; 9] = [
+        Action::Create,
+        Action::Create,
+        Action::Change,
+        Action::Change,
+        Action::Remove,
+        Action::Read,
+        Action::Read,
+        Action::Read,
+        Action::ReadStale,
+    ];
+    let subjects = *chance.one_of(&[1, 4, 16]);
+    let every_ms = chance.within(20..=1_000);
+    let mut operations = Vec::new();
+    for client in 0..clients {
+        let mut at_ms = 0;
+        loop {
+            at_ms += chance.within(1..=2 * every_ms);
+            if at_ms >= DURATION_MS {
+                break;
+            }
+            let subject = u32::try_from(chance.below(subjects)).expect("few");
+            operations.push(Operation { at_ms, client, action: *chance.one_of(&ACTIONS), subject });
+        }
+    }
+    operations.sort_by_key(|operation| (operation.at_ms, operation.client));
+    operations
+}
+
+fn any_host(chance: &mut Stream, fleet: &Topology) -> String {
+    chance.one_of(&fleet.hosts).name.clone()
+}
+
+fn two_hosts(chance: &mut Stream, fleet: &Topology) -> Option<(String, String)> {
+    let one = any_host(chance, fleet);
+    let others: Vec<&HostPlan> = fleet.hosts.iter().filter(|host| host.name != one).collect();
+    (!others.is_empty()).then(|| (one, chance.one_of(&others).name.clone()))
+}
+
+fn any_process(chance: &mut Stream, fleet: &Topology) -> String {
+    let processes: Vec<&ProcessPlan> = fleet.hosts.iter().flat_map(|host| &host.processes).collect();
+    chance.one_of(&processes).name.clone()
+}
+
+fn any_disk(chance: &mut Stream, fleet: &Topology) -> Option<(String, String)> {
+    let disks: Vec<(&HostPlan, &String)> =
+        fleet.hosts.iter().flat_map(|host| host.disks.iter().map(move |path| (host, path))).collect();
+    let (host, path) = (!disks.is_empty()).then(|| *chance.one_of(&disks))?;
+    Some((host.name.clone(), path.clone()))
+}
+
+/// A disk for archives, or a machine's own.
+fn any_disk_or_root(chance: &mut Stream, fleet: &Topology) -> (String, String) {
+    let own = (any_host(chance, fleet), "/".to_owned());
+    if chance.happens(CERTAIN / 2) { own } else { any_disk(chance, fleet).unwrap_or(own) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_always_the_same_plan_and_seeds_differ() {
+        assert_eq!(expand(7), expand(7));
+        assert_ne!(expand(7), Plan { seed: 7, ..expand(8) });
+    }
+
+    #[test]
+    fn a_hundred_seeds_have_all_kinds_of_faults_and_fleets_and_no_seed_has_all() {
+        let plans: Vec<Plan> = (0..100).map(expand).collect();
+        let kinds_of = |plan: &Plan| -> BTreeSet<String> {
+            let kind = |fault: &Fault| format!("{:?}", fault.kind).split([' ', '{']).next().expect("a word").to_owned();
+            plan.faults.iter().map(kind).collect()
+        };
+        let all: BTreeSet<String> = plans.iter().flat_map(kinds_of).collect();
+        // An isolated machine is a partition.
+        assert_eq!(all.len(), KINDS.len() - 1, "{all:?}");
+        assert!(plans.iter().all(|plan| kinds_of(plan).len() < all.len() - 4));
+        let authorities: BTreeSet<usize> = plans.iter().map(|plan| plan.processes(Role::Authority).count()).collect();
+        assert_eq!(authorities, (1..=5).collect());
+        assert!(plans.iter().any(|plan| plan.processes(Role::StorageServer).count() > 20));
+    }
+
+    #[test]
+    fn faults_leave_the_beginning_and_the_end_in_peace() {
+        for plan in (0..100).map(expand) {
+            for fault in &plan.faults {
+                assert!(fault.at_ms >= FAULTS_FROM_MS && fault.at_ms < FAULTS_UNTIL_MS, "{fault:?}");
+            }
+        }
+    }
+}

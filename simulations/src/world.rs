@@ -1,0 +1,149 @@
+//! A world: machines as a plan wants them, what befalls them, and who lives there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bursar_net::tasks;
+use tokio::time::{Instant, sleep_until};
+
+use crate::draws::Draws;
+use crate::host::Host;
+use crate::nemesis;
+use crate::network::{HostId, Internet};
+use crate::plan::{HostPlan, Operation, Plan};
+use crate::runtime::simulate;
+use crate::trace::{Digest, Trace};
+
+/// The machines of a plan, and the network between them.
+pub struct World {
+    /// What is to happen.
+    pub plan: Plan,
+    /// Chance, for whoever lives here.
+    pub draws: Draws,
+    /// What happened.
+    pub trace: Trace,
+    /// The network.
+    pub internet: Internet,
+    /// The machines, by name.
+    pub hosts: BTreeMap<String, Host>,
+    /// When it began.
+    pub begun: Instant,
+}
+
+/// Who lives in a world: what its machines run, what is asked of them, and what must hold.
+#[async_trait]
+pub trait Inhabitants: Send + Sync + 'static {
+    /// Installs the programs of the plan's processes, and starts them.
+    fn settle(&self, world: &Arc<World>);
+
+    /// Does what a client does, and returns when it is done with it. The operations of one client come one after another.
+    async fn operate(&self, world: &Arc<World>, operation: Operation);
+
+    /// Which machine leads, as far as anybody can tell.
+    fn leader(&self, world: &World) -> Option<HostId>;
+
+    /// Judges a world in which everything has been mended, and in which time goes on.
+    ///
+    /// # Errors
+    /// What does not hold, in words for whoever has to find out why.
+    async fn judge(&self, world: &Arc<World>) -> Result<(), String>;
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Everything that happened, in brief.
+    pub digest: Digest,
+    /// How much virtual time passed.
+    pub elapsed: Duration,
+    /// What did not hold.
+    pub verdict: Result<(), String>,
+}
+
+/// Runs a plan, in a world of its own; the lines of its trace go to `lines`.
+pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn Write + Send>>) -> Outcome {
+    simulate(plan.seed, move || async move {
+        let trace = Trace::begin(lines);
+        let _logging = tracing::subscriber::set_default(trace.subscriber());
+        let world = Arc::new(World::new(plan, trace));
+        inhabitants.settle(&world);
+        world.live(&inhabitants).await;
+        let verdict = inhabitants.judge(&world).await;
+        world.trace.record("world", format_args!("verdict {verdict:?}"));
+        world.trace.flush();
+        Outcome { digest: world.trace.digest(), elapsed: world.begun.elapsed(), verdict }
+    })
+}
+
+impl World {
+    fn new(plan: Plan, trace: Trace) -> Self {
+        let begun = Instant::now();
+        let draws = Draws::of_seed(plan.seed);
+        let internet = Internet::new(plan.topology.distances.clone(), draws, trace.clone());
+        tasks::spawn(internet.carry());
+        let hosts = plan.topology.hosts.iter().map(|planned| {
+            let host = Host::new(&planned.name, planned.site, plan.knobs.disk_bytes, plan.knobs.job_ms, &internet, draws, &trace);
+            host.clock().jump(planned.clock_offset_ms);
+            host.clock().drift(planned.clock_drift_ppm);
+            for path in &planned.disks {
+                host.disks().mount(Path::new(path), plan.knobs.disk_bytes);
+            }
+            (planned.name.clone(), host)
+        });
+        let hosts = hosts.collect();
+        Self { plan, draws, trace, internet, hosts, begun }
+    }
+
+    /// A machine of the plan.
+    pub fn host(&self, name: &str) -> &Host {
+        self.hosts.get(name).expect("a plan names machines that it has")
+    }
+
+    /// What the plan says of a machine.
+    pub fn planned(&self, name: &str) -> &HostPlan {
+        self.plan.topology.hosts.iter().find(|host| host.name == name).expect("a plan names machines that it has")
+    }
+
+    /// The machine on which a process of the plan runs.
+    pub fn host_of(&self, process: &str) -> &Host {
+        let mut hosts = self.plan.topology.hosts.iter();
+        let found = hosts.find(|host| host.processes.iter().any(|found| found.name == process));
+        self.host(&found.expect("a plan names processes that it has").name)
+    }
+
+    /// Returns at a moment of the plan.
+    pub async fn until(&self, at_ms: u64) {
+        sleep_until(self.begun + Duration::from_millis(at_ms)).await;
+    }
+
+    /// Lets happen what is planned, then mends everything.
+    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) {
+        let mut clients: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
+        for operation in &self.plan.operations {
+            clients.entry(operation.client).or_default().push(*operation);
+        }
+        for operations in clients.into_values() {
+            let (world, inhabitants) = (Arc::clone(self), Arc::clone(inhabitants));
+            tasks::spawn(async move {
+                for operation in operations {
+                    world.until(operation.at_ms).await;
+                    inhabitants.operate(&world, operation).await;
+                }
+            });
+        }
+        nemesis::run(self, inhabitants).await;
+        self.until(self.plan.duration_ms).await;
+        nemesis::mend(self);
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("World").field("seed", &self.plan.seed).finish()
+    }
+}
