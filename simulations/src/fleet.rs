@@ -79,7 +79,14 @@ pub struct AuthorityNode {
     /// What it is invited with; the first is not.
     invitation: Arc<OnceLock<Invitation>>,
     /// What ran there last, and how often anything did.
-    started: Arc<Mutex<Option<(u32, Node)>>>,
+    started: Arc<Mutex<Started>>,
+}
+
+/// What runs, and how often anything did.
+#[derive(Default)]
+struct Started {
+    starts: u32,
+    node: Option<Node>,
 }
 
 /// A storage server.
@@ -320,7 +327,11 @@ impl Place {
 impl AuthorityNode {
     /// The node, while its process runs, and the number of its start.
     pub fn running(&self) -> Option<(u32, Node)> {
-        if self.place.host.is_running(&self.place.process) { lock(&self.started).clone() } else { None }
+        if !self.place.host.is_running(&self.place.process) {
+            return None;
+        }
+        let Started { starts, node } = &*lock(&self.started);
+        node.clone().map(|node| (*starts, node))
     }
 
     /// Where people reach it.
@@ -355,6 +366,8 @@ impl AuthorityNode {
                 let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
                 let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
                 async move {
+                    // Whoever holds a node holds its stores, too.
+                    lock(&started).node = None;
                     if !DataDirectory::exists(&world, &root).map_err(told)? {
                         if is_first {
                             let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
@@ -367,9 +380,8 @@ impl AuthorityNode {
                         }
                     }
                     let watch = |node: &Node| {
-                        let mut started = lock(&started);
-                        let starts = started.as_ref().map_or(0, |(starts, _)| *starts);
-                        *started = Some((starts + 1, node.clone()));
+                        let starts = lock(&started).starts + 1;
+                        *lock(&started) = Started { starts, node: Some(node.clone()) };
                     };
                     authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
                 }

@@ -29,7 +29,7 @@ pub async fn run(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) {
         });
     }
     // Dropping the set, with the time that is up, ends whatever goes on.
-    let _ = timeout(world.plan.duration().saturating_sub(world.begun.elapsed()), faults.join_all()).await;
+    let _ = timeout(world.plan.duration().saturating_sub(world.elapsed()), faults.join_all()).await;
 }
 
 /// Ends whatever is wrong with a world: all machines have power, sound disks and right clocks, and reach each other.
@@ -40,7 +40,7 @@ pub fn mend(world: &World) {
         host.disks().mend_all();
         host.pace().slow_to(world.plan.knobs.job_ms);
         host.loose_pace().slow_to(world.plan.knobs.job_ms);
-        host.clock().set_right(world.begun);
+        host.clock().set_right(world.born);
         host.power_on();
         host.start_all();
     }

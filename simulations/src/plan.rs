@@ -110,6 +110,13 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
+impl Fault {
+    /// When it ends, in milliseconds.
+    pub const fn ends_ms(&self) -> u64 {
+        self.at_ms + self.for_ms
+    }
+}
+
 /// What can go wrong. Machines, processes and disks are named as in the plan's topology.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

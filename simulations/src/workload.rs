@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bursar_domain::{Actor, Cursor, DestinationId, Effect, Epoch, ObjectRef, RequestId, Revision, TokenId};
-use bursar_net::tasks::TaskSet;
 use bursar_wire::client::{self, Client, ClientError};
 use bursar_wire::destinations::{CreateDestination, Destination, EditDestination};
 use bursar_wire::query::ReadQuery;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::history::{Answer, Change, Client as ClientId, Demand, History, Moment, Read, Seen, Write, WriteEnd};
 use crate::plan::{Action, Operation};
@@ -23,7 +21,6 @@ const SITE: u64 = 1;
 /// All clients of a run.
 pub struct Workload {
     shared: Arc<Shared>,
-    clients: TaskSet<()>,
 }
 
 struct Shared {
@@ -38,23 +35,18 @@ struct Shared {
 impl Workload {
     /// Nobody at work yet; `begun` is when the world began, and `token` what the clients show.
     pub fn new(begun: Instant, token: u64) -> Self {
-        let shared =
-            Shared { begun, actor: Actor::Token(TokenId(token)), seen: Mutex::default(), objects: Mutex::default() };
-        Self { shared: Arc::new(shared), clients: TaskSet::new() }
+        let shared = Shared { begun, actor: Actor::Token(TokenId(token)), seen: Mutex::default(), objects: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Sets a client to work on its operations, whose times count from `from`.
-    pub fn begin(&mut self, number: u32, client: Client, operations: Vec<Operation>, from: Instant) {
-        let worker = Worker { shared: Arc::clone(&self.shared), client, number, done: 0, last_shown: None };
-        self.clients.spawn(worker.work(operations, from));
+    /// A client that has done nothing yet.
+    pub fn worker(&self, number: u32, client: Client) -> Worker {
+        Worker { shared: Arc::clone(&self.shared), client, number, done: 0, last_shown: None }
     }
 
-    /// Waits until everybody is done, and gives what they have seen.
-    pub async fn end(mut self) -> History {
-        while let Some(ended) = self.clients.join_next().await {
-            ended.expect("no client panics");
-        }
-        std::mem::take(&mut *self.shared.seen())
+    /// What all clients have seen so far.
+    pub fn history(&self) -> History {
+        self.shared.seen().clone()
     }
 }
 
@@ -73,7 +65,7 @@ impl Shared {
 }
 
 /// One client.
-struct Worker {
+pub struct Worker {
     shared: Arc<Shared>,
     client: Client,
     number: u32,
@@ -84,19 +76,17 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(mut self, operations: Vec<Operation>, from: Instant) {
-        for Operation { at_ms, action, subject, .. } in operations {
-            sleep_until(from + Duration::from_millis(at_ms)).await;
-            let known = self.shared.objects().get(&subject).copied();
-            match (action, known) {
-                (Action::Create, _) => self.create(subject).await,
-                (Action::Change, Some(id)) => self.rename(id).await,
-                (Action::Remove, Some(id)) => self.remove(subject, id).await,
-                (Action::Read, Some(id)) => self.read(id, Demand::Linearizable).await,
-                (Action::ReadStale, Some(id)) => self.read(id, Demand::Stale { min_revision: self.last_shown }).await,
-                // Nobody has made it yet.
-                (Action::Change | Action::Remove | Action::Read | Action::ReadStale, None) => {}
-            }
+    /// Asks for what an operation wants, and notes what it is told.
+    pub async fn carry_out(&mut self, Operation { action, subject, .. }: Operation) {
+        let known = self.shared.objects().get(&subject).copied();
+        match (action, known) {
+            (Action::Create, _) => self.create(subject).await,
+            (Action::Change, Some(id)) => self.rename(id).await,
+            (Action::Remove, Some(id)) => self.remove(subject, id).await,
+            (Action::Read, Some(id)) => self.read(id, Demand::Linearizable).await,
+            (Action::ReadStale, Some(id)) => self.read(id, Demand::Stale { min_revision: self.last_shown }).await,
+            // Nobody has made it yet.
+            (Action::Change | Action::Remove | Action::Read | Action::ReadStale, None) => {}
         }
     }
 

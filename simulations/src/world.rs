@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bursar_net::tasks;
-use tokio::time::{Instant, sleep_until};
+use bursar_net::{TaskSet, tasks};
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::draws::Draws;
 use crate::host::Host;
@@ -18,6 +19,9 @@ use crate::network::{HostId, Internet};
 use crate::plan::{HostPlan, Operation, Plan};
 use crate::runtime::simulate;
 use crate::trace::{Digest, Trace};
+
+/// How often is looked at what must hold.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The machines of a plan, and the network between them.
 pub struct World {
@@ -32,17 +36,29 @@ pub struct World {
     /// The machines, by name.
     pub hosts: BTreeMap<String, Host>,
     /// When it began.
-    pub begun: Instant,
+    pub born: Instant,
+    /// When the plan began: once whoever lives here had settled.
+    begun: OnceLock<Instant>,
 }
 
 /// Who lives in a world: what its machines run, what is asked of them, and what must hold.
 #[async_trait]
 pub trait Inhabitants: Send + Sync + 'static {
-    /// Installs the programs of the plan's processes, and starts them.
-    fn settle(&self, world: &Arc<World>);
+    /// Installs the programs of the plan's processes, and starts them. Nothing goes wrong, and no time of the plan passes, before
+    /// this is done.
+    ///
+    /// # Errors
+    /// Why nobody can live here.
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>>;
 
     /// Does what a client does, and returns when it is done with it. The operations of one client come one after another.
     async fn operate(&self, world: &Arc<World>, operation: Operation);
+
+    /// Looks at what must hold at every moment.
+    ///
+    /// # Errors
+    /// What does not.
+    fn look(&self, world: &World) -> Result<(), String>;
 
     /// Which machine leads, as far as anybody can tell.
     fn leader(&self, world: &World) -> Option<HostId>;
@@ -71,18 +87,21 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
         let trace = Trace::begin(lines);
         let _logging = tracing::subscriber::set_default(trace.subscriber());
         let world = Arc::new(World::new(plan, trace));
-        inhabitants.settle(&world);
-        world.live(&inhabitants).await;
-        let verdict = inhabitants.judge(&world).await;
+        let verdict = async {
+            inhabitants.settle(&world).await?;
+            world.live(&inhabitants).await?;
+            inhabitants.judge(&world).await
+        };
+        let verdict = verdict.await;
         world.trace.record("world", format_args!("verdict {verdict:?}"));
         world.trace.flush();
-        Outcome { digest: world.trace.digest(), elapsed: world.begun.elapsed(), verdict }
+        Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), verdict }
     })
 }
 
 impl World {
     fn new(plan: Plan, trace: Trace) -> Self {
-        let begun = Instant::now();
+        let born = Instant::now();
         let draws = Draws::of_seed(plan.seed);
         let internet = Internet::new(plan.topology.distances.clone(), draws, trace.clone());
         tasks::spawn(internet.carry());
@@ -96,7 +115,7 @@ impl World {
             (planned.name.clone(), host)
         });
         let hosts = hosts.collect();
-        Self { plan, draws, trace, internet, hosts, begun }
+        Self { plan, draws, trace, internet, hosts, born, begun: OnceLock::new() }
     }
 
     /// A machine of the plan.
@@ -118,27 +137,53 @@ impl World {
 
     /// Returns at a moment of the plan.
     pub async fn until(&self, at_ms: u64) {
-        sleep_until(self.begun + Duration::from_millis(at_ms)).await;
+        let begun = *self.begun.get().expect("nobody waits for a moment of the plan before it has begun");
+        sleep_until(begun + Duration::from_millis(at_ms)).await;
     }
 
-    /// Lets happen what is planned, then mends everything.
-    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) {
+    /// How much of the plan's time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.get().map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    /// Lets happen what is planned, then mends everything; returns once the clients are done. Ends at once where what must hold
+    /// does not.
+    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+        self.begun.set(Instant::now()).expect("a world is lived in once");
+        self.trace.record("world", format_args!("the plan begins"));
         let mut clients: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
         for operation in &self.plan.operations {
             clients.entry(operation.client).or_default().push(*operation);
         }
+        let mut working = TaskSet::new();
         for operations in clients.into_values() {
             let (world, inhabitants) = (Arc::clone(self), Arc::clone(inhabitants));
-            tasks::spawn(async move {
+            working.spawn(async move {
                 for operation in operations {
                     world.until(operation.at_ms).await;
                     inhabitants.operate(&world, operation).await;
                 }
             });
         }
-        nemesis::run(self, inhabitants).await;
-        self.until(self.plan.duration_ms).await;
-        nemesis::mend(self);
+        let lived = async {
+            nemesis::run(self, inhabitants).await;
+            self.until(self.plan.duration_ms).await;
+            nemesis::mend(self);
+            working.join_all().await;
+        };
+        tokio::select! {
+            biased;
+            failed = self.watch(inhabitants) => failed,
+            () = lived => Ok(()),
+        }
+    }
+
+    /// Looks again and again at what must hold, and returns where it does not.
+    async fn watch(&self, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+        loop {
+            inhabitants.look(self)?;
+            sleep(LOOK_EVERY).await;
+        }
     }
 }
 

@@ -32,5 +32,8 @@ fn check(server: ServerId, revision: Revision, fleet: &Fleet, excuses: &dyn Excu
     if excuses.is_disturbed(process, fleet.detection_window_ms() + SLACK_MS) {
         return Ok(());
     }
-    Err(broken("no-false-alarm", format!("revision {revision} says that {server} does not answer; {process} ran and was reachable")))
+    Err(broken(
+        "no-false-alarm",
+        format!("revision {revision} says that {server} does not answer; {process} ran and was reachable"),
+    ))
 }

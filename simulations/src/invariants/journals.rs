@@ -63,7 +63,8 @@ impl Journals {
         self.compared.insert((id, start), after);
         let expected = self.digest_at(state.revision());
         if state.digest() != expected {
-            let detail = format!("at revision {} node {id} holds {}, the history comes to {expected}", state.revision(), state.digest());
+            let detail =
+                format!("at revision {} node {id} holds {}, the history comes to {expected}", state.revision(), state.digest());
             return Err(broken(NAME, detail));
         }
         Ok(())
@@ -75,9 +76,10 @@ impl Journals {
         let revision = sealed.record.revision;
         match self.records.get(index_of(revision)) {
             Some(known) if known.bytes == sealed.bytes => Ok(()),
-            Some(known) => {
-                Err(broken(NAME, format!("revision {revision} is {:?} on node {id}, and {:?} elsewhere", sealed.record, known.record)))
-            }
+            Some(known) => Err(broken(
+                NAME,
+                format!("revision {revision} is {:?} on node {id}, and {:?} elsewhere", sealed.record, known.record),
+            )),
             None if sealed.record.previous != self.state.head() => {
                 Err(broken(NAME, format!("revision {revision} of node {id} does not follow the record before it")))
             }
@@ -106,7 +108,9 @@ impl Journals {
                 let detail = format!("node {} has come to revision {reached} of {}", member.id, self.records.len());
                 return Err(broken("convergence", detail));
             }
-            node.journal().verify(&mut |_| ()).map_err(|error| broken(NAME, format!("what node {} holds: {error}", member.id)))?;
+            node.journal()
+                .verify(&mut |_| ())
+                .map_err(|error| broken(NAME, format!("what node {} holds: {error}", member.id)))?;
         }
         match invariants::violations(&self.state).first() {
             Some(violation) => Err(broken("sound-state", violation)),

@@ -12,6 +12,7 @@ use bursar_simulations::host::{Parts, Program};
 use bursar_simulations::network::HostId;
 use bursar_simulations::plan::Operation;
 use bursar_simulations::world::{Inhabitants, World};
+use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -35,7 +36,7 @@ impl Callers {
 
 #[async_trait]
 impl Inhabitants for Callers {
-    fn settle(&self, world: &Arc<World>) {
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>> {
         let hosts = &world.plan.topology.hosts;
         let ports: Vec<Address> = hosts
             .iter()
@@ -54,10 +55,15 @@ impl Inhabitants for Callers {
             world.host(&host.name).install(&process.name, Some(restart_after), program);
             world.host(&host.name).start(&process.name);
         }
+        Box::pin(std::future::ready(Ok(())))
     }
 
     async fn operate(&self, world: &Arc<World>, operation: Operation) {
         world.trace.record("operation", format_args!("{operation:?}"));
+    }
+
+    fn look(&self, _world: &World) -> Result<(), String> {
+        Ok(())
     }
 
     fn leader(&self, world: &World) -> Option<HostId> {

@@ -1,0 +1,132 @@
+//! The fleet that production runs, living in a world: founded, worked with, looked at, judged.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bursar_net::MasterLicenseKey;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Instant, sleep};
+
+use crate::disturbances::Disturbances;
+use crate::fleet::{Access, Fleet};
+use crate::history::{Limits, Searched};
+use crate::invariants::Invariants;
+use crate::network::HostId;
+use crate::plan::Operation;
+use crate::workload::{Worker, Workload};
+use crate::world::{Inhabitants, World};
+
+/// How long everything may take to come into line again once nothing goes wrong any more: a detection window, an election, a
+/// few back-offs, and a snapshot.
+const CONVERGENCE: Duration = Duration::from_secs(90);
+/// How often is looked whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Authority nodes and storage servers.
+pub struct Production {
+    license_key: Arc<MasterLicenseKey>,
+    fleet: OnceLock<Fleet>,
+    access: OnceLock<Access>,
+    workload: OnceLock<Workload>,
+    workers: Mutex<BTreeMap<u32, Arc<AsyncMutex<Worker>>>>,
+    invariants: Mutex<Invariants>,
+}
+
+impl Production {
+    /// A fleet that is still to be founded.
+    pub fn new() -> Self {
+        Self {
+            license_key: Arc::new(MasterLicenseKey::parse("BURSAR-SIMULATED-FLEET").expect("it is long enough")),
+            fleet: OnceLock::new(),
+            access: OnceLock::new(),
+            workload: OnceLock::new(),
+            workers: Mutex::default(),
+            invariants: Mutex::default(),
+        }
+    }
+
+    async fn set_up(&self, world: &World) -> Result<(), String> {
+        let fleet = self.fleet.get_or_init(|| Fleet::install(world, &self.license_key));
+        let access = fleet.set_up().await.map_err(|error| format!("the fleet was not set up: {error}"))?;
+        self.workload.get_or_init(|| Workload::new(world.born, access.token_id));
+        self.access.get_or_init(|| access);
+        Ok(())
+    }
+
+    /// The client of this number, who begins with a node of its own.
+    fn worker(&self, number: u32) -> Arc<AsyncMutex<Worker>> {
+        const SET_UP: &str = "the fleet is set up before anybody works with it";
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let client = self.fleet().client(&format!("client-{number}"), self.access.get().expect(SET_UP), number as usize);
+            Arc::new(AsyncMutex::new(self.workload.get().expect(SET_UP).worker(number, client)))
+        };
+        Arc::clone(workers.entry(number).or_insert_with(new))
+    }
+
+    fn fleet(&self) -> &Fleet {
+        self.fleet.get().expect("it was founded before")
+    }
+
+    fn invariants(&self) -> MutexGuard<'_, Invariants> {
+        self.invariants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Production {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Inhabitants for Production {
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(self.set_up(world))
+    }
+
+    async fn operate(&self, _world: &Arc<World>, operation: Operation) {
+        let worker = self.worker(operation.client);
+        // Nobody else waits for it: a client does one thing after another.
+        worker.lock().await.carry_out(operation).await;
+    }
+
+    fn look(&self, world: &World) -> Result<(), String> {
+        self.invariants().look(self.fleet(), &Disturbances::of(world)).map_err(|broken| broken.to_string())
+    }
+
+    fn leader(&self, _world: &World) -> Option<HostId> {
+        self.fleet().leader().map(|member| member.place.host.id())
+    }
+
+    async fn judge(&self, world: &Arc<World>) -> Result<(), String> {
+        let deadline = Instant::now() + CONVERGENCE;
+        while let Err(broken) = {
+            self.look(world)?;
+            self.invariants().look_at_the_end(self.fleet())
+        } {
+            if Instant::now() >= deadline {
+                return Err(format!("{} s after the last fault, {broken}", CONVERGENCE.as_secs()));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        let history = self.workload.get().expect("the fleet was set up").history();
+        let invariants = self.invariants();
+        let journal = invariants.journals.records();
+        if let Some(violation) = history.violations(journal).first() {
+            return Err(format!("linearizable: {violation}"));
+        }
+        let Searched { violations, unsettled, .. } = history.search(journal, Limits::default());
+        world.trace.record(
+            "judge",
+            format_args!("{} writes, {} reads, {} unsettled", history.writes.len(), history.reads.len(), unsettled.len()),
+        );
+        match violations.first() {
+            Some(violation) => Err(format!("linearizable: {violation}")),
+            None => Ok(()),
+        }
+    }
+}
