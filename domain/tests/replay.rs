@@ -122,9 +122,10 @@ impl Node {
             assert_eq!(decide(&self.heir, proposal), decision, "every replica decides alike");
         }
         let records = seal(&self.live, proposal, &decision);
+        let before = self.live.clone();
         self.apply(&records);
         assert_eq!(self.live.digest(), self.heir.digest(), "a crash behind {}", proposal.submission.command);
-        self.tell_the_fleet(&records);
+        self.tell_the_fleet(&before, &records);
         tally.count(&decision);
 
         if self.one_in(AUDIT_ONE_IN) {
@@ -152,11 +153,13 @@ impl Node {
     }
 
     /// Each server reads the records of its audience, and knows by them what the authority thinks that it knows.
-    fn tell_the_fleet(&mut self, records: &[Sealed]) {
+    fn tell_the_fleet(&mut self, before: &State, records: &[Sealed]) {
         if records.iter().all(|sealed| sealed.record.audience == Audience::Administrators) {
             return;
         }
-        for server in self.live.servers().iter() {
+        // One that was withdrawn is in no state any more, and reads of that all the same.
+        let gone = before.servers().iter().filter(|server| self.live.servers().get(server.id).is_none());
+        for server in self.live.servers().iter().chain(gone) {
             let reader = Reader::Server { server: server.id, destination: server.destination };
             let mut read = records.iter().filter(|sealed| sealed.record.audience.includes(reader)).peekable();
             if read.peek().is_none() {

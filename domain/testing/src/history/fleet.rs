@@ -58,8 +58,13 @@ impl History {
         let used: Vec<_> = state.servers().iter().map(|server| server.secret).collect();
         let known: Vec<_> = state.servers().iter().map(|server| server.facts.guid).collect();
         let number = u8::try_from(self.dice.below(250)).expect("it fits");
-        // Now and then a machine comes again, or its disk was copied.
-        let guid = if !known.is_empty() && self.dice.chance(5) { self.dice.pick(&known) } else { ServerGuid([number; 16]) };
+        let joining = self.servers(state, |server| matches!(server.condition, Condition::Joining { .. }));
+        // Now and then a machine comes again, also before it was taken in, or its disk was copied.
+        let guid = match joining.first().and_then(|server| state.servers().get(*server)) {
+            Some(joining) if self.dice.chance(10) => joining.facts.guid,
+            _ if !known.is_empty() && self.dice.chance(5) => self.dice.pick(&known),
+            _ => ServerGuid([number; 16]),
+        };
         let license = if self.dice.chance(97) { 1 } else { 2 };
         Introduction {
             secret: self.secret(&used),
