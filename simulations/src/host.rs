@@ -297,6 +297,7 @@ impl Host {
             }
             found.restart_after
         };
+        self.disks().crash_stores();
         if let Some(delay) = restart_after {
             sleep(delay).await;
             self.start(process);

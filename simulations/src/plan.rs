@@ -96,6 +96,9 @@ pub struct Knobs {
     pub restart_after_ms: u64,
     /// How many clients there are.
     pub clients: u32,
+    /// Between two signs of life of a leader, in milliseconds: longer than the way to the farthest node and back, as an operator
+    /// has to choose it.
+    pub heartbeat_ms: u64,
 }
 
 /// Something that goes wrong.

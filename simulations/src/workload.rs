@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bursar_domain::{Actor, Cursor, DestinationId, Effect, Epoch, ObjectRef, RequestId, Revision, TokenId};
 use bursar_wire::client::{self, Client, ClientError};
 use bursar_wire::destinations::{CreateDestination, Destination, EditDestination};
+use bursar_wire::problem::{Fate, Problem};
 use bursar_wire::query::ReadQuery;
 use tokio::time::Instant;
 
@@ -143,7 +144,7 @@ impl Worker {
                 done_to = Some(id);
                 WriteEnd::Done(Answer { at, effect, object: object(id), shown, seen })
             }
-            Err(ClientError::Problem { problem, .. }) if is_refusal(problem.status) => {
+            Err(ClientError::Problem { problem, .. }) if is_refusal(&problem) => {
                 WriteEnd::Refused { at, code: problem.code, shown: None }
             }
             Err(_) => WriteEnd::Unknown,
@@ -211,7 +212,8 @@ fn revision_of(cursor: &str) -> Revision {
     cursor.parse::<Cursor>().expect("the API tells well-formed cursors").revision
 }
 
-/// Whether a status says that the request was refused for good, and did not happen.
-fn is_refusal(status: u16) -> bool {
-    (400..500).contains(&status) && status != 408 && status != 429
+/// Whether a problem says that the request was refused for good, and did not happen.
+fn is_refusal(problem: &Problem) -> bool {
+    let may_be_done = matches!(problem.fate, Some(Fate::Unknown | Fate::Done));
+    (400..500).contains(&problem.status) && problem.status != 408 && problem.status != 429 && !may_be_done
 }

@@ -11,6 +11,8 @@ use crate::draws::{CERTAIN, Draws, Stream};
 use crate::network::Distances;
 
 const DURATION_MS: u64 = 60_000;
+/// What an authority node is set to where nobody sets it otherwise.
+const HEARTBEAT_MS: u64 = 100;
 /// Nothing goes wrong before the fleet had time to come to be, nor begins behind the calm before the end.
 const FAULTS_FROM_MS: u64 = 5_000;
 const FAULTS_UNTIL_MS: u64 = 45_000;
@@ -21,7 +23,7 @@ const DISK_BYTES: u64 = 64 << 30;
 pub fn expand(seed: u64) -> Plan {
     let draws = Draws::of_seed(seed);
     let topology = topology(&mut draws.stream("plan/topology"));
-    let knobs = knobs(&mut draws.stream("plan/knobs"));
+    let knobs = knobs(&mut draws.stream("plan/knobs"), &topology.distances);
     let faults = faults(&draws, &topology);
     let operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
     Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations }
@@ -73,9 +75,14 @@ fn host(chance: &mut Stream, name: String, sites: usize, processes: Vec<ProcessP
     }
 }
 
-fn knobs(chance: &mut Stream) -> Knobs {
+fn knobs(chance: &mut Stream, distances: &Distances) -> Knobs {
+    let job_ms = *chance.one_of(&[0, 1, 2, 10]);
+    let farthest = distances.latency_ms.iter().flatten().max().expect("there is a site");
+    // Consensus gives a sign of life up after three quarters of the time to the next one.
+    let round_trip_ms = 2 * (farthest + distances.jitter_ms) + 2 * job_ms;
     Knobs {
-        job_ms: *chance.one_of(&[0, 1, 2, 10]),
+        job_ms,
+        heartbeat_ms: (2 * round_trip_ms).max(HEARTBEAT_MS),
         disk_bytes: DISK_BYTES,
         restart_after_ms: chance.within(100..=2_000),
         clients: u32::try_from(chance.within(1..=8)).expect("few"),
