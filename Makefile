@@ -1,6 +1,6 @@
 # The two commands of the README are `make run` and `make test`; the rest is what they are made of.
 
-.PHONY: help setup build run test check unit process bench deny clean-demo
+.PHONY: help setup build run test check unit process simulate bench deny clean-demo
 
 DEMO_DIR ?= demo-data
 
@@ -33,6 +33,13 @@ unit: setup ## tests of the crates, storage and consensus on both engines
 
 process: setup ## tests of the program with real processes
 	scripts/test-processes
+
+SEEDS ?= 0..200
+JOBS ?= 2
+
+simulate: ## runs whole fleets in simulated worlds, a seed each (SEEDS=0..200, JOBS=2)
+	cargo build --profile simulation --locked -p bursar-simulations
+	$${CARGO_TARGET_DIR:-target}/simulation/bursar-simulate sweep --seeds $(SEEDS) --jobs $(JOBS)
 
 bench: setup ## measures the program beside etcd, and writes the figures where docs/benchmarks.md says
 	scripts/bench

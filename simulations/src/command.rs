@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use bursar_domain::mutants::{self, Mutant};
 use clap::{Parser, Subcommand};
 
 use crate::plan::{Plan, PlanError};
@@ -35,6 +36,9 @@ enum Action {
         /// Writes the plan that the seed expands to, to this file
         #[arg(long, value_name = "FILE")]
         plan: Option<PathBuf>,
+        /// Plants a bug, which the run is to find
+        #[arg(long, value_name = "NAME", value_parser = mutant)]
+        mutant: Option<Mutant>,
     },
     /// Runs a plan
     Replay {
@@ -55,6 +59,15 @@ enum Action {
         /// Goes on after the first that fails
         #[arg(long)]
         keep_going: bool,
+    },
+    /// Plants one bug after the other, and runs seeds until it is found
+    Mutants {
+        /// The first seed, and the one behind the last: 0..100
+        #[arg(long, value_name = "FROM..TO", value_parser = seeds)]
+        seeds: std::ops::Range<u64>,
+        /// This one alone
+        #[arg(long, value_name = "NAME", value_parser = mutant)]
+        mutant: Option<Mutant>,
     },
     /// Runs a seed twice, in two processes, and compares all that happens
     Meta {
@@ -84,9 +97,15 @@ enum CommandError {
 /// Carries out what was asked for.
 pub fn run(arguments: Arguments, inhabitants: Arc<dyn Inhabitants>) -> ExitCode {
     let done = shim::fix_addresses().map_err(CommandError::Addresses).and_then(|()| match arguments.command {
-        Action::Run { seed, trace, plan } => run_seed(seed, trace.as_deref(), plan.as_deref(), inhabitants),
+        Action::Run { seed, trace, plan, mutant } => {
+            if let Some(mutant) = mutant {
+                mutants::plant(mutant);
+            }
+            run_seed(seed, trace.as_deref(), plan.as_deref(), inhabitants)
+        }
         Action::Replay { plan, trace } => replay(&plan, trace.as_deref(), inhabitants),
         Action::Sweep { seeds, jobs, keep_going } => sweep(seeds, jobs, keep_going),
+        Action::Mutants { seeds, mutant } => find_mutants(&seeds, mutant),
         Action::Meta { seed } => meta(seed),
     });
     match done {
@@ -140,7 +159,7 @@ fn sweep(seeds: std::ops::Range<u64>, jobs: NonZeroUsize, keep_going: bool) -> R
         for _ in 0..jobs.get() {
             scope.spawn(|| {
                 while let Some(seed) = next() {
-                    let failure = match run_apart(seed) {
+                    let failure = match run_apart(seed, None) {
                         Ok(output) if output.status.success() => {
                             println!("seed {seed}: passed");
                             continue;
@@ -159,7 +178,7 @@ fn sweep(seeds: std::ops::Range<u64>, jobs: NonZeroUsize, keep_going: bool) -> R
 }
 
 fn meta(seed: u64) -> Result<(), CommandError> {
-    let (one, other) = (run_apart(seed)?, run_apart(seed)?);
+    let (one, other) = (run_apart(seed, None)?, run_apart(seed, None)?);
     print!("{}", String::from_utf8_lossy(&one.stdout));
     if (&one.stdout, one.status) != (&other.stdout, other.status) {
         return Err(CommandError::Differ { seed, run: format!("bursar-simulate run --seed {seed}") });
@@ -168,16 +187,49 @@ fn meta(seed: u64) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Looks for each planted bug, and says in which seed it was found, and by what.
+fn find_mutants(seeds: &std::ops::Range<u64>, only: Option<Mutant>) -> Result<(), CommandError> {
+    let mut missed = Vec::new();
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| only.is_none_or(|only| only == *mutant)) {
+        let mut found = None;
+        for seed in seeds.clone() {
+            let output = run_apart(seed, Some(mutant))?;
+            if !output.status.success() {
+                let told = String::from_utf8_lossy(&output.stderr);
+                let why = told.lines().next().unwrap_or("it told nothing");
+                found = Some((seed, why.split_once(" failed: ").map_or(why, |(_, what)| what).to_owned()));
+                break;
+            }
+        }
+        match found {
+            Some((seed, why)) => println!("{}: seed {seed}: {}", mutant.name(), why.chars().take(160).collect::<String>()),
+            None => {
+                println!("{}: NOT FOUND in {} seeds", mutant.name(), seeds.end - seeds.start);
+                missed.push(mutant.name());
+            }
+        }
+    }
+    if missed.is_empty() { Ok(()) } else { Err(CommandError::Failed(format!("not found: {}", missed.join(", ")))) }
+}
+
 /// Runs a seed in another process of this program. What it prints last is the hash of all that happened.
-fn run_apart(seed: u64) -> Result<Output, CommandError> {
+fn run_apart(seed: u64, mutant: Option<Mutant>) -> Result<Output, CommandError> {
     let program = std::env::current_exe().map_err(CommandError::Process)?;
     let mut command = Command::new(program);
     command.args(["run", "--seed", &seed.to_string()]).stdin(Stdio::null());
+    if let Some(mutant) = mutant {
+        command.args(["--mutant", mutant.name()]);
+    }
     command.output().map_err(CommandError::Process)
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> CommandError {
     move |source| CommandError::File { path: path.to_owned(), source }
+}
+
+fn mutant(text: &str) -> Result<Mutant, String> {
+    let names = || Mutant::ALL.map(Mutant::name).join(", ");
+    Mutant::ALL.into_iter().find(|mutant| mutant.name() == text).ok_or_else(|| format!("there are {}", names()))
 }
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {

@@ -1,0 +1,31 @@
+//! The fleet of production in simulated worlds: a few seeds of many. `make simulate` runs more.
+
+use std::process::{Command, Output};
+
+fn simulate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bursar-simulate")).args(arguments).output().expect("the program starts")
+}
+
+fn passes(arguments: &[&str]) -> String {
+    let output = simulate(arguments);
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}\n{out}{error}");
+    out.into_owned()
+}
+
+/// Authority nodes alone, and disks that fail under them.
+#[test]
+fn nodes_whose_disks_fail_lose_nothing() {
+    passes(&["run", "--seed", "5"]);
+}
+
+/// Storage servers too.
+#[test]
+fn a_fleet_comes_into_line_again_whatever_went_wrong() {
+    passes(&["run", "--seed", "2"]);
+}
+
+#[test]
+fn a_seed_is_the_same_run_in_every_process() {
+    passes(&["meta", "--seed", "6"]);
+}
