@@ -154,3 +154,18 @@ fn without_rocksdb_the_library_is_whole() {
     let rocksdb: Vec<_> = tree.lines().filter(|line| line.contains("rocksdb")).collect();
     assert!(rocksdb.is_empty(), "{rocksdb:?} is needed without the feature of that name");
 }
+
+/// What a simulation needs of the crates is in nothing that is shipped.
+#[test]
+fn the_program_has_no_planted_bugs_and_no_simulated_tasks() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "bursar", "--edges", "features,normal,build", "--prefix", "none", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8(output.stdout).expect("a text");
+    assert!(output.status.success() && tree.starts_with("bursar v"), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Vec<_> =
+        tree.lines().filter(|line| line.contains("feature \"mutants\"") || line.contains("feature \"simulation\"")).collect();
+    assert!(found.is_empty(), "{found:?}");
+}

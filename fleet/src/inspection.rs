@@ -203,7 +203,7 @@ async fn look_from_nodes(fleet: &Shared, state: &State, own: &[Door], deadline: 
     let knocks = own.iter().map(|door| knock(fleet, door.addresses.clone(), deadline));
     let found = join_all(knocks).await;
     let from_here = own.iter().zip(found).map(|(door, found)| {
-        let outcome = found.ok_or_else(|| "it has no address".to_owned());
+        let outcome = found.ok_or_else(|| "it has no address, or whoever asks does not wait for it".to_owned());
         door.seen(&here.to_string(), outcome)
     });
     let others = state.authority_nodes().iter().filter(|node| node.intent.is_present() && node.id != here);
@@ -255,17 +255,18 @@ fn seen_by(by: &str, doors: &[Door], probed: Result<&[Probed], &String>) -> Vec<
     seen.collect()
 }
 
-/// Connects to the addresses of a port: what came of it at one that is reached, else at the last.
+/// Connects to the addresses of a port: what came of it at one that is reached, else at the last. Nothing where whoever asks does
+/// not wait long enough to tell.
 async fn knock(fleet: &Shared, addresses: Vec<Address>, deadline: Instant) -> Option<Outcome> {
-    let deadline = deadline.min(Instant::now() + PORT_TIMEOUT);
+    let patience = Instant::now() + PORT_TIMEOUT;
     let attempts = addresses.iter().map(async |address| {
         let begun = Instant::now();
-        match timeout_at(deadline, fleet.dialer.network.connect(address)).await {
-            Ok(attempt) => Outcome::of_connecting(attempt, begun.elapsed()),
-            Err(_elapsed) => Outcome::TimedOut,
+        match timeout_at(deadline.min(patience), fleet.dialer.network.connect(address)).await {
+            Ok(attempt) => Some(Outcome::of_connecting(attempt, begun.elapsed())),
+            Err(_elapsed) => (patience <= deadline).then_some(Outcome::TimedOut),
         }
     });
-    best(join_all(attempts).await)
+    best(join_all(attempts).await.into_iter().flatten())
 }
 
 /// Of several attempts at one port the first that reached it, else the last.

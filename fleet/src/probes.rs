@@ -43,7 +43,8 @@ pub(crate) async fn run(fleet: &Shared) -> Infallible {
         let looks = stream::iter(members).map(|server| async move { (server.id, look(&fleet.calls, &server).await) });
         let together = looks.buffer_unordered(SERVERS_MAX).chunks(TOLD_MAX);
         together
-            .for_each(|looked| async move {
+            // Beside one another: while the leader is told, the next looks go on.
+            .for_each_concurrent(2, |looked| async move {
                 let sights = looked.into_iter().flat_map(|(server, ports)| ports.into_iter().map(move |port| (server, port)));
                 let sights = sights.map(|(server, Looked { port, probed, at })| {
                     let ago_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -73,6 +73,8 @@ impl Sights {
             } else if self.count < self.most {
                 seen.insert((of, port), kept);
                 self.count += 1;
+                // It may be of somebody who was forgotten meanwhile, or who never was.
+                self.census = Census::default();
             }
         }
     }

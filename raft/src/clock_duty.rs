@@ -1,7 +1,11 @@
 //! The clock duty: a thin driver of [`bursar_domain::plan::clock`]. The leader stamps all that is decided, so its clock must be
 //! as most of its quorum's are.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bursar_domain::{
     AuthorityNodeId,
@@ -28,6 +32,10 @@ pub(crate) struct ClockDuty {
     pub(crate) forwarder: Forwarder,
     pub(crate) hand_over: Arc<HandOver>,
     pub(crate) wall_clock: Arc<dyn WallClock>,
+    /// Between two signs of life of the leader.
+    pub(crate) heartbeat: Duration,
+    /// The nodes that are farther away than that allows, as was told.
+    pub(crate) far: Mutex<BTreeSet<u64>>,
 }
 
 impl ClockDuty {
@@ -68,10 +76,29 @@ impl ClockDuty {
         Observed { voters: voters.len(), ahead_ms }
     }
 
+    /// The core gives a sign of life up that is not answered within three quarters of the time to the next one. Where the way is
+    /// longer, writes still work, and yet nobody ever confirms this leader.
+    fn compare_with_heartbeat(&self, node: u64, round_trip: Duration) {
+        let bound = self.heartbeat * 3 / 4;
+        let mut far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
+        if round_trip <= bound {
+            far.remove(&node);
+        } else if far.insert(node) {
+            tracing::warn!(
+                node,
+                ?round_trip,
+                ?bound,
+                "the way to a node and back is longer than a sign of life may take: raise raft.heartbeat_ms, and the election \
+                 timeouts with it, on all nodes"
+            );
+        }
+    }
+
     /// How far the clock of another node is ahead, in milliseconds. It was read about half-way through the exchange.
     async fn ahead_ms(&self, node: u64) -> Option<i64> {
         let asked = Instant::now();
         let theirs = self.forwarder.wall_clock(node, asked + ANSWER_TIMEOUT).await?;
+        self.compare_with_heartbeat(node, asked.elapsed());
         let since_read = asked.elapsed() / 2;
         let theirs_now = i128::from(theirs).saturating_add(since_read.as_millis().cast_signed());
         let ahead = theirs_now - i128::from(self.wall_clock.now_unix_ms());

@@ -151,6 +151,8 @@ impl Node {
             forwarder: forwarder.clone(),
             hand_over: Arc::clone(&hand_over),
             wall_clock,
+            heartbeat: config.heartbeat,
+            far: Mutex::default(),
         };
         let node = Node(Arc::new(Inner {
             door: Bounds::new(config.limits, Arc::clone(&meter)),

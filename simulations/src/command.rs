@@ -196,8 +196,9 @@ fn find_mutants(seeds: &std::ops::Range<u64>, only: Option<Mutant>) -> Result<()
             let output = run_apart(seed, Some(mutant))?;
             if !output.status.success() {
                 let told = String::from_utf8_lossy(&output.stderr);
-                let why = told.lines().next().unwrap_or("it told nothing");
-                found = Some((seed, why.split_once(" failed: ").map_or(why, |(_, what)| what).to_owned()));
+                let verdict = told.lines().find_map(|line| line.split_once(" failed: ").map(|(_, what)| what));
+                let why = verdict.or_else(|| told.lines().find(|line| !line.trim().is_empty())).unwrap_or("it told nothing");
+                found = Some((seed, why.to_owned()));
                 break;
             }
         }

@@ -127,7 +127,8 @@ impl Fleet {
         let restart_after = Duration::from_millis(world.plan.knobs.restart_after_ms);
         let heartbeat_ms = world.plan.knobs.heartbeat_ms;
         let raft = RaftTiming { heartbeat_ms, election_ms_min: 4 * heartbeat_ms, election_ms_max: 8 * heartbeat_ms };
-        let settings = Settled { raft, checkpoints: Checkpoints::default(), fleet: FleetTiming::default() };
+        let checkpoints = Checkpoints { every: world.plan.knobs.checkpoint_every, log_kept: world.plan.knobs.log_kept };
+        let settings = Settled { raft, checkpoints, fleet: FleetTiming::default() };
         let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
         for planned in &world.plan.topology.hosts {
             for (index, process) in (0..).zip(&planned.processes) {

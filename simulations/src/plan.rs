@@ -99,6 +99,10 @@ pub struct Knobs {
     /// Between two signs of life of a leader, in milliseconds: longer than the way to the farthest node and back, as an operator
     /// has to choose it.
     pub heartbeat_ms: u64,
+    /// After how many revisions the state is written down whole.
+    pub checkpoint_every: u64,
+    /// How many entries that a checkpoint covers stay in the log.
+    pub log_kept: u64,
 }
 
 /// Something that goes wrong.

@@ -83,6 +83,8 @@ fn knobs(chance: &mut Stream, distances: &Distances) -> Knobs {
     Knobs {
         job_ms,
         heartbeat_ms: (2 * round_trip_ms).max(HEARTBEAT_MS),
+        checkpoint_every: *chance.one_of(&[10, 50, 10_000]),
+        log_kept: *chance.one_of(&[0, 20, 10_000]),
         disk_bytes: DISK_BYTES,
         restart_after_ms: chance.within(100..=2_000),
         clients: u32::try_from(chance.within(1..=8)).expect("few"),
