@@ -1,6 +1,11 @@
 //! Who keeps one store point.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bursar_domain::{
     projection::{Making, StorePoint},
@@ -12,7 +17,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Place,
@@ -40,6 +45,8 @@ pub(super) struct Keeper {
     outbox: Arc<Outbox>,
     fullness: Arc<Fullness>,
     is_online: watch::Sender<bool>,
+    /// How it was when it was looked at last.
+    last: Mutex<Option<Report>>,
 }
 
 impl Keeper {
@@ -51,7 +58,18 @@ impl Keeper {
         outbox: Arc<Outbox>,
         fullness: Arc<Fullness>,
     ) -> Self {
-        Self { place, wanted, volumes, loose, entropy, made, outbox, fullness, is_online: watch::Sender::new(false) }
+        Self {
+            place,
+            wanted,
+            volumes,
+            loose,
+            entropy,
+            made,
+            outbox,
+            fullness,
+            is_online: watch::Sender::new(false),
+            last: Mutex::default(),
+        }
     }
 
     /// Keeps it until the store point is gone.
@@ -128,7 +146,20 @@ impl Keeper {
     fn found(&self, Checked { report, space }: Checked) {
         self.fullness.set_space(self.place.store_point, space);
         self.is_online.send_replace(report == Report::Online);
+        self.tell_the_log(report);
         self.say(report);
+    }
+
+    /// Says how it is where that is news, for whoever looks at this machine first.
+    fn tell_the_log(&self, report: Report) {
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(report);
+        let (store_point, path) = (self.place.store_point, self.place.path.display());
+        match report {
+            _ if before == Some(report) => {}
+            Report::Online => info!(%store_point, %path, "a store point is online"),
+            Report::Offline(reason) => warn!(%store_point, %path, ?reason, "a store point is offline"),
+            Report::Failed(failure) => warn!(%store_point, %path, ?failure, "a store point could not be made"),
+        }
     }
 
     fn say(&self, report: Report) {
