@@ -14,8 +14,18 @@
 //! | [`draws`] | chance: a stream for each name |
 //! | [`runtime`], [`shim`] | the thread, and its doors to the operating system, which are shut |
 //! | [`command`] | `bursar-simulate` |
+//! | [`shrink`] | fewer items of a plan that fail alike |
 //!
-//! Who lives in a world is [`world::Inhabitants`]: what the machines run, what clients ask of them, and what must hold.
+//! Who lives in a world is [`world::Inhabitants`]: what the machines run, what clients ask of them, and what must hold. That is the fleet
+//! of production:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`production`] | the inhabitants, put together: read it first |
+//! | [`fleet`] | authority nodes and storage servers, founded by the programs of production |
+//! | [`workload`] | operators, and what they see |
+//! | [`invariants`], [`disturbances`] | what must hold, and what excuses that something does not |
+//! | [`history`] | the judges of what everybody saw |
 
 pub mod blocking;
 pub mod clock;
