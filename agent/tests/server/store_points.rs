@@ -137,7 +137,13 @@ async fn nothing_is_written_to_what_bears_another_identity() {
     let aside = machine.disk().join("aside");
     fs::rename(&third, &aside).unwrap();
     fs::rename(&fourth, &third).unwrap();
-    speaker.note_until(&told(3, Report::Offline(OfflineReason::ForeignIdentity))).await;
+    // Only then has every look ended that was under way: the fourth's held open what is now the third's.
+    let mut awaited = vec![told(3, Report::Offline(OfflineReason::ForeignIdentity)), told(4, Report::Offline(OfflineReason::Missing))];
+    while !awaited.is_empty() {
+        let (number, _, notice) = speaker.unanswered().await;
+        speaker.answer(number, noted()).await;
+        awaited.retain(|awaited| *awaited != notice);
+    }
     let changed = || fs::metadata(&third).unwrap().modified().unwrap();
     let was = changed();
     for _ in 0..3 {
