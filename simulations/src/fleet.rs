@@ -9,7 +9,7 @@ use bursar::authority::{self, Checkpoints, Config, DataDirectory, FleetTiming, F
 use bursar::storage_server;
 use bursar_agent::{ProjectionFile, Saved, Settings};
 use bursar_domain::ServerId;
-use bursar_net::{Address, Files, MasterLicenseKey, TlsTransport, Trust};
+use bursar_net::{Address, Files, MasterLicenseKey, TlsTransport, Transport, Trust};
 use bursar_raft::Node;
 use bursar_wire::Secret;
 use bursar_wire::client::{Change, Client, ClientConfig, ClientError, ClientParts, NodeUrl};
@@ -25,6 +25,7 @@ use bursar_wire::store_points::{CreateStorePoint, StorePoint};
 use bursar_wire::tokens::{IssueToken, IssuedToken};
 use tokio::time::{Instant, sleep};
 
+use crate::clear::Clear;
 use crate::draws::Draws;
 use crate::entropy::HostEntropy;
 use crate::host::{Host, Parts, Program};
@@ -107,7 +108,7 @@ pub struct Fleet {
     pub storage_servers: Vec<StorageServer>,
     internet: Internet,
     draws: Draws,
-    timing: FleetTiming,
+    settled: Settled,
     /// The machine that operators sit at.
     desk: HostId,
 }
@@ -128,7 +129,7 @@ impl Fleet {
         let heartbeat_ms = world.plan.knobs.heartbeat_ms;
         let raft = RaftTiming { heartbeat_ms, election_ms_min: 4 * heartbeat_ms, election_ms_max: 8 * heartbeat_ms };
         let checkpoints = Checkpoints { every: world.plan.knobs.checkpoint_every, log_kept: world.plan.knobs.log_kept };
-        let settings = Settled { raft, checkpoints, fleet: FleetTiming::default() };
+        let settled = Settled { raft, checkpoints, fleet: FleetTiming::default(), tls: world.plan.knobs.tls };
         let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
         for planned in &world.plan.topology.hosts {
             for (index, process) in (0..).zip(&planned.processes) {
@@ -137,22 +138,21 @@ impl Fleet {
                     Role::Authority => {
                         let id = authority_nodes.len() as u64 + 1;
                         let node = AuthorityNode { id, place, invitation: Arc::default(), started: Arc::default() };
-                        node.install(settings, license_key, restart_after);
+                        node.install(settled, license_key, restart_after);
                         authority_nodes.push(node);
                     }
                     Role::StorageServer => {
                         let own = |path: &&String| path.contains(&format!("/{}/", process.name));
                         let archives = planned.disks.iter().find(own).expect("a storage server has a disk").clone();
                         let server = StorageServer { place, archives, connection_string: Arc::default() };
-                        server.install(license_key, restart_after);
+                        server.install(settled.tls, license_key, restart_after);
                         storage_servers.push(server);
                     }
                 }
             }
         }
         let desk = world.internet.attach("desk", 0);
-        let timing = settings.fleet;
-        Self { authority_nodes, storage_servers, internet: world.internet.clone(), draws: world.draws, timing, desk }
+        Self { authority_nodes, storage_servers, internet: world.internet.clone(), draws: world.draws, settled, desk }
     }
 
     /// Founds the cluster, lets all nodes and servers join, and gives each server a store point. Nothing may go wrong meanwhile.
@@ -241,18 +241,22 @@ impl Fleet {
 
     /// A client for an operator called `name`, who begins with the node at `first` and goes on to the others.
     pub fn client(&self, name: &str, access: &Access, first: usize) -> Client {
-        let mut nodes: Vec<NodeUrl> = self.authority_nodes.iter().map(AuthorityNode::url).collect();
+        let url = |node: &AuthorityNode| NodeUrl::new(self.settled.tls, node.place.address(API_PORT));
+        let mut nodes: Vec<NodeUrl> = self.authority_nodes.iter().map(url).collect();
         let count = nodes.len();
         nodes.rotate_left(first % count);
-        let clock = Arc::new(crate::clock::HostClock::new());
-        let trust = Trust::in_authorities(&access.ca_pem, clock).expect("a node keeps a sound certificate of its authority");
+        let trust = self.settled.tls.then(|| {
+            let clock = Arc::new(crate::clock::HostClock::new());
+            Trust::in_authorities(&access.ca_pem, clock).expect("a node keeps a sound certificate of its authority")
+        });
         let parts = ClientParts {
             network: Arc::new(self.internet.of(self.desk)),
             entropy: Arc::new(HostEntropy::new(self.draws.stream(&format!("operator/{name}")))),
-            trust: Some(trust),
+            trust,
         };
         let token = (!access.token.expose().is_empty()).then(|| access.token.clone());
-        Client::new(ClientConfig::new(nodes, token), parts).expect("there are nodes, and somebody is trusted")
+        Client::new(ClientConfig::new(nodes, token), parts)
+            .expect("there are nodes, and where they have TLS, somebody is trusted")
     }
 
     /// The machine that operators sit at.
@@ -285,7 +289,7 @@ impl Fleet {
 
     /// After how long a silence a server counts as one that does not answer, in milliseconds.
     pub fn detection_window_ms(&self) -> u64 {
-        self.timing.detection_window_ms
+        self.settled.fleet.detection_window_ms
     }
 
     /// The node that leads, as far as any knows of itself: the one with the newest term.
@@ -304,6 +308,7 @@ struct Settled {
     raft: RaftTiming,
     checkpoints: Checkpoints,
     fleet: FleetTiming,
+    tls: bool,
 }
 
 impl Place {
@@ -336,11 +341,6 @@ impl AuthorityNode {
         node.clone().map(|node| (*starts, node))
     }
 
-    /// Where people reach it.
-    fn url(&self) -> NodeUrl {
-        NodeUrl::new(true, self.place.address(API_PORT))
-    }
-
     fn install(&self, settled: Settled, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
         let place = &self.place;
         let config = Config {
@@ -359,12 +359,12 @@ impl AuthorityNode {
             checkpoints: settled.checkpoints,
             fleet: settled.fleet,
         };
-        let (is_first, license_key, root) = (self.id == 1, Arc::clone(license_key), place.root());
+        let (is_first, tls, license_key, root) = (self.id == 1, settled.tls, Arc::clone(license_key), place.root());
         let (invitation, started) = (Arc::clone(&self.invitation), Arc::clone(&self.started));
         place.host.install(
             &place.process,
             Some(restart_after),
-            program(move |world| {
+            program(tls, move |world| {
                 let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
                 let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
                 async move {
@@ -393,7 +393,7 @@ impl AuthorityNode {
 }
 
 impl StorageServer {
-    fn install(&self, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
+    fn install(&self, tls: bool, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
         let place = &self.place;
         let settings = Settings {
             name: place.process.clone(),
@@ -408,7 +408,7 @@ impl StorageServer {
         place.host.install(
             &place.process,
             Some(restart_after),
-            program(move |world| {
+            program(tls, move |world| {
                 let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
                 let (string, root) = (Arc::clone(&string), root.clone());
                 async move {
@@ -424,17 +424,17 @@ impl StorageServer {
 }
 
 /// What a process runs, given the world as production knows it.
-fn program<F>(run: impl Fn(bursar::World) -> F + Send + Sync + 'static) -> Program
+fn program<F>(tls: bool, run: impl Fn(bursar::World) -> F + Send + Sync + 'static) -> Program
 where
     F: Future<Output = Result<(), String>> + Send + 'static,
 {
-    Arc::new(move |parts| Box::pin(run(world_of(parts))))
+    Arc::new(move |parts| Box::pin(run(world_of(parts, tls))))
 }
 
 /// What production takes of the world, from what a process is given.
-fn world_of(parts: Parts) -> bursar::World {
+fn world_of(parts: Parts, tls: bool) -> bursar::World {
     let Parts { network, clock, entropy, blocking, loose, files, volumes, engines } = parts;
-    let transport = Arc::new(TlsTransport::new(Arc::clone(&clock)));
+    let transport: Arc<dyn Transport> = if tls { Arc::new(TlsTransport::new(Arc::clone(&clock))) } else { Arc::new(Clear) };
     bursar::World { clock, entropy, network, transport, blocking, files, engines, volumes, loose }
 }
 

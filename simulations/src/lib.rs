@@ -9,7 +9,7 @@
 //! | [`world`] | the machines of a plan and who lives there: the way in |
 //! | [`nemesis`] | does to them what the plan says |
 //! | [`host`] | a machine: power, processes, and the parts that these are given |
-//! | [`network`], [`disk`], [`clock`], [`entropy`], [`blocking`] | the parts |
+//! | [`network`], [`clear`], [`disk`], [`clock`], [`entropy`], [`blocking`] | the parts |
 //! | [`trace`] | what happened, as a hash and as lines |
 //! | [`draws`] | chance: a stream for each name |
 //! | [`runtime`], [`shim`] | the thread, and its doors to the operating system, which are shut |
@@ -28,6 +28,7 @@
 //! | [`history`] | the judges of what everybody saw |
 
 pub mod blocking;
+pub mod clear;
 pub mod clock;
 pub mod command;
 pub mod disk;

@@ -103,6 +103,8 @@ pub struct Knobs {
     pub checkpoint_every: u64,
     /// How many entries that a checkpoint covers stay in the log.
     pub log_kept: u64,
+    /// Whether connections are secured by TLS, as in production, or go in clear.
+    pub tls: bool,
 }
 
 /// Something that goes wrong.

@@ -19,11 +19,13 @@ const FAULTS_UNTIL_MS: u64 = 45_000;
 const STORAGE_SERVERS_MAX: u64 = 30;
 const SERVERS_PER_HOST: usize = 10;
 const DISK_BYTES: u64 = 64 << 30;
+/// One seed of so many has TLS.
+const TLS_EVERY: u64 = 10;
 
 pub fn expand(seed: u64) -> Plan {
     let draws = Draws::of_seed(seed);
     let topology = topology(&mut draws.stream("plan/topology"));
-    let knobs = knobs(&mut draws.stream("plan/knobs"), &topology.distances);
+    let knobs = knobs(seed, &mut draws.stream("plan/knobs"), &topology.distances);
     let faults = faults(&draws, &topology);
     let operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
     Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations }
@@ -75,7 +77,7 @@ fn host(chance: &mut Stream, name: String, sites: usize, processes: Vec<ProcessP
     }
 }
 
-fn knobs(chance: &mut Stream, distances: &Distances) -> Knobs {
+fn knobs(seed: u64, chance: &mut Stream, distances: &Distances) -> Knobs {
     let job_ms = *chance.one_of(&[0, 1, 2, 10]);
     let farthest = distances.latency_ms.iter().flatten().max().expect("there is a site");
     // Consensus gives a sign of life up after three quarters of the time to the next one.
@@ -88,6 +90,7 @@ fn knobs(chance: &mut Stream, distances: &Distances) -> Knobs {
         disk_bytes: DISK_BYTES,
         restart_after_ms: chance.within(100..=2_000),
         clients: u32::try_from(chance.within(1..=8)).expect("few"),
+        tls: seed.is_multiple_of(TLS_EVERY),
     }
 }
 

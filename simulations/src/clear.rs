@@ -1,7 +1,8 @@
-//! Connections in clear, on which both sides show at once who they are: what a world without real keys may do, and what no program
-//! is shipped with.
+//! Connections in clear, on which both sides show at once who they are, and are believed. Handshakes are most of what a simulated
+//! second costs, and have few secrets left: one seed of ten has TLS, all others this.
 
-use std::{io, sync::Arc};
+use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bursar_net::{

@@ -3,7 +3,6 @@
 
 mod fleet;
 mod parts;
-mod transport;
 
 use fleet::{Fleet, until_no_task_lives};
 

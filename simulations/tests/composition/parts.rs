@@ -12,14 +12,13 @@ use bursar::World;
 use bursar_net::{
     Address, Blocking, BoxedStream, DiskFiles, DiskVolumes, Job, Listener, Network, SystemEntropy, WallClock, Worker,
 };
+use bursar_simulations::clear::Clear;
 use bursar_storage::engine::MemoryEngines;
 use tokio::{
     io::duplex,
     sync::{Mutex as AsyncMutex, mpsc},
     time::Instant,
 };
-
-use super::transport::Clear;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
