@@ -33,7 +33,7 @@ pub enum Mutant {
     UngatedReads,
     /// An event stream that begins at the floor leaves out the first record.
     StreamSkipsAtFloor,
-    /// An event stream hands over part of a decision.
+    /// A node shows its state while a part of a decision is folded.
     HalfADecision,
     /// A storage server keeps where a batch of records ends before it has folded all of it.
     CommitAmidBatch,

@@ -50,6 +50,7 @@ mod published;
 mod read_index;
 mod readiness;
 mod relay;
+mod resting;
 mod rounds;
 mod runtime;
 mod search;

@@ -12,7 +12,7 @@ use bursar_domain::{AuthorityNodeId, Revision, State};
 use bursar_net::{Admission, Blocking, LaneHandler, TaskSet};
 use bursar_storage::{
     StorageError,
-    ledger::{Ledger, Recovered, StoredRecord},
+    ledger::{Ledger, StoredRecord},
     log::{Member, RaftLog},
 };
 use futures_util::{
@@ -42,6 +42,7 @@ use crate::{
     published::Published,
     read_index::ReadIndex,
     readiness::{Readiness, ReadinessCheck, Timing},
+    resting,
     snapshot_receiver::{SnapshotReceiver, Turns},
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
@@ -91,7 +92,8 @@ impl Node {
         let (id, stop) = (config.id.0, StopSignal::default());
         StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
-        cover_what_the_log_lost(&log, &ledger, &recovered, &blocking).await?;
+        resting::check_vote(log.vote(), log.bounds().last)?;
+        resting::cover_what_the_log_lost(&log, &ledger, &recovered, &blocking).await?;
         let state_machine = StateMachine::new(ledger.clone(), recovered, config.supported, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());
         let peers = Peers::new(dialer, Arc::clone(&published), Arc::clone(&meter), stop.clone());
@@ -373,22 +375,4 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
     }
-}
-
-/// What a leader says is committed is applied as soon as it is there, synced here or not. So a log that lost what it had not synced
-/// may end before what the ledger has applied. The core then takes all of that for purged, and what is purged a checkpoint must cover:
-/// else nobody could be sent it.
-async fn cover_what_the_log_lost(
-    log: &RaftLog,
-    ledger: &Ledger,
-    recovered: &Recovered,
-    blocking: &Arc<dyn Blocking>,
-) -> Result<(), StartError> {
-    if recovered.applied.position <= log.bounds().last {
-        return Ok(());
-    }
-    let (ledger, Recovered { state, applied }) = (ledger.clone(), recovered.clone());
-    let written = blocking.run(move || ledger.write_checkpoint(&state, &applied).map(drop)).await;
-    let written = written.map_err(|lost| StartError::Core(lost.to_string()))?;
-    written.map_err(|error| StartError::Core(error.to_string()))
 }

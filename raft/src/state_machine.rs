@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
 };
 
-use bursar_domain::{Level, State};
+use bursar_domain::{
+    Level, State, evolve,
+    mutants::{Mutant, planted},
+};
 use bursar_net::{Blocking, words_of};
 use bursar_storage::ledger::{self, Checkpoint, InstallError, Installer, Ledger, Recovered};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -88,6 +91,15 @@ impl StateMachine {
         self.published.publish(&self.state, self.applied.position.map(|position| position.index));
     }
 
+    /// Shows a state that has all records of a batch but the last.
+    fn show_in_part(&self, batch: &Batch<'_>) {
+        let mut state = self.state.clone();
+        for record in batch.records.split_last().map_or(&[][..], |(_, others)| others) {
+            evolve(&mut state, record);
+        }
+        self.published.publish(&state, self.applied.position.map(|position| position.index));
+    }
+
     /// The last step. openraft has counted on it from here on, so whatever fails stops the node; the next start finds the
     /// old state or the new one.
     async fn finish_install(&mut self, installer: Installer) -> io::Result<()> {
@@ -127,6 +139,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
             if batch.is_empty() {
                 return Ok(());
+            }
+            if planted(Mutant::HalfADecision) {
+                self.show_in_part(&batch);
+                tokio::task::yield_now().await;
             }
             self.commit(batch).map_err(|reason| self.stopped(reason))?;
             tokio::task::yield_now().await;

@@ -129,7 +129,8 @@ impl Fleet {
         let heartbeat_ms = world.plan.knobs.heartbeat_ms;
         let raft = RaftTiming { heartbeat_ms, election_ms_min: 4 * heartbeat_ms, election_ms_max: 8 * heartbeat_ms };
         let checkpoints = Checkpoints { every: world.plan.knobs.checkpoint_every, log_kept: world.plan.knobs.log_kept };
-        let settled = Settled { raft, checkpoints, fleet: FleetTiming::default(), tls: world.plan.knobs.tls };
+        let fleet = FleetTiming { detection_window_ms: world.plan.knobs.detection_window_ms };
+        let settled = Settled { raft, checkpoints, fleet, tls: world.plan.knobs.tls };
         let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
         for planned in &world.plan.topology.hosts {
             for (index, process) in (0..).zip(&planned.processes) {

@@ -4,20 +4,27 @@
 //! over and the fleet had time, it looks at all of it.
 
 mod alarms;
+mod decisions;
 mod endings;
 mod journals;
 mod leaders;
 mod projections;
+mod streams;
+mod terms;
 
 use std::fmt;
 
 use crate::fleet::Fleet;
+use crate::followers::Follower;
 
 pub use alarms::Alarms;
+pub use decisions::Decisions;
 pub use endings::Endings;
 pub use journals::Journals;
 pub use leaders::Leaders;
 pub use projections::Projections;
+pub use streams::Streams;
+pub use terms::Terms;
 
 /// Something that must hold does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +56,10 @@ pub trait Excuses {
 pub struct Invariants {
     /// Of the journals, in which everybody else's history is looked up.
     pub journals: Journals,
+    decisions: Decisions,
     leaders: Leaders,
+    terms: Terms,
+    streams: Streams,
     endings: Endings,
     alarms: Alarms,
     projections: Projections,
@@ -57,9 +67,12 @@ pub struct Invariants {
 
 impl Invariants {
     /// Looks at what is new.
-    pub fn look(&mut self, fleet: &Fleet, excuses: &dyn Excuses) -> Result<(), Broken> {
+    pub fn look(&mut self, fleet: &Fleet, followers: &[Follower], excuses: &dyn Excuses) -> Result<(), Broken> {
         self.journals.look(fleet)?;
+        self.decisions.look(&self.journals, fleet)?;
         self.leaders.look(fleet)?;
+        self.terms.look(fleet)?;
+        self.streams.look(&self.journals, followers)?;
         self.endings.look(fleet, excuses)?;
         self.alarms.look(&self.journals, fleet, excuses)
     }
@@ -67,6 +80,7 @@ impl Invariants {
     /// Looks at all of it, of a fleet that had time.
     pub fn look_at_the_end(&mut self, fleet: &Fleet) -> Result<(), Broken> {
         self.journals.look_at_the_end(fleet)?;
+        self.streams.look_at_the_end(&self.journals)?;
         self.projections.look_at_the_end(&self.journals, fleet)
     }
 }

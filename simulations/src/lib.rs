@@ -23,7 +23,7 @@
 //! |---|---|
 //! | [`production`] | the inhabitants, put together: read it first |
 //! | [`fleet`] | authority nodes and storage servers, founded by the programs of production |
-//! | [`workload`] | operators, and what they see |
+//! | [`workload`], [`followers`] | operators and programs, and what they see |
 //! | [`invariants`], [`disturbances`] | what must hold, and what excuses that something does not |
 //! | [`history`] | the judges of what everybody saw |
 
@@ -36,6 +36,7 @@ pub mod disturbances;
 pub mod draws;
 pub mod entropy;
 pub mod fleet;
+pub mod followers;
 pub mod history;
 pub mod host;
 pub mod invariants;

@@ -103,6 +103,10 @@ pub struct Knobs {
     pub checkpoint_every: u64,
     /// How many entries that a checkpoint covers stay in the log.
     pub log_kept: u64,
+    /// After how long a silence a storage server counts as one that does not answer, in milliseconds.
+    pub detection_window_ms: u64,
+    /// How many programs follow the events.
+    pub followers: u32,
     /// Whether connections are secured by TLS, as in production, or go in clear.
     pub tls: bool,
 }
@@ -199,6 +203,16 @@ pub enum Action {
     Read,
     /// To show it as whoever is asked knows it.
     ReadStale,
+    /// To say that the storage server of this number is worked upon for a while.
+    Maintain,
+    /// To say that it is not any more.
+    Activate,
+    /// To let no backups into the store point of this number.
+    CloseStorePoint,
+    /// To let them in again.
+    OpenStorePoint,
+    /// To acknowledge all alerts that are open.
+    AcknowledgeAlerts,
 }
 
 /// Why a text is no plan.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::disturbances::Disturbances;
 use crate::fleet::{Access, Fleet};
+use crate::followers::Follower;
 use crate::history::{Limits, Searched};
 use crate::invariants::Invariants;
 use crate::network::HostId;
@@ -31,6 +32,7 @@ pub struct Production {
     fleet: OnceLock<Fleet>,
     access: OnceLock<Access>,
     workload: OnceLock<Workload>,
+    followers: OnceLock<Vec<Follower>>,
     workers: Mutex<BTreeMap<u32, Arc<AsyncMutex<Worker>>>>,
     invariants: Mutex<Invariants>,
 }
@@ -43,6 +45,7 @@ impl Production {
             fleet: OnceLock::new(),
             access: OnceLock::new(),
             workload: OnceLock::new(),
+            followers: OnceLock::new(),
             workers: Mutex::default(),
             invariants: Mutex::default(),
         }
@@ -52,6 +55,10 @@ impl Production {
         let fleet = self.fleet.get_or_init(|| Fleet::install(world, &self.license_key));
         let access = fleet.set_up().await.map_err(|error| format!("the fleet was not set up: {error}"))?;
         self.workload.get_or_init(|| Workload::new(world.born, access.token_id));
+        self.followers.get_or_init(|| {
+            let follower = |number| Follower::start(fleet.client(&format!("follower-{number}"), &access, number as usize));
+            (0..world.plan.knobs.followers).map(follower).collect()
+        });
         self.access.get_or_init(|| access);
         Ok(())
     }
@@ -95,7 +102,8 @@ impl Inhabitants for Production {
     }
 
     fn look(&self, world: &World) -> Result<(), String> {
-        self.invariants().look(self.fleet(), &Disturbances::of(world)).map_err(|broken| broken.to_string())
+        let followers = self.followers.get().map_or(&[][..], Vec::as_slice);
+        self.invariants().look(self.fleet(), followers, &Disturbances::of(world)).map_err(|broken| broken.to_string())
     }
 
     fn leader(&self, _world: &World) -> Option<HostId> {

@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bursar_domain::{Actor, Cursor, DestinationId, Effect, Epoch, ObjectRef, RequestId, Revision, TokenId};
+use bursar_wire::alerts::AcknowledgeAlerts;
 use bursar_wire::client::{self, Client, ClientError};
 use bursar_wire::destinations::{CreateDestination, Destination, EditDestination};
 use bursar_wire::problem::{Fate, Problem};
 use bursar_wire::query::ReadQuery;
+use bursar_wire::servers::MaintainServer;
+use bursar_wire::store_points::EditStorePoint;
 use tokio::time::Instant;
 
 use crate::history::{Answer, Change, Client as ClientId, Demand, History, Moment, Read, Seen, Write, WriteEnd};
@@ -18,6 +21,8 @@ use crate::plan::{Action, Operation};
 
 /// The site that all destinations are at.
 const SITE: u64 = 1;
+/// For how long a server is worked upon, in seconds.
+const MAINTAINED_S: u64 = 15;
 
 /// All clients of a run.
 pub struct Workload {
@@ -86,6 +91,21 @@ impl Worker {
             (Action::Remove, Some(id)) => self.remove(subject, id).await,
             (Action::Read, Some(id)) => self.read(id, Demand::Linearizable).await,
             (Action::ReadStale, Some(id)) => self.read(id, Demand::Stale { min_revision: self.last_shown }).await,
+            (Action::Maintain, _) => {
+                let asked = MaintainServer { until: None, for_seconds: Some(MAINTAINED_S), reason: String::new() };
+                self.order(async |client, change| client.post(&format!("servers/{subject}/maintenance"), &asked, change).await).await;
+            }
+            (Action::Activate, _) => {
+                self.order(async |client, change| client.act(&format!("servers/{subject}/activate"), change).await).await;
+            }
+            (Action::CloseStorePoint | Action::OpenStorePoint, _) => {
+                let asked = EditStorePoint { accepting_data: Some(action == Action::OpenStorePoint), ..EditStorePoint::default() };
+                self.order(async |client, change| client.patch(&format!("store-points/{subject}"), &asked, change).await).await;
+            }
+            (Action::AcknowledgeAlerts, _) => {
+                let asked = AcknowledgeAlerts { ids: None, filter: Some(String::new()), note: "seen".to_owned() };
+                self.order(async |client, change| client.post("alerts/acknowledge", &asked, change).await).await;
+            }
             // Nobody has made it yet.
             (Action::Change | Action::Remove | Action::Read | Action::ReadStale, None) => {}
         }
@@ -154,6 +174,14 @@ impl Worker {
         done_to
     }
 
+    /// Asks for something that the judges know from the journal alone.
+    async fn order(&mut self, send: impl AsyncFnOnce(&Client, client::Change) -> Result<client::Answer, ClientError>) {
+        let key = format!("client-{}-write-{}", self.number, self.done);
+        self.done += 1;
+        // Whatever is answered, and whether anything is: the invariants look at what it leads to.
+        let _ = send(&self.client, client::Change { request_id: Some(key), ..client::Change::default() }).await;
+    }
+
     async fn read(&mut self, id: u64, demand: Demand) {
         let query = match demand {
             Demand::Linearizable => ReadQuery::default(),
@@ -188,7 +216,7 @@ impl Worker {
 }
 
 /// The epoch of a cluster that was never restored.
-const FIRST_EPOCH: Epoch = Epoch(1);
+pub(crate) const FIRST_EPOCH: Epoch = Epoch(1);
 
 fn object(id: u64) -> ObjectRef {
     ObjectRef::Destination(DestinationId(id))
@@ -208,7 +236,7 @@ fn seen(answer: &client::Answer) -> Seen {
 }
 
 /// The revision of a cursor or an entity tag.
-fn revision_of(cursor: &str) -> Revision {
+pub(crate) fn revision_of(cursor: &str) -> Revision {
     cursor.parse::<Cursor>().expect("the API tells well-formed cursors").revision
 }
 

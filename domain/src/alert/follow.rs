@@ -63,7 +63,7 @@ fn follow(draft: &mut Draft<'_>, causes: &[(Kind, ObjectRef)]) {
     }
     let Changes { raised, resolved, covered, worsened } = changes;
     #[cfg(feature = "mutants")]
-    let covered = if planted(Mutant::MapOrderInEvent) { unordered(covered) } else { covered };
+    let raised = if planted(Mutant::MapOrderInEvent) { unordered(raised) } else { raised };
     let events = [
         (!raised.is_empty()).then_some(Event::Raised { alerts: raised }),
         (!resolved.is_empty()).then_some(Event::Resolved { alerts: resolved }),

@@ -30,6 +30,11 @@ impl Journals {
         &self.records
     }
 
+    /// The record of a revision, as far as any node has told it.
+    pub fn at(&self, revision: Revision) -> Option<&Sealed> {
+        self.records.get(index_of(revision))
+    }
+
     /// What it comes to.
     pub fn state(&self) -> &State {
         &self.state
@@ -74,7 +79,7 @@ impl Journals {
     fn take(&mut self, id: u64, bytes: &[u8]) -> Result<(), Broken> {
         let sealed = Sealed::open(bytes.to_vec()).map_err(|error| broken(NAME, format!("a record of node {id}: {error}")))?;
         let revision = sealed.record.revision;
-        match self.records.get(index_of(revision)) {
+        match self.at(revision) {
             Some(known) if known.bytes == sealed.bytes => Ok(()),
             Some(known) => Err(broken(
                 NAME,

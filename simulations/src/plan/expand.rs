@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use bursar_domain::plan::failure_detection;
+
 use super::{Action, Fault, FaultKind, HostPlan, Knobs, Operation, Plan, ProcessPlan, Role, Topology, VERSION};
 use crate::disk::DiskOperation;
 use crate::draws::{CERTAIN, Draws, Stream};
@@ -27,7 +29,9 @@ pub fn expand(seed: u64) -> Plan {
     let topology = topology(&mut draws.stream("plan/topology"));
     let knobs = knobs(seed, &mut draws.stream("plan/knobs"), &topology.distances);
     let faults = faults(&draws, &topology);
-    let operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
+    let mut operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
+    operations.extend(orders(&mut draws.stream("plan/orders"), &topology, knobs.clients));
+    operations.sort_by_key(|operation| (operation.at_ms, operation.client));
     Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations }
 }
 
@@ -90,6 +94,8 @@ fn knobs(seed: u64, chance: &mut Stream, distances: &Distances) -> Knobs {
         disk_bytes: DISK_BYTES,
         restart_after_ms: chance.within(100..=2_000),
         clients: u32::try_from(chance.within(1..=8)).expect("few"),
+        detection_window_ms: *chance.one_of(&[5_000, failure_detection::WINDOW_MS]),
+        followers: u32::try_from(chance.within(0..=2)).expect("few"),
         tls: seed.is_multiple_of(TLS_EVERY),
     }
 }
@@ -210,8 +216,32 @@ fn operations(chance: &mut Stream, clients: u32) -> Vec<Operation> {
             operations.push(Operation { at_ms, client, action: *chance.one_of(&ACTIONS), subject });
         }
     }
-    operations.sort_by_key(|operation| (operation.at_ms, operation.client));
     operations
+}
+
+/// What an operator of storage servers asks for, who is a client beside the others.
+fn orders(chance: &mut Stream, fleet: &Topology, client: u32) -> Vec<Operation> {
+    const ACTIONS: [Action; 6] = [
+        Action::Maintain,
+        Action::Activate,
+        Action::CloseStorePoint,
+        Action::OpenStorePoint,
+        Action::AcknowledgeAlerts,
+        Action::AcknowledgeAlerts,
+    ];
+    let servers = fleet.hosts.iter().flat_map(|host| &host.processes).filter(|process| process.role == Role::StorageServer).count();
+    let mut orders = Vec::new();
+    if servers == 0 {
+        return orders;
+    }
+    let every_ms = chance.within(500..=5_000);
+    let mut at_ms = chance.within(1..=2 * every_ms);
+    while at_ms < DURATION_MS {
+        let subject = u32::try_from(chance.within(1..=servers as u64)).expect("few");
+        orders.push(Operation { at_ms, client, action: *chance.one_of(&ACTIONS), subject });
+        at_ms += chance.within(1..=2 * every_ms);
+    }
+    orders
 }
 
 fn any_host(chance: &mut Stream, fleet: &Topology) -> String {
