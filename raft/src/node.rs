@@ -41,7 +41,7 @@ use crate::{
     proposer::Proposer,
     published::Published,
     read_index::ReadIndex,
-    readiness::{Readiness, ReadinessCheck, Timing},
+    readiness::{Found, ReadinessCheck, Timing},
     snapshot_receiver::{SnapshotReceiver, Turns},
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
@@ -77,7 +77,7 @@ struct Inner {
     lanes: Arc<Lanes>,
     meter: Arc<Meter>,
     stop: StopSignal,
-    readiness: watch::Receiver<Readiness>,
+    readiness: watch::Receiver<Found>,
     tasks: Mutex<TaskSet<()>>,
 }
 
@@ -144,7 +144,7 @@ impl Node {
             leadership: leadership.clone(),
             meter: Arc::clone(&meter),
         });
-        let (found, readiness) = watch::channel(Readiness::Recovering);
+        let (found, readiness) = watch::channel(Found::nothing());
         let forwarder = Forwarder { peers, meter: Arc::clone(&meter) };
         let clock = ClockDuty {
             id,
@@ -179,7 +179,7 @@ impl Node {
         Ok(node)
     }
 
-    fn start_tasks(&self, found: watch::Sender<Readiness>, gatherer: Gatherer, clock: ClockDuty) {
+    fn start_tasks(&self, found: watch::Sender<Found>, gatherer: Gatherer, clock: ClockDuty) {
         let inner = &*self.0;
         let Inner { config, raft, leadership, published, log, ledger, meter, stop, .. } = inner;
         let membership = MembershipDuty {

@@ -6,8 +6,11 @@ use axum::{extract::State, response::Response};
 
 use bursar_domain::{AuthorityNodeId, Level, Timestamp, authority_node::AuthorityNode};
 use bursar_wire::{
+    problem::code::{NO_LEADER, NO_QUORUM},
     query::PresentQuery,
-    status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
+    status::{
+        Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Staleness, Status, Version,
+    },
     times::rfc3339,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -61,6 +64,7 @@ async fn status(
         epoch: state.epoch().0,
         level: state.level().0,
         revision: state.cursor().to_string(),
+        stale: (!node.confirmed).then(|| Staleness { age_ms: node.confirmed_ms_ago, last_event_at: rfc3339(state.time()) }),
         time: rfc3339(now),
         leader: node.leader.map(|leader| leader.0),
         health: health(&node, &checks),
@@ -134,7 +138,7 @@ fn checks(node: &NodeStatus, members: &[MemberStatus], now: Timestamp) -> Vec<Ch
     if node.leader.is_none() {
         let summary = "This node knows no leader: nothing can be changed through it.".to_owned();
         checks.push(check(
-            "no_leader",
+            NO_LEADER,
             Grade::Err,
             summary,
             "Start the members that are down, and check that they reach each other.",
@@ -144,20 +148,20 @@ fn checks(node: &NodeStatus, members: &[MemberStatus], now: Timestamp) -> Vec<Ch
         let summary = "This node is still reading its own data.".to_owned();
         checks.push(check("recovering", Grade::Warn, summary, "Nothing: it ends by itself."));
     }
-    let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
-    for member in members.iter().filter(silent) {
-        checks.push(silence(node, member, now));
-    }
     let tolerance = fault_tolerance(node);
     if let Some(reachable) = tolerance.voters_reachable.filter(|reachable| *reachable < tolerance.quorum) {
-        let summary =
-            format!("{reachable} of {} voters answer, {} must: nothing can be changed.", tolerance.voters, tolerance.quorum);
+        let FaultTolerance { voters, quorum, .. } = tolerance;
+        let summary = format!("No quorum: {reachable} of {voters} voters answering, {quorum} needed. Nothing can be changed.");
         checks.push(check(
-            "no_quorum",
+            NO_QUORUM,
             Grade::Err,
             summary,
             "Start the members that are down, and check that they reach each other.",
         ));
+    }
+    let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
+    for member in members.iter().filter(silent) {
+        checks.push(silence(node, member, now));
     }
     let voters = node.voters.len();
     if voters == 2 {
@@ -235,6 +239,7 @@ mod tests {
             quorum_last_ack_ms,
             recovered: true,
             confirmed: true,
+            confirmed_ms_ago: Some(0),
             log: LogCounters::default(),
         }
     }
