@@ -545,6 +545,11 @@ async fn a_destination_rolls_its_servers_up() {
     assert_eq!((counted("store_points"), counted("store_points_offline")), (2, 0));
     let alerts = |counts: &Value| ["alerts_open", "alerts_firing", "alerts_critical"].map(|name| counts[name].as_u64().unwrap());
     assert_eq!(alerts(&counts), [1, 1, 1]);
+    assert_eq!((counted("alerts_acknowledged"), counted("alerts_critical_acknowledged")), (0, 0));
+    world.post("/api/v1/alerts/acknowledge", &json!({ "ids": [1] })).send().await;
+    let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
+    let acknowledged = ["alerts_acknowledged", "alerts_critical_acknowledged"].map(|name| counts[name].as_u64().unwrap());
+    assert_eq!((alerts(&counts), acknowledged), ([1, 1, 1], [1, 1]), "it fires on, and somebody knows of it");
     // Where nobody answers, backups go nowhere.
     world.patch("/api/v1/store-points/1", &json!({ "accepting_data": true })).send().await;
     assert_eq!(accepting().await, "ALL");

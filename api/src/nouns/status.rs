@@ -253,6 +253,26 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_quorum_is_told_before_who_is_silent() {
+        let node = leader_of(&[1, 2, 3], Some(90_000));
+        let member = |id: u64| MemberStatus {
+            id,
+            site: None,
+            api_address: format!("10.0.0.{id}:4285"),
+            peer_address: format!("10.0.0.{id}:4283"),
+            version: "0.1.0".into(),
+            intent: bursar_wire::cluster::MemberIntent::Voting,
+            role: None,
+            observed: Some(MemberObserved { reachable: false, lag_entries: None, last_answer_ms: Some(90_000) }),
+        };
+        let checks = checks(&node, &[2, 3].map(member), Timestamp(1_900_000_000_000));
+        let codes: Vec<_> = checks.iter().map(|check| check.code.as_str()).collect();
+        assert_eq!(codes, ["no_quorum", "member_unreachable", "member_unreachable"]);
+        assert_eq!(checks[0].summary, "No quorum: 1 of 3 voters answering, 2 needed. Nothing can be changed.");
+        assert_eq!(health(&node, &checks), Grade::Err);
+    }
+
+    #[test]
     fn a_member_that_does_not_answer_is_never_well_whatever_its_role() {
         let node = leader_of(&[1], Some(0));
         let member = MemberStatus {

@@ -50,7 +50,7 @@ pub struct Status {
 /// How old it may be what a node tells that no quorum confirms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Staleness {
-    /// How long ago it was as it is told, at the longest, in milliseconds; null where no quorum has confirmed anything since the
+    /// How old what the node tells is at the most, in milliseconds; null where no quorum has confirmed anything since the
     /// node was started.
     pub age_ms: Option<u64>,
     /// When the last event that it has applied was recorded, RFC 3339 in UTC with milliseconds: it was so then.

@@ -339,7 +339,7 @@ async fn a_short_time_is_shared_by_the_nodes_that_have_not_had_their_turn() {
     assert_eq!(started.elapsed().as_secs(), 0, "the one that answered has the first turn");
 
     let world = World::with(&["a"]);
-    world.script("a", [Act::Stream { chunks: vec![event(5)], then: Then::Wait }]);
+    world.script("a", [Act::Stream { chunks: vec![event(10)], then: Then::Wait }]);
     let client = world.impatient_client(&["http://void:1", A], six_seconds);
     let started = Instant::now();
     assert!(client.events(EventsQuery::default()).next().await.unwrap().is_some());

@@ -47,7 +47,7 @@ pub(super) struct Asked {
 impl Picture {
     pub async fn take(session: &Session<'_>) -> Result<Self, Failure> {
         let answer = session.client.get("status", &ReadQuery::stale()).await?;
-        let (mut status, is_secure): (Status, bool) = (answer.json()?, answer.node.is_secure());
+        let (status, is_secure): (Status, bool) = (answer.json()?, answer.node.is_secure());
         if is_sure(&status) {
             return Ok(Self { status, asked: Vec::new() });
         }
@@ -56,8 +56,7 @@ impl Picture {
             && let Ok(told) = ask(session, is_secure, leader).await
             && is_sure(&told)
         {
-            status = told;
-            return Ok(Self { status, asked: Vec::new() });
+            return Ok(Self { status: told, asked: Vec::new() });
         }
         let others = status.members.iter().filter(|member| member.id != status.node.id);
         let told = join_all(others.map(async |member| (member.id, ask(session, is_secure, member).await))).await;
