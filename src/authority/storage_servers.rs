@@ -36,9 +36,10 @@ impl bursar_api::Fleet for StorageServers {
         let answer = found.addresses.into_iter().find_map(|found| found.answer.ok());
         let (stands, standing, obstacle) = standing(answer.as_ref(), another_answers);
         let ports: Vec<_> = found.ports.into_iter().map(port_found).collect();
-        let obstacles = match is_out_of_reach(&string.name, &addresses, &ports) {
-            true => vec![out_of_reach(&string.name)],
-            false => obstacle.into_iter().chain(ports.iter().filter_map(blocked)).collect(),
+        let obstacles = if is_out_of_reach(&string.name, &addresses, &ports) {
+            vec![out_of_reach(&string.name)]
+        } else {
+            obstacle.into_iter().chain(ports.iter().filter_map(blocked)).collect()
         };
         let far = found.far.map(|far| warning("latency_unlike_one_network", format!("The machine is not near: {far}.")));
         let left_out = (found.left_out > 0).then(|| {
