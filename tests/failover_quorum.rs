@@ -9,8 +9,10 @@ use rustix::process::Signal;
 use support::{
     Fleet,
     refused::{self, Refused},
+    shell::Shell,
     site,
     traffic::{Traffic, journal_of, settled},
+    until,
 };
 
 /// How much a node may log while it is asked in vain.
@@ -73,10 +75,30 @@ async fn without_the_others(mut fleet: Fleet, left: u64, name: &str) {
         fleet.kill(*other);
     }
     let asked = ask_in_vain(&fleet, left, name).await;
+    says_who_is_down(&fleet, left, &others).await;
     for other in &others {
         fleet.restart(*other);
     }
     goes_on(fleet, asked).await;
+}
+
+/// The command for it says first what is wrong, then which nodes are down.
+async fn says_who_is_down(fleet: &Fleet, left: u64, others: &[u64]) {
+    let mut shell = Shell::in_folder(fleet.folder());
+    shell.export(&format!("export BURSAR_URL={}", fleet.node(left).api));
+    shell.export(&format!("export BURSAR_TOKEN_FILE={}", fleet.folder().join("demo/token").display()));
+    let told = until("the quorum is said to be lost", async || {
+        let told = shell.prints("bursar status");
+        told.contains("ERR No quorum: 1 of 3 voters answering").then_some(told)
+    })
+    .await;
+    assert!(told.starts_with("Health      ERR\n            ERR No quorum"), "{told}");
+    for other in others {
+        let address = fleet.node(*other).api.trim_start_matches("http://");
+        let is_told = told.lines().any(|line| line.contains("no: connection refused") && line.contains(address));
+        assert!(is_told, "authority node {other} at {address} is down: {told}");
+    }
+    assert!(told.contains(" (as of "), "what it shows is not of now: {told}");
 }
 
 /// There is a quorum again. What was asked for in vain happened once or not at all, and all nodes agree.

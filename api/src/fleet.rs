@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bursar_domain::{DestinationId, ServerId, store_point::Findings};
 use bursar_wire::{
     ConnectionString,
-    servers::{Inspection, Look, Observed},
+    servers::{Inspection, Looks, Observed},
 };
 use tokio::time::Instant;
 
@@ -25,8 +25,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// What the leader has observed: asked of it, wherever it is.
     async fn observed(&self, deadline: Instant) -> Result<Observed, ObservedError>;
 
-    /// What was seen last of the ports between a server and others, by either: asked of the leader, wherever it is.
-    async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Vec<Look>, ObservedError>;
+    /// What was seen last of the ports between a server and others, by either, and which servers were heard: asked of the leader,
+    /// wherever it is.
+    async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Looks, ObservedError>;
 
     /// What this node has counted since it was started.
     fn counters(&self) -> FleetCounters;

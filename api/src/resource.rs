@@ -25,7 +25,7 @@ use bursar_wire::{
     FieldError,
     cluster::AgreedLevel,
     query::{Filter, ListQuery, ReadQuery},
-    servers::{Look, Observed},
+    servers::{Looks, Observed},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -241,7 +241,7 @@ impl Reading<ReadQuery> {
 
     /// The version of the state that is asked for, and what the leader was told of the ports between a server and others, or why
     /// that is not known.
-    pub(crate) async fn with_looks(self, server: ServerId) -> Result<(View, Result<Vec<Look>, String>), Failure> {
+    pub(crate) async fn with_looks(self, server: ServerId) -> Result<(View, Result<Looks, String>), Failure> {
         let view = self.service.read(self.caller, &self.query).await?;
         let asking = self.service.fleet.looks(server, self.caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE));
         let looks = self.service.observed(&self.query, asking).await?;

@@ -7,6 +7,7 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use axum::http::{Method, StatusCode};
+use bursar_wire::times::rfc3339;
 use serde_json::{Value, json};
 use support::World;
 
@@ -348,6 +349,11 @@ async fn status_readiness_and_metrics_tell_how_the_node_fares() {
     let unready = world.request(Method::GET, "/readyz").send().await;
     assert_eq!((unready.status, unready.json()), (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "checks": [] })));
     assert_eq!(world.request(Method::GET, "/livez").send().await.status, StatusCode::OK);
+    assert_eq!(status["stale"], Value::Null, "a quorum confirmed it");
+    let alone = world.get("/api/v1/status?consistency=stale").send().await.json();
+    assert_eq!((&alone["health"], &alone["checks"][0]["code"]), (&json!("ERR"), &json!("no_leader")));
+    let state = world.authority.state();
+    assert_eq!(alone["stale"], json!({ "age_ms": 40_000, "last_event_at": rfc3339(state.time()) }), "it says how old it may be");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use bursar_api::{ContactError, ObservedError};
 use bursar_domain::{AuthorityNodeId, ObjectRef, ServerId, Timestamp, store_point::Report};
 use bursar_wire::{
     page::Warning,
-    servers::{Look, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved},
+    servers::{Look, Looks, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved},
 };
 use serde_json::{Value, json};
 use support::{START_MS, World, fleet::Machine};
@@ -128,10 +128,16 @@ async fn the_last_server_that_is_online_is_not_ok_to_stop() {
     let vault = world.vault().await;
     let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
     world.store_point(ark, "shelf");
+    world.store_point(chest, "drawer");
     let digest = world.digest();
     let ask = || world.get("/api/v1/servers/1/ok-to-stop").send();
     let two = ask().await.json();
     assert_eq!((&two["ok"], &two["remedy"]), (&json!(true), &Value::Null));
+    let goes_on =
+        "destination 1 “vault” goes on with another server that is online, and the authority rests on no storage server";
+    assert_eq!(two["reason"], goes_on);
+    let pauses = "until ark runs again, nothing is restored from its store point “shelf”, and nothing is backed up to it";
+    assert_eq!(two["pauses"], pauses, "its archives are nowhere else");
     let alerts = two["alerts"].as_array().unwrap();
     assert_eq!((&alerts[0]["kind"], &alerts[0]["covered_by"]), (&json!("server_offline"), &Value::Null));
     assert_eq!(alerts[1]["covered_by"], json!({ "kind": "server", "id": 1, "name": "ark" }));
@@ -142,11 +148,41 @@ async fn the_last_server_that_is_online_is_not_ok_to_stop() {
     let last = ask().await.json();
     assert_eq!((&last["ok"], &last["alerts"][0]["kind"]), (&json!(false), &json!("destination_offline")));
     assert_eq!(last["alerts"][1]["covered_by"], json!({ "kind": "destination", "id": 1, "name": "vault" }));
-    assert!(last["remedy"].is_string() && last["reason"].as_str().unwrap().starts_with("ark is the last"), "{last}");
+    assert!(
+        last["remedy"].is_string()
+            && last["reason"].as_str().unwrap().starts_with("ark is the last server of destination 1 “vault”"),
+        "{last}"
+    );
     // One that is down already takes nothing with it.
     let down = world.get("/api/v1/servers/2/ok-to-stop").send().await.json();
-    assert_eq!((&down["ok"], &down["alerts"]), (&json!(true), &json!([])));
+    assert_eq!((&down["ok"], &down["alerts"], &down["pauses"]), (&json!(true), &json!([]), &Value::Null));
     world.get("/api/v1/servers/9/ok-to-stop").send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_only_server_that_takes_backups_is_not_ok_to_stop_and_many_store_points_are_not_all_named() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    let ask = || world.get("/api/v1/servers/1/ok-to-stop").send();
+    let empty = ask().await.json();
+    assert_eq!((&empty["ok"], &empty["pauses"]), (&json!(true), &Value::Null), "nothing is kept there: {empty}");
+    for number in 1..=10 {
+        world.store_point(ark, &format!("shelf-{number}"));
+    }
+    let drawer = world.store_point(chest, "drawer");
+    world.patch(&format!("/api/v1/store-points/{}", drawer.0), &json!({ "accepting_data": false })).send().await;
+    let only = ask().await.json();
+    assert_eq!(
+        (&only["ok"], &only["remedy"]),
+        (&json!(false), &json!("Let a store point of another server take backups first."))
+    );
+    let reason = "no other server of destination 1 “vault” that is online takes backups: without ark nobody can back up there";
+    assert_eq!(only["reason"], reason);
+    let pauses = only["pauses"].as_str().unwrap();
+    assert!(pauses.contains("“shelf-1”") && pauses.contains(" and 2 more, and nothing is backed up to them"), "{pauses}");
+    let other = world.get("/api/v1/servers/2/ok-to-stop").send().await.json();
+    assert_eq!(other["ok"], true, "its store point takes no backups anyway: {other}");
 }
 
 #[tokio::test]
@@ -215,12 +251,13 @@ async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
     let other = world.destination("other", 1).await;
     world.server(other, "boat");
     let (ark, chest, node) = (ServerId(1), ServerId(2), AuthorityNodeId(1));
-    *world.fleet.looks.lock().unwrap() = Ok(vec![
+    let found = vec![
         look(ark, chest, PortRole::Control, PathState::Reached),
         look(ark, node, PortRole::Control, PathState::Reached),
         look(chest, ark, PortRole::Transfer, PathState::TimedOut),
         look(node, ark, PortRole::Peer, PathState::Failed),
-    ]);
+    ];
+    *world.fleet.looks.lock().unwrap() = Ok(Looks { found, heard: [ark, chest].into() });
     let ask = |query: &str| world.get(&format!("/api/v1/servers/1/reachability{query}")).send();
     let matrix = ask("").await.json();
     assert_eq!(matrix["server"], json!({ "kind": "server", "id": 1, "name": "ark" }));
@@ -230,7 +267,7 @@ async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
     assert_eq!((&chest["outbound"]["tried_by"]["name"], &chest["inbound"]["tried_by"]["name"]), (&json!("ark"), &json!("chest")));
     let path = |state: &str, detail: Value| json!({ "state": state, "port": 4288, "age_ms": 1_200, "detail": detail });
     assert_eq!(chest["outbound"]["control"], path("reached", Value::Null));
-    let untold = "server 1 “ark” has not told yet, since the present leader leads";
+    let untold = "server 1 “ark” has not told of it yet";
     let not_tried = json!({ "state": "not_tried", "port": null, "age_ms": null, "detail": untold });
     assert_eq!(chest["outbound"]["peer"], not_tried);
     assert_eq!(
@@ -240,20 +277,78 @@ async fn reachability_is_a_matrix_of_neighbours_and_ports_in_both_directions() {
     assert_eq!(node["outbound"]["control"]["state"], "reached");
     assert_eq!(node["outbound"]["transfer"]["state"], "no_such_port", "there is nothing to try");
     assert_eq!(node["inbound"]["peer"], path("failed", json!("no route to host")));
-    assert_eq!(matrix["observed_absent"], Value::Null);
-
-    world.lose(ServerId(2));
-    let offline = ask("").await.json();
-    assert_eq!(offline["neighbours"][0]["inbound"]["control"]["detail"], "server 2 “chest” is not online");
-    world.lose(ServerId(1));
-    let silent = ask("").await.json()["neighbours"][1]["outbound"].clone();
-    assert_eq!(silent["control"]["state"], "unheard", "what it told before does not show that it reaches the authority now");
-    assert_eq!((&silent["control"]["port"], &silent["control"]["age_ms"]), (&json!(4288), &Value::Null));
-    assert_eq!(silent["peer"]["state"], "not_tried");
+    assert_eq!(node["inbound"]["control"]["detail"], told_by_nobody("authority node 1 “10.0.0.1:4283” has not told of it since"));
+    assert_eq!((&matrix["observed_absent"], &chest["inbound"]["outdated"]), (&Value::Null, &Value::Null));
     let stale = ask("?consistency=stale").await.json();
     let untold = &stale["neighbours"][0]["outbound"]["control"];
     assert_eq!((&untold["state"], &untold["detail"]), (&json!("not_tried"), &stale["observed_absent"]));
     assert!(stale["observed_absent"].is_string());
+}
+
+/// Why nothing is known of what somebody found whom the leader has not heard.
+fn told_by_nobody(who: &str) -> String {
+    format!("{who} the present leader leads")
+}
+
+#[tokio::test]
+async fn what_an_offline_server_found_is_said_to_be_from_before_and_what_it_cannot_say_to_be_unheard() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    let node = AuthorityNodeId(1);
+    let found = vec![
+        look(chest, ark, PortRole::Transfer, PathState::Reached),
+        look(ark, chest, PortRole::Control, PathState::Reached),
+        look(ark, node, PortRole::Control, PathState::Reached),
+    ];
+    *world.fleet.looks.lock().unwrap() = Ok(Looks { found, heard: [ark, chest].into() });
+    let ask = || world.get("/api/v1/servers/1/reachability").send();
+    world.lose(chest);
+    let by_chest = ask().await.json()["neighbours"][0]["inbound"].clone();
+    assert_eq!(by_chest["outdated"], "server 2 “chest” is offline, and what it found is from before");
+    assert_eq!((&by_chest["transfer"]["state"], &by_chest["transfer"]["age_ms"]), (&json!("reached"), &json!(1_200)));
+
+    world.lose(ark);
+    let matrix = ask().await.json();
+    let to_node = &matrix["neighbours"][1]["outbound"];
+    assert_eq!(to_node["control"]["state"], "unheard", "what it told before does not show that it reaches the authority now");
+    assert_eq!((&to_node["control"]["port"], &to_node["control"]["age_ms"]), (&json!(4288), &Value::Null));
+    assert_eq!((&to_node["peer"]["state"], &to_node["outdated"]), (&json!("not_tried"), &Value::Null), "nothing is from before");
+    assert_eq!(matrix["neighbours"][0]["outbound"]["outdated"], "server 1 “ark” is offline, and what it found is from before");
+}
+
+#[tokio::test]
+async fn who_was_not_heard_since_the_leader_leads_is_said_to_be_just_that() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let chest = [world.server(vault, "ark"), world.server(vault, "chest")][1];
+    let why = async || {
+        let matrix = world.get("/api/v1/servers/1/reachability").send().await.json();
+        matrix["neighbours"][0]["inbound"]["peer"]["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(why().await, told_by_nobody("server 2 “chest” was not heard since"));
+    *world.fleet.looks.lock().unwrap() = Ok(Looks { found: Vec::new(), heard: [chest].into() });
+    assert_eq!(why().await, "server 2 “chest” has not told of it yet");
+    *world.fleet.looks.lock().unwrap() = Ok(Looks::default());
+    world.lose(chest);
+    assert_eq!(why().await, told_by_nobody("server 2 “chest” is offline, and was not heard since"));
+}
+
+#[tokio::test]
+async fn what_was_found_at_a_machine_before_it_is_a_member_is_not_told_of_the_member() {
+    let world = World::licensed().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let body = json!({ "connection_string": Machine::new(1, "chest").string() });
+    assert_eq!(world.post("/api/v1/destinations/1/servers", &body).send().await.status, StatusCode::ACCEPTED);
+    let found = vec![look(ark, ServerId(2), PortRole::Control, PathState::Refused)];
+    *world.fleet.looks.lock().unwrap() = Ok(Looks { found, heard: [ark].into() });
+    let matrix = world.get("/api/v1/servers/1/reachability").send().await.json();
+    for direction in ["outbound", "inbound"] {
+        let control = &matrix["neighbours"][0][direction]["control"];
+        assert_eq!((&control["state"], &control["age_ms"]), (&json!("not_tried"), &Value::Null));
+        assert_eq!(control["detail"], "server 2 “chest” has not joined yet");
+    }
 }
 
 #[tokio::test]
@@ -357,6 +452,7 @@ async fn an_inspection_tells_what_adding_would_meet_and_changes_nothing() {
     let digest = world.digest();
     let taken = inspect(json!({ "connection_string": machine.string() })).await.json();
     assert_eq!(taken["obstacles"][0]["code"], "name_taken");
+    assert!(taken["obstacles"][0]["remedy"].is_string(), "what adding it would advise: {taken}");
     assert_eq!(world.fleet.asked(), ["inspect ark for nowhere", "inspect ark for nowhere"]);
     let named = inspect(json!({ "connection_string": machine.string(), "name": "chest", "destination": vault })).await.json();
     assert_eq!(named["obstacles"], json!([]));
@@ -393,7 +489,7 @@ async fn a_rehearsal_tells_what_an_inspection_finds_and_refuses_nothing_for_it()
     let body = json!({ "connection_string": Machine::new(1, "ark").string() });
     let rehearse = || world.post("/api/v1/destinations/1/servers?dry_run=true", &body).send();
     assert_eq!(rehearse().await.json()["warnings"], Value::Null, "nothing is to be known");
-    let blocked = Obstacle { code: "port_blocked".into(), detail: "ark does not reach it.".into() };
+    let blocked = Obstacle { code: "port_blocked".into(), detail: "ark does not reach it.".into(), remedy: None };
     world.fleet.obstacles.lock().unwrap().push(blocked);
     let far = Warning { code: "latency_unlike_one_network".into(), detail: "The machine is not near.".into() };
     world.fleet.warnings.lock().unwrap().push(far);
@@ -449,6 +545,11 @@ async fn a_destination_rolls_its_servers_up() {
     assert_eq!((counted("store_points"), counted("store_points_offline")), (2, 0));
     let alerts = |counts: &Value| ["alerts_open", "alerts_firing", "alerts_critical"].map(|name| counts[name].as_u64().unwrap());
     assert_eq!(alerts(&counts), [1, 1, 1]);
+    assert_eq!((counted("alerts_acknowledged"), counted("alerts_critical_acknowledged")), (0, 0));
+    world.post("/api/v1/alerts/acknowledge", &json!({ "ids": [1] })).send().await;
+    let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
+    let acknowledged = ["alerts_acknowledged", "alerts_critical_acknowledged"].map(|name| counts[name].as_u64().unwrap());
+    assert_eq!((alerts(&counts), acknowledged), ([1, 1, 1], [1, 1]), "it fires on, and somebody knows of it");
     // Where nobody answers, backups go nowhere.
     world.patch("/api/v1/store-points/1", &json!({ "accepting_data": true })).send().await;
     assert_eq!(accepting().await, "ALL");

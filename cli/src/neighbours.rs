@@ -13,7 +13,7 @@ pub(crate) fn learnt<'a>(urls: &[NodeUrl], addresses: impl IntoIterator<Item = &
     let members: Vec<NodeUrl> = addresses
         .into_iter()
         .filter_map(|address| Some(NodeUrl::new(is_secure, address.parse().ok()?)))
-        .filter(|url| is_secure || url.address().is_loopback())
+        .filter(may_know_the_token)
         .collect();
     let mut learnt: Vec<NodeUrl> = urls.iter().filter(|url| members.contains(url)).cloned().collect();
     if learnt.is_empty() {
@@ -22,6 +22,11 @@ pub(crate) fn learnt<'a>(urls: &[NodeUrl], addresses: impl IntoIterator<Item = &
     let further: Vec<_> = members.into_iter().filter(|url| !learnt.contains(url)).collect();
     learnt.extend(further);
     learnt
+}
+
+/// Whether a token travels there unseen: over TLS, or without leaving the machine.
+pub(crate) fn may_know_the_token(url: &NodeUrl) -> bool {
+    url.is_secure() || url.address().is_loopback()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub struct Options {
     /// The file with the cluster's own certificate authority, PEM [env: BURSAR_CA_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// How long a request may take, in seconds [env: BURSAR_TIMEOUT] [default: 40]
+    /// How long a request may take, in seconds; the nodes share it that are asked in turn [env: BURSAR_TIMEOUT] [default: 40]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub timeout: Option<u64>,
     /// How to show the answer [env: BURSAR_OUTPUT] [default: table]

@@ -39,6 +39,16 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// A span as people tell it, from milliseconds.
+pub(crate) fn ago(span_ms: u64) -> String {
+    match span_ms {
+        0..1_000 => format!("{span_ms} ms ago"),
+        1_000..120_000 => format!("{} s ago", span_ms / 1_000),
+        120_000..7_200_000 => format!("{} min ago", span_ms / 60_000),
+        _ => format!("{} h ago", span_ms / 3_600_000),
+    }
+}
+
 fn bare() -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);

@@ -344,6 +344,34 @@ async fn health_is_an_exit_code_with_reasons() {
 }
 
 #[tokio::test]
+async fn without_a_quorum_status_asks_every_member_and_says_which_are_down() {
+    let stage = Stage::set().await;
+    let own = stage.url.strip_prefix("http://").unwrap().to_owned();
+    let mut alone = status_with_members(&[&own, "127.0.0.1:1"]);
+    alone["leader"] = Value::Null;
+    alone["stale"] = json!({ "age_ms": 40_000, "last_event_at": "2031-05-17T08:29:00.000Z" });
+    alone["unobserved_reason"] = "only a leader observes the others, and this node knows none".into();
+    alone["node"]["voters"] = json!([1, 2]);
+    alone["fault_tolerance"] = json!({ "voters": 2, "quorum": 2, "failures_tolerated": 0, "voters_reachable": null });
+    let stage = stage.expect(STATUS, 200, alone.clone());
+    let ended = stage.run("status").await;
+    let first = "Health      ERR\n            ERR No quorum: 1 of 2 voters answering from here, 2 needed.";
+    assert!(ended.code == 0 && ended.out.starts_with(first), "{ended:?}");
+    assert!(ended.out.contains("Storage     0 servers; 0 store points (as of 40 s ago)\n"), "{}", ended.out);
+    let is_told = |words: &[&str]| ended.out.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(is_told(&["yes: leader", &own]) && is_told(&["no: connection refused", "127.0.0.1:1"]), "{}", ended.out);
+
+    let stage = stage.expect(STATUS, 200, alone.clone());
+    let told: Value = serde_json::from_str(&stage.run("status -o json").await.out).unwrap();
+    assert_eq!((&told["health"], &told["checks"][0]["code"]), (&json!("ERR"), &json!("no_quorum")));
+    let answers: Vec<_> = told["asked"].as_array().unwrap().iter().map(|asked| asked["answers"].clone()).collect();
+    assert_eq!(answers, [json!(true), json!(false)]);
+
+    let ended = stage.expect(STATUS, 200, alone).run("health").await;
+    assert_eq!((ended.code, ended.out.contains("ERR No quorum: 1 of 2")), (10, true), "{ended:?}");
+}
+
+#[tokio::test]
 async fn the_setup_secret_makes_the_first_administrator_who_is_kept() {
     let issued = json!({ "id": 1, "name": "ada", "expires_at": null, "created": stamp(4), "secret": "bearer-1" });
     let token = json!({ "id": 1, "name": "ada", "expires_at": null, "created": stamp(4), "changed": stamp(4) });

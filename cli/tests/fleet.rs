@@ -156,10 +156,15 @@ async fn an_inspection_shows_what_was_found_and_what_stands_in_the_way() {
         "ports": [
             { "from": "ark", "to": "authority node 1", "port": 4288, "role": "control", "state": "reached", "detail": null },
             { "from": "ark", "to": "chest", "port": 4286, "role": "transfer", "state": "timed_out", "detail": null },
+            { "from": "chest", "to": "ark", "port": 4283, "role": "peer", "state": "not_tried", "detail": "it is not online" },
             { "from": "chest", "to": "ark", "port": 4286, "role": "transfer", "state": "not_tried", "detail": "it is not online" },
         ],
         "stands": true, "standing": "it says so",
-        "obstacles": [{ "code": "name_taken", "detail": "The name “ark” is taken by server 1." }],
+        "obstacles": [
+            { "code": "name_taken", "detail": "The name “ark” is taken by server 1.", "remedy": null },
+            { "code": "port_blocked", "detail": "ark does not reach port 4283.", "remedy": "Open it." },
+            { "code": "port_blocked", "detail": "ark does not reach port 4286.", "remedy": "Open it." },
+        ],
         "warnings": [{ "code": "latency_unlike_one_network", "detail": "The machine is not near." }],
     });
     let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, inspection.clone());
@@ -178,10 +183,16 @@ ark2:4288  no: timed out  -      -        -
 FROM   TO                PORT  FOR       PASSES
 ark    authority node 1  4288  control   yes
 ark    chest             4286  transfer  no: timed out
-chest  ark               4286  transfer  not tried: it is not online
+chest  ark               4283  peer      not tried
+chest  ark               4286  transfer  not tried
+
+not tried: it is not online
 
 In the way of adding it:
   The name “ark” is taken by server 1. (name_taken)
+  ark does not reach port 4283. (port_blocked)
+  ark does not reach port 4286. (port_blocked)
+    Open it.
 
 warning: The machine is not near. (latency_unlike_one_network)
 ";
@@ -193,6 +204,42 @@ warning: The machine is not near. (latency_unlike_one_network)
     let ended = stage.run("server inspect bursar1.a.b").await;
     assert_eq!(ended.code, 0, "a warning alone does not stand in the way: {}", ended.err);
     assert!(ended.out.contains("Nothing stands in the way of adding it.\n\nwarning: "), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn of_a_machine_that_is_down_one_cause_is_told_once() {
+    let port = |from: &str, to: &str, state: &str, detail: Value| json!({ "from": from, "to": to, "port": 4288, "role": "control", "state": state, "detail": detail });
+    let inspection = json!({
+        "guid": "07", "name": "ark", "version": "0.1.0", "platform": "x86_64-linux",
+        "addresses": [{
+            "address": "ark:4288", "reachable": false, "detail": "Connection refused (os error 111)", "fingerprint_matches": null,
+            "latency_ms": null, "clock_skew_ms": null,
+        }],
+        "ports": [
+            port("authority node 1", "ark", "refused", Value::Null), port("chest", "ark", "refused", Value::Null),
+            port("ark", "chest", "not_tried", json!("the machine could not be asked")),
+        ],
+        "stands": null, "standing": "the machine does not answer",
+        "obstacles": [{ "code": "server_unreachable", "detail": "ark answers nowhere.", "remedy": "Start it there." }],
+        "warnings": [],
+    });
+    let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, inspection);
+    let ended = stage.run("server inspect bursar1.a.b").await;
+    let expected = "\
+name          ark
+guid          07
+version       0.1.0
+platform      x86_64-linux
+still stands  not known: the machine does not answer
+
+ADDRESS   REACHABLE                              IS IT  LATENCY  CLOCK AHEAD
+ark:4288  no: Connection refused (os error 111)  -      -        -
+
+In the way of adding it:
+  ark answers nowhere. (server_unreachable)
+    Start it there.
+";
+    assert_eq!((ended.code, ended.out.as_str()), (1, expected), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -220,6 +267,7 @@ async fn a_server_that_should_not_be_stopped_is_an_exit_code() {
     let answer = |ok: bool| {
         json!({
             "server": { "kind": "server", "id": 1, "name": "ark" }, "ok": ok, "reason": "ark is the last",
+            "pauses": "nothing is restored from its store point “shelf”",
             "remedy": (!ok).then_some("Bring another one online."), "alerts": if ok { json!([]) } else { json!([expected_alert]) },
         })
     };
@@ -228,6 +276,7 @@ async fn a_server_that_should_not_be_stopped_is_an_exit_code() {
     let ended = stage.run("server ok-to-stop ark").await;
     let expected = "\
 no: ark is the last.
+pauses: nothing is restored from its store point “shelf”.
 
 SEVERITY  ALERT THAT WOULD FIRE          COVERED BY
 critical  Destination is offline: vault  -
@@ -240,7 +289,8 @@ next: bursar server list --filter destination=3
 ";
     assert_eq!(ended.err, expected);
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect(ask, 200, answer(true));
-    assert_eq!(stage.run("server ok-to-stop ark").await.code, 0);
+    let ended = stage.run("server ok-to-stop ark").await;
+    assert_eq!((ended.code, ended.out.contains("\npauses: nothing is restored")), (0, true), "{ended:?}");
 }
 
 #[tokio::test]
@@ -278,26 +328,33 @@ next: bursar operation show 4
 #[tokio::test]
 async fn reachability_is_a_table_of_neighbours_in_both_directions() {
     let port = |state: &str, age_ms: Option<u64>, detail: Option<&str>| json!({ "state": state, "port": age_ms.map(|_| 4283), "age_ms": age_ms, "detail": detail });
-    let (ark, chest) =
-        (json!({ "kind": "server", "id": 1, "name": "ark" }), json!({ "kind": "server", "id": 2, "name": "chest" }));
-    let node = json!({ "kind": "authority_node", "id": 1, "name": null });
-    let untold = port("not_tried", None, Some("server 2 “chest” has not told yet"));
+    let (ark, chest, boat) = (
+        json!({ "kind": "server", "id": 1, "name": "ark" }),
+        json!({ "kind": "server", "id": 2, "name": "chest" }),
+        json!({ "kind": "server", "id": 3, "name": "boat" }),
+    );
+    let node = json!({ "kind": "authority_node", "id": 1, "name": "10.0.0.1:4283" });
+    let unheard = || port("not_tried", None, Some("server 3 “boat” was not heard since the present leader leads"));
     let open = || port("reached", Some(4_999), None);
+    let paths = |by: &Value, outdated: Option<&str>, [peer, transfer, control]: [Value; 3]| json!({ "tried_by": by, "outdated": outdated, "peer": peer, "transfer": transfer, "control": control });
+    let is_offline = Some("server 2 “chest” is offline, and what it found is from before");
+    let none = || port("no_such_port", None, Some("nodes take no archives"));
     let matrix = json!({
         "server": ark,
         "neighbours": [
             {
                 "object": chest,
-                "outbound": { "tried_by": ark, "peer": open(), "transfer": port("timed_out", Some(61_000), None), "control": open() },
-                "inbound": { "tried_by": chest, "peer": port("failed", Some(0), Some("no route")), "transfer": untold, "control": untold },
+                "outbound": paths(&ark, None, [open(), port("timed_out", Some(61_000), None), open()]),
+                "inbound": paths(&chest, is_offline, [open(), port("failed", Some(400_000), Some("no route")), unheard()]),
+            },
+            {
+                "object": boat,
+                "outbound": paths(&ark, None, [open(), open(), open()]), "inbound": paths(&boat, None, [unheard(), unheard(), unheard()]),
             },
             {
                 "object": node,
-                "outbound": {
-                    "tried_by": ark, "peer": open(), "transfer": port("no_such_port", None, Some("nodes take no archives")),
-                    "control": port("refused", Some(2_000), None),
-                },
-                "inbound": { "tried_by": node, "peer": open(), "transfer": open(), "control": open() },
+                "outbound": paths(&ark, None, [open(), none(), port("refused", Some(2_000), None)]),
+                "inbound": paths(&node, None, [open(), open(), port("failed", Some(20), Some("another certificate"))]),
             },
         ],
         "observed_absent": null,
@@ -305,16 +362,22 @@ async fn reachability_is_a_table_of_neighbours_in_both_directions() {
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
     let ended = stage.expect("GET /api/v1/servers/1/reachability", 200, matrix.clone()).run("server reachability ark").await;
     let expected = "\
-NEIGHBOUR         TRIED BY          PEER                   TRANSFER                 CONTROL
-server 2 “chest”  server 1 “ark”    yes, 4 s ago           no: timed out, 61 s ago  yes, 4 s ago
-server 2 “chest”  server 2 “chest”  no: no route, 0 s ago  not tried                not tried
-authority node 1  server 1 “ark”    yes, 4 s ago           -                        no: refused, 2 s ago
-authority node 1  authority node 1  yes, 4 s ago           yes, 4 s ago             yes, 4 s ago
+FROM              TO                PEER            TRANSFER             CONTROL
+ark               chest             yes, 4 s ago    timed out, 61 s ago  yes, 4 s ago
+chest             ark               (yes, 4 s ago)  (failed, 6 min ago)  not known
+ark               boat              yes, 4 s ago    yes, 4 s ago         yes, 4 s ago
+boat              ark               not known       not known            not known
+ark               authority node 1  yes, 4 s ago    -                    refused, 2 s ago
+authority node 1  ark               yes, 4 s ago    yes, 4 s ago         failed, 20 ms ago
 
+( ): server 2 “chest” is offline, and what it found is from before
 -: nodes take no archives
-not tried: server 2 “chest” has not told yet
+failed, authority node 1 to ark, control: another certificate
+failed, chest to ark, transfer: no route
+not known: server 3 “boat” was not heard since the present leader leads
 ";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+    assert!(ended.out.lines().take(7).all(|line| line.chars().count() <= 100), "it fits beside a prompt");
 
     let absent = with(matrix, json!({ "neighbours": [], "observed_absent": "the leader does not answer" }));
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));

@@ -180,7 +180,8 @@ impl Listener {
         let mut listening = self.0.listening();
         let Some(Listening { observed, servers, sights }) = listening.as_mut() else { return Vec::new() };
         servers.retain(|server, _| state.servers().get(*server).is_some_and(|row| row.is_present()));
-        sights.forget_strangers(state);
+        let joined_ms = |server: &Server| now_ms.saturating_sub(now.0.saturating_sub(server.changed.at.0));
+        sights.forget_strangers(state, joined_ms);
         observed.forget_strangers(state);
         observed.look(now_ms);
         failure_detection::plan(state, observed, now)

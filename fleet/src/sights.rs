@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bursar_domain::{ServerId, State, server::Server};
+use bursar_domain::{
+    ServerGuid, ServerId, State,
+    server::{Condition, Server},
+};
 use bursar_wire::control::{Outcome, Port, Seen, Sight};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +42,16 @@ pub(crate) struct Sights {
     most: usize,
     /// Of which fleet strangers were forgotten last.
     census: Census,
+    /// The servers that have joined, as they were when the leader looked last; nothing before it has looked at all.
+    members: Option<BTreeMap<ServerId, Membership>>,
+}
+
+/// A machine that has the place of a server.
+#[derive(Clone, Copy)]
+struct Membership {
+    guid: ServerGuid,
+    /// When it joined, by the leader's own monotonic clock; 0 where that was before the leader led.
+    since_ms: u64,
 }
 
 struct Kept {
@@ -59,7 +72,7 @@ impl Default for Sights {
 
 impl Sights {
     fn of_at_most(most: usize) -> Self {
-        Self { by: BTreeMap::new(), count: 0, most, census: Census::default() }
+        Self { by: BTreeMap::new(), count: 0, most, census: Census::default(), members: None }
     }
 
     /// Somebody tells what it sees, at `now_ms`.
@@ -68,6 +81,9 @@ impl Sights {
         for Sight { of, port, probed, ago_ms } in told {
             let number = probed.address.port();
             let kept = Kept { number, outcome: probed.outcome.bounded(), seen_ms: now_ms.saturating_sub(ago_ms) };
+            if kept.seen_ms < member_since(self.members.as_ref(), by, of) {
+                continue;
+            }
             if let Some(known) = seen.get_mut(&(of, port)) {
                 *known = kept;
             } else if self.count < self.most {
@@ -84,18 +100,44 @@ impl Sights {
         self.count -= self.by.remove(&by).map_or(0, |seen| seen.len());
     }
 
-    /// What was seen by, or of, somebody who is no neighbour any more is forgotten.
-    pub(crate) fn forget_strangers(&mut self, state: &State) {
+    /// What was seen by, or of, somebody who is no neighbour any more is forgotten; and what was seen before the machine joined:
+    /// its ports were closed to those who look as members of the cluster. `joined_ms` tells when a server has joined that had
+    /// not when the leader looked last.
+    pub(crate) fn forget_strangers(&mut self, state: &State, joined_ms: impl Fn(&Server) -> u64) {
+        let is_news = self.note_members(state, joined_ms);
         let census = census(state);
-        if self.census == census {
+        if self.census == census && !is_news {
             return;
         }
         self.census = census;
+        let members = self.members.as_ref();
         self.by.retain(|by, seen| {
-            seen.retain(|(of, _), _| are_neighbours(state, *by, *of));
+            let stands = |of: Seen, kept: &Kept| kept.seen_ms >= member_since(members, *by, of);
+            seen.retain(|(of, _), kept| are_neighbours(state, *by, *of) && stands(*of, kept));
             !seen.is_empty()
         });
         self.count = self.by.values().map(BTreeMap::len).sum();
+    }
+
+    /// Whether machines have joined since the leader looked last.
+    fn note_members(&mut self, state: &State, joined_ms: impl Fn(&Server) -> u64) -> bool {
+        let mut is_news = false;
+        let joined = state.servers().iter().filter(|server| has_joined(server));
+        let members = joined.map(|server| {
+            let guid = server.facts.guid;
+            let known = self.members.as_ref().map(|members| members.get(&server.id).filter(|member| member.guid == guid));
+            let membership = match known {
+                Some(Some(member)) => *member,
+                Some(None) => {
+                    is_news = true;
+                    Membership { guid, since_ms: joined_ms(server) }
+                }
+                None => Membership { guid, since_ms: 0 },
+            };
+            (server.id, membership)
+        });
+        self.members = Some(members.collect());
+        is_news
     }
 
     /// How many ports are kept.
@@ -140,10 +182,24 @@ fn census(state: &State) -> Census {
     [next.server, servers as u64, next.authority_node, nodes as u64]
 }
 
+/// Since when both are members, as far as that is known.
+fn member_since(members: Option<&BTreeMap<ServerId, Membership>>, one: Seen, other: Seen) -> u64 {
+    let since = |seen: Seen| match seen {
+        Seen::Server(id) => members?.get(&id).map(|member| member.since_ms),
+        Seen::AuthorityNode(_) => None,
+    };
+    since(one).max(since(other)).unwrap_or(0)
+}
+
+/// Whether a machine has its place, and is not only to have it.
+fn has_joined(server: &Server) -> bool {
+    server.is_present() && !matches!(server.condition, Condition::Joining { .. })
+}
+
 /// Whether one looks at the other: authority nodes and servers at each other, servers at those of their destination.
 fn are_neighbours(state: &State, one: Seen, other: Seen) -> bool {
     let server = |seen: Seen| match seen {
-        Seen::Server(id) => state.servers().get(id).filter(|server: &&_| Server::is_present(server)),
+        Seen::Server(id) => state.servers().get(id).filter(|server: &&_| has_joined(server)),
         Seen::AuthorityNode(_) => None,
     };
     let is_node = |seen: Seen| match seen {

@@ -41,7 +41,7 @@ use crate::{
     proposer::Proposer,
     published::Published,
     read_index::ReadIndex,
-    readiness::{Readiness, ReadinessCheck, Timing},
+    readiness::{Found, ReadinessCheck, Timing},
     resting,
     snapshot_receiver::{SnapshotReceiver, Turns},
     state_machine::StateMachine,
@@ -78,7 +78,7 @@ struct Inner {
     lanes: Arc<Lanes>,
     meter: Arc<Meter>,
     stop: StopSignal,
-    readiness: watch::Receiver<Readiness>,
+    readiness: watch::Receiver<Found>,
     tasks: Mutex<TaskSet<()>>,
 }
 
@@ -146,7 +146,7 @@ impl Node {
             leadership: leadership.clone(),
             meter: Arc::clone(&meter),
         });
-        let (found, readiness) = watch::channel(Readiness::Recovering);
+        let (found, readiness) = watch::channel(Found::nothing());
         let forwarder = Forwarder { peers, meter: Arc::clone(&meter) };
         let clock = ClockDuty {
             id,
@@ -181,7 +181,7 @@ impl Node {
         Ok(node)
     }
 
-    fn start_tasks(&self, found: watch::Sender<Readiness>, gatherer: Gatherer, clock: ClockDuty) {
+    fn start_tasks(&self, found: watch::Sender<Found>, gatherer: Gatherer, clock: ClockDuty) {
         let inner = &*self.0;
         let Inner { config, raft, leadership, published, log, ledger, meter, stop, .. } = inner;
         let membership = MembershipDuty {

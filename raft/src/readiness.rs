@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -27,12 +27,27 @@ pub(crate) enum Readiness {
     Unconfirmed,
 }
 
+/// What was found out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) readiness: Readiness,
+    /// When it was last asked for what was confirmed then: this node has at least all that was committed by that time.
+    pub(crate) confirmed: Option<Instant>,
+}
+
+impl Found {
+    /// Of a node that was just started.
+    pub(crate) const fn nothing() -> Self {
+        Self { readiness: Readiness::Recovering, confirmed: None }
+    }
+}
+
 /// Keeps finding out whether this node can serve.
 pub(crate) struct ReadinessCheck {
     pub(crate) reads: Arc<ReadIndex>,
     pub(crate) published: Arc<Published>,
     pub(crate) timing: Timing,
-    pub(crate) found: watch::Sender<Readiness>,
+    pub(crate) found: watch::Sender<Found>,
 }
 
 /// How often is asked, and how long an answer is waited for.
@@ -58,40 +73,46 @@ impl ReadinessCheck {
     /// Asks for as long as the core runs.
     pub(crate) async fn run(self) {
         // What is to be reached stands still: under a stream of writes a target that moves along might never be reached.
-        let Some(before_the_start) = self.confirmed().await else { return };
+        let Some((before_the_start, asked)) = self.confirmed().await else { return };
         self.published.applied(before_the_start).await;
-        self.tell(Readiness::Confirmed);
+        self.tell(Readiness::Confirmed, Some(asked));
         sleep(self.timing.every).await;
         loop {
             let up_to_date = async {
-                let index = self.confirmed().await?;
+                let (index, asked) = self.confirmed().await?;
                 self.published.applied(index).await;
-                Some(())
+                Some(asked)
             };
             match timeout(self.timing.patience, up_to_date).await {
-                Ok(Some(())) => {
-                    self.tell(Readiness::Confirmed);
+                Ok(Some(asked)) => {
+                    self.tell(Readiness::Confirmed, Some(asked));
                     sleep(self.timing.every).await;
                 }
                 Ok(None) => return,
                 // Asked again at once, so that the first answer is seen when it comes.
-                Err(_elapsed) => self.tell(Readiness::Unconfirmed),
+                Err(_elapsed) => self.tell(Readiness::Unconfirmed, None),
             }
         }
     }
 
-    /// Up to which entry this node must have applied to have all that is committed now; none where the core has stopped.
-    async fn confirmed(&self) -> Option<u64> {
+    /// Up to which entry this node must have applied to have all that was committed when it asked, and when that was; none where
+    /// the core has stopped.
+    async fn confirmed(&self) -> Option<(u64, Instant)> {
         loop {
+            let asked = Instant::now();
             match self.reads.round().await {
-                Ok(index) => return Some(index),
+                Ok(index) => return Some((index, asked)),
                 Err(RoundError::Stopped) => return None,
                 Err(RoundError::Unavailable(_)) => sleep(self.timing.retry).await,
             }
         }
     }
 
-    fn tell(&self, readiness: Readiness) {
-        self.found.send_if_modified(|found| std::mem::replace(found, readiness) != readiness);
+    /// Whoever waits for a change waits for one of the readiness alone.
+    fn tell(&self, readiness: Readiness, confirmed: Option<Instant>) {
+        self.found.send_if_modified(|found| {
+            found.confirmed = confirmed.or(found.confirmed);
+            std::mem::replace(&mut found.readiness, readiness) != readiness
+        });
     }
 }

@@ -6,7 +6,12 @@ use bursar_domain::{AuthorityNodeId, Revision};
 use bursar_storage::log::LogCounters;
 use openraft::{Instant as _, ServerState};
 
-use crate::{leadership::Leadership, published::Published, readiness::Readiness, types::Metrics};
+use crate::{
+    leadership::Leadership,
+    published::Published,
+    readiness::{Found, Readiness},
+    types::Metrics,
+};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +66,9 @@ pub struct NodeStatus {
     /// Whether it can serve linearizable reads and writes: within the last three election timeouts the leader has confirmed
     /// with a quorum how far this node must be, and it was there.
     pub confirmed: bool,
+    /// How long ago it asked for the last such confirmation that it got, in milliseconds: it has at least all that was committed
+    /// by then. None where it has got none since it was started.
+    pub confirmed_ms_ago: Option<u64>,
     /// What its log has written.
     pub log: LogCounters,
 }
@@ -83,7 +91,7 @@ pub(crate) fn node_status(
     metrics: &Metrics,
     leadership: &Leadership,
     published: &Published,
-    readiness: Readiness,
+    found: Found,
     log: LogCounters,
 ) -> NodeStatus {
     let membership = metrics.membership_config.membership();
@@ -109,8 +117,9 @@ pub(crate) fn node_status(
         learners: membership.learner_ids().map(AuthorityNodeId).collect(),
         peers: peers(metrics),
         quorum_last_ack_ms: metrics.last_quorum_acked.map(|acked| milliseconds(acked.elapsed())),
-        recovered: readiness != Readiness::Recovering,
-        confirmed: readiness == Readiness::Confirmed,
+        recovered: found.readiness != Readiness::Recovering,
+        confirmed: found.readiness == Readiness::Confirmed,
+        confirmed_ms_ago: found.confirmed.map(|asked| milliseconds(asked.elapsed())),
         log,
     }
 }

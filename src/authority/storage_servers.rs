@@ -13,7 +13,7 @@ use bursar_wire::{
     page::Warning,
     problem::code,
     servers::{
-        AddressFound, Inspection, Look, Observed, Obstacle, PathState, PortFound, PortPath, PortRole, ServerObserved,
+        AddressFound, Inspection, Look, Looks, Observed, Obstacle, PathState, PortFound, PortPath, PortRole, ServerObserved,
         StorePointObserved,
     },
 };
@@ -36,7 +36,11 @@ impl bursar_api::Fleet for StorageServers {
         let answer = found.addresses.into_iter().find_map(|found| found.answer.ok());
         let (stands, standing, obstacle) = standing(answer.as_ref(), another_answers);
         let ports: Vec<_> = found.ports.into_iter().map(port_found).collect();
-        let obstacles = obstacle.into_iter().chain(ports.iter().filter_map(blocked)).collect();
+        let obstacles = if is_out_of_reach(&string.name, &addresses, &ports) {
+            vec![out_of_reach(&string.name)]
+        } else {
+            obstacle.into_iter().chain(ports.iter().filter_map(blocked)).collect()
+        };
         let far = found.far.map(|far| warning("latency_unlike_one_network", format!("The machine is not near: {far}.")));
         let left_out = (found.left_out > 0).then(|| {
             let detail = format!("{} further servers of the destination were not looked at.", found.left_out);
@@ -85,9 +89,11 @@ impl bursar_api::Fleet for StorageServers {
         Ok(Observed { by_server: by_server.collect() })
     }
 
-    async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Vec<Look>, ObservedError> {
-        let looks = self.fleet.looks(server, deadline).await.map_err(|error| ObservedError(error.to_string()))?;
-        Ok(looks.into_iter().map(look).collect())
+    async fn looks(&self, server: ServerId, deadline: Instant) -> Result<Looks, ObservedError> {
+        let asked = tokio::try_join!(self.fleet.looks(server, deadline), self.fleet.observed(deadline));
+        let (looks, observed) = asked.map_err(|error| ObservedError(error.to_string()))?;
+        let heard = observed.iter().map(|observation| observation.server).collect();
+        Ok(Looks { found: looks.into_iter().map(look).collect(), heard })
     }
 
     fn counters(&self) -> FleetCounters {
@@ -110,7 +116,7 @@ fn address_found(found: &AddressInspected, now_ms: u64) -> AddressFound {
     let (reachable, fingerprint_matches, detail) = match &found.answer {
         Ok(_) => (true, Some(true), None),
         Err(unmet @ Unmet::AnotherIdentity { .. }) => (true, Some(false), Some(unmet.to_string())),
-        Err(unmet @ Unmet::Unreachable { .. }) => (false, None, Some(unmet.to_string())),
+        Err(Unmet::Unreachable { detail, .. }) => (false, None, Some(detail.clone())),
     };
     let its_clock = match &found.answer {
         Ok(NewcomerAnswer::Introduced(introduced)) => Some(introduced.now.0),
@@ -135,6 +141,22 @@ fn port_found(found: PortInspected) -> PortFound {
     PortFound { from: by, to: of, port: number, role: role(port), state, detail }
 }
 
+/// Whether nobody reaches anything of the machine, which is one trouble and not one for each port.
+fn is_out_of_reach(machine: &str, addresses: &[AddressFound], ports: &[PortFound]) -> bool {
+    let is_reached = |port: &PortFound| port.to == machine && port.state == PathState::Reached;
+    !addresses.iter().any(|found| found.reachable) && !ports.iter().any(is_reached)
+}
+
+fn out_of_reach(machine: &str) -> Obstacle {
+    let remedy = "Start `bursar storage-server run` there. Where it runs, check its addresses, and let the ports 4283, 4286 and 4288, \
+                  or those that it was given, through in both directions. It can be added at once all the same: that waits for it.";
+    Obstacle {
+        code: code::SERVER_UNREACHABLE.to_owned(),
+        detail: format!("{machine} answers at none of its addresses, and nobody reaches any of its ports."),
+        remedy: Some(remedy.to_owned()),
+    }
+}
+
 /// A port that was tried and not reached stands in the way, whoever tried it.
 fn blocked(found: &PortFound) -> Option<Obstacle> {
     let PortFound { from, to, port, role, state, detail } = found;
@@ -145,7 +167,8 @@ fn blocked(found: &PortFound) -> Option<Obstacle> {
         PathState::Unheard | PathState::Reached | PathState::NotTried | PathState::NoSuchPort => return None,
     };
     let detail = format!("{from} does not reach port {port} ({}) of {to}: {how}.", role.as_str());
-    Some(Obstacle { code: "port_blocked".to_owned(), detail })
+    let remedy = "Open what is closed: a firewall in between, or a program that does not listen there.".to_owned();
+    Some(Obstacle { code: "port_blocked".to_owned(), detail, remedy: Some(remedy) })
 }
 
 fn warning(code: &str, detail: String) -> Warning {
@@ -154,8 +177,10 @@ fn warning(code: &str, detail: String) -> Warning {
 
 /// Whether the string stands, how that is known, and what stands in the way where it does not.
 fn standing(answer: Option<&NewcomerAnswer>, another_answers: bool) -> (Option<bool>, &'static str, Option<Obstacle>) {
-    let obstacle = |code: &str, refused: ContactError| Some(Obstacle { code: code.to_owned(), detail: format!("{refused}.") });
-    let voided = || obstacle(code::CONNECTION_STRING_VOIDED, ContactError::Voided);
+    let obstacle = |code: &str, refused: ContactError, remedy: &str| {
+        Some(Obstacle { code: code.to_owned(), detail: format!("{refused}."), remedy: Some(remedy.to_owned()) })
+    };
+    let voided = || obstacle(code::CONNECTION_STRING_VOIDED, ContactError::Voided, "Use the newest connection string.");
     match answer {
         Some(NewcomerAnswer::Introduced(_)) => (Some(true), "the machine itself says so", None),
         Some(NewcomerAnswer::Voided) => (Some(false), "the machine has issued another one since", voided()),
@@ -164,7 +189,8 @@ fn standing(answer: Option<&NewcomerAnswer>, another_answers: bool) -> (Option<b
             (None, "the machine answers another question than it was asked", None)
         }
         None if another_answers => {
-            let another = obstacle(code::ANOTHER_IDENTITY, ContactError::AnotherIdentity);
+            let remedy = "Check the addresses, and whether the machine was added already.";
+            let another = obstacle(code::ANOTHER_IDENTITY, ContactError::AnotherIdentity, remedy);
             (None, "another machine answers there, or this one is a member already", another)
         }
         None => (None, "the machine does not answer", None),
@@ -226,5 +252,38 @@ const fn role(port: Port) -> PortRole {
         Port::Peer => PortRole::Peer,
         Port::Transfer => PortRole::Transfer,
         Port::Control => PortRole::Control,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(from: &str, to: &str, state: PathState) -> PortFound {
+        PortFound { from: from.into(), to: to.into(), port: 4286, role: PortRole::Transfer, state, detail: None }
+    }
+
+    fn found_at(reachable: bool) -> AddressFound {
+        AddressFound {
+            address: "ark:4288".into(),
+            reachable,
+            detail: None,
+            fingerprint_matches: None,
+            latency_ms: None,
+            clock_skew_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_machine_of_which_nobody_reaches_anything_is_one_trouble_and_one_closed_port_another() {
+        let closed = [port("authority node 1", "ark", PathState::Refused), port("chest", "ark", PathState::TimedOut)];
+        let untold = port("ark", "chest", PathState::NotTried);
+        let all: Vec<_> = closed.iter().cloned().chain([untold]).collect();
+        assert!(is_out_of_reach("ark", &[found_at(false), found_at(false)], &all));
+        assert!(!is_out_of_reach("ark", &[found_at(false), found_at(true)], &all), "somebody answers");
+        let open = [&all[..], &[port("chest", "ark", PathState::Reached)]].concat();
+        assert!(!is_out_of_reach("ark", &[found_at(false)], &open), "it is there, and a port of it is closed");
+        let elsewhere = [&all[..], &[port("ark", "chest", PathState::Reached)]].concat();
+        assert!(is_out_of_reach("ark", &[found_at(false)], &elsewhere), "what it reaches itself is none of its ports");
     }
 }

@@ -51,6 +51,7 @@ pub async fn ask_in_vain(fleet: &Fleet, id: u64, name: &str) -> Refused {
 
     let status = fleet.status_of(id).await.expect("it says how it fares");
     assert_eq!(status.health, Grade::Err, "it does not pass for healthy: {:?}", status.checks);
+    assert!(status.stale.is_some(), "it does not pass for up to date");
     let read = client.get("sites", &stale()).await.expect("a stale read needs nobody else");
     assert_eq!(read.revision, known, "nothing has happened");
     events_up_to(&client, known.as_deref().expect("every answer tells its revision")).await;

@@ -157,7 +157,7 @@ async fn ok_to_stop(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
 async fn reachability(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
     let (view, looks) = reading.with_looks(ServerId(id)).await?;
     let server = existing(&view, id)?;
-    Ok(answer::json(&view, &Reachability::of(&view, server, looks.as_deref().map_err(Clone::clone))))
+    Ok(answer::json(&view, &Reachability::of(&view, server, looks.as_ref().map_err(Clone::clone))))
 }
 
 fn existing(view: &View, id: u64) -> Result<&Server, Failure> {

@@ -6,8 +6,11 @@ use axum::{extract::State, response::Response};
 
 use bursar_domain::{AuthorityNodeId, Level, Timestamp, authority_node::AuthorityNode};
 use bursar_wire::{
+    problem::code::{NO_LEADER, NO_QUORUM},
     query::PresentQuery,
-    status::{Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Status, Version},
+    status::{
+        Check, Counts, FaultTolerance, Grade, MemberObserved, MemberStatus, NodeFigures, NodeRole, Staleness, Status, Version,
+    },
     times::rfc3339,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -61,6 +64,7 @@ async fn status(
         epoch: state.epoch().0,
         level: state.level().0,
         revision: state.cursor().to_string(),
+        stale: (!node.confirmed).then(|| Staleness { age_ms: node.confirmed_ms_ago, last_event_at: rfc3339(state.time()) }),
         time: rfc3339(now),
         leader: node.leader.map(|leader| leader.0),
         health: health(&node, &checks),
@@ -134,7 +138,7 @@ fn checks(node: &NodeStatus, members: &[MemberStatus], now: Timestamp) -> Vec<Ch
     if node.leader.is_none() {
         let summary = "This node knows no leader: nothing can be changed through it.".to_owned();
         checks.push(check(
-            "no_leader",
+            NO_LEADER,
             Grade::Err,
             summary,
             "Start the members that are down, and check that they reach each other.",
@@ -144,20 +148,20 @@ fn checks(node: &NodeStatus, members: &[MemberStatus], now: Timestamp) -> Vec<Ch
         let summary = "This node is still reading its own data.".to_owned();
         checks.push(check("recovering", Grade::Warn, summary, "Nothing: it ends by itself."));
     }
-    let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
-    for member in members.iter().filter(silent) {
-        checks.push(silence(node, member, now));
-    }
     let tolerance = fault_tolerance(node);
     if let Some(reachable) = tolerance.voters_reachable.filter(|reachable| *reachable < tolerance.quorum) {
-        let summary =
-            format!("{reachable} of {} voters answer, {} must: nothing can be changed.", tolerance.voters, tolerance.quorum);
+        let FaultTolerance { voters, quorum, .. } = tolerance;
+        let summary = format!("No quorum: {reachable} of {voters} voters answering, {quorum} needed. Nothing can be changed.");
         checks.push(check(
-            "no_quorum",
+            NO_QUORUM,
             Grade::Err,
             summary,
             "Start the members that are down, and check that they reach each other.",
         ));
+    }
+    let silent = |member: &&MemberStatus| member.observed.as_ref().is_some_and(|observed| !observed.reachable);
+    for member in members.iter().filter(silent) {
+        checks.push(silence(node, member, now));
     }
     let voters = node.voters.len();
     if voters == 2 {
@@ -235,6 +239,7 @@ mod tests {
             quorum_last_ack_ms,
             recovered: true,
             confirmed: true,
+            confirmed_ms_ago: Some(0),
             log: LogCounters::default(),
         }
     }
@@ -245,6 +250,26 @@ mod tests {
         assert_eq!(health(&leader_of(&[1, 2, 3], None), &[]), Grade::Unknown);
         assert_eq!(health(&leader_of(&[1, 2, 3], Some(7)), &[]), Grade::Ok);
         assert_eq!(health(&NodeStatus { role: Role::Follower, ..leader_of(&[1, 2, 3], None) }, &[]), Grade::Unknown);
+    }
+
+    #[test]
+    fn a_lost_quorum_is_told_before_who_is_silent() {
+        let node = leader_of(&[1, 2, 3], Some(90_000));
+        let member = |id: u64| MemberStatus {
+            id,
+            site: None,
+            api_address: format!("10.0.0.{id}:4285"),
+            peer_address: format!("10.0.0.{id}:4283"),
+            version: "0.1.0".into(),
+            intent: bursar_wire::cluster::MemberIntent::Voting,
+            role: None,
+            observed: Some(MemberObserved { reachable: false, lag_entries: None, last_answer_ms: Some(90_000) }),
+        };
+        let checks = checks(&node, &[2, 3].map(member), Timestamp(1_900_000_000_000));
+        let codes: Vec<_> = checks.iter().map(|check| check.code.as_str()).collect();
+        assert_eq!(codes, ["no_quorum", "member_unreachable", "member_unreachable"]);
+        assert_eq!(checks[0].summary, "No quorum: 1 of 3 voters answering, 2 needed. Nothing can be changed.");
+        assert_eq!(health(&node, &checks), Grade::Err);
     }
 
     #[test]

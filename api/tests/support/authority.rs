@@ -290,6 +290,7 @@ impl Authority for MemoryAuthority {
             quorum_last_ack_ms: Some(0),
             recovered: true,
             confirmed: leader.is_some() && !self.unconfirmed.load(Ordering::SeqCst),
+            confirmed_ms_ago: Some(40_000),
             log: LogCounters::default(),
         }
     }

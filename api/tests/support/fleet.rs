@@ -17,7 +17,7 @@ use bursar_wire::{
     ConnectionString, Secret,
     connection_string::{LIFETIME_MS, license_subject},
     page::Warning,
-    servers::{Inspection, Look, Observed, Obstacle},
+    servers::{Inspection, Looks, Observed, Obstacle},
 };
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ pub struct MemoryFleet {
     /// What is found at any path; none where servers do not answer.
     pub findings: Mutex<Option<Findings>>,
     pub observed: Mutex<Result<Observed, ObservedError>>,
-    pub looks: Mutex<Result<Vec<Look>, ObservedError>>,
+    pub looks: Mutex<Result<Looks, ObservedError>>,
     /// What is found on the way to any machine.
     pub obstacles: Mutex<Vec<Obstacle>>,
     pub warnings: Mutex<Vec<Warning>>,
@@ -46,7 +46,7 @@ impl MemoryFleet {
             contact: Mutex::new(Ok(())),
             findings: Mutex::new(Some(findings("/srv/a"))),
             observed: Mutex::new(Ok(Observed::default())),
-            looks: Mutex::new(Ok(Vec::new())),
+            looks: Mutex::new(Ok(Looks::default())),
             obstacles: Mutex::default(),
             warnings: Mutex::default(),
             asked: Mutex::default(),
@@ -109,7 +109,7 @@ impl Fleet for MemoryFleet {
         self.observed.lock().unwrap().clone()
     }
 
-    async fn looks(&self, server: ServerId, _: Instant) -> Result<Vec<Look>, ObservedError> {
+    async fn looks(&self, server: ServerId, _: Instant) -> Result<Looks, ObservedError> {
         self.note(format!("looks {server}"));
         self.looks.lock().unwrap().clone()
     }

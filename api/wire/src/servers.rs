@@ -21,7 +21,7 @@ use crate::{
 
 pub use inspection::{AddressFound, InspectServer, Inspection, Obstacle, PortFound};
 pub use observed::{Observed, PortRole, ServerObserved, StorePointObserved};
-pub use reachability::{Look, Neighbour, PathState, Paths, PortPath, Reachability};
+pub use reachability::{Look, Looks, Neighbour, PathState, Paths, PortPath, Reachability};
 pub use stopping::{ExpectedAlert, OkToStop};
 
 /// The longest that a server is worked upon at a time, in seconds: 30 days.

@@ -1,8 +1,10 @@
 //! How the cluster fares: health with reasons, members, figures of the answering node.
 
+use std::sync::Arc;
+
 use bursar_domain::{
     State,
-    alert::Severity,
+    alert::{Alert, Severity},
     authority_node::AuthorityNode,
     operation, server,
     store_point::{self, StorePoint},
@@ -23,6 +25,8 @@ pub struct Status {
     pub level: u16,
     /// The cursor of the last event that the answering node has applied.
     pub revision: String,
+    /// Since when nobody confirms that what the answering node tells is so; null where a quorum confirms it.
+    pub stale: Option<Staleness>,
     /// The answering node's time, RFC 3339 in UTC with milliseconds.
     pub time: String,
     /// The number of the leading member; null where the answering node knows none.
@@ -41,6 +45,16 @@ pub struct Status {
     pub counts: Counts,
     /// The answering node.
     pub node: NodeFigures,
+}
+
+/// How old it may be what a node tells that no quorum confirms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Staleness {
+    /// How old what the node tells is at the most, in milliseconds; null where no quorum has confirmed anything since the
+    /// node was started.
+    pub age_ms: Option<u64>,
+    /// When the last event that it has applied was recorded, RFC 3339 in UTC with milliseconds: it was so then.
+    pub last_event_at: String,
 }
 
 /// How well something fares.
@@ -183,6 +197,10 @@ pub struct Counts {
     pub alerts_firing: u64,
     /// Those that fire and are critical.
     pub alerts_critical: u64,
+    /// Those that fire, and of which somebody has taken note.
+    pub alerts_acknowledged: u64,
+    /// Those of them that are critical.
+    pub alerts_critical_acknowledged: u64,
     /// Operations that run.
     pub operations_running: u64,
     /// Operations that have ended.
@@ -201,6 +219,8 @@ impl Counts {
         let store_points = || state.store_points().iter().filter(|store_point| store_point.is_present());
         let alerts = || state.alerts().iter().filter(|alert| alert.is_open());
         let firing = || alerts().filter(|alert| alert.is_firing());
+        let critical = || firing().filter(|alert| alert.severity == Severity::Critical);
+        let is_acknowledged = |alert: &&Arc<Alert>| alert.acknowledgement.is_some();
         let running = state.operations().iter().filter(|operation| operation.status == operation::Status::Running).count();
         Self {
             authority_nodes: state.authority_nodes().iter().filter(|node| node.intent.is_present()).count() as u64,
@@ -212,7 +232,9 @@ impl Counts {
             store_points_offline: store_points().filter(|store_point| is_out_of_use(store_point)).count() as u64,
             alerts_open: alerts().count() as u64,
             alerts_firing: firing().count() as u64,
-            alerts_critical: firing().filter(|alert| alert.severity == Severity::Critical).count() as u64,
+            alerts_critical: critical().count() as u64,
+            alerts_acknowledged: firing().filter(is_acknowledged).count() as u64,
+            alerts_critical_acknowledged: critical().filter(is_acknowledged).count() as u64,
             operations_running: running as u64,
             operations_ended: (state.operations().len() - running) as u64,
             tokens: state.tokens().len() as u64,

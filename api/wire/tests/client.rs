@@ -77,7 +77,7 @@ struct Node {
     connections: u32,
 }
 
-/// Nodes by host; hosts that are not there refuse connections.
+/// Nodes by host; hosts that are not there refuse connections, and one lets all packets fall.
 #[derive(Clone, Default)]
 struct World {
     nodes: Arc<Mutex<BTreeMap<String, Node>>>,
@@ -88,6 +88,9 @@ struct World {
 impl Network for World {
     async fn connect(&self, address: &Address) -> io::Result<BoxedStream> {
         let host = address.host().to_owned();
+        if host == "void" {
+            return std::future::pending().await;
+        }
         self.nodes.lock().unwrap().get_mut(&host).ok_or(io::ErrorKind::ConnectionRefused)?.connections += 1;
         let (near, far) = tokio::io::duplex(1 << 16);
         let world = self.clone();
@@ -164,6 +167,12 @@ impl World {
 
     fn client(&self, urls: &[&str]) -> Client {
         self.client_trusting(urls, None).unwrap()
+    }
+
+    fn impatient_client(&self, urls: &[&str], timeout: Duration) -> Client {
+        let nodes = urls.iter().map(|url| url.parse::<NodeUrl>().unwrap()).collect();
+        let parts = ClientParts { network: Arc::new(self.clone()), entropy: Arc::new(SystemEntropy::new()), trust: None };
+        Client::new(ClientConfig { timeout, ..ClientConfig::new(nodes, None) }, parts).unwrap()
     }
 
     fn client_trusting(&self, urls: &[&str], trust: Option<Trust>) -> Result<Client, ClientError> {
@@ -308,6 +317,45 @@ async fn a_silent_node_costs_one_attempts_time() {
     for node in ["a", "b"] {
         assert_eq!(world.asked(node)[0].header("x-bursar-patience-ms"), "10800");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_time_is_shared_by_the_nodes_that_have_not_had_their_turn() {
+    let world = World::with(&["a", "b"]);
+    world.script("a", [Act::Hang]);
+    world.script("b", [ok(json!({})), ok(json!({}))]);
+    let six_seconds = Duration::from_secs(6);
+    let client = world.impatient_client(&["http://void:1", A, B], six_seconds);
+    let started = Instant::now();
+    assert_eq!(client.get("status", &()).await.unwrap().node.to_string(), B);
+    assert_eq!(
+        started.elapsed().as_secs(),
+        4,
+        "a third of it went to one that drops packets, and a half of the rest to a silent one"
+    );
+    assert_eq!(world.asked("a")[0].header("x-bursar-patience-ms"), "1800");
+    let started = Instant::now();
+    client.get("status", &()).await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 0, "the one that answered has the first turn");
+
+    let world = World::with(&["a"]);
+    world.script("a", [Act::Stream { chunks: vec![event(10)], then: Then::Wait }]);
+    let client = world.impatient_client(&["http://void:1", A], six_seconds);
+    let started = Instant::now();
+    assert!(client.events(EventsQuery::default()).next().await.unwrap().is_some());
+    assert_eq!(started.elapsed().as_secs(), 3, "and so it is with a stream");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_once_is_waited_for_where_it_was_asked_for() {
+    let world = World::with(&["a", "b"]);
+    world.script("a", [Act::Hang]);
+    let client = world.impatient_client(&["http://void:1", A, B], Duration::from_secs(6));
+    let started = Instant::now();
+    let error = client.post_once("cluster/transfer-leadership", &json!({}), Change::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 6, "a connection has its turn alone, and then the request has all that is left");
+    assert!(world.asked("b").is_empty());
 }
 
 #[tokio::test(start_paused = true)]

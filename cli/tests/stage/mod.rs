@@ -214,13 +214,15 @@ pub fn problem(status: u16, code: &str) -> Problem {
 
 pub fn status(health: &str, checks: Value) -> Value {
     json!({
-        "cluster": "00", "epoch": 1, "level": 1, "revision": "1-9", "time": "2031-05-17T08:30:00.000Z", "leader": 1,
+        "cluster": "00", "epoch": 1, "level": 1, "revision": "1-9", "stale": null,
+        "time": "2031-05-17T08:30:00.000Z", "leader": 1,
         "health": health, "checks": checks,
         "fault_tolerance": { "voters": 1, "quorum": 1, "failures_tolerated": 0, "voters_reachable": 1 },
         "members": [], "unobserved_reason": null,
         "counts": {
             "authority_nodes": 1, "sites": 0, "destinations": 0, "servers": 0, "servers_offline": 0, "store_points": 0,
-            "store_points_offline": 0, "alerts_open": 0, "alerts_firing": 0, "alerts_critical": 0, "operations_running": 0, "operations_ended": 0,
+            "store_points_offline": 0, "alerts_open": 0, "alerts_firing": 0, "alerts_critical": 0,
+            "alerts_acknowledged": 0, "alerts_critical_acknowledged": 0, "operations_running": 0, "operations_ended": 0,
             "tokens": 1, "invitations": 0,
         },
         "node": {

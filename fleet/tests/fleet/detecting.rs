@@ -132,3 +132,34 @@ async fn every_node_looks_at_the_ports_and_any_node_tells_what_the_leader_was_to
         running.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_of_a_machine_before_it_joined_is_forgotten() {
+    let world = World::new();
+    let first = world.found().await;
+    let [(chest, _life)] = members(&world, &first).await;
+    let machine = Machine::new(&world, 2);
+    let (ark, _) = machine.is_added(&world, &first, DESTINATION).await;
+    let tells = async |ago_ms: u64| {
+        let probed = Probed { address: machine.primary(), outcome: Outcome::Refused };
+        chest.sees(1, vec![Sight { of: Seen::Server(ark), port: Port::Control, probed, ago_ms }]).await;
+    };
+    let own_look = async || {
+        let looks = first.fleet.looks(ark, soon()).await.unwrap();
+        looks.into_iter().find(|look| look.by == Seen::Server(chest.server)).map(|look| look.age_ms)
+    };
+    tells(0).await;
+    let waiting = machine.waits_at(&world, &machine.primary()).await;
+    let joined = machine.joins(&world).await;
+    waiting.abort();
+    let _lives = joined.lives();
+    first.until_server(ark, Condition::Online).await;
+    // The leader looks within a tenth of the window.
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(own_look().await, None, "what was told before it joined");
+    tells(60_000).await;
+    assert_eq!(own_look().await, None, "what was seen before it joined, and told later");
+    tells(1_000).await;
+    assert_eq!(own_look().await, Some(1_000), "what was seen since");
+    first.stop().await;
+}

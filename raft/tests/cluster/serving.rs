@@ -22,6 +22,7 @@ async fn a_leader_that_lost_its_quorum_does_not_say_that_it_can_serve() {
     let alone = former.node.status_when(soon(), |status| !status.confirmed).await.unwrap();
     assert_eq!(alone.leader, Some(id), "it has heard of no other leader, and still does not say that it can serve");
     assert!(alone.recovered);
+    assert!(alone.confirmed_ms_ago.is_some(), "how old what it knows may be counts on from the last confirmation");
     // The others go on with another leader.
     let goes_on = |status: &NodeStatus| status.confirmed && status.leader.is_some_and(|leader| leader != id);
     for running in &nodes {

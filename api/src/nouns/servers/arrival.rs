@@ -117,7 +117,7 @@ impl Service {
         match self.fleet.contact(says, patience).await {
             Ok(()) if call.dry_run => {
                 let found = self.fleet.inspect(says, destination, inspected_by(call.deadline)).await;
-                let blocked = found.obstacles.into_iter().map(|Obstacle { code, detail }| Warning { code, detail });
+                let blocked = found.obstacles.into_iter().map(|Obstacle { code, detail, .. }| Warning { code, detail });
                 self.rehearse_with(call, command, blocked.chain(found.warnings).collect()).await
             }
             Err(silent @ ContactError::Unreachable { .. }) if call.dry_run => {
@@ -163,7 +163,7 @@ impl Service {
         failures.extend(self.check(says, &state).err());
         let obstacle = |failure: Failure| {
             let problem = failure.into_problem();
-            Obstacle { code: problem.code, detail: problem.detail }
+            Obstacle { code: problem.code, detail: problem.detail, remedy: problem.hint }
         };
         let mut obstacles: Vec<_> = failures.into_iter().map(obstacle).collect();
         // The ledger and the check may have found the same.

@@ -11,7 +11,7 @@ use hyper::{
     client::conn::http1::SendRequest,
     header::{ACCEPT, AUTHORIZATION, HOST},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
     Attempt, Call, Client, ClientError, Failure, Failures, NodeUrl, ROUND_PAUSE,
@@ -150,18 +150,18 @@ impl EventReader {
         let query = EventsQuery { since, ..self.query.clone() };
         let call = Call::read(target("events", &query));
         loop {
-            for index in self.client.in_turn() {
-                if Instant::now() >= until {
+            for (turn, index) in self.client.in_turn().enumerate() {
+                let started = Instant::now();
+                if started >= until {
                     return Err(std::mem::take(failures).into_error(&call));
                 }
                 let node = self.client.nodes()[index].clone();
-                match timeout(self.client.shared.config.attempt_timeout, self.open(index, &call)).await {
+                match timeout_at(self.client.end_of_turn(turn, until), self.open(index, &call)).await {
                     Ok(Ok(stream)) => return Ok(stream),
                     Ok(Err(Attempt::Final(error))) => return Err(error),
                     Ok(Err(Attempt::Passing { failure, .. })) => failures.note(node, failure),
                     Err(_) => {
-                        let waited_ms = millis(self.client.shared.config.attempt_timeout);
-                        failures.note(node, Failure::Silent { waited_ms });
+                        failures.note(node, Failure::Silent { waited_ms: millis(started.elapsed()) });
                     }
                 }
             }

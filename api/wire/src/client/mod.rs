@@ -11,6 +11,7 @@ mod node_url;
 mod query;
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -44,7 +45,7 @@ pub struct ClientConfig {
     pub token: Option<Secret>,
     /// How long a request may take, with all its attempts.
     pub timeout: Duration,
-    /// How long one attempt may take before the next node is asked.
+    /// How long one attempt may take at most before the next node is asked. Where less is left for each node, it is that.
     pub attempt_timeout: Duration,
 }
 
@@ -262,11 +263,11 @@ impl Client {
         let mut failures = Failures::default();
         for _ in 0..ROUNDS_MAX {
             let mut round = Round::default();
-            for index in self.in_turn() {
+            for (turn, index) in self.in_turn().enumerate() {
                 if Instant::now() >= deadline {
                     return Err(failures.into_error(call));
                 }
-                let failure = match self.attempt(index, call, deadline).await {
+                let failure = match self.attempt(index, call, self.end_of_turn(turn, deadline), deadline).await {
                     Ok(answer) => return Ok(answer),
                     Err(Attempt::Final(error)) => return Err(error),
                     Err(Attempt::Passing { failure, retry_after, sent }) => {
@@ -292,18 +293,31 @@ impl Client {
         (0..count).map(move |step| (first + step) % count)
     }
 
-    async fn attempt(&self, index: usize, call: &Call, deadline: Instant) -> Result<Answer, Attempt> {
+    /// When the next node has its turn: what is left of the time is shared by those that have not had theirs, so that one that is
+    /// silent does not use all of it up.
+    fn end_of_turn(&self, turn: usize, deadline: Instant) -> Instant {
+        let now = Instant::now();
+        let waiting = self.shared.connections.len().saturating_sub(turn).max(1);
+        let share = deadline.saturating_duration_since(now) / u32::try_from(waiting).unwrap_or(u32::MAX);
+        now + share.min(self.shared.config.attempt_timeout)
+    }
+
+    /// Asks one node, until its turn ends. What must not be asked for twice is waited for where it was asked for.
+    async fn attempt(&self, index: usize, call: &Call, end_of_turn: Instant, deadline: Instant) -> Result<Answer, Attempt> {
         let started = Instant::now();
-        let until = deadline.min(started + self.shared.config.attempt_timeout);
+        let until = if call.once { deadline.min(started + self.shared.config.attempt_timeout) } else { end_of_turn };
         let node = &self.shared.config.nodes[index];
         // A request is asked for once there is a connection to send it on.
         let sent = AtomicBool::new(false);
-        let exchange = self.shared.connections[index].exchange(|| {
+        let mut exchange = pin!(self.shared.connections[index].exchange(|| {
             sent.store(true, Ordering::Relaxed);
             self.request(node, call, until)
-        });
-        let outcome = timeout_at(until, exchange).await;
-        let sent = sent.into_inner();
+        }));
+        let outcome = match timeout_at(end_of_turn, &mut exchange).await {
+            Err(_) if sent.load(Ordering::Relaxed) => timeout_at(until, exchange).await,
+            outcome => outcome,
+        };
+        let sent = sent.load(Ordering::Relaxed);
         let waited_ms = millis(started.elapsed());
         let failure = match outcome {
             Ok(Ok(reply)) => {

@@ -85,9 +85,11 @@ pub struct PortFound {
 /// Something that stands in the way of adding a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Obstacle {
-    /// The stable code of the problem that adding it would meet; `port_blocked` where it could be added, and would not be reached,
-    /// or would not reach others.
+    /// The stable code of the problem that adding it would meet; where it could be added all the same, `server_unreachable` where
+    /// nobody reaches the machine, and `port_blocked` where it would not be reached in all ways, or would not reach others.
     pub code: String,
     /// The problem in a sentence.
     pub detail: String,
+    /// What to do about it; null where there is nothing to say.
+    pub remedy: Option<String>,
 }

@@ -1,7 +1,9 @@
 //! Which machines a server reaches, and which reach it, port by port.
 
+use std::collections::BTreeSet;
+
 use bursar_domain::{
-    ObjectRef, State, destination,
+    ObjectRef, ServerId, State, destination,
     server::{Condition, Server},
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,8 @@ pub struct Neighbour {
 pub struct Paths {
     /// Who tries them.
     pub tried_by: NamedObject,
+    /// Why what it found last says nothing of the present; null where it does, or nothing was found.
+    pub outdated: Option<String>,
     /// The port between authority nodes.
     pub peer: PortPath,
     /// The port of archives.
@@ -84,7 +88,7 @@ pub enum PathState {
     /// Nothing that the server says comes to the authority, which it would through this port: the server is off, or does not
     /// reach it. Where the authority reaches the server, its own way out is blocked.
     Unheard,
-    /// Nobody has tried it, or has told yet.
+    /// Nobody has tried it, or has told the present leader.
     NotTried,
     /// There is none: authority nodes take no archives.
     NoSuchPort,
@@ -123,65 +127,100 @@ pub struct Look {
     pub found: PortPath,
 }
 
+/// What the leader was told of ports, and by whom it could have been.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// What was found last.
+    pub found: Vec<Look>,
+    /// The servers that were heard since the leader leads.
+    pub heard: BTreeSet<ServerId>,
+}
+
 impl Reachability {
     /// Of a server of `state`, by what the leader was told, or with the reason why that is not known.
-    pub fn of(state: &State, server: &Server, looks: Result<&[Look], String>) -> Self {
-        let (looks, observed_absent) = match looks {
-            Ok(looks) => (looks, None),
-            Err(reason) => (&[][..], Some(reason)),
-        };
+    pub fn of(state: &State, server: &Server, looks: Result<&Looks, String>) -> Self {
         let own = ObjectRef::from(server.id);
         let peers = destination::servers(state, server.destination).map(|peer| peer.id).filter(|peer| *peer != server.id);
         let nodes = state.authority_nodes().iter().filter(|node| node.intent.is_present()).map(|node| node.id);
         let objects = peers.map(ObjectRef::from).chain(nodes.map(ObjectRef::from));
-        let why = |by| observed_absent.clone().unwrap_or_else(|| untold(state, by));
+        let matrix = Matrix { state, looks: looks.as_ref().copied() };
         let neighbour = |object: ObjectRef| Neighbour {
             object: NamedObject::of(state, object),
-            outbound: paths(state, looks, own, object, &why(own)),
-            inbound: paths(state, looks, object, own, &why(object)),
+            outbound: matrix.paths(own, object),
+            inbound: matrix.paths(object, own),
         };
-        Self { server: NamedObject::of(state, own), neighbours: objects.map(neighbour).collect(), observed_absent }
+        Self { server: NamedObject::of(state, own), neighbours: objects.map(neighbour).collect(), observed_absent: looks.err() }
     }
 }
 
-/// What one found at the ports of another; `untold` says why it did not try, or tell, where it did not.
-fn paths(state: &State, looks: &[Look], by: ObjectRef, of: ObjectRef, untold: &str) -> Paths {
-    let path = |role: PortRole| {
+/// What was told, and of whom.
+struct Matrix<'m> {
+    state: &'m State,
+    looks: Result<&'m Looks, &'m String>,
+}
+
+impl Matrix<'_> {
+    /// What one found at the ports of another.
+    fn paths(&self, by: ObjectRef, of: ObjectRef) -> Paths {
+        let [peer, transfer, control] = PortRole::ALL.map(|role| self.path(by, of, role));
+        let is_of_before = [&peer, &transfer, &control].iter().any(|path| path.age_ms.is_some());
+        let outdated = self.is_silent(by).then(|| format!("{} is offline, and what it found is from before", self.named(by)));
+        Paths { tried_by: self.named(by), outdated: outdated.filter(|_| is_of_before), peer, transfer, control }
+    }
+
+    fn path(&self, by: ObjectRef, of: ObjectRef, role: PortRole) -> PortPath {
         if let (ObjectRef::AuthorityNode(_), PortRole::Transfer) = (of, role) {
             return nothing(PathState::NoSuchPort, "authority nodes take no archives");
         }
-        let look = looks.iter().find(|look| look.by == by && look.of == of && look.role == role);
-        if let (Some(silent), ObjectRef::AuthorityNode(_), PortRole::Control) = (silent(state, by), of, role) {
-            let port = look.and_then(|look| look.found.port);
-            return PortPath { port, ..nothing(PathState::Unheard, &silent) };
+        let looks = match self.looks {
+            Ok(looks) => looks,
+            Err(why) => return nothing(PathState::NotTried, why),
+        };
+        // What was found at a machine before it was a member says nothing of the member.
+        if let Some(newcomer) = [by, of].into_iter().find(|object| self.is_joining(*object)) {
+            return nothing(PathState::NotTried, &format!("{} has not joined yet", self.named(newcomer)));
         }
-        look.map_or_else(|| nothing(PathState::NotTried, untold), |look| look.found.clone())
-    };
-    let tried_by = NamedObject::of(state, by);
-    Paths { tried_by, peer: path(PortRole::Peer), transfer: path(PortRole::Transfer), control: path(PortRole::Control) }
+        let look = looks.found.iter().find(|look| look.by == by && look.of == of && look.role == role);
+        // A server that is not heard cannot say itself that it does not reach the authority.
+        if let (true, ObjectRef::AuthorityNode(_), PortRole::Control) = (self.is_silent(by), of, role) {
+            let port = look.and_then(|look| look.found.port);
+            return PortPath { port, ..nothing(PathState::Unheard, &format!("nothing is heard of {}", self.named(by))) };
+        }
+        look.map_or_else(|| nothing(PathState::NotTried, &self.untold(by, &looks.heard)), |look| look.found.clone())
+    }
+
+    /// Why the leader does not know what somebody found.
+    fn untold(&self, by: ObjectRef, heard: &BTreeSet<ServerId>) -> String {
+        let by_name = self.named(by);
+        match by {
+            ObjectRef::Server(server) if heard.contains(&server) => format!("{by_name} has not told of it yet"),
+            ObjectRef::Server(_) if self.is_silent(by) => {
+                format!("{by_name} is offline, and was not heard since the present leader leads")
+            }
+            ObjectRef::Server(_) => format!("{by_name} was not heard since the present leader leads"),
+            _ => format!("{by_name} has not told of it since the present leader leads"),
+        }
+    }
+
+    fn named(&self, object: ObjectRef) -> NamedObject {
+        NamedObject::of(self.state, object)
+    }
+
+    /// Whether it is a server that is not heard.
+    fn is_silent(&self, object: ObjectRef) -> bool {
+        self.condition(object) == Some(Condition::Offline)
+    }
+
+    fn is_joining(&self, object: ObjectRef) -> bool {
+        matches!(self.condition(object), Some(Condition::Joining { .. }))
+    }
+
+    fn condition(&self, object: ObjectRef) -> Option<Condition> {
+        let ObjectRef::Server(server) = object else { return None };
+        self.state.servers().get(server).map(|server| server.condition)
+    }
 }
 
 fn nothing(state: PathState, detail: &str) -> PortPath {
     PortPath { state, port: None, age_ms: None, detail: Some(detail.to_owned()) }
-}
-
-/// That a server is not heard, where it is not: it cannot say itself that it does not reach the authority.
-fn silent(state: &State, by: ObjectRef) -> Option<String> {
-    let ObjectRef::Server(server) = by else { return None };
-    let is_offline = state.servers().get(server)?.condition == Condition::Offline;
-    is_offline.then(|| format!("nothing is heard of {}", NamedObject::of(state, by)))
-}
-
-/// Why nobody is known to have tried a port.
-fn untold(state: &State, by: ObjectRef) -> String {
-    let condition = match by {
-        ObjectRef::Server(server) => state.servers().get(server).map(|server| server.condition),
-        _ => None,
-    };
-    let why = match condition {
-        Some(Condition::Joining { .. }) => "has not joined yet",
-        Some(Condition::Offline | Condition::Excluded) => "is not online",
-        Some(Condition::Online) | None => "has not told yet, since the present leader leads",
-    };
-    format!("{} {why}", NamedObject::of(state, by))
 }

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use bursar_wire::servers::{
-    AddressFound, Inspection, Neighbour, OkToStop, PathState, PortPath, PortRole, Reachability, ServerDetails,
+use bursar_wire::{
+    objects::{NamedObject, ObjectRef},
+    servers::{AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, ServerDetails},
 };
 
 use crate::{
     noun::Noun,
-    output::{details, or_dash, table, warnings},
+    output::{ago, details, or_dash, table, warnings},
 };
 
 /// A server and what is observed of it.
@@ -43,23 +44,41 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
         &mut text,
         &table(&["address", "reachable", "is it", "latency", "clock ahead"], inspection.addresses.iter().map(address)),
     );
-    if !inspection.ports.is_empty() {
+    if is_anything_reached(inspection) && !inspection.ports.is_empty() {
         let ports = inspection.ports.iter().map(|port| {
-            let state = passage(port.state, port.detail.as_deref());
+            let state = cell(port.state, port.detail.as_deref());
             vec![port.from.clone(), port.to.clone(), port.port.to_string(), port.role.as_str().into(), state]
         });
         section(&mut text, &table(&["from", "to", "port", "for", "passes"], ports));
+        let untried = inspection.ports.iter().filter(|port| port.state == PathState::NotTried);
+        footnotes(&mut text, untried.filter_map(|port| Some(format!("not tried: {}", port.detail.as_ref()?))));
     }
-    let mut obstacles = String::from("Nothing stands in the way of adding it.");
-    if !inspection.obstacles.is_empty() {
-        obstacles = "In the way of adding it:".into();
-        for obstacle in &inspection.obstacles {
-            write!(obstacles, "\n  {} ({})", obstacle.detail, obstacle.code).expect("a String takes everything");
-        }
-    }
-    section(&mut text, &obstacles);
+    section(&mut text, &obstacles(&inspection.obstacles));
     if !inspection.warnings.is_empty() {
         section(&mut text, &warnings(&inspection.warnings));
+    }
+    text
+}
+
+/// Of a machine that is down, no port has anything to tell.
+fn is_anything_reached(inspection: &Inspection) -> bool {
+    inspection.addresses.iter().any(|found| found.reachable)
+        || inspection.ports.iter().any(|port| port.state == PathState::Reached)
+}
+
+/// What stands in the way; what to do about it once for all that it helps against.
+fn obstacles(obstacles: &[Obstacle]) -> String {
+    if obstacles.is_empty() {
+        return "Nothing stands in the way of adding it.".into();
+    }
+    let mut text = String::from("In the way of adding it:");
+    for alike in obstacles.chunk_by(|one, next| one.remedy == next.remedy) {
+        for obstacle in alike {
+            write!(text, "\n  {} ({})", obstacle.detail, obstacle.code).expect("a String takes everything");
+        }
+        if let Some(remedy) = &alike[0].remedy {
+            write!(text, "\n    {remedy}").expect("a String takes everything");
+        }
     }
     text
 }
@@ -77,6 +96,9 @@ fn address(found: &AddressFound) -> Vec<String> {
 /// Whether it may be stopped, and what would follow.
 pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
     let mut text = format!("{}: {}.", if answer.ok { "yes" } else { "no" }, answer.reason);
+    if let Some(pauses) = &answer.pauses {
+        write!(text, "\npauses: {pauses}.").expect("a String takes everything");
+    }
     if !answer.alerts.is_empty() {
         let alerts = answer
             .alerts
@@ -87,58 +109,99 @@ pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
     text
 }
 
-/// The matrix of neighbours and ports.
+/// The matrix of neighbours and ports, and behind it what a cell has no room for.
 pub(super) fn reachability(matrix: &Reachability) -> String {
-    let heading = ["neighbour", "tried by", "peer", "transfer", "control"];
-    let mut text = table(&heading, matrix.neighbours.iter().flat_map(directions));
-    if let Some(why) = &matrix.observed_absent {
-        section(&mut text, &format!("No port is known: {why}."));
-        return text;
-    }
-    let remarks: BTreeSet<_> = matrix.neighbours.iter().flat_map(remarks).collect();
-    if !remarks.is_empty() {
-        section(&mut text, &Vec::from_iter(remarks).join("\n"));
+    let ways = || matrix.neighbours.iter().flat_map(|neighbour| ways(&matrix.server, neighbour));
+    let mut text = table(&["from", "to", "peer", "transfer", "control"], ways().map(|way| way.row()));
+    match &matrix.observed_absent {
+        Some(why) => section(&mut text, &format!("No port is known: {why}.")),
+        None => footnotes(&mut text, ways().flat_map(|way| way.remarks())),
     }
     text
 }
 
-fn directions(neighbour: &Neighbour) -> [Vec<String>; 2] {
-    [&neighbour.outbound, &neighbour.inbound].map(|paths| {
-        let states = PortRole::ALL.map(|role| path(paths.of_role(role)));
-        [neighbour.object.to_string(), paths.tried_by.to_string()].into_iter().chain(states).collect()
-    })
+/// From one machine to the ports of another.
+struct Way<'m> {
+    to: &'m NamedObject,
+    paths: &'m Paths,
 }
 
-/// Why some cells say that nothing was tried, or heard.
-fn remarks(neighbour: &Neighbour) -> impl Iterator<Item = String> {
-    let cells = [&neighbour.outbound, &neighbour.inbound].map(|paths| PortRole::ALL.map(|role| paths.of_role(role)));
-    let untried = cells.into_iter().flatten().filter_map(|path| match path.state {
-        PathState::NotTried => Some(("not tried", path.detail.as_ref()?)),
-        PathState::NoSuchPort => Some(("-", path.detail.as_ref()?)),
-        PathState::Unheard => Some(("not heard", path.detail.as_ref()?)),
-        _ => None,
-    });
-    untried.map(|(cell, why)| format!("{cell}: {why}"))
+fn ways<'m>(own: &'m NamedObject, neighbour: &'m Neighbour) -> [Way<'m>; 2] {
+    [Way { to: &neighbour.object, paths: &neighbour.outbound }, Way { to: own, paths: &neighbour.inbound }]
 }
 
-fn path(path: &PortPath) -> String {
-    let detail = path.detail.as_deref().filter(|_| path.state == PathState::Failed);
-    let found = passage(path.state, detail);
-    path.age_ms.map_or_else(|| found.clone(), |age_ms| format!("{found}, {} s ago", age_ms / 1_000))
+impl Way<'_> {
+    /// In parentheses what says nothing of the present.
+    fn row(&self) -> Vec<String> {
+        let cells = PortRole::ALL.map(|role| {
+            let path = self.paths.of_role(role);
+            let Some(age_ms) = path.age_ms else { return found(path.state).to_owned() };
+            let told = format!("{}, {}", found(path.state), ago(age_ms));
+            if self.paths.outdated.is_some() { format!("({told})") } else { told }
+        });
+        [briefly(&self.paths.tried_by), briefly(self.to)].into_iter().chain(cells).collect()
+    }
+
+    /// What its cells have no room for.
+    fn remarks(&self) -> Vec<String> {
+        let outdated = self.paths.outdated.iter().map(|why| format!("( ): {why}"));
+        let cells = PortRole::ALL.into_iter().filter_map(|role| {
+            let path = self.paths.of_role(role);
+            let detail = path.detail.as_ref()?;
+            match path.state {
+                PathState::NotTried | PathState::NoSuchPort | PathState::Unheard => {
+                    Some(format!("{}: {detail}", found(path.state)))
+                }
+                _ => Some(format!(
+                    "{}, {} to {}, {}: {detail}",
+                    found(path.state),
+                    briefly(&self.paths.tried_by),
+                    briefly(self.to),
+                    role.as_str()
+                )),
+            }
+        });
+        outdated.chain(cells).collect()
+    }
 }
 
-/// How a port is found, in a cell.
-fn passage(state: PathState, detail: Option<&str>) -> String {
-    let what = match state {
+/// An object in few words: by its name where people gave it one.
+fn briefly(object: &NamedObject) -> String {
+    match (&object.name, object.kind.as_str()) {
+        (Some(name), "server") => name.clone(),
+        _ => ObjectRef { kind: object.kind.clone(), id: object.id }.to_string(),
+    }
+}
+
+/// How a port of the matrix is found, in a word or two.
+const fn found(state: PathState) -> &'static str {
+    match state {
         PathState::Reached => "yes",
-        PathState::Refused => "no: refused",
-        PathState::TimedOut => "no: timed out",
-        PathState::Failed => "no",
-        PathState::Unheard => "no: not heard",
-        PathState::NotTried => "not tried",
+        PathState::Refused => "refused",
+        PathState::TimedOut => "timed out",
+        PathState::Failed => "failed",
+        PathState::Unheard => "not heard",
+        PathState::NotTried => "not known",
         PathState::NoSuchPort => "-",
-    };
-    detail.map_or_else(|| what.to_owned(), |detail| format!("{what}: {detail}"))
+    }
+}
+
+/// How a port is found that was tried at once, or was not.
+fn cell(state: PathState, detail: Option<&str>) -> String {
+    match state {
+        PathState::NotTried => "not tried".to_owned(),
+        PathState::Reached | PathState::NoSuchPort => found(state).to_owned(),
+        PathState::Failed => passes(false, detail),
+        PathState::Refused | PathState::TimedOut | PathState::Unheard => passes(false, Some(found(state))),
+    }
+}
+
+/// Each remark once, in order.
+fn footnotes(text: &mut String, remarks: impl Iterator<Item = String>) {
+    let remarks: BTreeSet<_> = remarks.collect();
+    if !remarks.is_empty() {
+        section(text, &Vec::from_iter(remarks).join("\n"));
+    }
 }
 
 fn passes(open: bool, detail: Option<&str>) -> String {
