@@ -25,10 +25,11 @@ pub(crate) use self::identity::DirectoryIdentity;
 use self::keeper::Keeper;
 #[cfg(test)]
 pub(crate) use self::made::MadeFile;
+pub use self::made::MadeError;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
-    made::Made,
+    made::{Made, read_made},
 };
 
 /// How the names of all store points' directories begin.
