@@ -39,12 +39,14 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// How long ago something was, in the largest unit of which it is at least two.
-pub(crate) fn ago(milliseconds: u64) -> String {
-    const UNITS: [(&str, u64); 5] = [("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
-    let fits = UNITS.iter().find(|(_, unit_ms)| milliseconds >= 2 * unit_ms).or(UNITS.last());
-    let (unit, unit_ms) = fits.expect("there are units");
-    format!("{} {unit} ago", milliseconds / unit_ms)
+/// A span as people tell it, from milliseconds.
+pub(crate) fn ago(span_ms: u64) -> String {
+    match span_ms {
+        0..1_000 => format!("{span_ms} ms ago"),
+        1_000..120_000 => format!("{} s ago", span_ms / 1_000),
+        120_000..7_200_000 => format!("{} min ago", span_ms / 60_000),
+        _ => format!("{} h ago", span_ms / 3_600_000),
+    }
 }
 
 fn bare() -> Table {
@@ -66,9 +68,9 @@ mod tests {
 
     #[test]
     fn an_age_is_told_in_a_unit_that_fits_it() {
-        let ages = [(0, "0 ms ago"), (1, "1 ms ago"), (1_999, "1999 ms ago"), (2_000, "2 s ago"), (119_999, "119 s ago")];
-        let longer = [(120_000, "2 min ago"), (7_199_999, "119 min ago"), (7_200_000, "2 h ago"), (172_800_000, "2 days ago")];
-        for (milliseconds, told) in ages.into_iter().chain(longer) {
+        let short = [(0, "0 ms ago"), (999, "999 ms ago"), (1_000, "1 s ago"), (119_999, "119 s ago")];
+        let long = [(120_000, "2 min ago"), (7_199_999, "119 min ago"), (7_200_000, "2 h ago")];
+        for (milliseconds, told) in short.into_iter().chain(long) {
             assert_eq!(ago(milliseconds), told);
         }
     }

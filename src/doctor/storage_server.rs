@@ -77,24 +77,12 @@ async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server:
             None => "none stands; `bursar storage-server connection-string` issues one".to_owned(),
         })));
     }
-    let number = membership.ok().flatten().map(|membership| membership.server);
-    let projection = match directory.projection_file(server).load() {
-        Err(error) => Err(error.to_string()),
-        Ok(saved) => known(saved),
-    };
-    let projection = projection.and_then(|known| match (known, number) {
-        (Some((known, _)), Some(me)) if known.server != me => {
-            Err(format!("it is of {}, and this is {me}; the next start reads the fleet anew from the authority", known.server))
-        }
-        (known, _) => Ok(known),
-    });
-    report.add(Finding::of("projection", projection.as_ref().map(|known| match known {
-        Some((projection, position)) => format!("as of {position}, store points {}", projection.store_points.len()),
-        None => "nothing is known of the fleet yet; it is read from the authority".to_owned(),
-    })));
+    let saved = directory.projection_file(server).load().map_err(|error| error.to_string());
+    let known = saved.and_then(known);
+    report.add(Finding::of("projection", known.as_ref().map(|known| told_of_known(known.as_ref()))));
     let made = directory.store_points_made(server);
     report.add(Finding::of("made.toml", made.as_ref().map(told_of_made)));
-    if let Ok(Some((projection, _))) = projection {
+    if let Ok(Some((projection, _))) = known {
         examine_store_points(world, &projection.store_points, &made.unwrap_or_default(), report).await;
     }
 }
@@ -116,12 +104,21 @@ fn known(saved: Option<Saved>) -> Result<Option<(Projection, String)>, String> {
     Ok(Some((projection, position.to_string())))
 }
 
+fn told_of_known(known: Option<&(Projection, String)>) -> String {
+    match known {
+        Some((projection, position)) => {
+            format!("{} as of {position}, store points: {}", projection.server, projection.store_points.len())
+        }
+        None => "nothing is known of the fleet yet; it is read from the authority".to_owned(),
+    }
+}
+
 fn told_of_made(made: &BTreeSet<StorePointId>) -> String {
     if made.is_empty() {
         return "no directory was made yet".to_owned();
     }
     let made: Vec<_> = made.iter().map(|store_point| store_point.0.to_string()).collect();
-    format!("the directories of the store points {} were made", made.join(", "))
+    format!("store points whose directories were made: {}", made.join(", "))
 }
 
 async fn examine_store_points(

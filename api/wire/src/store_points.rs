@@ -91,7 +91,7 @@ impl UnusableStorePoint {
             path: row.path.to_string(),
             condition: row.condition.into(),
         };
-        unusable.map(|row| told(row)).collect()
+        unusable.map(told).collect()
     }
 }
 
