@@ -212,6 +212,7 @@ fn histories_reach_most_of_the_domain() {
         "alert.raised",
         "alert.resolved",
         "alert.worsened",
+        "alert.explained",
         "authority_node.admitted",
         "authority_node.announced",
         "authority_node.edited",
