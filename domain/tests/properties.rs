@@ -209,10 +209,10 @@ fn histories_reach_most_of_the_domain() {
     let expected = [
         "alert.acknowledged",
         "alert.covered",
+        "alert.explained",
         "alert.raised",
         "alert.resolved",
         "alert.worsened",
-        "alert.explained",
         "authority_node.admitted",
         "authority_node.announced",
         "authority_node.edited",
