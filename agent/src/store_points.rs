@@ -23,9 +23,9 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::identity::DirectoryIdentity;
 use self::keeper::Keeper;
+pub use self::made::MadeError;
 #[cfg(test)]
 pub(crate) use self::made::MadeFile;
-pub use self::made::MadeError;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},

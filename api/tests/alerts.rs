@@ -199,8 +199,10 @@ async fn who_says_something_else_of_an_alert_is_told_who_has_spoken_before() {
 #[tokio::test]
 async fn a_wrong_condition_is_answered_with_what_a_right_one_looks_like() {
     let world = World::new().await;
-    let known = "it knows id, kind, reason, severity, condition, open, acknowledged, subject, text, as in kind=store_point_offline";
-    for (condition, wrong) in [("nonsense", "must look like field=value or field~value"), ("colour=red", "knows no field colour")] {
+    let known =
+        "it knows id, kind, reason, severity, condition, open, acknowledged, subject, text, as in kind=store_point_offline";
+    for (condition, wrong) in [("nonsense", "must look like field=value or field~value"), ("colour=red", "knows no field colour")]
+    {
         let asked = world.post("/api/v1/alerts/acknowledge", &json!({ "filter": condition })).send().await;
         let detail = asked.refuses(422, "invalid_field").pointing_at("/filter").json()["errors"][0]["detail"].clone();
         assert_eq!(detail, format!("{wrong}; {known}"));

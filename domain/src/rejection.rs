@@ -514,7 +514,9 @@ impl Rejection {
             }
             Self::ServerNotOnline { .. } => "Bring the server online first.",
             Self::ServerNotOffline { .. } => "Stop the former machine first, and wait until the server is offline.",
-            Self::AlreadyAcknowledged { .. } => "What was said of it stays: repeat the request without this alert, or without a note.",
+            Self::AlreadyAcknowledged { .. } => {
+                "What was said of it stays: repeat the request without this alert, or without a note."
+            }
             Self::UnexpectedReport { .. } => "Remove the store point and create another one.",
             Self::DecisionTooLarge { .. } => "Split the request into smaller ones.",
             Self::Internal => "Report this with a support bundle: nothing was changed.",
@@ -566,7 +568,9 @@ impl fmt::Display for Rejection {
             }
             Self::ServerNotOnline { server } => write!(f, "{server} is not online"),
             Self::ServerNotOffline { server } => write!(f, "{server} is not offline"),
-            Self::AlreadyAcknowledged { alert, by, at } => write!(f, "{alert} was acknowledged at {at} by {by}, with another note"),
+            Self::AlreadyAcknowledged { alert, by, at } => {
+                write!(f, "{alert} was acknowledged at {at} by {by}, with another note")
+            }
             Self::UnexpectedReport { store_point } => write!(f, "the report does not fit what is known of {store_point}"),
             Self::DecisionTooLarge { events, bytes } => {
                 write!(f, "its consequences are too many: {events} events, {bytes} bytes")

@@ -50,7 +50,9 @@ pub async fn examine(world: &World, root: &Path, report: &mut Report) {
     report.add(Finding::of("identity", server.as_ref().map(told_of_server)));
     match server {
         Ok(server) => examine_what_it_keeps(world, &directory, &server, report).await,
-        Err(_) => report.add(Finding::bad("other files", "not examined: only the identity tells whose they must be; mend it first")),
+        Err(_) => {
+            report.add(Finding::bad("other files", "not examined: only the identity tells whose they must be; mend it first"))
+        }
     }
     if let Ok(settings) = settings {
         examine_ports(world, &settings.listen, runs, report).await;
@@ -72,10 +74,13 @@ async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server:
     report.add(Finding::of("membership", membership.as_ref().map(|found| told_of_membership(found.as_ref()))));
     if is_newcomer {
         let standing = directory.standing();
-        report.add(Finding::of("connection string", standing.map(|standing| match standing {
-            Some(standing) => format!("one stands until {}", standing.expires_at),
-            None => "none stands; `bursar storage-server connection-string` issues one".to_owned(),
-        })));
+        report.add(Finding::of(
+            "connection string",
+            standing.map(|standing| match standing {
+                Some(standing) => format!("one stands until {}", standing.expires_at),
+                None => "none stands; `bursar storage-server connection-string` issues one".to_owned(),
+            }),
+        ));
     }
     let saved = directory.projection_file(server).load().map_err(|error| error.to_string());
     let known = saved.and_then(known);
@@ -136,7 +141,9 @@ async fn examine_store_points(
             _ if !is_made => Finding::sound("store point", format!("{who} is still to be made")),
             _ => match look(world, directory.as_str().into()).await {
                 Ok(()) => Finding::sound("store point", format!("{who} is there")),
-                Err(why) => Finding::bad("store point", format!("{who} {why}: look at the disk, the array or the volume, and mount it")),
+                Err(why) => {
+                    Finding::bad("store point", format!("{who} {why}: look at the disk, the array or the volume, and mount it"))
+                }
             },
         });
     }
@@ -156,9 +163,7 @@ async fn look(world: &World, directory: PathBuf) -> Result<(), String> {
 }
 
 async fn examine_ports(world: &World, listen: &Listen, runs: bool, report: &mut Report) {
-    for (what, address) in
-        [("peer port", &listen.peer), ("transfer port", &listen.transfer), ("control port", &listen.control)]
-    {
+    for (what, address) in [("peer port", &listen.peer), ("transfer port", &listen.transfer), ("control port", &listen.control)] {
         report.add(port(world, what, address, runs).await);
     }
 }

@@ -174,9 +174,10 @@ impl Alert {
 fn place_of(state: &State, subject: ObjectRef) -> (Option<ServerId>, Option<String>) {
     match subject {
         ObjectRef::Server(server) => (Some(server), None),
-        ObjectRef::StorePoint(id) => state.store_points().get(id).map_or((None, None), |row| {
-            (Some(row.server), Some(row.path.child(&row.directory).to_string()))
-        }),
+        ObjectRef::StorePoint(id) => state
+            .store_points()
+            .get(id)
+            .map_or((None, None), |row| (Some(row.server), Some(row.path.child(&row.directory).to_string()))),
         _ => (None, None),
     }
 }

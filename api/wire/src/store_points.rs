@@ -82,9 +82,8 @@ pub struct UnusableStorePoint {
 impl UnusableStorePoint {
     /// Those of a server's store points that are known to be unusable. While the server does not answer, of none is anything known.
     pub fn all_of(state: &State, server: ServerId) -> Vec<Self> {
-        let unusable = store_point::of_server(state, server).filter(|row| {
-            matches!(row.condition, store_point::Condition::Failed(_) | store_point::Condition::Offline(_))
-        });
+        let unusable = store_point::of_server(state, server)
+            .filter(|row| matches!(row.condition, store_point::Condition::Failed(_) | store_point::Condition::Offline(_)));
         let told = |row: &store_point::StorePoint| Self {
             id: row.id.0,
             name: row.name.to_string(),
@@ -175,9 +174,7 @@ impl From<store_point::Condition> for StorePointCondition {
                 Self::Failed { reason: failure_code(failure).into(), detail: failure.to_string() }
             }
             store_point::Condition::Online => Self::Online,
-            store_point::Condition::Offline(reason) => {
-                Self::Offline { reason: reason.code().into(), detail: reason.to_string() }
-            }
+            store_point::Condition::Offline(reason) => Self::Offline { reason: reason.code().into(), detail: reason.to_string() },
             store_point::Condition::Unknown => Self::Unknown,
         }
     }
