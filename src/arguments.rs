@@ -27,7 +27,7 @@ pub enum Command {
     StorageServer(StorageServer),
     /// Run a whole fleet on this machine, to try it out
     Demo(Demo),
-    /// Examine a node, running or stopped
+    /// Examine an authority node or a storage server, running or stopped
     Doctor(Doctor),
     /// Whatever operators do over the API
     #[command(flatten)]
@@ -222,7 +222,7 @@ pub enum Ports {
 /// `bursar doctor`
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// The node's data directory
+    /// The data directory of an authority node or of a storage server
     #[arg(long, value_name = "DIRECTORY")]
     pub dir: PathBuf,
     /// Print one JSON document

@@ -501,6 +501,9 @@ async fn a_storage_server_that_was_removed_is_not_brought_back() {
     shell.prints("bursar store-point remove --yes 'Disk 2'");
     shell.prints("bursar server remove --yes store-2");
     attended.says(Attended::ERRORS, "storage server store-2 ended: it was removed from the fleet").await;
+    let second = errors_of(&demo(&["--json"], folder.path()));
+    assert!(second.contains("storage server store-2 was removed from the fleet, and is not started again"), "{second}");
+    assert!(!second.contains("start it with"), "{second}");
     attended.interrupt();
     assert!(attended.child.wait().expect("a child can be waited for").success());
 

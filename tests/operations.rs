@@ -5,7 +5,9 @@ mod support;
 use std::fs;
 
 use support::{
-    Fleet, free_addresses,
+    Fleet,
+    ended::doctor,
+    free_addresses,
     pages::fences,
     shell::{Background, Shell},
     until,
@@ -49,8 +51,18 @@ async fn storage_is_added_goes_offline_and_comes_back_as_the_pages_tell() {
     operator.until_prints("bursar alert list", "Store point is unavailable: Disk 1").await;
     assert!(operator.prints("bursar store-point list").contains("its directory is missing"));
     assert!(!made.exists(), "what is missing is never made again");
+    let examined = doctor(&operator.fleet.folder().join("store-1"));
+    let [complaint] = examined.complaints()[..] else { panic!("the disk is missing, and nothing else: {examined:?}") };
+    assert!(complaint.detail.contains(&format!("{} is missing", made.display())), "{complaint:?}");
     operator.follow(STORE_POINT_OFFLINE).await;
-    assert!(operator.told_by("bursar server show").contains("online"));
+    let server = operator.told_by("bursar server show");
+    assert!(server.contains("online") && server.contains("offline: its directory is missing"), "{server}");
+    let alert = operator.told_by("bursar alert show");
+    for told in ["its directory is missing", "server 1 “store-1”", &made.display().to_string()] {
+        assert!(alert.contains(told), "{told}: {alert}");
+    }
+    let examined = operator.told_by("bursar doctor");
+    assert!(examined.contains("“Disk 1”") && examined.ends_with("is healthy.\n"), "{examined}");
 
     // The first look of the last section is at the overview, the second at the history.
     let lists: Vec<_> = operator.told.iter().filter(|(command, _)| command.starts_with("bursar alert list")).collect();
@@ -58,7 +70,7 @@ async fn storage_is_added_goes_offline_and_comes_back_as_the_pages_tell() {
     assert!(!overview.contains("Disk 1"), "{overview}");
     assert!(history.contains("Store point is unavailable: Disk 1") && history.contains("resolved"), "{history}");
     let alert = operator.prints("bursar alert show 1");
-    assert!(alert.contains("the cable was loose") && alert.contains("token"), "who took note, and of what: {alert}");
+    assert!(alert.contains("the cable was loose") && alert.contains("token 1 “"), "who took note, and of what: {alert}");
 }
 
 impl Operator {

@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +15,10 @@ use bursar_domain::Timestamp;
 use bursar_net::{DiskFiles, MasterLicenseKey, SystemClock, WallClock};
 use bursar_wire::{ConnectionString, ConnectionStringError};
 use serde_json::Value;
-use support::ended::bursar;
+use support::{
+    ended::{bursar, doctor},
+    free_addresses,
+};
 use tempfile::TempDir;
 
 const LICENSE: &str = "BURSAR-00000-00000-00000";
@@ -258,10 +262,54 @@ fn addresses_and_names_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn the_doctor_takes_no_storage_server_for_an_authority_node() {
+fn the_doctor_examines_a_newcomer() {
     let machine = Machine::new();
-    machine.init(&[]).line();
-    let answer = machine.run(&["doctor"]);
-    assert_eq!(answer.code, Some(2), "{answer:?}");
-    assert!(answer.stderr.contains("of a storage server") && answer.stderr.ends_with("next: bursar server list\n"), "{answer:?}");
+    let addresses = free_addresses(machine.folder.path());
+    let [peer, transfer, control] = &addresses;
+    let listen = [("--listen-peer", &**peer), ("--listen-transfer", transfer), ("--listen-control", control)];
+    machine.init(&listen).line();
+    let examined = doctor(&machine.dir());
+    assert!(examined.healthy, "{:?}", examined.complaints());
+    for (what, told) in [
+        ("data directory", "no server runs in it"),
+        ("identity", "belong together"),
+        ("membership", "no cluster has taken it in yet"),
+        ("connection string", "one stands until"),
+        ("projection", "nothing is known of the fleet yet"),
+        ("made.toml", "no directory was made yet"),
+        ("control port", &format!("{control} is free")),
+    ] {
+        assert!(examined.of(what).detail.contains(told), "{what}: {examined:?}");
+    }
+    let taken = TcpListener::bind(peer).expect("the port is free");
+    let complaint = |what: &str| {
+        let examined = doctor(&machine.dir());
+        let complaints: Vec<_> = examined.complaints().iter().map(|finding| finding.what.clone()).collect();
+        assert_eq!(complaints, [what], "{examined:?}");
+        examined.of(what).detail.clone()
+    };
+    assert!(complaint("peer port").contains("in use by another program"));
+    drop(taken);
+    fs::set_permissions(machine.dir(), fs::Permissions::from_mode(0o755)).expect("the data directory");
+    assert!(complaint("data directory").contains("chmod 700"));
+    fs::set_permissions(machine.dir(), fs::Permissions::from_mode(0o700)).expect("the data directory");
+    fs::write(machine.dir().join("made.toml"), "store = 1").expect("a file");
+    fs::set_permissions(machine.dir().join("made.toml"), fs::Permissions::from_mode(0o600)).expect("the file");
+    assert!(complaint("made.toml").contains("made.toml"));
+    fs::remove_file(machine.dir().join("made.toml")).expect("the file");
+    fs::remove_file(machine.dir().join("identity.toml")).expect("the identity");
+    assert!(complaint("identity").contains("identity.toml is missing"));
+}
+
+#[test]
+fn the_doctor_tells_whoever_mistyped_a_path_what_it_looked_for() {
+    let machine = Machine::new();
+    let nowhere = machine.run(&["doctor"]);
+    assert!(nowhere.refusal(2).contains("does not exist"), "{nowhere:?}");
+    fs::create_dir(machine.dir()).expect("a directory");
+    let nothing = machine.run(&["doctor"]);
+    let said = nothing.refusal(2);
+    for sought in ["identity.toml", "cluster.key", "membership.toml", "made.toml"] {
+        assert!(said.contains(sought) && !said.contains("init"), "{said}");
+    }
 }

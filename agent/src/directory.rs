@@ -21,10 +21,12 @@
 mod error;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use bursar_domain::StorePointId;
 use bursar_net::{
     CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_to_toml, read_kept, read_settings,
     write_settings,
@@ -39,7 +41,7 @@ use crate::{
     projection_file::ProjectionFile,
     settings::Settings,
     standing::Standing,
-    store_points::Made,
+    store_points::{Made, MadeError, read_made},
 };
 
 use error::RESTORE;
@@ -129,11 +131,14 @@ impl DataDirectory {
         Ok(Self { root: root.to_owned(), files })
     }
 
-    /// Whether a storage server was made there, or was begun to be.
+    /// Whether a storage server was made there, was begun to be, or has left something.
     pub fn is_at(files: &dyn Files, root: &Path) -> bool {
         // A directory that cannot be looked at is for whoever opens it to report.
-        files.exists(&root.join(STANDING_FILE)).unwrap_or(false)
+        Self::SIGNS.iter().any(|file| files.exists(&root.join(file)).unwrap_or(false))
     }
+
+    /// The files that a storage server has, and nobody else.
+    pub const SIGNS: [&str; 4] = [STANDING_FILE, MEMBERSHIP_FILE, PROJECTION_FILE, MADE_FILE];
 
     /// Takes hold of the directory, for who makes or runs the server.
     pub fn lock(&self) -> Result<FileLock, DirectoryError> {
@@ -157,7 +162,7 @@ impl DataDirectory {
     /// Reads who the server is, and checks it: a bit that has flipped in a file may well read as another key or guid.
     pub fn server(&self) -> Result<Server, DirectoryError> {
         let identity: Identity = self.kept(IDENTITY_FILE)?;
-        let settings: Settings = read_settings(&*self.files, &self.root)?;
+        let settings = self.settings()?;
         let key = NodeKey::from_pem(&self.private_text(KEY_FILE)?).map_err(self.in_files(&[KEY_FILE]))?;
         let certificate = SelfSignedCertificate::from_pem(&self.private_text(CERTIFICATE_FILE)?, &key).map_err(|error| {
             let foreign = matches!(error, CertificateError::ForeignKey);
@@ -170,6 +175,11 @@ impl DataDirectory {
             return Err(self.at_odds(&[IDENTITY_FILE, KEY_FILE]));
         }
         Ok(Server { identity, settings, key, certificate })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Result<Settings, DirectoryError> {
+        Ok(read_settings(&*self.files, &self.root)?)
     }
 
     /// The connection string that stands, where there is one.
@@ -223,6 +233,11 @@ impl DataDirectory {
     /// Where the server keeps which store points' directories were made, of those that it knows.
     pub(crate) fn made(&self, server: &Server, known: watch::Receiver<Known>) -> Made {
         Made::new(Arc::clone(&self.files), self.root.join(MADE_FILE), server.identity.store, known)
+    }
+
+    /// Of which store points the server has made the directories, as far as it still knows them.
+    pub fn store_points_made(&self, server: &Server) -> Result<BTreeSet<StorePointId>, MadeError> {
+        read_made(&*self.files, &self.root.join(MADE_FILE), server.identity.store)
     }
 
     /// The directory itself.

@@ -23,12 +23,13 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::identity::DirectoryIdentity;
 use self::keeper::Keeper;
+pub use self::made::MadeError;
 #[cfg(test)]
 pub(crate) use self::made::MadeFile;
 pub(crate) use self::{
     check::try_writing,
     identity::{Whose, whose},
-    made::Made,
+    made::{Made, read_made},
 };
 
 /// How the names of all store points' directories begin.

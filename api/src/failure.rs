@@ -187,6 +187,12 @@ impl Failure {
         self
     }
 
+    /// The same in a sentence that tells more.
+    pub(crate) fn detail(mut self, detail: String) -> Self {
+        self.problem.detail = detail;
+        self
+    }
+
     /// What exactly is wrong, and where.
     pub(crate) fn fault(mut self, fault: FieldError) -> Self {
         self.problem.errors.push(fault);

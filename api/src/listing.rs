@@ -65,7 +65,7 @@ impl<R: Resource> Selection<R> {
     /// Understands a query.
     pub(crate) fn of(query: ListQuery) -> Result<Self, Failure> {
         let sort = query.sort().map(Sort::parse::<R>).transpose()?.unwrap_or_default();
-        let filter = query.filter().and_then(|filter| filter.map(known_field).transpose()).map_err(Failure::malformed_part)?;
+        let filter = query.filter.as_deref().map(condition).transpose().map_err(Failure::malformed_part)?;
         let limit = query.limit().map_err(Failure::malformed_part)?;
         let binding = format!("{sort} {}", query.filter.unwrap_or_default());
         Ok(Self { filter, sort, limit, page_token: query.page_token, binding })
@@ -153,16 +153,19 @@ impl<R: Resource> Selection<R> {
 
 const SEAL_BYTES: usize = 8;
 
-/// A filter with its field.
+/// The condition that a text is, with its field.
 ///
 /// # Errors
-/// One that tells the fields that there are, or the values that the field can have.
-pub(crate) fn known_field<R: Resource>(filter: Filter) -> Result<(&'static Field<R>, Filter), FieldError> {
-    let Some(field) = R::FIELDS.iter().find(|field| field.name == filter.field) else {
+/// One that tells how a condition looks, with an example, the fields that there are, or the values that the field can have.
+pub(crate) fn condition<R: Resource>(text: &str) -> Result<(&'static Field<R>, Filter), FieldError> {
+    let wrong = |what: String| {
         let names: Vec<_> = R::FIELDS.iter().map(|field| field.name).collect();
-        let reason = format!("knows no field {}; it knows {}", abridged(&filter.field), names.join(", "));
-        return Err(FieldError::new("?filter", reason));
+        let example = R::FIELDS.iter().find_map(Field::example).unwrap_or_else(|| "name~east".to_owned());
+        FieldError::new("?filter", format!("{what}; it knows {}, as in {example}", names.join(", ")))
     };
+    let filter = Filter::parse(text).map_err(|error| wrong(error.detail))?;
+    let field = R::FIELDS.iter().find(|field| field.name == filter.field);
+    let field = field.ok_or_else(|| wrong(format!("knows no field {}", abridged(&filter.field))))?;
     field.takes(&filter)?;
     Ok((field, filter))
 }

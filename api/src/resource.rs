@@ -106,6 +106,14 @@ impl<R> Field<R> {
         Self::one_of(name, &["true", "false"], value)
     }
 
+    /// A condition on it that something may meet; none where only those who look for something know its values.
+    pub(crate) fn example(&self) -> Option<String> {
+        match self.values {
+            Values::Words([first, ..]) => Some(format!("{}={first}", self.name)),
+            Values::Words([]) | Values::Texts | Values::Numbers => None,
+        }
+    }
+
     /// Whether anything can ever meet the condition: else somebody has misspelt it, and an empty list would deceive them.
     pub(crate) fn takes(&self, filter: &Filter) -> Result<(), FieldError> {
         let reason = match self.values {
@@ -251,5 +259,35 @@ impl Reading<ReadQuery> {
     /// The version of the state that is asked for.
     pub(crate) async fn view(self) -> Result<View, Failure> {
         self.service.read(self.caller, &self.query).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the document says of a list is what the list takes, word for word.
+    fn tells_its_fields<R: Resource>(path: &str) {
+        let document = serde_json::to_value(crate::openapi()).expect("the document is JSON");
+        let description = document["paths"][path]["get"]["description"].as_str().unwrap_or_default();
+        for Field { name, values, .. } in R::FIELDS {
+            let words = if let Values::Words(words) = values { *words } else { &[] };
+            for word in words.iter().chain([name]) {
+                assert!(description.contains(&format!("`{word}`")), "{path} takes {word} unsaid: {description}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_list_says_by_what_it_is_filtered() {
+        tells_its_fields::<Site>("/api/v1/sites");
+        tells_its_fields::<Destination>("/api/v1/destinations");
+        tells_its_fields::<Server>("/api/v1/servers");
+        tells_its_fields::<StorePoint>("/api/v1/store-points");
+        tells_its_fields::<Alert>("/api/v1/alerts");
+        tells_its_fields::<AuthorityNode>("/api/v1/cluster/members");
+        tells_its_fields::<JoinToken>("/api/v1/cluster/invitations");
+        tells_its_fields::<Operation>("/api/v1/operations");
+        tells_its_fields::<Token>("/api/v1/tokens");
     }
 }

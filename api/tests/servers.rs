@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use bursar_api::{ContactError, ObservedError};
-use bursar_domain::{AuthorityNodeId, ObjectRef, ServerId, Timestamp, store_point::Report};
+use bursar_domain::{
+    AuthorityNodeId, ObjectRef, ServerId, Timestamp,
+    store_point::{OfflineReason, Report},
+};
 use bursar_wire::{
     page::Warning,
     servers::{Look, Looks, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved},
@@ -40,6 +43,25 @@ async fn a_server_is_shown_with_its_destination_and_its_state_in_tagged_words() 
     assert_eq!((&server["primary_address"], &server["store_points"]), (&json!("ark.example:4288"), &json!(1)));
     assert_eq!(read.header("etag"), format!("\"{}\"", server["etag"].as_str().unwrap()));
     world.get("/api/v1/servers/9").send().await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_server_tells_which_of_its_store_points_cannot_be_used_and_why() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    world.store_point(ark, "shelf");
+    let attic = world.store_point(ark, "attic");
+    let elsewhere = world.store_point(chest, "elsewhere");
+    for (server, store_point) in [(ark, attic), (chest, elsewhere)] {
+        world.report(server, store_point, Report::Offline(OfflineReason::Missing));
+    }
+    let unusable = async || world.get("/api/v1/servers/1").send().await.json()["unusable_store_points"].clone();
+    let condition = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
+    assert_eq!(unusable().await, json!([{ "id": attic.0, "name": "attic", "path": "/srv/attic", "condition": condition }]));
+    // Of the store points of a server that is silent nothing is known.
+    world.lose(ark);
+    assert_eq!(unusable().await, json!([]));
 }
 
 #[tokio::test]

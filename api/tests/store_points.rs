@@ -181,8 +181,13 @@ async fn how_it_is_filled_comes_with_a_fresh_reading_alone() {
     let observed = |store_points| Ok(Observed { by_server: BTreeMap::from([(1, server(store_points))]) });
     *world.fleet.observed.lock().unwrap() = observed(BTreeMap::new());
     assert!(ask("/api/v1/store-points/1").await["observed_absent"].as_str().unwrap().contains("nothing of it"));
+    world.report(ServerId(1), StorePointId(1), Report::Offline(OfflineReason::Missing));
+    let missing = ask("/api/v1/store-points/1").await;
+    assert_eq!(missing["observed_absent"], "its server cannot look at it: its directory is missing");
+    assert_eq!(missing["observed_ms_ago"], Value::Null);
     *world.fleet.observed.lock().unwrap() = observed(BTreeMap::from([(1, space)]));
     let told = ask("/api/v1/store-points/1").await;
     assert_eq!(told["observed"], json!({ "free_bytes": 5, "total_bytes": 9, "used_bytes": 4 }));
+    assert_eq!((&told["observed_ms_ago"], &told["observed_absent"]), (&json!(1), &Value::Null));
     assert_eq!(ask("/api/v1/store-points/1?consistency=stale").await["observed"], Value::Null);
 }

@@ -61,3 +61,17 @@ fn finished(mut table: Table) -> String {
     }
     table.trim_fmt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_a_unit_that_fits_it() {
+        let short = [(0, "0 ms ago"), (999, "999 ms ago"), (1_000, "1 s ago"), (119_999, "119 s ago")];
+        let long = [(120_000, "2 min ago"), (7_199_999, "119 min ago"), (7_200_000, "2 h ago")];
+        for (milliseconds, told) in short.into_iter().chain(long) {
+            assert_eq!(ago(milliseconds), told);
+        }
+    }
+}

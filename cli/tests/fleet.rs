@@ -40,6 +40,8 @@ fn alert(id: u64, acknowledgement: Value) -> Value {
     json!({
         "id": id, "kind": "store_point_offline", "severity": "critical",
         "subject": { "kind": "store_point", "id": 2, "name": "shelf" }, "text": "Store point is unavailable: shelf",
+        "reason": "missing", "detail": "its directory is missing", "server": { "kind": "server", "id": 1, "name": "ark" },
+        "path": "/srv/a/CrashPlanArchive_m1x2",
         "extent": "whole", "condition": { "state": "firing", "since": "2031-05-17T08:30:00.000Z" }, "occurrences": 2,
         "inhibited_by": { "kind": "alert", "id": 4, "name": "Server is offline: ark" }, "acknowledgement": acknowledgement,
         "open": true, "created": stamp(5), "changed": stamp(7), "etag": "1-7",
@@ -83,7 +85,8 @@ async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
         "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": { "2": space },
         "ports_tried": 5, "ports_closed": 1,
     });
-    let heard = with(server("online"), json!({ "observed": observed, "observed_absent": null }));
+    let heard = json!({ "unusable_store_points": [], "observed": observed, "observed_absent": null });
+    let heard = with(server("online"), heard);
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect("GET /api/v1/servers/1", 200, heard);
     let ended = stage.run("server show ark").await;
     assert!(ended.out.contains("destination        3 “vault”\n"), "{}", ended.out);
@@ -92,11 +95,18 @@ async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
         "{}",
         ended.out
     );
-    let unheard = with(server("offline"), json!({ "observed": null, "observed_absent": "nobody has heard of it" }));
+    let condition = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
+    let unusable = json!({ "id": 2, "name": "shelf", "path": "/srv/a", "condition": condition });
+    let unheard = json!({
+        "unusable_store_points": [unusable], "observed": null, "observed_absent": "nobody has heard of it",
+    });
+    let unheard = with(server("offline"), unheard);
     let past = "GET /api/v1/servers/1?as_of=9";
     let stage = Stage::set().await.expect(past, 200, unheard.clone()).expect(past, 200, unheard);
     let ended = stage.run("server show id:1 --as-of 9").await;
     assert!(ended.out.contains("heard of           not known: nobody has heard of it\n"), "{}", ended.out);
+    let unusable = "unusable           store point 2 “shelf” at /srv/a, offline: its directory is missing\n";
+    assert!(ended.out.contains(unusable), "{}", ended.out);
 }
 
 #[tokio::test]
@@ -502,31 +512,39 @@ async fn a_server_that_does_not_answer_is_asked_for_once_and_told_with_the_comma
 #[tokio::test]
 async fn how_a_store_point_is_filled_is_shown_where_it_is_known() {
     let space = json!({ "free_bytes": 5, "total_bytes": 9, "used_bytes": 4 });
-    let known = with(store_point(json!({ "state": "online" })), json!({ "observed": space, "observed_absent": null }));
+    let observed = json!({ "observed": space, "observed_absent": null, "observed_ms_ago": 7_200_000 });
+    let known = with(store_point(json!({ "state": "online" })), observed);
     let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(json!({ "state": "online" }))]));
     let ended = stage.expect("GET /api/v1/store-points/2", 200, known).run("store-point show shelf").await;
-    assert!(ended.out.contains("used            4 B\nfree            5 B of 9 B\n"), "{}", ended.out);
+    assert!(ended.out.contains("used            4 B\nfree            5 B of 9 B\nas of           2 h ago\n"), "{}", ended.out);
     assert!(ended.out.contains("directory       CrashPlanArchive_m1x2\nnotes           call 555-0100\n"), "{}", ended.out);
 }
 
 #[tokio::test]
 async fn the_overview_of_alerts_says_what_covers_them_and_who_has_noted_them() {
-    let noted = json!({ "by": { "kind": "token", "id": 1 }, "at": "2031-05-17T08:31:00.000Z", "note": "disk ordered" });
+    let by = json!({ "kind": "token", "id": 1, "name": "ada" });
+    let noted = json!({ "by": by, "at": "2031-05-17T08:31:00.000Z", "note": "disk ordered" });
     let over = json!({ "state": "resolved", "since": "2031-05-17T08:30:00.000Z", "at": "2031-05-17T08:45:00.000Z" });
     let over = with(alert(7, Value::Null), json!({ "condition": over }));
     let list = page(vec![alert(5, Value::Null), alert(6, noted.clone()), over]);
     let ended = Stage::set().await.expect("GET /api/v1/alerts?limit=1000", 200, list).run("alert list").await;
     let expected = "\
-ID  SEVERITY  CONDITION  SINCE                     UNTIL                     ALERT                              COVERED BY  ACKNOWLEDGED BY
-5   critical  firing     2031-05-17T08:30:00.000Z  -                         Store point is unavailable: shelf  alert 4     -
-6   critical  firing     2031-05-17T08:30:00.000Z  -                         Store point is unavailable: shelf  alert 4     token 1
-7   critical  resolved   2031-05-17T08:30:00.000Z  2031-05-17T08:45:00.000Z  Store point is unavailable: shelf  alert 4     -
+ID  SEVERITY  CONDITION  SINCE                     UNTIL                     ALERT                              SERVER  REASON                    COVERED BY  ACKNOWLEDGED BY
+5   critical  firing     2031-05-17T08:30:00.000Z  -                         Store point is unavailable: shelf  ark     its directory is missing  alert 4     -
+6   critical  firing     2031-05-17T08:30:00.000Z  -                         Store point is unavailable: shelf  ark     its directory is missing  alert 4     token 1 “ada”
+7   critical  resolved   2031-05-17T08:30:00.000Z  2031-05-17T08:45:00.000Z  Store point is unavailable: shelf  ark     its directory is missing  alert 4     -
 ";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
     let ended = Stage::set().await.expect("GET /api/v1/alerts/6", 200, alert(6, noted)).run("alert show 6").await;
-    assert!(ended.out.contains("subject       store point 2 “shelf”\n"), "{}", ended.out);
+    let place = "\
+subject       store point 2 “shelf”
+server        server 1 “ark”
+path          /srv/a/CrashPlanArchive_m1x2
+reason        its directory is missing
+";
+    assert!(ended.out.contains(place), "{}", ended.out);
     assert!(
-        ended.out.contains("acknowledged  2031-05-17T08:31:00.000Z by token 1\nnote          disk ordered\n"),
+        ended.out.contains("acknowledged  2031-05-17T08:31:00.000Z by token 1 “ada”\nnote          disk ordered\n"),
         "{}",
         ended.out
     );
@@ -536,7 +554,7 @@ ID  SEVERITY  CONDITION  SINCE                     UNTIL                     ALE
 async fn alerts_are_acknowledged_by_number_or_by_what_they_have_in_common() {
     let acknowledge = "POST /api/v1/alerts/acknowledge";
     let noted = json!({ "by": { "kind": "token", "id": 1 }, "at": "2031-05-17T08:31:00.000Z", "note": "" });
-    let answer = json!({ "alerts": [alert(5, noted.clone()), alert(6, noted)] });
+    let answer = json!({ "alerts": [alert(5, noted.clone()), alert(6, noted.clone())], "acknowledged_before": [] });
     let stage = Stage::set().await.expect(acknowledge, 200, answer.clone());
     let ended = stage.run_words(&["alert", "acknowledge", "5", "6", "--note", "disk ordered"]).await;
     assert_eq!((ended.code, ended.err.as_str()), (0, "acknowledged alert 5, 6\n"));
@@ -545,6 +563,15 @@ async fn alerts_are_acknowledged_by_number_or_by_what_they_have_in_common() {
     let ended = stage.run("alert acknowledge --filter subject=server:1 -o json").await;
     assert_eq!((ended.code, &stage.asked()[0]["body"]), (0, &json!({ "filter": "subject=server:1" })), "{}", ended.err);
     assert_eq!(serde_json::from_str::<Vec<Value>>(&ended.out).unwrap().len(), 2);
+    // What changed nothing says so.
+    let answer = json!({ "alerts": [alert(5, noted.clone()), alert(6, noted)], "acknowledged_before": [6] });
+    let ended = Stage::set().await.expect(acknowledge, 200, answer).run("alert acknowledge 5 6").await;
+    let told = "acknowledged alert 5\nalert 6 was acknowledged before: 2031-05-17T08:31:00.000Z by token 1\n";
+    assert_eq!((ended.code, ended.err.as_str()), (0, told));
+    let answer = json!({ "alerts": [], "acknowledged_before": [] });
+    let ended = Stage::set().await.expect(acknowledge, 200, answer).run_words(&["alert", "acknowledge", "--filter", ""]).await;
+    let told = "nothing to do: the condition is met by no open alert that nobody has acknowledged\n";
+    assert_eq!((ended.code, ended.err.as_str()), (0, told));
     for words in ["bursar alert acknowledge", "bursar alert acknowledge 5 --filter kind=x", "bursar alert acknowledge five"] {
         assert!(Program::try_parse_from(words.split(' ')).is_err(), "{words}");
     }

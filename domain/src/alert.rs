@@ -18,6 +18,7 @@ use crate::{
     ids::{AlertId, ObjectRef},
     rejection::{FieldFault, Rejection},
     state::{Stamp, State, given},
+    store_point::OfflineReason,
     table::Row,
     text::Text,
     time::Timestamp,
@@ -43,6 +44,8 @@ pub struct Alert {
     pub subject: ObjectRef,
     /// The trouble in one line, with the subject's name of when it fired.
     pub text: String,
+    /// Why it fires, or did the last time.
+    pub reason: Reason,
     /// How much of the subject is affected; the worst since it last fired.
     pub extent: Extent,
     /// Whether the trouble is there.
@@ -95,6 +98,24 @@ pub enum Severity {
     Warning,
     /// Backups or restores do not work, or data is in danger.
     Critical,
+}
+
+/// Why an alert fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A store point cannot be used, and its server says why.
+    Unusable(OfflineReason),
+    /// The server that a store point is on does not answer.
+    ServerSilent,
+    /// A server does not answer.
+    Silent,
+    /// No server of a destination answers.
+    AllServersSilent,
+    /// The authority's nodes run another version than a server.
+    VersionDiffers,
+    /// A server found another digest of what it holds than the authority's.
+    DigestDiffers,
 }
 
 /// How much of the subject is affected.
@@ -210,6 +231,11 @@ pub enum Event {
         /// Which.
         alerts: Vec<AlertId>,
     },
+    /// While they fire, another reason is known than was.
+    Explained {
+        /// Which.
+        alerts: Vec<Explained>,
+    },
     /// Somebody has taken note.
     Acknowledged {
         /// Which.
@@ -233,6 +259,8 @@ pub struct Raised {
     pub subject: ObjectRef,
     /// See [`Alert::text`].
     pub text: String,
+    /// See [`Alert::reason`].
+    pub reason: Reason,
     /// See [`Alert::extent`].
     pub extent: Extent,
     /// See [`Alert::inhibited_by`].
@@ -249,7 +277,18 @@ pub struct Covered {
     pub by: Option<ObjectRef>,
 }
 
-/// The rules of alerts: what people may do with them.
+/// An alert that fires for another reason than was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explained {
+    /// Which.
+    pub alert: AlertId,
+    /// See [`Alert::reason`].
+    pub reason: Reason,
+}
+
+/// The rules of alerts: what people may do with them. What one has said of an alert stays: another cannot write over it, and is
+/// told so rather than not heard.
 pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     let Command::Acknowledge { alerts, note } = command;
     let at_fault = |fault| Rejection::InvalidField { field: "alerts".into(), fault };
@@ -261,8 +300,12 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     let mut unnoted = Vec::new();
     for id in alerts {
         let alert = draft.state().alerts().get(*id).ok_or(Rejection::NotFound { object: (*id).into() })?;
-        if alert.acknowledgement.is_none() && !unnoted.contains(id) {
-            unnoted.push(*id);
+        match &alert.acknowledgement {
+            None if !unnoted.contains(id) => unnoted.push(*id),
+            Some(noted) if !note.as_str().is_empty() && note != noted.note => {
+                return Err(Rejection::AlreadyAcknowledged { alert: *id, by: noted.by, at: noted.at });
+            }
+            _ => {}
         }
     }
     let Some(noted) = unnoted.first().copied() else { return Ok(Reply::unchanged(first)) };
@@ -289,6 +332,11 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
             alert.extent = Extent::Whole;
             alert.acknowledgement = None;
         }),
+        Event::Explained { alerts } => {
+            for Explained { alert, reason } in alerts {
+                change(state, &[*alert], stamp, |alert| alert.reason = *reason);
+            }
+        }
         Event::Acknowledged { alerts, note } => change(state, alerts, stamp, |alert| {
             alert.acknowledgement = Some(Acknowledgement { by: stamp.by, at: stamp.at, note: note.clone() });
         }),
@@ -299,13 +347,14 @@ fn raise(state: &mut State, raised: &Raised, stamp: Stamp) {
     given(&mut state.header.next.alert, raised.alert.0);
     let before = state.alerts.get(raised.alert);
     let (occurrences, created) = before.map_or((0, stamp), |alert| (alert.occurrences, alert.created));
-    let Raised { alert, kind, severity, subject, text, extent, inhibited_by } = raised.clone();
+    let Raised { alert, kind, severity, subject, text, reason, extent, inhibited_by } = raised.clone();
     state.alerts.put(Alert {
         id: alert,
         kind,
         severity,
         subject,
         text,
+        reason,
         extent,
         condition: Condition::Firing { since: stamp.at },
         occurrences: occurrences.saturating_add(1),

@@ -79,6 +79,7 @@ impl Event {
         "alert.resolved",
         "alert.covered",
         "alert.worsened",
+        "alert.explained",
         "alert.acknowledged",
         "operation.started",
         "operation.advanced",

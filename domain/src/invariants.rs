@@ -80,7 +80,7 @@ pub enum Violation {
         /// The object.
         object: ObjectRef,
     },
-    /// An alert fires that should not, should and does not, or is covered by something else than it should.
+    /// An alert fires that should not, should and does not, for another reason, or is covered by something else than it should.
     #[error("the {} alert of {subject} does not tell how things are", kind.code())]
     Alert {
         /// What sort of alert.
@@ -307,8 +307,9 @@ fn alerts(state: &State, found: &mut Vec<Violation>) {
 fn tells(standing: Standing, firing: Option<&Alert>) -> bool {
     match (standing, firing) {
         (Standing::Unsettled, _) | (Standing::Quiet, None) => true,
-        (Standing::Fires { extent, inhibited_by }, Some(alert)) => {
-            alert.inhibited_by == inhibited_by && (inhibited_by.is_some() || alert.extent >= extent)
+        (Standing::Fires { reason, extent, inhibited_by }, Some(alert)) => {
+            let told = alert.reason == reason && alert.inhibited_by == inhibited_by;
+            told && (inhibited_by.is_some() || alert.extent >= extent)
         }
         (Standing::Quiet, Some(_)) | (Standing::Fires { .. }, None) => false,
     }

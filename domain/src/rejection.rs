@@ -8,10 +8,11 @@ use crate::{
     actor::Actor,
     cursor::{Cursor, Revision},
     excerpt::Excerpt,
-    ids::{AuthorityNodeId, JoinTokenId, ObjectRef, OperationId, ServerGuid, ServerId, StoreId, StorePointId},
+    ids::{AlertId, AuthorityNodeId, JoinTokenId, ObjectRef, OperationId, ServerGuid, ServerId, StoreId, StorePointId},
     level::Level,
     path::AbsolutePath,
     text::Name,
+    time::Timestamp,
 };
 
 /// Why a proposal was refused. [`fmt::Display`] tells the reason in one line, [`Rejection::remedy`] what to do next.
@@ -192,6 +193,15 @@ pub enum Rejection {
         /// The server.
         server: ServerId,
     },
+    /// Somebody has taken note of the alert, and said something else of it.
+    AlreadyAcknowledged {
+        /// The alert.
+        alert: AlertId,
+        /// Who has.
+        by: Actor,
+        /// When.
+        at: Timestamp,
+    },
     /// A report that does not fit what is known of a store point.
     UnexpectedReport {
         /// The store point.
@@ -367,6 +377,7 @@ impl Rejection {
             Self::VersionDiffers { .. } => "version_differs",
             Self::ServerNotOnline { .. } => "server_not_online",
             Self::ServerNotOffline { .. } => "server_not_offline",
+            Self::AlreadyAcknowledged { .. } => "already_acknowledged",
             Self::UnexpectedReport { .. } => "unexpected_report",
             Self::DecisionTooLarge { .. } => "decision_too_large",
             Self::Internal => "internal_error",
@@ -406,6 +417,7 @@ impl Rejection {
             | Self::VersionDiffers { .. }
             | Self::ServerNotOnline { .. }
             | Self::ServerNotOffline { .. }
+            | Self::AlreadyAcknowledged { .. }
             | Self::UnexpectedReport { .. } => Class::Conflict,
             Self::Internal => Class::Internal,
         }
@@ -432,6 +444,7 @@ impl Rejection {
             | Self::ServerNotOnline { server }
             | Self::ServerNotOffline { server } => Some((*server).into()),
             Self::VersionDiffers { node, .. } => Some((*node).into()),
+            Self::AlreadyAcknowledged { alert, .. } => Some((*alert).into()),
             Self::UnexpectedReport { store_point } => Some((*store_point).into()),
             Self::AlreadyFounded | Self::LevelNotNext { .. } | Self::LevelUnsupported { .. } => Some(ObjectRef::Cluster),
             Self::InvalidField { .. }
@@ -501,6 +514,9 @@ impl Rejection {
             }
             Self::ServerNotOnline { .. } => "Bring the server online first.",
             Self::ServerNotOffline { .. } => "Stop the former machine first, and wait until the server is offline.",
+            Self::AlreadyAcknowledged { .. } => {
+                "What was said of it stays: repeat the request without this alert, or without a note."
+            }
             Self::UnexpectedReport { .. } => "Remove the store point and create another one.",
             Self::DecisionTooLarge { .. } => "Split the request into smaller ones.",
             Self::Internal => "Report this with a support bundle: nothing was changed.",
@@ -552,6 +568,9 @@ impl fmt::Display for Rejection {
             }
             Self::ServerNotOnline { server } => write!(f, "{server} is not online"),
             Self::ServerNotOffline { server } => write!(f, "{server} is not offline"),
+            Self::AlreadyAcknowledged { alert, by, at } => {
+                write!(f, "{alert} was acknowledged at {at} by {by}, with another note")
+            }
             Self::UnexpectedReport { store_point } => write!(f, "the report does not fit what is known of {store_point}"),
             Self::DecisionTooLarge { events, bytes } => {
                 write!(f, "its consequences are too many: {events} events, {bytes} bytes")

@@ -209,6 +209,7 @@ fn histories_reach_most_of_the_domain() {
     let expected = [
         "alert.acknowledged",
         "alert.covered",
+        "alert.explained",
         "alert.raised",
         "alert.resolved",
         "alert.worsened",

@@ -138,6 +138,16 @@ impl DataDirectory {
         world.files.exists(&root.join(IDENTITY_FILE))
     }
 
+    /// Whether a node was made there, or has left something.
+    pub fn is_at(World { files, engines, .. }: &World, root: &Path) -> bool {
+        // A directory that cannot be looked at is for whoever opens it to report.
+        let is_there = |file: &&str| files.exists(&root.join(file)).unwrap_or(true);
+        [IDENTITY_FILE, CLUSTER_KEY_FILE].iter().any(is_there) || STORES.iter().any(|store| engines.exists(&root.join(store)))
+    }
+
+    /// What a node has in its directory.
+    pub const SIGNS: [&str; 4] = [IDENTITY_FILE, CLUSTER_KEY_FILE, STORES[0], STORES[1]];
+
     /// Takes hold of the directory of an existing node.
     pub fn open(world: &World, root: &Path) -> Result<Self, DirectoryError> {
         let World { files, engines, .. } = world;

@@ -64,7 +64,7 @@ pub enum DemoError {
     /// The demo runs already.
     #[error(
         "the demo in {} runs already ({}). End it with `{}`, or choose another folder with --dir{}",
-        folder.display(), processes(pids), stop_command(folder), how_to_start(stopped)
+        folder.display(), processes(pids), stop_command(folder), how_to_start(stopped) + &gone(removed)
     )]
     Runs {
         /// The demo's folder.
@@ -73,6 +73,8 @@ pub enum DemoError {
         pids: Vec<u32>,
         /// What of it does not run.
         stopped: Vec<Place>,
+        /// Its storage servers that the fleet has removed, as far as it could be asked.
+        removed: Vec<Place>,
     },
     /// There is no demo to stop.
     #[error("{} holds no demo: name its folder with --dir", .0.display())]
@@ -155,6 +157,10 @@ pub fn stop_command(folder: &Path) -> String {
 
 fn how_to_start(stopped: &[Place]) -> String {
     stopped.iter().map(|place| format!("\n{place} does not run; start it with: {}", place.command())).collect()
+}
+
+fn gone(removed: &[Place]) -> String {
+    removed.iter().map(|place| format!("\n{place} was removed from the fleet, and is not started again")).collect()
 }
 
 fn processes(pids: &[u32]) -> String {

@@ -1,6 +1,7 @@
 //! The demo's processes, all together: starting them, staying with them, ending them.
 
 mod authority;
+mod removed;
 mod storage;
 
 use std::{future::Future, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use bursar_wire::{
 use tokio::time::{Instant, interval, sleep};
 
 use super::{DemoError, credentials, process::Process, survey::Survey};
+pub use removed::tell_removed;
 
 /// How long a process may take to answer, and the fleet to be complete.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,17 +29,24 @@ pub struct Fleet {
     talkative: bool,
     /// In the order in which they were started: authority nodes first.
     processes: Vec<Process>,
+    /// How many store points the storage servers among them have.
+    store_points: usize,
 }
 
 impl Fleet {
     /// The fleet of a demo that was looked over, not yet started.
     pub fn new(folder: PathBuf, survey: Survey, talkative: bool) -> Self {
-        Self { folder, survey, talkative, processes: Vec::new() }
+        Self { folder, survey, talkative, processes: Vec::new(), store_points: 0 }
     }
 
     /// The processes, running or ended.
     pub fn processes(&self) -> &[Process] {
         &self.processes
+    }
+
+    /// How many store points the storage servers among them have.
+    pub const fn store_points(&self) -> usize {
+        self.store_points
     }
 
     /// Starts everything, and makes what is missing: the cluster, somewhere to put storage, storage servers with a store point

@@ -46,7 +46,13 @@ pub async fn run(options: arguments::Demo) -> Result<(), DemoError> {
 
 async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError> {
     let talkative = !options.json;
-    let (_lock, survey) = take_hold(folder, &options)?;
+    let (_lock, survey) = match take_hold(folder, &options) {
+        Err(DemoError::Runs { folder, pids, stopped, .. }) => {
+            let (removed, stopped) = fleet::tell_removed(&folder, stopped).await;
+            return Err(DemoError::Runs { folder, pids, stopped, removed });
+        }
+        held => held?,
+    };
     if talkative && options.ports == Ports::Auto && survey.is_made() {
         eprintln!("this demo keeps the ports that it was made with");
     }
@@ -61,7 +67,7 @@ async fn start(folder: &Path, options: arguments::Demo) -> Result<(), DemoError>
             if options.json {
                 ready::print_json(folder, &credentials, fleet.processes());
             } else {
-                ready::print_welcome(folder, &credentials, fleet.processes());
+                ready::print_welcome(folder, &credentials, fleet.processes(), fleet.store_points());
             }
             if options.json && !options.supervise {
                 return Ok(());
@@ -91,8 +97,8 @@ fn take_hold(folder: &Path, options: &arguments::Demo) -> Result<(FileLock, Surv
     let lock = match DiskFiles.lock(&lock) {
         Ok(lock) => lock,
         Err(FileError::Locked { pid, .. }) => {
-            let (pids, stopped) = (pid.into_iter().collect(), places::stopped(folder)?);
-            return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped });
+            let (pids, stopped, removed) = (pid.into_iter().collect(), places::stopped(folder)?, Vec::new());
+            return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped, removed });
         }
         Err(other) => return Err(other.into()),
     };

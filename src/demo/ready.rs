@@ -40,14 +40,9 @@ pub fn print_json(folder: &Path, credentials: &Credentials, processes: &[Process
 }
 
 /// Tells a person, with commands to try that can be followed word by word.
-pub fn print_welcome(folder: &Path, credentials: &Credentials, processes: &[Process]) {
+pub fn print_welcome(folder: &Path, credentials: &Credentials, processes: &[Process], store_points: usize) {
     let of_role = |role| processes.iter().filter(|process| process.place().role == role).count();
     let (nodes, servers) = (of_role(Role::Authority), of_role(Role::StorageServer));
-    let with_storage = match servers {
-        0 => String::new(),
-        1 => " and 1 storage server with a store point".to_owned(),
-        servers => format!(" and {servers} storage servers with a store point each"),
-    };
     println!(
         "
 Bursar is ready: {nodes} authority nodes{with_storage}.
@@ -68,6 +63,7 @@ So that every terminal knows it, without the two lines above:
   {program} login --context demo --credentials-file {file}
 
 Ctrl-C ends the demo; the next start continues from its data.",
+        with_storage = with_storage(servers, store_points),
         processes = in_columns(processes.iter().map(|process| [process.place().to_string(), told(process)])),
         url = credentials.url,
         urls = credentials.urls.join(","),
@@ -77,6 +73,18 @@ Ctrl-C ends the demo; the next start continues from its data.",
         commands = in_columns(to_try(servers > 0)),
         program = program(),
     );
+}
+
+/// How much storage there is: people may have removed some of what the demo has made, or added to it.
+fn with_storage(servers: usize, store_points: usize) -> String {
+    let some = |count, what| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    match servers {
+        0 => String::new(),
+        servers => format!(" and {} with {}", some(servers, "storage server"), some(store_points, "store point")),
+    }
 }
 
 /// Where a process is found: its number, its ports, its log.
@@ -121,6 +129,13 @@ fn in_columns(lines: impl IntoIterator<Item = [String; 2]>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_welcome_counts_what_is_there() {
+        assert_eq!(with_storage(0, 0), "");
+        assert_eq!(with_storage(2, 2), " and 2 storage servers with 2 store points");
+        assert_eq!(with_storage(1, 0), " and 1 storage server with 0 store points");
+    }
 
     #[test]
     fn without_storage_servers_nothing_is_said_of_them() {

@@ -84,7 +84,8 @@ pub fn survey(folder: &Path, ports: Ports, storage_servers: u64) -> Result<Surve
         }
     }
     if runs {
-        return Err(DemoError::Runs { folder: folder.to_owned(), pids, stopped: places::stopped(folder)? });
+        let (folder, stopped, removed) = (folder.to_owned(), places::stopped(folder)?, Vec::new());
+        return Err(DemoError::Runs { folder, pids, stopped, removed });
     }
     survey.require_one_cluster()?;
     Ok(survey)

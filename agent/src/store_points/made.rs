@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct MadeFile {
 
 /// Why it cannot be told, or kept, which directories were made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MadeError {
+pub enum MadeError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -84,13 +84,18 @@ impl Made {
     }
 
     fn load(&self) -> Result<BTreeSet<StorePointId>, MadeError> {
-        if !self.files.exists(&self.path)? {
-            return Ok(BTreeSet::new());
-        }
-        let MadeFile { store, store_points } = read_kept::<_, MadeError>(&*self.files, &self.path, REMOVE)?;
-        if store != self.store {
-            return Err(MadeError::Foreign { path: self.path.clone(), found: store, expected: self.store });
-        }
-        Ok(store_points)
+        read_made(&*self.files, &self.path, self.store)
     }
+}
+
+/// Whose directories were made, as the file at `path` tells in the data directory with this store id.
+pub(crate) fn read_made(files: &dyn Files, path: &Path, expected: StoreId) -> Result<BTreeSet<StorePointId>, MadeError> {
+    if !files.exists(path)? {
+        return Ok(BTreeSet::new());
+    }
+    let MadeFile { store: found, store_points } = read_kept::<_, MadeError>(files, path, REMOVE)?;
+    if found != expected {
+        return Err(MadeError::Foreign { path: path.to_owned(), found, expected });
+    }
+    Ok(store_points)
 }

@@ -46,7 +46,8 @@ impl Resource for Operation {
 
 /// List operations.
 ///
-/// `filter` knows `id`, `status` and `kind` (of the task); `sort` goes by `id`.
+/// `filter` knows `id`, `status` (`running`, `succeeded`, `failed` or `cancelled`) and `kind`, of the task (`add_authority_node`,
+/// `remove_authority_node` or `join_server`); `sort` goes by `id`.
 #[utoipa::path(get, path = "/api/v1/operations", tag = "operations", operation_id = "list_operations", params(ListQuery),
     responses((status = 200, description = "A page of the operations.", body = Page<operations::Operation>)))]
 async fn list(reading: Reading<ListQuery>) -> Answered {

@@ -8,6 +8,7 @@ use bursar_wire::{
     page::Page,
     query::{ListQuery, ReadQuery},
     servers::{self, EditServer, MaintainServer, OkToStop, Reachability, ServerCondition, ServerDetails, ServerIntent},
+    store_points::UnusableStorePoint,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -75,7 +76,7 @@ async fn list(reading: Reading<ListQuery>) -> Answered {
     reading.list::<Server>().await
 }
 
-/// Read a storage server, with what the leader observes of it.
+/// Read a storage server, with its store points that cannot be used, and what the leader observes of it.
 ///
 /// What is observed comes with a linearizable reading of the present alone.
 #[utoipa::path(get, path = "/api/v1/servers/{id}", tag = "servers", operation_id = "read_server",
@@ -86,7 +87,8 @@ async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
         let server = view.servers().get(ServerId(id))?.show(view);
         let observed = observed.and_then(|mut all| all.by_server.remove(&id).ok_or_else(|| UNHEARD.to_owned()));
         let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why)), |observed| (Some(observed), None));
-        Some(ServerDetails { server, observed, observed_absent })
+        let unusable_store_points = UnusableStorePoint::all_of(view, ServerId(id));
+        Some(ServerDetails { server, unusable_store_points, observed, observed_absent })
     };
     reading.observed(ServerId(id), details).await
 }

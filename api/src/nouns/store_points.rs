@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use bursar_domain::{
     self as domain, ServerId, StorePointId,
-    store_point::{Findings, Found, StorePoint},
+    store_point::{Condition, Findings, Found, StorePoint},
     table::Table,
 };
 use bursar_wire::{
@@ -120,19 +120,29 @@ fn spotless(path: &str) -> Findings {
     responses((status = 200, description = "The store point.", body = StorePointDetails)))]
 async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
     let details = |view: &View, observed: Result<Observed, String>| {
-        let store_point = view.store_points().get(StorePointId(id))?.show(view);
+        let row = view.store_points().get(StorePointId(id))?;
         let observed = observed.and_then(|all| {
-            let server = all.by_server.get(&store_point.server).ok_or(UNHEARD)?;
-            server.store_points.get(&id).copied().ok_or_else(|| UNTOLD.to_owned())
+            let server = all.by_server.get(&row.server.0).ok_or(UNHEARD)?;
+            let observed = server.store_points.get(&id).copied().ok_or_else(|| untold(row))?;
+            Ok((observed, server.heard_ms_ago))
         });
         let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why)), |observed| (Some(observed), None));
-        Some(StorePointDetails { store_point, observed, observed_absent })
+        let (observed, observed_ms_ago) = observed.unzip();
+        Some(StorePointDetails { store_point: row.show(view), observed, observed_absent, observed_ms_ago })
     };
     reading.observed(StorePointId(id), details).await
 }
 
-/// Why nothing is observed of a store point where the leader observes its server.
-const UNTOLD: &str = "its server has told nothing of it yet";
+/// Why nothing is observed of a store point where the leader observes its server: that looks at what can be looked at.
+fn untold(store_point: &StorePoint) -> String {
+    match store_point.condition {
+        _ if !store_point.is_present() => "it is retired".to_owned(),
+        Condition::Creating => "its directory is not made yet".to_owned(),
+        Condition::Failed(failure) => format!("its directory could not be made: {failure}"),
+        Condition::Offline(reason) => format!("its server cannot look at it: {reason}"),
+        Condition::Online | Condition::Unknown => "its server has told nothing of it yet".to_owned(),
+    }
+}
 
 /// Change a store point: its name, its notes, what it takes.
 #[utoipa::path(patch, path = "/api/v1/store-points/{id}", tag = "store points", operation_id = "edit_store_point",

@@ -1,7 +1,7 @@
 //! Alerts: what an operator should know of.
 
 use bursar_domain::{
-    AlertId, Command, State,
+    AlertId, Command, ObjectRef, ServerId, State,
     alert::{self, Extent},
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,15 @@ pub struct Alert {
     pub subject: NamedObject,
     /// The trouble in one line, with the subject's name of when it fired.
     pub text: String,
+    /// Why it fires, or did the last time, in a word. Of a store point `read_only`, `missing`, `foreign_identity`, `io_failing` or
+    /// `server_silent`; of a server `silent`, `version_differs` or `digest_differs`; of a destination `all_servers_silent`.
+    pub reason: String,
+    /// The reason in words.
+    pub detail: String,
+    /// The server that it is about, or that the store point is on; null for a destination.
+    pub server: Option<NamedObject>,
+    /// The directory of the store point that it is about, on its server; null for anything else.
+    pub path: Option<String>,
     /// How much of the subject is affected; the worst since it last fired.
     pub extent: AlertExtent,
     /// Whether the trouble is there.
@@ -130,16 +139,21 @@ impl Alert {
     /// An alert of `state`.
     pub fn of(state: &State, alert: &alert::Alert) -> Self {
         let noted = |noted: &alert::Acknowledgement| Acknowledgement {
-            by: noted.by.into(),
+            by: Actor::of(state, noted.by),
             at: rfc3339(noted.at),
             note: noted.note.to_string(),
         };
+        let (server, path) = place_of(state, alert.subject);
         Self {
             id: alert.id.0,
             kind: alert.kind.code().into(),
             severity: alert.severity.into(),
             subject: NamedObject::of(state, alert.subject),
             text: alert.text.clone(),
+            reason: alert.reason.code().into(),
+            detail: alert.reason.to_string(),
+            server: server.map(|server| NamedObject::of(state, server.into())),
+            path,
             extent: match alert.extent {
                 Extent::Partial => AlertExtent::Partial,
                 Extent::Whole => AlertExtent::Whole,
@@ -153,6 +167,18 @@ impl Alert {
             changed: Stamp::of(state, alert.changed),
             etag: etag(state, alert.changed),
         }
+    }
+}
+
+/// On which server the trouble is, and in which of its directories.
+fn place_of(state: &State, subject: ObjectRef) -> (Option<ServerId>, Option<String>) {
+    match subject {
+        ObjectRef::Server(server) => (Some(server), None),
+        ObjectRef::StorePoint(id) => state
+            .store_points()
+            .get(id)
+            .map_or((None, None), |row| (Some(row.server), Some(row.path.child(&row.directory).to_string()))),
+        _ => (None, None),
     }
 }
 
@@ -174,7 +200,7 @@ impl From<alert::Condition> for AlertCondition {
     }
 }
 
-/// Alerts to take note of: either by their numbers, or all open ones that meet a condition.
+/// Alerts to take note of: either by their numbers, or all that meet a condition, are open, and nobody has taken note of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcknowledgeAlerts {
@@ -182,11 +208,13 @@ pub struct AcknowledgeAlerts {
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ids: Option<Vec<u64>>,
-    /// One condition, as the list of alerts takes it, for instance `subject=server:3`. The empty text is met by all open alerts.
+    /// One condition, as the list of alerts takes it: `field=value` for equality or `field~value` for containment, with the fields
+    /// that it knows, for instance `subject=server:3` or `kind=store_point_offline`. The empty text is met by all.
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub filter: Option<String>,
-    /// What there is to say: at most 4,096 characters; by default nothing.
+    /// What there is to say: at most 4,096 characters; by default nothing. What was said of an alert before stays: where this is
+    /// something else, all of the request is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -196,7 +224,7 @@ pub struct AcknowledgeAlerts {
 pub enum Meant {
     /// These.
     Ids(Vec<AlertId>),
-    /// The open ones that meet a condition.
+    /// Those that meet a condition, are open, and nobody has taken note of.
     Filter(String),
 }
 
@@ -220,6 +248,8 @@ impl AcknowledgeAlerts {
 /// Alerts that somebody has taken note of, as they stand now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acknowledged {
-    /// The alerts.
+    /// The alerts; none where no alert met the condition.
     pub alerts: Vec<Alert>,
+    /// The numbers of those of them that somebody had taken note of before: nothing was changed in these.
+    pub acknowledged_before: Vec<u64>,
 }

@@ -80,9 +80,23 @@ pub struct Actor {
     /// The number of the token, of the authority node or of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
-    /// The name of the duty.
+    /// The name of the duty; of the others as it is now, where an object that they have changed tells of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl Actor {
+    /// Who changed an object of `state`.
+    pub fn of(state: &State, actor: domain::Actor) -> Self {
+        let object = match actor {
+            domain::Actor::Token(token) => Some(token.into()),
+            domain::Actor::AuthorityNode(node) => Some(node.into()),
+            domain::Actor::Server(server) => Some(server.into()),
+            domain::Actor::Founder | domain::Actor::Joiner | domain::Actor::Duty(_) => None,
+        };
+        let anonymous = Self::from(actor);
+        Self { name: object.and_then(|object| name_of(state, object)).or(anonymous.name), ..anonymous }
+    }
 }
 
 impl From<domain::Actor> for Actor {
@@ -103,7 +117,8 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.replace('_', " ");
         match (&self.id, &self.name) {
-            (Some(id), _) => write!(f, "{kind} {id}"),
+            (Some(id), None) => write!(f, "{kind} {id}"),
+            (Some(id), Some(name)) => write!(f, "{kind} {id} “{name}”"),
             (None, Some(name)) => write!(f, "{name} {kind}"),
             (None, None) => f.write_str(&kind),
         }
@@ -124,7 +139,7 @@ pub struct Stamp {
 impl Stamp {
     /// A stamp of an object of `state`.
     pub fn of(state: &State, stamp: domain::Stamp) -> Self {
-        Self { at: rfc3339(stamp.at), by: stamp.by.into(), revision: cursor_at(state, stamp.revision) }
+        Self { at: rfc3339(stamp.at), by: Actor::of(state, stamp.by), revision: cursor_at(state, stamp.revision) }
     }
 }
 

@@ -64,6 +64,7 @@ pub struct ListQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_token: Option<String>,
     /// One condition: `field=value` for equality or `field~value` for containment, ASCII letters folded, for instance `name~east`.
+    /// The description of the list says which fields it knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// A field to sort by, with `-` before it for the descending order, for instance `-name`; by default `id`.
@@ -168,11 +169,6 @@ impl ListQuery {
         Err(FieldError::new("?limit", format!("must be from 1 to {PAGE_ITEMS_MAX}")))
     }
 
-    /// The condition, where there is one. Whether its field is known is the list's to say.
-    pub fn filter(&self) -> Result<Option<Filter>, FieldError> {
-        self.filter.as_deref().map(Filter::parse).transpose()
-    }
-
     /// The order, where one is asked for. Whether its field is known is the list's to say.
     pub fn sort(&self) -> Option<Sort> {
         let text = self.sort.as_deref()?;
@@ -197,7 +193,7 @@ enum Test {
 }
 
 impl Filter {
-    /// Reads `field=value` or `field~value`; all behind the operator is the value.
+    /// Reads `field=value` or `field~value`; all behind the operator is the value. Whether the field is known is the list's to say.
     pub fn parse(text: &str) -> Result<Self, FieldError> {
         let operator = text.find(['=', '~']).filter(|&at| at > 0);
         let at = operator.ok_or_else(|| FieldError::new("?filter", "must look like field=value or field~value"))?;

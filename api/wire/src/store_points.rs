@@ -2,7 +2,7 @@
 
 use bursar_domain::{
     Command, ServerId, State, StorePointId, server,
-    store_point::{self, Change, CreationFailure, Findings, OfflineReason, Quota},
+    store_point::{self, Change, CreationFailure, Findings, Quota},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -62,6 +62,36 @@ pub struct StorePointDetails {
     pub observed: Option<StorePointObserved>,
     /// Why `observed` is null; null where it is not.
     pub observed_absent: Option<String>,
+    /// How old that is: how many milliseconds ago its server was last heard of; null where `observed` is.
+    pub observed_ms_ago: Option<u64>,
+}
+
+/// A store point that cannot be used, in a few words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnusableStorePoint {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// The path that an administrator gave.
+    pub path: String,
+    /// How it is: `failed` or `offline`, with the reason.
+    pub condition: StorePointCondition,
+}
+
+impl UnusableStorePoint {
+    /// Those of a server's store points that are known to be unusable. While the server does not answer, of none is anything known.
+    pub fn all_of(state: &State, server: ServerId) -> Vec<Self> {
+        let unusable = store_point::of_server(state, server)
+            .filter(|row| matches!(row.condition, store_point::Condition::Failed(_) | store_point::Condition::Offline(_)));
+        let told = |row: &store_point::StorePoint| Self {
+            id: row.id.0,
+            name: row.name.to_string(),
+            path: row.path.to_string(),
+            condition: row.condition.into(),
+        };
+        unusable.map(told).collect()
+    }
 }
 
 /// What is wanted of a store point.
@@ -144,9 +174,7 @@ impl From<store_point::Condition> for StorePointCondition {
                 Self::Failed { reason: failure_code(failure).into(), detail: failure.to_string() }
             }
             store_point::Condition::Online => Self::Online,
-            store_point::Condition::Offline(reason) => {
-                Self::Offline { reason: offline_code(reason).into(), detail: reason.to_string() }
-            }
+            store_point::Condition::Offline(reason) => Self::Offline { reason: reason.code().into(), detail: reason.to_string() },
             store_point::Condition::Unknown => Self::Unknown,
         }
     }
@@ -158,15 +186,6 @@ const fn failure_code(failure: CreationFailure) -> &'static str {
         CreationFailure::DirectoryExists => "directory_exists",
         CreationFailure::NotWritable => "not_writable",
         CreationFailure::IoFailing => "io_failing",
-    }
-}
-
-const fn offline_code(reason: OfflineReason) -> &'static str {
-    match reason {
-        OfflineReason::ReadOnly => "read_only",
-        OfflineReason::Missing => "missing",
-        OfflineReason::ForeignIdentity => "foreign_identity",
-        OfflineReason::IoFailing => "io_failing",
     }
 }
 

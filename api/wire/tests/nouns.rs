@@ -93,7 +93,8 @@ fn with_destination() -> Ledger {
 fn a_site() {
     let ledger = with_destination();
     let site = Site::of(&ledger.state, ledger.state.sites().get(1.into()).unwrap());
-    let stamp = json!({ "at": "2023-11-14T22:13:20.000Z", "by": { "kind": "token", "id": 1 }, "revision": "1-5" });
+    let stamp =
+        json!({ "at": "2023-11-14T22:13:20.000Z", "by": { "kind": "token", "id": 1, "name": "first" }, "revision": "1-5" });
     let expected = json!({
         "id": 1, "name": "West", "expected_latency_ms": 0, "created": stamp, "changed": stamp, "etag": "1-5",
     });

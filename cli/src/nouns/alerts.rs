@@ -1,6 +1,6 @@
 //! `bursar alert`
 
-use bursar_wire::alerts::{AcknowledgeAlerts, Acknowledged, Alert, AlertCondition};
+use bursar_wire::alerts::{AcknowledgeAlerts, Acknowledged, Acknowledgement, Alert, AlertCondition};
 use clap::Subcommand;
 
 use super::stamped;
@@ -12,14 +12,20 @@ use crate::{
     session::Session,
 };
 
+/// By what alerts are filtered, as the help says it.
+const FILTER_FIELDS: &str = "--filter knows the fields id, kind (store_point_offline, server_offline, destination_offline, \
+                             version_conflict or projection_mismatch), reason (as `show` has it in JSON, for instance missing), \
+                             severity (critical or warning), condition (firing or resolved), open and acknowledged (true or \
+                             false), subject (for instance server:3) and text";
+
 /// What can be done with alerts.
 #[derive(Subcommand, Clone, Debug)]
 pub enum AlertCommand {
     /// List the alerts in the overview: those that fire, and those that nobody has acknowledged
     #[command(
-        after_help = "With --filter, alerts that are history are listed too. It knows the fields id, kind, severity (critical or \
-                      warning), condition (firing or resolved), open and acknowledged (true or false), subject (for instance \
-                      server:3) and text; --sort knows id. What is over has an UNTIL."
+        after_help = format!(
+            "With --filter, alerts that are history are listed too. {FILTER_FIELDS}; --sort knows id. What is over has an UNTIL."
+        )
     )]
     List(ListOptions),
     /// Show an alert
@@ -30,14 +36,16 @@ pub enum AlertCommand {
         past: PastOptions,
     },
     /// Take note of alerts: those that are over leave the overview
+    #[command(after_help = format!("{FILTER_FIELDS}. For instance --filter kind=store_point_offline."))]
     Acknowledge {
         /// Their numbers
         #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "ALERT")]
         alerts: Vec<u64>,
-        /// Instead of numbers: all open alerts that meet a condition, as in the list; an empty one is met by all
+        /// Instead of numbers: all open alerts that meet a condition, as in the list, and that nobody has acknowledged; an empty
+        /// one is met by all
         #[arg(long, value_name = "CONDITION")]
         filter: Option<String>,
-        /// What there is to say
+        /// What there is to say; what was said of an alert before stays
         #[arg(long, default_value = "")]
         note: String,
         #[command(flatten)]
@@ -58,12 +66,29 @@ impl AlertCommand {
                     return session.show_dry_run(&answer);
                 }
                 let noted: Acknowledged = answer.json()?;
-                let numbers: Vec<_> = noted.alerts.iter().map(|alert| alert.id.to_string()).collect();
-                session.console.tell(&format!("acknowledged alert {}", numbers.join(", ")))?;
+                for line in told(&noted) {
+                    session.console.tell(&line)?;
+                }
                 session.show(&noted.alerts, || output::table(Alert::HEADING, noted.alerts.iter().map(Alert::row)))
             }
         }
     }
+}
+
+/// What became of a request to take note, a line for each sort of outcome.
+fn told(noted: &Acknowledged) -> Vec<String> {
+    if noted.alerts.is_empty() {
+        return vec!["nothing to do: the condition is met by no open alert that nobody has acknowledged".to_owned()];
+    }
+    let (before, now): (Vec<&Alert>, Vec<&Alert>) =
+        noted.alerts.iter().partition(|alert| noted.acknowledged_before.contains(&alert.id));
+    let numbers: Vec<_> = now.iter().map(|alert| alert.id.to_string()).collect();
+    let now = (!numbers.is_empty()).then(|| format!("acknowledged alert {}", numbers.join(", ")));
+    let before = before.into_iter().map(|alert| match &alert.acknowledgement {
+        Some(Acknowledgement { by, at, .. }) => format!("alert {} was acknowledged before: {at} by {by}", alert.id),
+        None => format!("alert {} was acknowledged before, and has come back since", alert.id),
+    });
+    now.into_iter().chain(before).collect()
 }
 
 /// Since when it fires, or did the last time, and until when, where it is over.
@@ -79,7 +104,7 @@ impl Noun for Alert {
     const PATH: &'static str = "alerts";
     const LIST: &'static str = "bursar alert list";
     const HEADING: &'static [&'static str] =
-        &["id", "severity", "condition", "since", "until", "alert", "covered by", "acknowledged by"];
+        &["id", "severity", "condition", "since", "until", "alert", "server", "reason", "covered by", "acknowledged by"];
     const NAME_FIELD: Option<&'static str> = None;
 
     fn id(&self) -> u64 {
@@ -99,6 +124,8 @@ impl Noun for Alert {
             since.into(),
             or_dash(until),
             self.text.clone(),
+            or_dash(self.server.as_ref().map(|server| server.name.clone().unwrap_or_else(|| server.id.to_string()))),
+            self.detail.clone(),
             or_dash(self.inhibited_by.as_ref().map(|by| format!("{} {}", by.kind.replace('_', " "), by.id))),
             or_dash(self.acknowledgement.as_ref().map(|noted| &noted.by)),
         ]
@@ -112,6 +139,9 @@ impl Noun for Alert {
             ("kind", self.kind.replace('_', " ")),
             ("severity", self.severity.as_str().into()),
             ("subject", self.subject.to_string()),
+            ("server", or_dash(self.server.as_ref())),
+            ("path", or_dash(self.path.as_ref())),
+            ("reason", self.detail.clone()),
             ("affected", self.extent.as_str().into()),
             ("condition", self.condition.as_str().into()),
             ("since", since.into()),

@@ -11,7 +11,7 @@ use crate::{
     failure::{Failure, Next},
     noun::Noun,
     options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
-    output,
+    output::{self, or_dash},
     session::Session,
     sizes::{self, SizeLimit},
 };
@@ -158,6 +158,7 @@ fn all_of(details: &StorePointDetails) -> Vec<(&'static str, String)> {
         (Some(StorePointObserved { free_bytes, total_bytes, used_bytes }), _) => {
             all.push(("used", sizes::told(*used_bytes)));
             all.push(("free", format!("{} of {}", sizes::told(*free_bytes), sizes::told(*total_bytes))));
+            all.push(("as of", or_dash(details.observed_ms_ago.map(output::ago))));
         }
         (None, why) => all.push(("free", format!("not known: {}", why.as_deref().unwrap_or_default()))),
     }
@@ -165,7 +166,7 @@ fn all_of(details: &StorePointDetails) -> Vec<(&'static str, String)> {
 }
 
 /// How it is, with the reason where something is wrong.
-fn condition(condition: &StorePointCondition) -> String {
+pub(super) fn condition(condition: &StorePointCondition) -> String {
     match condition {
         StorePointCondition::Failed { detail, .. } | StorePointCondition::Offline { detail, .. } => {
             format!("{}: {detail}", condition.as_str())

@@ -11,7 +11,7 @@ use crate::{
     store_point,
 };
 
-use super::{Covered, Event, Kind, Raised, Standing, standing, standing::text};
+use super::{Covered, Event, Explained, Kind, Raised, Standing, standing, standing::text};
 
 /// A server is another one than before, or how it is.
 pub(crate) fn server_changed(draft: &mut Draft<'_>, server: ServerId) {
@@ -51,6 +51,7 @@ struct Changes {
     resolved: Vec<AlertId>,
     covered: Vec<Covered>,
     worsened: Vec<AlertId>,
+    explained: Vec<Explained>,
 }
 
 /// Brings the alerts of these kinds and subjects into line with the state.
@@ -61,7 +62,7 @@ fn follow(draft: &mut Draft<'_>, causes: &[(Kind, ObjectRef)]) {
     for (kind, subject) in causes {
         changes.add(state, *kind, *subject, &mut next);
     }
-    let Changes { raised, resolved, covered, worsened } = changes;
+    let Changes { raised, resolved, covered, worsened, explained } = changes;
     #[cfg(feature = "mutants")]
     let raised = if planted(Mutant::MapOrderInEvent) { unordered(raised) } else { raised };
     let events = [
@@ -69,6 +70,7 @@ fn follow(draft: &mut Draft<'_>, causes: &[(Kind, ObjectRef)]) {
         (!resolved.is_empty()).then_some(Event::Resolved { alerts: resolved }),
         (!covered.is_empty()).then_some(Event::Covered { alerts: covered }),
         (!worsened.is_empty()).then_some(Event::Worsened { alerts: worsened }),
+        (!explained.is_empty()).then_some(Event::Explained { alerts: explained }),
     ];
     for event in events.into_iter().flatten() {
         draft.emit(event.into());
@@ -83,7 +85,7 @@ impl Changes {
         match (standing(state, kind, subject), firing) {
             (Standing::Quiet, None) | (Standing::Unsettled, _) => {}
             (Standing::Quiet, Some(alert)) => self.resolved.push(alert.id),
-            (Standing::Fires { extent, inhibited_by }, Some(alert)) => {
+            (Standing::Fires { reason, extent, inhibited_by }, Some(alert)) => {
                 if alert.inhibited_by != inhibited_by {
                     self.covered.push(Covered { alert: alert.id, by: inhibited_by });
                 }
@@ -91,8 +93,11 @@ impl Changes {
                 if inhibited_by.is_none() && alert.extent < extent {
                     self.worsened.push(alert.id);
                 }
+                if alert.reason != reason {
+                    self.explained.push(Explained { alert: alert.id, reason });
+                }
             }
-            (Standing::Fires { extent, inhibited_by }, None) => {
+            (Standing::Fires { reason, extent, inhibited_by }, None) => {
                 let alert = open.map_or_else(
                     || {
                         let alert = AlertId(*next);
@@ -102,7 +107,7 @@ impl Changes {
                     |open| open.id,
                 );
                 let (severity, text) = (kind.severity(), text(state, kind, subject));
-                self.raised.push(Raised { alert, kind, severity, subject, text, extent, inhibited_by });
+                self.raised.push(Raised { alert, kind, severity, subject, text, reason, extent, inhibited_by });
             }
         }
     }

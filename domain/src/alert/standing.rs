@@ -9,7 +9,7 @@ use crate::{
     text::Name,
 };
 
-use super::{Extent, Kind};
+use super::{Extent, Kind, Reason};
 
 /// Whether an alert should fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Standing {
     Quiet,
     /// There is.
     Fires {
+        /// Why.
+        reason: Reason,
         /// How much of the subject is affected.
         extent: Extent,
         /// What covers the alert.
@@ -59,10 +61,10 @@ fn store_point_offline(state: &State, store_point: StorePointId) -> Standing {
                 OfflineReason::ReadOnly => Extent::Partial,
                 OfflineReason::Missing | OfflineReason::ForeignIdentity | OfflineReason::IoFailing => Extent::Whole,
             };
-            Standing::Fires { extent, inhibited_by: maintenance(server) }
+            Standing::Fires { reason: Reason::Unusable(reason), extent, inhibited_by: maintenance(server) }
         }
         store_point::Condition::Unknown if server.condition == server::Condition::Offline => {
-            Standing::Fires { extent: Extent::Whole, inhibited_by: firing(state, Kind::ServerOffline, server.id.into()) }
+            whole(Reason::ServerSilent, firing(state, Kind::ServerOffline, server.id.into()))
         }
         store_point::Condition::Unknown => Standing::Unsettled,
     }
@@ -74,7 +76,7 @@ fn server_offline(state: &State, server: &Server) -> Standing {
         server::Condition::Joining { .. } => Standing::Unsettled,
         server::Condition::Offline => {
             let destination = || firing(state, Kind::DestinationOffline, server.destination.into());
-            Standing::Fires { extent: Extent::Whole, inhibited_by: maintenance(server).or_else(destination) }
+            whole(Reason::Silent, maintenance(server).or_else(destination))
         }
     }
 }
@@ -92,7 +94,7 @@ fn destination_offline(state: &State, destination: DestinationId) -> Standing {
     }
     let Some(first) = offline().next() else { return Standing::Quiet };
     let expected = offline().all(|server| maintenance(server).is_some());
-    Standing::Fires { extent: Extent::Whole, inhibited_by: expected.then_some(first.id.into()) }
+    whole(Reason::AllServersSilent, expected.then_some(first.id.into()))
 }
 
 /// While the authority's own nodes run different versions, nobody can be at odds with them.
@@ -100,15 +102,20 @@ fn version_conflict(state: &State, server: &Server) -> Standing {
     match (server.condition, authority_version(state)) {
         (server::Condition::Joining { .. }, _) | (_, None) => Standing::Unsettled,
         (_, Some(version)) if *version == server.facts.program.version => Standing::Quiet,
-        (_, Some(_)) => Standing::Fires { extent: Extent::Whole, inhibited_by: None },
+        (_, Some(_)) => whole(Reason::VersionDiffers, None),
     }
 }
 
 fn projection_mismatch(_: &State, server: &Server) -> Standing {
     match server.projection {
         ProjectionState::Matching => Standing::Quiet,
-        ProjectionState::Mismatched => Standing::Fires { extent: Extent::Whole, inhibited_by: None },
+        ProjectionState::Mismatched => whole(Reason::DigestDiffers, None),
     }
+}
+
+/// It fires, and all of the subject is affected.
+const fn whole(reason: Reason, inhibited_by: Option<ObjectRef>) -> Standing {
+    Standing::Fires { reason, extent: Extent::Whole, inhibited_by }
 }
 
 /// The version that all voting nodes run; none while they differ.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::ids::{AlertId, ObjectRef};
 
-use super::{Command, Covered, Event, Kind, Raised, Severity};
+use super::{Command, Covered, Event, Explained, Kind, Raised, Reason, Severity};
 
 impl Command {
     /// The alert, where it is about a single one.
@@ -25,6 +25,7 @@ impl Event {
             Self::Resolved { .. } => "alert.resolved",
             Self::Covered { .. } => "alert.covered",
             Self::Worsened { .. } => "alert.worsened",
+            Self::Explained { .. } => "alert.explained",
             Self::Acknowledged { .. } => "alert.acknowledged",
         }
     }
@@ -34,6 +35,7 @@ impl Event {
         let first = match self {
             Self::Raised { alerts } => alerts.first().map(|raised| raised.alert),
             Self::Covered { alerts } => alerts.first().map(|covered| covered.alert),
+            Self::Explained { alerts } => alerts.first().map(|explained| explained.alert),
             Self::Resolved { alerts } | Self::Worsened { alerts } | Self::Acknowledged { alerts, .. } => alerts.first().copied(),
         };
         first.expect("an event of alerts tells of at least one")
@@ -55,6 +57,33 @@ impl Kind {
             Self::DestinationOffline => "destination_offline",
             Self::VersionConflict => "version_conflict",
             Self::ProjectionMismatch => "projection_mismatch",
+        }
+    }
+}
+
+impl Reason {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unusable(reason) => reason.code(),
+            Self::ServerSilent => "server_silent",
+            Self::Silent => "silent",
+            Self::AllServersSilent => "all_servers_silent",
+            Self::VersionDiffers => "version_differs",
+            Self::DigestDiffers => "digest_differs",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(reason) => reason.fmt(f),
+            Self::ServerSilent => f.write_str("its server does not answer"),
+            Self::Silent => f.write_str("it does not answer"),
+            Self::AllServersSilent => f.write_str("none of its servers answers"),
+            Self::VersionDiffers => f.write_str("the authority runs another version"),
+            Self::DigestDiffers => f.write_str("its digest is not the authority's"),
         }
     }
 }
@@ -95,6 +124,10 @@ impl fmt::Display for Event {
                 list(f, alerts)?;
                 f.write_str(" worsened")
             }
+            Self::Explained { alerts } => {
+                list(f, alerts)?;
+                f.write_str(" explained")
+            }
             Self::Acknowledged { alerts, note } => {
                 list(f, alerts)?;
                 f.write_str(" acknowledged")?;
@@ -106,10 +139,10 @@ impl fmt::Display for Event {
 
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} “{}”", self.severity, self.alert, self.text)?;
+        write!(f, "{} {} “{}” ({}", self.severity, self.alert, self.text, self.reason)?;
         match self.inhibited_by {
-            Some(by) => write!(f, " (covered by {by})"),
-            None => Ok(()),
+            Some(by) => write!(f, "; covered by {by})"),
+            None => f.write_str(")"),
         }
     }
 }
@@ -120,6 +153,12 @@ impl fmt::Display for Covered {
             Some(by) => write!(f, "{} is covered by {by}", self.alert),
             None => write!(f, "{} is no longer covered", self.alert),
         }
+    }
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.alert, self.reason)
     }
 }
 

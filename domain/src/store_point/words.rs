@@ -82,6 +82,18 @@ impl fmt::Display for CreationFailure {
     }
 }
 
+impl OfflineReason {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::Missing => "missing",
+            Self::ForeignIdentity => "foreign_identity",
+            Self::IoFailing => "io_failing",
+        }
+    }
+}
+
 impl fmt::Display for OfflineReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bursar_domain::{
     AlertId, AuthorityNodeId, Hash, Level, ObjectRef, Projection, Record, ServerGuid, ServerId, StorePointId, Submission,
-    alert::{self, Acknowledgement, Alert, Extent, Kind, Raised, Severity},
+    alert::{self, Acknowledgement, Alert, Extent, Kind, Raised, Reason, Severity},
     encoding::{DecodeError, decode, encode},
     projection::{self, Listens, Making, Peer},
     server::{
@@ -171,6 +171,17 @@ pub(super) fn alerts() -> Vec<Specimen> {
         "partial": Extent::Partial => Extent::Partial,
         "whole": Extent::Whole => Extent::Whole,
     };
+    fn explained(reason: Reason) -> Alert {
+        Alert { reason, ..alert() }
+    }
+    let reasons = family! { "alert_reason": Reason => Alert, explained, |alert| &alert.reason;
+        "unusable": Reason::Unusable(_) => Reason::Unusable(OfflineReason::ForeignIdentity),
+        "server_silent": Reason::ServerSilent => Reason::ServerSilent,
+        "silent": Reason::Silent => Reason::Silent,
+        "all_servers_silent": Reason::AllServersSilent => Reason::AllServersSilent,
+        "version_differs": Reason::VersionDiffers => Reason::VersionDiffers,
+        "digest_differs": Reason::DigestDiffers => Reason::DigestDiffers,
+    };
     fn being(condition: alert::Condition) -> Alert {
         Alert { condition, ..alert() }
     }
@@ -178,7 +189,7 @@ pub(super) fn alerts() -> Vec<Specimen> {
         "firing": alert::Condition::Firing { .. } => alert::Condition::Firing { since: NOW },
         "resolved": alert::Condition::Resolved { .. } => alert::Condition::Resolved { since: NOW, at: LATER },
     };
-    [rows, kinds, severities, extents, conditions].into_iter().flatten().collect()
+    [rows, kinds, severities, reasons, extents, conditions].into_iter().flatten().collect()
 }
 
 pub(super) fn projections() -> Vec<Specimen> {
@@ -268,6 +279,7 @@ pub(super) fn raised(number: u64) -> Raised {
         severity: Severity::Critical,
         subject: ObjectRef::StorePoint(StorePointId(number)),
         text: "Store point is unavailable: first shelf".into(),
+        reason: Reason::Unusable(OfflineReason::IoFailing),
         extent: Extent::Whole,
         inhibited_by: (number > 0).then_some(ObjectRef::Alert(AlertId(0))),
     }
@@ -331,6 +343,7 @@ fn alert() -> Alert {
         severity: Severity::Critical,
         subject: ObjectRef::Server(SERVER),
         text: "Server is offline: ark".into(),
+        reason: Reason::Silent,
         extent: Extent::Whole,
         condition: alert::Condition::Firing { since: NOW },
         occurrences: 3,

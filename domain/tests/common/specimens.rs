@@ -393,6 +393,9 @@ pub fn events() -> Vec<Specimen> {
         }),
         "alert.worsened": Event::Alert(alert::Event::Worsened { .. }) =>
             Event::Alert(alert::Event::Worsened { alerts: vec![ALERT] }),
+        "alert.explained": Event::Alert(alert::Event::Explained { .. }) => Event::Alert(alert::Event::Explained {
+            alerts: vec![alert::Explained { alert: ALERT, reason: alert::Reason::ServerSilent }],
+        }),
         "alert.acknowledged": Event::Alert(alert::Event::Acknowledged { .. }) =>
             Event::Alert(alert::Event::Acknowledged { alerts: vec![ALERT], note: text("two\nlines") }),
         "operation.started": Event::Operation(operation::Event::Started { .. }) =>
@@ -456,6 +459,8 @@ pub fn rejections() -> Vec<Specimen> {
             Rejection::VersionDiffers { version: name("0.2.0"), node: NODE, node_version: name("0.1.0") },
         "server_not_online": Rejection::ServerNotOnline { .. } => Rejection::ServerNotOnline { server: SERVER },
         "server_not_offline": Rejection::ServerNotOffline { .. } => Rejection::ServerNotOffline { server: SERVER },
+        "already_acknowledged": Rejection::AlreadyAcknowledged { .. } =>
+            Rejection::AlreadyAcknowledged { alert: ALERT, by: Actor::Token(TOKEN), at: LATER },
         "unexpected_report": Rejection::UnexpectedReport { .. } => Rejection::UnexpectedReport { store_point: STORE_POINT },
         "decision_too_large": Rejection::DecisionTooLarge { .. } => Rejection::DecisionTooLarge { events: 1_001, bytes: 1 << 33 },
         "already_issued": Rejection::AlreadyIssued { .. } => Rejection::AlreadyIssued { object: TOKEN.into() },

@@ -2,7 +2,7 @@
 
 use bursar_domain::{
     Actor, AlertId, AuthorityNodeId, Command, Effect, Event, FieldFault, Rejection, ServerId, State, Timestamp,
-    alert::{self, Acknowledgement, Alert, Condition, Extent, Raised, Severity},
+    alert::{self, Acknowledgement, Alert, Condition, Extent, Raised, Reason, Severity},
     authority_node::{self, Facts},
     server::{self, Intent, ProjectionState},
     store_point::{self, OfflineReason, Report},
@@ -22,8 +22,12 @@ fn recovers(server: ServerId) -> Command {
 }
 
 fn acknowledge(alerts: impl IntoIterator<Item = u64>) -> Command {
+    acknowledge_saying("seen to", alerts)
+}
+
+fn acknowledge_saying(note: &str, alerts: impl IntoIterator<Item = u64>) -> Command {
     let alerts = alerts.into_iter().map(AlertId).collect();
-    Command::Alert(alert::Command::Acknowledge { alerts, note: "seen to".into() })
+    Command::Alert(alert::Command::Acknowledge { alerts, note: note.into() })
 }
 
 fn maintenance() -> Event {
@@ -36,7 +40,7 @@ fn active() -> Event {
 }
 
 fn partial(raised: Raised) -> Raised {
-    Raised { extent: Extent::Partial, ..raised }
+    Raised { extent: Extent::Partial, reason: Reason::Unusable(OfflineReason::ReadOnly), ..raised }
 }
 
 fn alert_of(state: &State, number: u64) -> &Alert {
@@ -55,7 +59,7 @@ fn one_of_two_offline() -> Given {
         reported(1, 1, Report::Online),
         went_offline(FIRST),
         raised([server_offline(1, FIRST, None)]),
-        raised([store_point_offline(2, SHELF, by_alert(1))]),
+        raised([store_point_out_of_sight(2, SHELF, 1)]),
     ])
 }
 
@@ -72,6 +76,21 @@ rules! {
         a_missing_shelf()
             .when(SERVER, report(SHELF, Report::Online))
             .then([reported(1, 1, Report::Online), resolved([1])]);
+    }
+
+    fn an_alert_knows_the_newest_reason_and_keeps_the_last_when_it_is_over() {
+        let failing = Report::Offline(OfflineReason::IoFailing);
+        let given = a_missing_shelf()
+            .when(SERVER, report(SHELF, failing))
+            .then([reported(1, 1, failing), explained(1, Reason::Unusable(OfflineReason::IoFailing))])
+            .told(Effect::Changed, SHELF);
+        let given = given
+            .when(SERVER, report(SHELF, Report::Online))
+            .under("again")
+            .then([reported(1, 1, Report::Online), resolved([1])])
+            .told(Effect::Changed, SHELF);
+        let state = given.into_state();
+        assert_eq!(alert_of(&state, 1).reason, Reason::Unusable(OfflineReason::IoFailing));
     }
 
     fn what_is_resolved_stays_until_it_is_acknowledged() {
@@ -133,6 +152,16 @@ rules! {
         }
     }
 
+    /// Whoever says nothing new is told that nothing changed, whoever does that they are not heard.
+    fn what_was_said_of_an_alert_is_not_written_over() {
+        let noted = || one_of_two_offline().and([acknowledged([1])]);
+        for nothing_new in ["", "seen to"] {
+            noted().when(ADMINISTRATOR, acknowledge_saying(nothing_new, [1])).then([]).told(Effect::Unchanged, AlertId(1));
+        }
+        let already = Rejection::AlreadyAcknowledged { alert: AlertId(1), by: ADMINISTRATOR, at: START };
+        noted().when(ADMINISTRATOR, acknowledge_saying("a cable", [2, 1])).refused("already_acknowledged").because(already);
+    }
+
     fn one_alert_that_has_changed_is_not_acknowledged_unread() {
         let given = one_of_two_offline();
         let revision = given.revision().0;
@@ -147,13 +176,18 @@ rules! {
         let state = readable()
             .and([acknowledged([1])])
             .when(SERVER, report(SHELF, MISSING))
-            .then([reported(1, 1, MISSING), worsened(1)])
+            .then([reported(1, 1, MISSING), worsened(1), explained(1, Reason::Unusable(OfflineReason::Missing))])
             .told(Effect::Changed, SHELF)
             .into_state();
         assert_eq!(alert_of(&state, 1).acknowledgement, None);
-        // It gets better, and it gets as bad as it was: no news.
-        let given = a_missing_shelf().when(SERVER, report(SHELF, READ_ONLY)).then([reported(1, 1, READ_ONLY)]);
-        given.told(Effect::Changed, SHELF).when(SERVER, report(SHELF, MISSING)).under("again").then([reported(1, 1, MISSING)]);
+        // It gets better, and it gets as bad as it was: no news but the reason.
+        let better = explained(1, Reason::Unusable(OfflineReason::ReadOnly));
+        let as_before = explained(1, Reason::Unusable(OfflineReason::Missing));
+        let given = a_missing_shelf().and([acknowledged([1])]);
+        let given = given.when(SERVER, report(SHELF, READ_ONLY)).then([reported(1, 1, READ_ONLY), better]);
+        let given = given.told(Effect::Changed, SHELF).when(SERVER, report(SHELF, MISSING)).under("again");
+        let state = given.then([reported(1, 1, MISSING), as_before]).told(Effect::Changed, SHELF).into_state();
+        assert!(alert_of(&state, 1).acknowledgement.is_some());
     }
 
     fn a_servers_alert_covers_those_of_its_store_points() {
@@ -163,13 +197,18 @@ rules! {
             .then([
                 went_offline(FIRST),
                 raised([server_offline(1, FIRST, None)]),
-                raised([store_point_offline(2, SHELF, by_alert(1))]),
+                raised([store_point_out_of_sight(2, SHELF, 1)]),
             ]);
         // One that fired before is covered from then on, and no worse than it was.
         servers(2)
             .and([created(1, 1), reported(1, 1, READ_ONLY), raised([partial(store_point_offline(1, SHELF, None))])])
             .when(DETECTION, fails(FIRST))
-            .then([went_offline(FIRST), raised([server_offline(2, FIRST, None)]), covered([(1, by_alert(2))])]);
+            .then([
+                went_offline(FIRST),
+                raised([server_offline(2, FIRST, None)]),
+                covered([(1, by_alert(2))]),
+                explained(1, Reason::ServerSilent),
+            ]);
     }
 
     /// That the server answers again says nothing of its store points: they do.
@@ -186,7 +225,7 @@ rules! {
             .and([acknowledged([2])])
             .when(SERVER, report(SHELF, MISSING))
             .under("report")
-            .then([reported(1, 1, MISSING), covered([(2, None)])])
+            .then([reported(1, 1, MISSING), covered([(2, None)]), explained(2, Reason::Unusable(OfflineReason::Missing))])
             .told(Effect::Changed, SHELF)
             .into_state();
         assert_eq!(alert_of(&state, 2).acknowledgement, None, "what was acknowledged was that the server is silent");
@@ -260,7 +299,7 @@ rules! {
         given().when(DETECTION, fails(FIRST)).then([
             went_offline(FIRST),
             raised([server_offline(1, FIRST, expected)]),
-            raised([store_point_offline(2, SHELF, by_alert(1))]),
+            raised([store_point_out_of_sight(2, SHELF, 1)]),
         ]);
         given()
             .when(SERVER, report(SHELF, MISSING))

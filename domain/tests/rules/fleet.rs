@@ -3,7 +3,7 @@
 use bursar_domain::{
     AbsolutePath, Actor, AlertId, Command, DestinationId, Duty, Event, Hash, Level, ObjectRef, OperationId, ServerGuid, ServerId,
     StorePointId,
-    alert::{self, Extent, Kind, Raised},
+    alert::{self, Extent, Kind, Raised, Reason},
     operation::{End, Task},
     projection::Listens,
     server::{self, Addresses, CheckedFacts, Facts, Introduction, Ports, Program, ProgramFacts},
@@ -191,6 +191,10 @@ pub fn worsened(alert: u64) -> Event {
     alert::Event::Worsened { alerts: vec![AlertId(alert)] }.into()
 }
 
+pub fn explained(alert: u64, reason: Reason) -> Event {
+    alert::Event::Explained { alerts: vec![alert::Explained { alert: AlertId(alert), reason }] }.into()
+}
+
 pub fn acknowledged(alerts: impl IntoIterator<Item = u64>) -> Event {
     alert::Event::Acknowledged { alerts: alerts.into_iter().map(AlertId).collect(), note: description("seen to") }.into()
 }
@@ -199,31 +203,39 @@ pub fn by_alert(alert: u64) -> Option<ObjectRef> {
     Some(AlertId(alert).into())
 }
 
-fn alert(number: u64, kind: Kind, subject: impl Into<ObjectRef>, text: String, inhibited_by: Option<ObjectRef>) -> Raised {
-    let alert = AlertId(number);
-    Raised { alert, kind, severity: kind.severity(), subject: subject.into(), text, extent: Extent::Whole, inhibited_by }
+/// One that nothing covers.
+fn alert(number: u64, kind: Kind, subject: impl Into<ObjectRef>, text: String, reason: Reason) -> Raised {
+    let (alert, subject) = (AlertId(number), subject.into());
+    Raised { alert, kind, severity: kind.severity(), subject, text, reason, extent: Extent::Whole, inhibited_by: None }
 }
 
 pub fn server_offline(number: u64, server: ServerId, inhibited_by: Option<ObjectRef>) -> Raised {
-    alert(number, Kind::ServerOffline, server, format!("Server is offline: {}", server_name(server.0)), inhibited_by)
+    let text = format!("Server is offline: {}", server_name(server.0));
+    Raised { inhibited_by, ..alert(number, Kind::ServerOffline, server, text, Reason::Silent) }
 }
 
 pub fn destination_offline(number: u64) -> Raised {
-    alert(number, Kind::DestinationOffline, DESTINATION, "Destination is offline: vault".into(), None)
+    alert(number, Kind::DestinationOffline, DESTINATION, "Destination is offline: vault".into(), Reason::AllServersSilent)
 }
 
+/// It is missing.
 pub fn store_point_offline(number: u64, store_point: StorePointId, inhibited_by: Option<ObjectRef>) -> Raised {
     let text = format!("Store point is unavailable: shelf {}", store_point.0);
-    alert(number, Kind::StorePointOffline, store_point, text, inhibited_by)
+    Raised { inhibited_by, ..alert(number, Kind::StorePointOffline, store_point, text, Reason::Unusable(OfflineReason::Missing)) }
+}
+
+/// Nothing is known of it, for its server is silent: that alert covers its own.
+pub fn store_point_out_of_sight(number: u64, store_point: StorePointId, servers_alert: u64) -> Raised {
+    Raised { reason: Reason::ServerSilent, ..store_point_offline(number, store_point, by_alert(servers_alert)) }
 }
 
 pub fn version_conflict(number: u64, server: ServerId, version: &str) -> Raised {
     let name = server_name(server.0);
     let text = format!("Server version is not the same as the master: {name}, version = {version}");
-    alert(number, Kind::VersionConflict, server, text, None)
+    alert(number, Kind::VersionConflict, server, text, Reason::VersionDiffers)
 }
 
 pub fn projection_mismatch(number: u64, server: ServerId) -> Raised {
     let text = format!("Server holds another state than the authority: {}", server_name(server.0));
-    alert(number, Kind::ProjectionMismatch, server, text, None)
+    alert(number, Kind::ProjectionMismatch, server, text, Reason::DigestDiffers)
 }

@@ -73,7 +73,7 @@ impl Fleet {
                 (says.guid, Some(line))
             }
             Some(guid) => match known.iter().find(|known| is(known, guid) || was(known, guid)) {
-                Some(known) if known.condition == ServerCondition::Excluded || was(known, guid) => {
+                Some(known) if is_removed(known, guid) => {
                     let directory = place.directory.display();
                     self.tell(&format!("leaving out {place}, which the fleet has removed; without {directory} another is made"));
                     return Ok(None);
@@ -143,7 +143,10 @@ impl Fleet {
             let mut being_made = store_points.iter().filter(|made| made.condition == StorePointCondition::Creating);
             Ok(!being_made.any(|store_point| own.contains(&store_point.server)))
         })
-        .await
+        .await?;
+        let store_points: Vec<StorePoint> = list(client, "store-points", None).await?;
+        self.store_points = store_points.iter().filter(|store_point| own.contains(&store_point.server)).count();
+        Ok(())
     }
 }
 
@@ -170,7 +173,7 @@ async fn site(client: &Client, name: &str, expected_latency_ms: u32) -> Result<u
 }
 
 /// All objects of a kind, those too that are there no more.
-async fn present_and_former<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>, ClientError> {
+pub(super) async fn present_and_former<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>, ClientError> {
     let mut all = list(client, path, None).await?;
     all.extend(list::<T>(client, path, Some("present=false".to_owned())).await?);
     Ok(all)
@@ -189,6 +192,11 @@ fn is(server: &servers::Server, guid: ServerGuid) -> bool {
 /// Whether another machine has taken its place.
 fn was(server: &servers::Server, guid: ServerGuid) -> bool {
     server.former_guids.contains(&guid.to_string())
+}
+
+/// Whether a machine that had, or has, the place of this server is no part of the fleet any more.
+pub(super) fn is_removed(server: &servers::Server, guid: ServerGuid) -> bool {
+    was(server, guid) || is(server, guid) && server.condition == ServerCondition::Excluded
 }
 
 fn id_of(known: &[servers::Server], guid: ServerGuid) -> Option<u64> {

@@ -5,19 +5,24 @@ use std::{collections::BTreeSet, fmt::Write};
 use bursar_wire::{
     objects::{NamedObject, ObjectRef},
     servers::{AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, ServerDetails},
+    store_points::UnusableStorePoint,
 };
 
 use crate::{
     noun::Noun,
+    nouns::store_points,
     output::{ago, details, or_dash, table, warnings},
 };
 
-/// A server and what is observed of it.
+/// A server, what of it cannot be used, and what is observed of it.
 pub(super) fn server(server: &ServerDetails) -> String {
     let mut all = server.server.details();
+    for UnusableStorePoint { id, name, path, condition } in &server.unusable_store_points {
+        all.push(("unusable", format!("store point {id} “{name}” at {path}, {}", store_points::condition(condition))));
+    }
     match (&server.observed, &server.observed_absent) {
         (Some(observed), _) => {
-            all.push(("heard of", format!("{} ms ago", observed.heard_ms_ago)));
+            all.push(("heard of", ago(observed.heard_ms_ago)));
             all.push(("has carried out", or_dash(observed.position.as_ref())));
             all.push(("ports it tried", format!("{}, {} not reached", observed.ports_tried, observed.ports_closed)));
         }

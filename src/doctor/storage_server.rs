@@ -1,0 +1,186 @@
+//! A storage server, running or stopped: its files, the directories of its store points, its ports.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bursar_agent::{DataDirectory, DirectoryError, Listen, Membership, Saved, Server, Settings};
+use bursar_domain::{
+    Projection, StorePointId,
+    encoding::decode,
+    projection::{Making, SCHEMA, StorePoint},
+    store_point::Intent,
+};
+use bursar_net::{Address, FileError};
+use tokio::time::timeout;
+
+use super::report::{Finding, Report};
+use crate::World;
+
+/// How long a disk may take to answer.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What there is to know of a server that has no identity.
+const LOST_IDENTITY: &str = "identity.toml is missing, and other files of a storage server are there: where `bursar storage-server init` \
+                             was interrupted run it again, else restore it from a backup";
+
+/// Examines the server, and changes nothing of it.
+pub async fn examine(world: &World, root: &Path, report: &mut Report) {
+    let directory = match DataDirectory::open(Arc::clone(&world.files), root) {
+        Ok(directory) => directory,
+        Err(DirectoryError::Empty(_)) => return report.add(Finding::bad("identity", LOST_IDENTITY)),
+        Err(error) => return report.add(Finding::bad("data directory", error.to_string())),
+    };
+    // Kept, so that nobody starts a server while it is looked at.
+    let lock = directory.lock();
+    let runs = match &lock {
+        Ok(_held) => false,
+        Err(DirectoryError::File(FileError::Locked { .. })) => true,
+        Err(error) => return report.add(Finding::bad("data directory", error.to_string())),
+    };
+    let held = if runs { "held by the running server" } else { "no server runs in it" };
+    report.add(Finding::sound("data directory", format!("its owner's alone, {held}")));
+    let settings = directory.settings();
+    report.add(Finding::of("settings", settings.as_ref().map(told_of_settings)));
+    let server = directory.server();
+    report.add(Finding::of("identity", server.as_ref().map(told_of_server)));
+    match server {
+        Ok(server) => examine_what_it_keeps(world, &directory, &server, report).await,
+        Err(_) => {
+            report.add(Finding::bad("other files", "not examined: only the identity tells whose they must be; mend it first"))
+        }
+    }
+    if let Ok(settings) = settings {
+        examine_ports(world, &settings.listen, runs, report).await;
+    }
+}
+
+fn told_of_settings(settings: &Settings) -> String {
+    format!("“{}”, reached at {}", settings.name, settings.advertised.primary)
+}
+
+/// Reading who it is has compared its key, its certificate and the proof of the license key with one another.
+fn told_of_server(server: &Server) -> String {
+    format!("storage server {}; key, certificate and license proof belong together", server.identity.guid)
+}
+
+async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server: &Server, report: &mut Report) {
+    let membership = directory.membership(server);
+    let is_newcomer = matches!(membership, Ok(None));
+    report.add(Finding::of("membership", membership.as_ref().map(|found| told_of_membership(found.as_ref()))));
+    if is_newcomer {
+        let standing = directory.standing();
+        report.add(Finding::of(
+            "connection string",
+            standing.map(|standing| match standing {
+                Some(standing) => format!("one stands until {}", standing.expires_at),
+                None => "none stands; `bursar storage-server connection-string` issues one".to_owned(),
+            }),
+        ));
+    }
+    let saved = directory.projection_file(server).load().map_err(|error| error.to_string());
+    let known = saved.and_then(known);
+    report.add(Finding::of("projection", known.as_ref().map(|known| told_of_known(known.as_ref()))));
+    let made = directory.store_points_made(server);
+    report.add(Finding::of("made.toml", made.as_ref().map(told_of_made)));
+    if let Ok(Some((projection, _))) = known {
+        examine_store_points(world, &projection.store_points, &made.unwrap_or_default(), report).await;
+    }
+}
+
+fn told_of_membership(membership: Option<&Membership>) -> String {
+    match membership {
+        Some(membership) => format!("{} of cluster {}", membership.server, membership.cluster),
+        None => "no cluster has taken it in yet".to_owned(),
+    }
+}
+
+/// What it knows of the fleet, and as of when. What has another shape than this program's is not wrong: it is read anew.
+fn known(saved: Option<Saved>) -> Result<Option<(Projection, String)>, String> {
+    let Some(Saved { position, schema, projection }) = saved else { return Ok(None) };
+    if schema != u32::from(SCHEMA) {
+        return Ok(None);
+    }
+    let projection = decode(&projection).map_err(|error| format!("it cannot be decoded: {error}; remove the file"))?;
+    Ok(Some((projection, position.to_string())))
+}
+
+fn told_of_known(known: Option<&(Projection, String)>) -> String {
+    match known {
+        Some((projection, position)) => {
+            format!("{} as of {position}, store points: {}", projection.server, projection.store_points.len())
+        }
+        None => "nothing is known of the fleet yet; it is read from the authority".to_owned(),
+    }
+}
+
+fn told_of_made(made: &BTreeSet<StorePointId>) -> String {
+    if made.is_empty() {
+        return "no directory was made yet".to_owned();
+    }
+    let made: Vec<_> = made.iter().map(|store_point| store_point.0.to_string()).collect();
+    format!("store points whose directories were made: {}", made.join(", "))
+}
+
+async fn examine_store_points(
+    world: &World,
+    store_points: &BTreeMap<StorePointId, StorePoint>,
+    made: &BTreeSet<StorePointId>,
+    report: &mut Report,
+) {
+    for (id, store_point) in store_points.iter().filter(|(_, store_point)| store_point.intent != Intent::Retired) {
+        let directory = store_point.path.child(&store_point.directory);
+        let who = format!("{} “{}” at {directory}", id.0, store_point.name);
+        let is_made = store_point.making == Making::Done || made.contains(id);
+        report.add(match store_point.making {
+            Making::Failed => Finding::bad("store point", format!("{who} could not be made: remove it, and make another one")),
+            _ if !is_made => Finding::sound("store point", format!("{who} is still to be made")),
+            _ => match look(world, directory.as_str().into()).await {
+                Ok(()) => Finding::sound("store point", format!("{who} is there")),
+                Err(why) => {
+                    Finding::bad("store point", format!("{who} {why}: look at the disk, the array or the volume, and mount it"))
+                }
+            },
+        });
+    }
+}
+
+/// Whether a directory is there. A disk that hangs is left alone.
+async fn look(world: &World, directory: PathBuf) -> Result<(), String> {
+    let volumes = Arc::clone(&world.volumes);
+    let looking = world.loose.run(move || volumes.open(&directory).map(drop));
+    match timeout(DISK_PATIENCE, looking).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => Err("is missing".to_owned()),
+        Ok(Ok(Err(error))) => Err(format!("cannot be looked at ({error})")),
+        Ok(Err(lost)) => Err(format!("could not be looked at ({lost})")),
+        Err(_elapsed) => Err("does not answer".to_owned()),
+    }
+}
+
+async fn examine_ports(world: &World, listen: &Listen, runs: bool, report: &mut Report) {
+    for (what, address) in [("peer port", &listen.peer), ("transfer port", &listen.transfer), ("control port", &listen.control)] {
+        report.add(port(world, what, address, runs).await);
+    }
+}
+
+/// A port that nobody has is as it should be while the server does not run, and one that somebody has while it does.
+async fn port(world: &World, what: &'static str, address: &Address, runs: bool) -> Finding {
+    match world.network.bind(address).await {
+        Ok(_listener) if runs => Finding::bad(what, format!("the server runs, and nobody listens on {address}: see its log")),
+        Ok(_listener) => Finding::sound(what, format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if runs {
+                Finding::sound(what, format!("{address} is in use, as it should be while the server runs"))
+            } else {
+                let remedy = "end it, or choose another port in bursar.toml";
+                Finding::bad(what, format!("{address} is in use by another program: {remedy}"))
+            }
+        }
+        Err(error) => Finding::bad(what, format!("nobody can listen on {address} ({error}): correct it in bursar.toml")),
+    }
+}
