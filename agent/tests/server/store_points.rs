@@ -138,7 +138,8 @@ async fn nothing_is_written_to_what_bears_another_identity() {
     fs::rename(&third, &aside).unwrap();
     fs::rename(&fourth, &third).unwrap();
     // Only then has every look ended that was under way: the fourth's held open what is now the third's.
-    let mut awaited = vec![told(3, Report::Offline(OfflineReason::ForeignIdentity)), told(4, Report::Offline(OfflineReason::Missing))];
+    let mut awaited =
+        vec![told(3, Report::Offline(OfflineReason::ForeignIdentity)), told(4, Report::Offline(OfflineReason::Missing))];
     while !awaited.is_empty() {
         let (number, _, notice) = speaker.unanswered().await;
         speaker.answer(number, noted()).await;
