@@ -195,7 +195,7 @@ impl DataDirectory {
 
     /// What makes the server a member of a cluster, checked; nothing where it is a newcomer.
     pub fn membership(&self, server: &Server) -> Result<Option<Membership>, DirectoryError> {
-        if !self.files.exists(&self.root.join(MEMBERSHIP_FILE))? {
+        if !self.is_members()? {
             return Ok(None);
         }
         let file: MembershipFile = self.kept(MEMBERSHIP_FILE)?;
@@ -221,8 +221,12 @@ impl DataDirectory {
 
     /// Refuses a directory whose server is a member already.
     pub(crate) fn require_newcomer(&self) -> Result<(), DirectoryError> {
-        let is_member = self.files.exists(&self.root.join(MEMBERSHIP_FILE))?;
-        if is_member { Err(DirectoryError::Member(self.root.clone())) } else { Ok(()) }
+        if self.is_members()? { Err(DirectoryError::Member(self.root.clone())) } else { Ok(()) }
+    }
+
+    /// Whether it is a member's; or will be with the next start, where a membership could not be kept for certain.
+    pub(crate) fn is_members(&self) -> Result<bool, DirectoryError> {
+        Ok(self.files.exists(&self.root.join(MEMBERSHIP_FILE))?)
     }
 
     /// Where the server keeps what it knows of the fleet.

@@ -108,10 +108,6 @@ impl Files for FaultyFiles {
         self.alive(directory).and_then(|()| DiskFiles.require_private(directory))
     }
 
-    fn remove_directory(&self, directory: &Path) -> Result<(), FileError> {
-        self.change(directory, || DiskFiles.remove_directory(directory))
-    }
-
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         self.change(path, || DiskFiles.remove(path))
     }

@@ -3,6 +3,9 @@
 //! Whoever reaches the port may ask: the machine shows the certificate that it signed itself, and takes anybody. Each question
 //! shows the hash of the secret of the connection string; which string stands is read anew for each, so that issuing another
 //! voids the former at once. A refused question uses nothing up.
+//!
+//! An adoption that was begun goes on, whether or not whoever brought it still waits, and every other question waits for it. So
+//! nobody is told that a string has expired by which the server became, or may have become, a member.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,13 +18,13 @@ use bursar_net::{
 use bursar_wire::control::{Introduced, Membership, NewcomerAnswer, NewcomerQuestion, PROBED_MAX};
 use bytes::Bytes;
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, OwnedMutexGuard, watch},
     time::timeout,
 };
 use tracing::{debug, info};
 
 use crate::{
-    directory::{DataDirectory, Server},
+    directory::{AdoptionError, DataDirectory, DirectoryError, Server},
     program,
     reach::reach,
     standing::StringRefusal,
@@ -61,7 +64,7 @@ impl Newcomer {
     /// A port that is served no more. Dropping the future ends all connections.
     pub async fn wait(self, ports: Ports, acceptor: Arc<dyn Acceptor>) -> Result<(), Abandoned> {
         let (trigger, shutdown) = shutdown_channel();
-        let desk = Arc::new(Desk { newcomer: self, adopted: Mutex::new(None), is_member: watch::Sender::new(false) });
+        let desk = Arc::new(Desk { newcomer: self, adopted: Arc::default(), is_member: watch::Sender::new(false) });
         let mut is_member = desk.is_member.subscribe();
         let mut serving = Tasks::new();
         for (what, listener, handler) in [
@@ -118,12 +121,12 @@ impl ConnectionHandler for Door {
 struct Desk {
     newcomer: Newcomer,
     /// The membership that was taken; whoever holds the lock takes one.
-    adopted: Mutex<Option<Membership>>,
+    adopted: Arc<Mutex<Option<Membership>>>,
     is_member: watch::Sender<bool>,
 }
 
 impl Desk {
-    async fn answer(&self, question: &Bytes) -> NewcomerAnswer {
+    async fn answer(self: &Arc<Self>, question: &Bytes) -> NewcomerAnswer {
         let answered = match frame::decode(question) {
             Ok(NewcomerQuestion::Introduce { probe, .. }) if probe.len() > PROBED_MAX => {
                 Err(failed(format!("at most {PROBED_MAX} addresses are looked at, not {}", probe.len())))
@@ -137,7 +140,9 @@ impl Desk {
     }
 
     async fn introduce(&self, secret: Hash, probe: Vec<bursar_net::Address>) -> Result<NewcomerAnswer, NewcomerAnswer> {
-        self.require(secret).await?;
+        let adopted = self.adopted.lock().await;
+        self.require(secret, adopted.as_ref()).await?;
+        drop(adopted);
         let Newcomer { server, world, .. } = &self.newcomer;
         let probed = reach(&world.network, probe).await;
         Ok(NewcomerAnswer::Introduced(Box::new(Introduced {
@@ -149,35 +154,47 @@ impl Desk {
         })))
     }
 
-    async fn adopt(&self, secret: Hash, membership: Membership) -> Result<NewcomerAnswer, NewcomerAnswer> {
-        let mut adopted = self.adopted.lock().await;
-        match &*adopted {
-            // The first answer was lost.
-            Some(taken) if *taken == membership => return Ok(NewcomerAnswer::Adopted),
-            Some(taken) => return Err(failed(format!("the server is {} of cluster {} already", taken.server, taken.cluster))),
-            None => {}
+    async fn adopt(self: &Arc<Self>, secret: Hash, membership: Membership) -> Result<NewcomerAnswer, NewcomerAnswer> {
+        let adopted = Arc::clone(&self.adopted).lock_owned().await;
+        // The first answer was lost.
+        if adopted.as_ref() == Some(&membership) {
+            return Ok(NewcomerAnswer::Adopted);
         }
-        self.require(secret).await?;
-        let Newcomer { directory, server, world } = &self.newcomer;
-        let (directory, server, told) = (Arc::clone(directory), Arc::clone(server), membership.clone());
-        world.blocking.run(move || directory.adopt(&server, &told)).await.map_err(failed)?.map_err(failed)?;
-        info!(cluster = %membership.cluster, server = %membership.server, "the server was adopted");
-        *adopted = Some(membership);
-        self.is_member.send_replace(true);
+        self.require(secret, adopted.as_ref()).await?;
+        // The lock goes where the work is done: the caller may leave meanwhile.
+        let desk = Arc::clone(self);
+        let taking = self.newcomer.world.blocking.run(move || desk.take(membership, adopted));
+        taking.await.map_err(failed)?.map_err(failed)?;
         Ok(NewcomerAnswer::Adopted)
     }
 
-    /// Refuses whoever does not know the connection string that stands now.
-    async fn require(&self, secret: Hash) -> Result<(), NewcomerAnswer> {
+    /// Becomes a member, durably.
+    fn take(&self, membership: Membership, mut adopted: OwnedMutexGuard<Option<Membership>>) -> Result<(), AdoptionError> {
+        self.newcomer.directory.adopt(&self.newcomer.server, &membership)?;
+        info!(cluster = %membership.cluster, server = %membership.server, "the server was adopted");
+        *adopted = Some(membership);
+        self.is_member.send_replace(true);
+        Ok(())
+    }
+
+    /// Refuses whoever does not know the connection string that stands now, and everybody once the server was `adopted`. Where a
+    /// membership could not be kept for certain, it may rest all the same: then the string's time matters no more.
+    async fn require(&self, secret: Hash, adopted: Option<&Membership>) -> Result<(), NewcomerAnswer> {
         let directory = Arc::clone(&self.newcomer.directory);
-        let standing = self.newcomer.world.blocking.run(move || directory.standing()).await.map_err(failed)?.map_err(failed)?;
-        let taken = standing.map_or(Err(StringRefusal::Voided), |standing| standing.takes(secret, self.now()));
-        taken.map_err(|refusal| {
-            info!(%refusal, "an authority node was refused");
-            match refusal {
-                StringRefusal::Voided => NewcomerAnswer::Voided,
-                StringRefusal::Expired(_) => NewcomerAnswer::Expired,
+        let look = move || Ok::<_, DirectoryError>((directory.standing()?, directory.is_members()?));
+        let (standing, is_members) = self.newcomer.world.blocking.run(look).await.map_err(failed)?.map_err(failed)?;
+        let refusal = match standing.map_or(Err(StringRefusal::Voided), |standing| standing.takes(secret, self.now())) {
+            Ok(()) | Err(StringRefusal::Expired(_)) if let Some(taken) = adopted => {
+                return Err(failed(format!("the server is {} of cluster {} already", taken.server, taken.cluster)));
             }
+            Ok(()) => return Ok(()),
+            Err(StringRefusal::Expired(_)) if is_members => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        info!(%refusal, "an authority node was refused");
+        Err(match refusal {
+            StringRefusal::Voided => NewcomerAnswer::Voided,
+            StringRefusal::Expired(_) => NewcomerAnswer::Expired,
         })
     }
 

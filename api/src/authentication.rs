@@ -81,7 +81,7 @@ impl Service {
         }
         // It may have been issued a moment ago, on another node.
         let _place = self.stranger_place()?;
-        self.token_refresh.refresh(self).await?;
+        self.token_refresh.refresh(self, deadline).await?;
         self.bearer_of(secret, deadline)?.ok_or_else(|| Failure::unauthenticated("No token has this secret."))
     }
 
@@ -120,26 +120,41 @@ struct Refreshed {
     /// Which reading it was: the first is number 1.
     number: u64,
     started: Instant,
-    outcome: Result<(), ReadError>,
+    /// Until when it was waited for.
+    deadline: Instant,
+    /// What came of it; nothing where whoever asked for it left.
+    outcome: Option<Result<(), ReadError>>,
+}
+
+impl Refreshed {
+    /// What it is to a request that is given up at `deadline`: one that has more patience may see a reading succeed that was
+    /// given up here.
+    fn outcome_for(&self, deadline: Instant) -> Option<Result<(), ReadError>> {
+        self.outcome.clone().filter(|outcome| outcome.is_ok() || self.deadline >= deadline)
+    }
 }
 
 impl TokenRefresh {
-    async fn refresh(&self, service: &Service) -> Result<(), Failure> {
+    async fn refresh(&self, service: &Service, deadline: Instant) -> Result<(), Failure> {
         let begun_before = self.begun.load(Ordering::SeqCst);
-        let deadline = service.deadline();
-        let mut last = timeout_at(deadline, self.last.lock()).await.map_err(|_| Failure::overloaded(CROWD))?;
-        match &*last {
+        let no_turn = |_elapsed| Failure::overloaded(NO_TURN);
+        let mut last = timeout_at(deadline, self.last.lock()).await.map_err(no_turn)?;
+        if let Some(refreshed) = &*last {
             // It began behind this request, so it has seen everything that the request can rely on.
-            Some(refreshed) if refreshed.number > begun_before => return refreshed.outcome.clone().map_err(Failure::from),
-            Some(refreshed) => sleep_until(refreshed.started + service.config.token_refresh_interval).await,
-            None => {}
+            let is_new = refreshed.number > begun_before;
+            if let Some(outcome) = refreshed.outcome_for(deadline).filter(|_| is_new) {
+                return outcome.map_err(Failure::from);
+            }
+            let next = refreshed.started + service.config.token_refresh_interval;
+            timeout_at(deadline, sleep_until(next)).await.map_err(no_turn)?;
         }
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let started = Instant::now();
+        let begun = last.insert(Refreshed { number, started: Instant::now(), deadline, outcome: None });
         let outcome = service.authority.read(Consistency::Linearizable, None, deadline).await.map(drop);
-        *last = Some(Refreshed { number, started, outcome: outcome.clone() });
+        begun.outcome = Some(outcome.clone());
         outcome.map_err(Failure::from)
     }
 }
 
-const CROWD: &str = "Too many unknown tokens are being looked up by this node.";
+const NO_TURN: &str = "This node does not know the token. It asks the leader for news of tokens one time after another, and the turn \
+                       of this request did not come in time.";

@@ -46,7 +46,7 @@ impl Authority for Node {
 
     async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError> {
         let made = Self::state_at(self, revision).await.map_err(|error| JournalError(error.to_string()))?;
-        made.map(Arc::new).ok_or_else(|| JournalError(format!("revision {revision} lies beyond its end")))
+        made.map(Arc::new).ok_or_else(|| JournalError(format!("revision {revision} lies beyond its end or below its floor")))
     }
 
     fn leader(&self) -> Option<AuthorityNodeId> {

@@ -4,12 +4,13 @@
 
 mod support;
 
-use std::{net::SocketAddr, sync::atomic::Ordering};
+use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use bursar_api::{Config, RemoteAddress};
 use serde_json::{Value, json};
-use support::{START_MS, World, authority::SETUP_SECRET};
+use support::{Answer, START_MS, World, authority::SETUP_SECRET};
+use tokio::time::{Instant, sleep, timeout};
 
 /// All that anybody may ask. `POST /api/v1/tokens` takes the setup secret in place of a token, and `/metrics` lets the machine
 /// itself read.
@@ -113,6 +114,44 @@ async fn guessing_tokens_costs_the_cluster_next_to_nothing() {
         world.request(Method::GET, "/api/v1/sites").bearer(&guess.to_string()).send().await.refuses(401, "unauthenticated");
     }
     assert!(started.elapsed().as_millis() >= 10 * 50, "readings keep a distance");
+}
+
+/// Asks with a token that nobody has issued, and says what it is told and after how many milliseconds.
+async fn guess(world: &World, patience_ms: u64) -> (Answer, u128) {
+    let started = Instant::now();
+    let asking = world.request(Method::GET, "/api/v1/sites").bearer("a guess");
+    let answer = asking.header("x-bursar-patience-ms", &patience_ms.to_string()).send().await;
+    (answer, started.elapsed().as_millis())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_shows_an_unknown_token_waits_no_longer_than_it_likes_and_is_told_for_what() {
+    let interval = Duration::from_secs(2);
+    let world = World::with(Config { token_refresh_interval: interval, ..Config::default() }).await;
+    guess(&world, 100).await.0.refuses(401, "unauthenticated");
+    // The next reading keeps its distance.
+    let (answer, took_ms) = guess(&world, 300).await;
+    let detail = answer.refuses(503, "overloaded").json()["detail"].as_str().unwrap().to_owned();
+    assert!(took_ms == 300 && detail.contains("the turn"), "{took_ms} ms: {detail}");
+    sleep(interval).await;
+
+    world.authority.take_its_time(Duration::from_millis(500));
+    let ((hasty, took_ms), (patient, _)) = tokio::join!(guess(&world, 300), guess(&world, 9_000));
+    let detail = hasty.refuses(503, "no_quorum").json()["detail"].as_str().unwrap().to_owned();
+    assert!(took_ms == 300 && detail.contains("300 ms"), "{took_ms} ms: {detail}");
+    patient.refuses(401, "unauthenticated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_for_an_unknown_token_that_is_left_keeps_the_distance_too() {
+    let world = World::new().await;
+    world.authority.take_its_time(Duration::from_secs(1));
+    let left = guess(&world, 9_000);
+    timeout(Duration::from_millis(10), left).await.unwrap_err();
+    world.authority.take_its_time(Duration::ZERO);
+    let (answer, took_ms) = guess(&world, 9_000).await;
+    answer.refuses(401, "unauthenticated");
+    assert_eq!(took_ms, 40, "readings begin fifty milliseconds apart");
 }
 
 #[tokio::test]

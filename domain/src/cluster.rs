@@ -131,7 +131,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
             }
             let behind = |supported| supported < *level;
             let nodes = state.authority_nodes().iter().filter(|node| node.intent.is_present() && behind(node.supported));
-            let servers = state.servers().iter().filter(|row| row.is_present() && behind(row.facts.program.supported));
+            let servers = state.servers().iter().filter(|row| row.is_present() && behind(row.supported()));
             let nodes = nodes.map(|node| ObjectRef::from(node.id));
             let by: Excerpt<_> = nodes.chain(servers.map(|server| server.id.into())).collect();
             if !by.is_empty() {

@@ -246,21 +246,23 @@ fn members(state: &State, found: &mut Vec<Violation>) {
     }));
 }
 
-/// No two servers are mistaken for each other; what was removed is excluded, and nothing else is; each can carry out what was
-/// agreed on.
+/// No two servers are mistaken for each other; what was removed is excluded, and nothing else is; one that takes another's place
+/// is being taken in; each can carry out what was agreed on.
 fn servers(state: &State, found: &mut Vec<Violation>) {
     let mut names = BTreeMap::new();
     let mut identities = BTreeMap::new();
     for server in state.servers().iter() {
         let name = server.is_present().then(|| names.insert(server.name.folded(), server.id)).flatten();
-        let identity = server.former.iter().copied().chain(server.key()).find_map(|guid| identities.insert(guid, server.id));
+        let identity =
+            server.former.iter().copied().chain([server.facts.guid]).find_map(|guid| identities.insert(guid, server.id));
         if let Some(other) = name.or(identity) {
             found.push(Violation::Ambiguous { one: server.id.into(), other: other.into() });
         }
-        if server.is_present() == (server.condition == server::Condition::Excluded) {
+        let joins = matches!(server.condition, server::Condition::Joining { .. });
+        if server.is_present() == (server.condition == server::Condition::Excluded) || (server.replaces() && !joins) {
             found.push(Violation::Condition { object: server.id.into() });
         }
-        let supported = server.facts.program.supported;
+        let supported = server.supported();
         if server.is_present() && supported < state.level() {
             found.push(Violation::Level { node: server.id.into(), supported, agreed: state.level() });
         }

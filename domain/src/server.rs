@@ -5,10 +5,12 @@
 //! takes the server's place, under its number, and the former identity is as dead as a removed one.
 //!
 //! A machine that was never taken in because its connection string no longer stood is another matter: it is not spent. It leaves
-//! no row behind, and comes again by its newest string.
+//! no row behind, or the row of whoever it was to replace as that was, and comes again by its newest string.
 
 mod rules;
 mod words;
+
+use std::mem;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,9 +46,8 @@ pub struct Server {
     pub former: Vec<ServerGuid>,
     /// The hash of the one-time secret of the connection string by which it came.
     pub secret: Hash,
-    /// Whether the machine of these facts, which was to take a dead one's place, never came: it may come again, here or
-    /// elsewhere.
-    pub withdrawn: bool,
+    /// The machine whose place it is to take, for as long as it is being taken in.
+    pub predecessor: Option<Box<Predecessor>>,
     /// What is wanted of it.
     pub intent: Intent,
     /// How it is.
@@ -57,6 +58,16 @@ pub struct Server {
     pub created: Stamp,
     /// When and by whom it was last changed.
     pub changed: Stamp,
+}
+
+/// A machine whose place another one is to take. Where that one never comes, it has its place again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// See [`Server::facts`].
+    pub facts: CheckedFacts,
+    /// See [`Server::secret`].
+    pub secret: Hash,
 }
 
 /// What is wanted of a server.
@@ -227,7 +238,7 @@ impl Row for Server {
         self.id
     }
     fn key(&self) -> Option<ServerGuid> {
-        (!self.withdrawn).then_some(self.facts.guid)
+        Some(self.facts.guid)
     }
 }
 
@@ -239,12 +250,18 @@ impl Server {
 
     /// Whether an identity has, or once had, its place.
     pub fn was_ever(&self, guid: ServerGuid) -> bool {
-        self.key() == Some(guid) || self.former.contains(&guid)
+        self.facts.guid == guid || self.former.contains(&guid)
     }
 
-    /// Whether it is taken in to replace another machine.
+    /// Whether it is being taken in to replace another machine.
     pub fn replaces(&self) -> bool {
-        !self.former.is_empty()
+        self.predecessor.is_some()
+    }
+
+    /// The highest level that it can carry out, and so can the machine that may have the place again.
+    pub fn supported(&self) -> Level {
+        let own = self.facts.program.supported;
+        self.predecessor.as_ref().map_or(own, |predecessor| own.min(predecessor.facts.program.supported))
     }
 
     /// It as something that stands in the way.
@@ -417,7 +434,7 @@ pub enum Event {
         /// Which.
         server: ServerId,
     },
-    /// It could not be taken in.
+    /// It could not be taken in. Where its machine is free to come again, whoever it was to replace has the place again.
     JoinFailed {
         /// Which.
         server: ServerId,
@@ -495,7 +512,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
                 facts: facts.clone(),
                 former: Vec::new(),
                 secret: *secret,
-                withdrawn: false,
+                predecessor: None,
                 intent: Intent::Active,
                 condition: Condition::Joining { operation: *operation },
                 projection: ProjectionState::Matching,
@@ -504,23 +521,32 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
             });
         }
         Event::Replaced { facts, secret, operation, .. } => change(state, server, stamp, |row| {
-            row.former.extend(row.key());
-            row.withdrawn = false;
-            row.facts = facts.clone();
-            row.secret = *secret;
+            row.former.push(row.facts.guid);
+            row.predecessor = Some(Box::new(Predecessor {
+                facts: mem::replace(&mut row.facts, facts.clone()),
+                secret: mem::replace(&mut row.secret, *secret),
+            }));
             row.condition = Condition::Joining { operation: *operation };
             row.projection = ProjectionState::Matching;
         }),
         // They tell others, or the server itself, what the state knows already.
         Event::Introduced { .. } | Event::Welcomed { .. } => {}
-        Event::JoinFailed { failure, .. } => {
-            change(state, server, stamp, |row| row.withdrawn = failure.leaves_the_machine_free())
-        }
-        Event::Joined { .. } | Event::CameOnline { .. } => {
-            change(state, server, stamp, |row| row.condition = Condition::Online);
-        }
+        Event::JoinFailed { failure, .. } => change(state, server, stamp, |row| {
+            if let Some(predecessor) = row.predecessor.take_if(|_| failure.leaves_the_machine_free()) {
+                let Predecessor { facts, secret } = *predecessor;
+                (row.facts, row.secret) = (facts, secret);
+                row.former.pop();
+            }
+        }),
+        Event::Joined { .. } | Event::CameOnline { .. } => change(state, server, stamp, |row| {
+            row.predecessor = None;
+            row.condition = Condition::Online;
+        }),
         Event::WentOffline { .. } => {
-            change(state, server, stamp, |row| row.condition = Condition::Offline);
+            change(state, server, stamp, |row| {
+                row.predecessor = None;
+                row.condition = Condition::Offline;
+            });
             store_point::lose_sight(state, server, stamp);
         }
         Event::Announced { program, .. } => change(state, server, stamp, |row| row.facts.program = program.clone()),
@@ -535,6 +561,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
         }),
         Event::Intended { intent, .. } => change(state, server, stamp, |row| row.intent = intent.clone()),
         Event::Removed { .. } => change(state, server, stamp, |row| {
+            row.predecessor = None;
             row.intent = Intent::Removed;
             row.condition = Condition::Excluded;
         }),

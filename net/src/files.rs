@@ -44,9 +44,6 @@ pub trait Files: Send + Sync + 'static {
     /// Refuses a directory that others than its owner may look into or write to.
     fn require_private(&self, directory: &Path) -> Result<(), FileError>;
 
-    /// Removes a directory and all that is in it, durably, where it is there.
-    fn remove_directory(&self, directory: &Path) -> Result<(), FileError>;
-
     /// Removes a file, durably.
     fn remove(&self, path: &Path) -> Result<(), FileError>;
 

@@ -61,7 +61,7 @@ fn manifest() -> Manifest {
     Manifest { applied: applied(), digest: Digest::EMPTY, chunks: 2, items: 300, floor: Revision::ZERO, base: None }
 }
 
-/// As every journal begins at its first record, no manifest that is in use has a base; its form is fixed all the same.
+/// The state at a floor is sent to nobody, so no manifest that is in use has a base; its form is fixed all the same.
 fn with_base() -> Manifest {
     let base = BaseManifest { head: Hash([1; 32]), digest: Digest::EMPTY, chunks: 1, items: 2 };
     Manifest { floor: Revision(4), base: Some(base), ..manifest() }

@@ -312,7 +312,7 @@ fn what_does_not_fit_is_refused_by_name_and_leaves_the_receiver_as_it_was() {
         flipped[middle] ^= 1;
         *bytes = flipped.into();
     };
-    let cases: [(&str, String); 13] = [
+    let cases: [(&str, String); 14] = [
         ("chunk 1 was refused: the checksum is", refused(|_, chunks, _| flip(&mut chunks[1]))),
         (
             "chunk 0 was refused: the payload does not decode: it says that it is chunk 1",
@@ -327,7 +327,11 @@ fn what_does_not_fit_is_refused_by_name_and_leaves_the_receiver_as_it_was() {
         ("record 26 was refused: the snapshot ends before it", refused(|_, _, records| records.push(records[0].clone()))),
         ("journal was refused: it ends with the hash", refused(|manifest, _, _| manifest.applied.head.0[0] ^= 1)),
         ("state was refused: the digest of the state is", refused(|manifest, _, _| manifest.digest = Digest::EMPTY)),
-        ("manifest was refused: a journal from revision 3 on", refused(|manifest, _, _| manifest.floor = Revision(3))),
+        ("manifest was refused: a journal behind revision 99", refused(|manifest, _, _| manifest.floor = Revision(99))),
+        (
+            "journal was refused: the sender keeps what followed revision 8",
+            refused(|manifest, _, _| manifest.floor = Revision(8)),
+        ),
         ("state was refused: ", refused(|manifest, _, _| manifest.items += 1)),
     ];
     for (expected, error) in cases {
@@ -343,8 +347,9 @@ fn a_manifest_travels_as_it_rests() {
     assert_eq!(Manifest::decode(&frame).as_ref(), Ok(manifest));
     let newer = envelope::seal(Kind::CheckpointManifest, 2, &frame[HEADER_BYTES..]);
     assert!(matches!(Manifest::decode(&newer), Err(envelope::OpenError::Newer { found: 2, supported: 1 })));
-    let beyond_the_floor = Manifest { floor: Revision(1), ..manifest.clone() };
-    assert!(Manifest::decode(&beyond_the_floor.encode()).is_err());
+    let floor = manifest.applied.revision;
+    assert!(Manifest::decode(&Manifest { floor, ..manifest.clone() }.encode()).is_ok());
+    assert!(Manifest::decode(&Manifest { floor: floor.next(), ..manifest.clone() }.encode()).is_err());
     let applied = Applied::decode(&manifest.applied.encode());
     assert_eq!(applied.as_ref(), Ok(&manifest.applied));
 }

@@ -11,7 +11,7 @@ use bursar_domain::{
     projection::{Making, StorePoint},
     store_point::{CreationFailure, OfflineReason, Report},
 };
-use bursar_net::{Blocking, Entropy, Volumes};
+use bursar_net::{Blocking, Entropy, JobLost, Volumes};
 use bursar_wire::control::Notice;
 use tokio::{
     sync::watch,
@@ -22,14 +22,14 @@ use tracing::{error, info, warn};
 use super::{
     Place,
     check::{Checked, check, measure},
-    made::Made,
-    make::{Unmade, make},
+    made::{Made, MadeError},
+    make::prepare,
 };
 use crate::member::{Fullness, Outbox};
 
 /// From one check to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A disk that takes longer than this fails.
+/// A store point's disk that takes longer than this over a step fails.
 const HANGS_AFTER: Duration = Duration::from_secs(10);
 /// From one measuring of what a store point takes to the next: it looks at every file.
 const MEASURED_EVERY: Duration = Duration::from_secs(600);
@@ -47,6 +47,20 @@ pub(super) struct Keeper {
     is_online: watch::Sender<bool>,
     /// How it was when it was looked at last.
     last: Mutex<Option<Report>>,
+}
+
+/// Why there is no directory.
+#[derive(Debug, thiserror::Error)]
+enum Unmade {
+    /// It cannot be made.
+    #[error("{0:?}")]
+    Failed(CreationFailure),
+    /// Whether it was made cannot be told, or not be kept; so it was not.
+    #[error(transparent)]
+    Unnoted(#[from] MadeError),
+    /// There was no thread to be had, which says nothing of any disk.
+    #[error(transparent)]
+    Lost(#[from] JobLost),
 }
 
 impl Keeper {
@@ -105,24 +119,50 @@ impl Keeper {
         }
     }
 
-    /// Makes its directory; a disk that hangs over it has failed, whatever comes of it later. Trouble with the server's own disk
-    /// says nothing of this one: it is tried again.
+    /// Makes its directory. Trouble with the server's own disk says nothing of the store point's: it is tried again.
     async fn make(&self) -> Result<(), CreationFailure> {
         loop {
-            let (volumes, place, made) = (Arc::clone(&self.volumes), Arc::clone(&self.place), Arc::clone(&self.made));
-            let id = self.entropy.array();
-            let making = self.loose.run(move || make(&*volumes, &place, id, &made));
-            match timeout(HANGS_AFTER, making).await {
-                Ok(Ok(Ok(()))) => return Ok(()),
-                Ok(Ok(Err(Unmade::Failed(failure)))) => return Err(failure),
-                Ok(Ok(Err(Unmade::Unnoted(error)))) => {
-                    error!(store_point = %self.place.store_point, %error, "a directory is not made: that it was could not be kept");
+            match self.try_to_make().await {
+                Ok(()) => return Ok(()),
+                Err(Unmade::Failed(failure)) => return Err(failure),
+                Err(unmade) => {
+                    error!(store_point = %self.place.store_point, error = %unmade, "a directory is not made yet, and is tried again");
                 }
-                // It hangs, or there was no thread to be had.
-                Err(_) | Ok(Err(_)) => return Err(CreationFailure::IoFailing),
             }
             sleep(INTERVAL).await;
         }
+    }
+
+    /// Makes it, unless it was made before: what has become of it since is for the checks to tell.
+    async fn try_to_make(&self) -> Result<(), Unmade> {
+        let store_point = self.place.store_point;
+        if self.on_own_disk(move |made| made.holds(store_point)).await? {
+            return Ok(());
+        }
+        let id = self.entropy.array();
+        let prepared = self.on_its_disk(move |volumes, place| prepare(volumes, place, id)).await?;
+        self.on_own_disk(move |made| made.note(store_point)).await?;
+        self.on_its_disk(move |_, place| prepared.give_name(place)).await
+    }
+
+    /// Does something on the server's own disk, however long that takes.
+    async fn on_own_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Made) -> Result<T, MadeError> + Send + 'static,
+    ) -> Result<T, Unmade> {
+        let made = Arc::clone(&self.made);
+        Ok(self.loose.run(move || work(&made)).await??)
+    }
+
+    /// Does something on the store point's disk; one that hangs over it has failed, whatever comes of it later.
+    async fn on_its_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Volumes, &Place) -> Result<T, CreationFailure> + Send + 'static,
+    ) -> Result<T, Unmade> {
+        let (volumes, place) = (Arc::clone(&self.volumes), Arc::clone(&self.place));
+        let working = self.loose.run(move || work(&*volumes, &place));
+        let hangs = |_elapsed| Unmade::Failed(CreationFailure::IoFailing);
+        timeout(HANGS_AFTER, working).await.map_err(hangs)??.map_err(Unmade::Failed)
     }
 
     /// Looks how it is, and says so. It waits for a disk that hangs, and says so meanwhile; so no second check is ever under way.

@@ -1,8 +1,12 @@
 //! Making the directory of a store point, once.
 //!
-//! It is made aside and gets its identity there; when all of that is durable it is noted as made, and then it gets its name. So a
-//! directory of that name either is no store point's, or is whole; and what was noted is either there, or aside, or has vanished.
-//! What an interruption left aside is cleared away by the next attempt, or where it was noted gets its name by the next check.
+//! [`prepare`] makes it aside and gives it its identity there; when all of that is durable it is noted as made, and then
+//! [`Prepared::give_name`] gives it its name. So a directory of that name either is no store point's, or is whole; and what was
+//! noted is either there, or aside, or has vanished. What an interruption left aside is cleared away by the next attempt, or where
+//! it was noted gets its name by the next check.
+//!
+//! Both steps touch the store point's disk alone, and the note between them the server's own: so whoever waits for them knows
+//! which disk is slow.
 
 use std::io;
 
@@ -12,47 +16,42 @@ use bursar_net::{Folder, Volumes};
 use super::{
     Place,
     identity::{DirectoryIdentity, IDENTITY_FILE, Whose, whose},
-    made::{Made, MadeError},
 };
 
-/// Why there is no directory.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unmade {
-    /// It cannot be made.
-    #[error("{0:?}")]
-    Failed(CreationFailure),
-    /// Whether it was made cannot be told, or not be kept; so it was not.
-    #[error(transparent)]
-    Unnoted(#[from] MadeError),
+/// A directory that is whole, and has yet to be noted.
+pub(super) struct Prepared {
+    /// Where it is, held open.
+    outer: Box<dyn Folder>,
+    /// Whether it is still aside.
+    is_aside: bool,
 }
 
-impl From<CreationFailure> for Unmade {
-    fn from(failure: CreationFailure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-/// Makes it, with a random `id`, unless it was made before: what has become of it since is for the checks to tell.
-pub(super) fn make(volumes: &dyn Volumes, place: &Place, id: [u8; 16], made: &Made) -> Result<(), Unmade> {
-    if made.holds(place.store_point)? {
-        return Ok(());
-    }
+/// Makes it aside, with a random `id`, unless it is there already.
+pub(super) fn prepare(volumes: &dyn Volumes, place: &Place, id: [u8; 16]) -> Result<Prepared, CreationFailure> {
     let outer = volumes.open(&place.path).map_err(of_path)?;
     match outer.open(&place.directory) {
         Ok(there) if whose(&*there, place.owner).map_err(of_writing)? == Whose::Own(place.store_point) => {
-            made.note(place.store_point)?;
+            Ok(Prepared { outer, is_aside: false })
         }
-        Ok(_) => return Err(CreationFailure::DirectoryExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(CreationFailure::DirectoryExists.into()),
+        Ok(_) => Err(CreationFailure::DirectoryExists),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(CreationFailure::DirectoryExists),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             clear_aside(&*outer, place)?;
             make_aside(&*outer, place, id).map_err(of_writing)?;
-            made.note(place.store_point)?;
-            outer.rename_new(&aside_of(place), &place.directory).map_err(of_writing)?;
+            Ok(Prepared { outer, is_aside: true })
         }
-        Err(error) => return Err(of_writing(error).into()),
+        Err(error) => Err(of_writing(error)),
     }
-    Ok(outer.sync().map_err(of_writing)?)
+}
+
+impl Prepared {
+    /// Gives it its name, where it has none yet; on return that is durable.
+    pub(super) fn give_name(self, place: &Place) -> Result<(), CreationFailure> {
+        if self.is_aside {
+            self.outer.rename_new(&aside_of(place), &place.directory).map_err(of_writing)?;
+        }
+        self.outer.sync().map_err(of_writing)
+    }
 }
 
 /// Gives a directory its name that was made aside and interrupted there; an error of the kind `NotFound` where there is none.

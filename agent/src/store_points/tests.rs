@@ -27,8 +27,8 @@ use super::{
     check::check,
     faults::{FaultyVolumes, Operation},
     identity::IDENTITY_FILE,
-    made::Made,
-    make::Unmade,
+    made::{Made, MadeError},
+    make::prepare,
     *,
 };
 use crate::faults::{FaultyFiles, Moment};
@@ -64,10 +64,23 @@ fn make(volumes: &dyn Volumes, place: &Place, id: [u8; 16]) -> Result<(), Creati
 
 /// Makes it on a server that knows what it has made.
 fn make_again(volumes: &dyn Volumes, place: &Place, id: [u8; 16], made: &Made) -> Result<(), CreationFailure> {
-    super::make::make(volumes, place, id, made).map_err(|unmade| match unmade {
-        Unmade::Failed(failure) => failure,
-        Unmade::Unnoted(error) => panic!("{error}"),
-    })
+    try_to_make(volumes, place, id, made).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The steps in which a keeper makes it.
+fn try_to_make(
+    volumes: &dyn Volumes,
+    place: &Place,
+    id: [u8; 16],
+    made: &Made,
+) -> Result<Result<(), CreationFailure>, MadeError> {
+    if made.holds(place.store_point)? {
+        return Ok(Ok(()));
+    }
+    match prepare(volumes, place, id) {
+        Ok(prepared) => made.note(place.store_point).map(|()| prepared.give_name(place)),
+        Err(failure) => Ok(Err(failure)),
+    }
 }
 
 /// The data directory of a server that has made nothing yet.
@@ -156,8 +169,7 @@ fn a_making_that_cannot_be_noted_gives_no_name_and_is_repeated() {
     for moment in [Moment::Before, Moment::Amid] {
         let ((folder, place), (memory, _)) = (disk(), memory());
         let broken = memory_in(memory.path(), Arc::new(FaultyFiles::ending_at(0, moment)), StoreId([2; 16]));
-        let unmade = super::make::make(&DiskVolumes, &place, ID, &broken).unwrap_err();
-        assert!(matches!(unmade, Unmade::Unnoted(_)), "{unmade}");
+        try_to_make(&DiskVolumes, &place, ID, &broken).unwrap_err();
         assert!(!folder.path().join(&place.directory).exists());
         let sound = memory_in(memory.path(), Arc::new(DiskFiles), StoreId([2; 16]));
         make_again(&DiskVolumes, &place, ID, &sound).unwrap();
@@ -171,7 +183,7 @@ fn what_was_made_by_another_server_is_not_believed() {
     make_again(&DiskVolumes, &place, ID, &made).unwrap();
     fs::remove_dir_all(folder.path().join(&place.directory)).unwrap();
     let other = memory_in(memory.path(), Arc::new(DiskFiles), StoreId([3; 16]));
-    let unmade = super::make::make(&DiskVolumes, &place, ID, &other).unwrap_err();
+    let unmade = try_to_make(&DiskVolumes, &place, ID, &other).unwrap_err();
     assert!(unmade.to_string().contains("belongs to the data directory"), "{unmade}");
     assert_eq!(names(folder.path()), [""; 0]);
 }
@@ -315,14 +327,20 @@ fn what_was_made_is_kept_in_mind_for_as_long_as_it_is_known() {
     assert_eq!(held(), [false, true, true]);
 }
 
-/// Runs each job where it stands, unless the disk hangs.
+/// Runs each job where it stands, unless a disk hangs.
 #[derive(Default)]
 struct Threads {
     hanging: Mutex<Option<Vec<Job>>>,
+    /// The job with this number, from 0, hangs, and whatever comes behind it.
+    hangs_at: Option<usize>,
     jobs: AtomicUsize,
 }
 
 impl Threads {
+    fn hanging_at(job: usize) -> Self {
+        Self { hangs_at: Some(job), ..Self::default() }
+    }
+
     fn hang(&self) {
         *self.hanging.lock().unwrap() = Some(Vec::new());
     }
@@ -338,7 +356,9 @@ impl Threads {
 
 impl Blocking for Threads {
     fn spawn(&self, job: Job) {
-        self.jobs.fetch_add(1, Ordering::SeqCst);
+        if self.hangs_at == Some(self.jobs.fetch_add(1, Ordering::SeqCst)) {
+            self.hang();
+        }
         match &mut *self.hanging.lock().unwrap() {
             Some(held) => held.push(job),
             None => job(),
@@ -363,13 +383,17 @@ struct Kept {
 
 impl Kept {
     fn begin(making: Making, threads: Threads) -> Self {
+        Self::begin_on(DiskVolumes, making, threads)
+    }
+
+    fn begin_on(volumes: impl Volumes, making: Making, threads: Threads) -> Self {
         let (folder, place) = if making == Making::Wanted { disk() } else { made() };
         let (memory, made) = memory();
         let threads = Arc::new(threads);
         let outbox = Arc::new(Outbox::new(Arc::new(SystemEntropy::new())));
         let wanted = watch::Sender::new(wanted(&place, making));
         let parts: (Arc<dyn Volumes>, Arc<dyn Blocking>, Arc<dyn Entropy>) =
-            (Arc::new(DiskVolumes), threads.clone(), Arc::new(SystemEntropy::new()));
+            (Arc::new(volumes), threads.clone(), Arc::new(SystemEntropy::new()));
         let keeper =
             Keeper::new(Arc::new(place.clone()), wanted.subscribe(), parts, Arc::new(made), outbox.clone(), Arc::default());
         Self { _folder: folder, _memory: memory, place, threads, outbox, wanted, keeper: tokio::spawn(keeper.keep()) }
@@ -402,14 +426,41 @@ async fn a_disk_that_hangs_fails_after_ten_seconds_and_holds_up_one_thread() {
 
 #[tokio::test(start_paused = true)]
 async fn a_directory_whose_making_hangs_has_failed_whatever_comes_of_it() {
-    let threads = Threads::default();
-    threads.hang();
-    let kept = Kept::begin(Making::Wanted, threads);
+    let kept = Kept::begin(Making::Wanted, Threads::hanging_at(1));
     let failed = Some(Report::Failed(CreationFailure::IoFailing));
     assert_eq!(kept.behind(11).await, failed);
     kept.threads.come_back();
     kept.wanted.send_modify(|wanted| wanted.making = Making::Failed);
     assert_eq!(kept.behind(100).await, failed);
+}
+
+/// Which disk a job is on shows when it runs at last. The server's own is looked at and written to, the store point's is used
+/// around that.
+#[tokio::test(start_paused = true)]
+async fn only_its_own_disk_fails_a_making_however_slow_the_servers_is() {
+    let mut own_disk_is_slow = Vec::new();
+    for job in 0..4 {
+        let uses = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&uses);
+        let volumes = FaultyVolumes::failing(move |_, _| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            None
+        });
+        let kept = Kept::begin_on(volumes, Making::Wanted, Threads::hanging_at(job));
+        let report = kept.behind(3_600).await;
+        let uses_before = uses.load(Ordering::SeqCst);
+        kept.threads.come_back();
+        let is_own = uses.load(Ordering::SeqCst) == uses_before;
+        own_disk_is_slow.push(is_own);
+        if is_own {
+            assert_eq!(report, None, "job {job}: nothing is known of the store point's disk");
+            assert_eq!(kept.behind(1).await, Some(Report::Online), "job {job}");
+        } else {
+            assert_eq!(report, Some(Report::Failed(CreationFailure::IoFailing)), "job {job}");
+            assert_eq!(kept.behind(100).await, report, "job {job}: whatever comes of it");
+        }
+    }
+    assert_eq!(own_disk_is_slow, [true, false, true, false]);
 }
 
 #[tokio::test(start_paused = true)]

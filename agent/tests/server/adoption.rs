@@ -1,12 +1,16 @@
 //! How a machine becomes a member.
 
-use bursar_agent::{DirectoryError, issue};
+use std::{fs, sync::Arc, time::Duration};
+
+use bursar_agent::{DirectoryError, World, issue};
 use bursar_domain::{Hash, ServerId};
 use bursar_net::{SystemClock, SystemEntropy};
 use bursar_wire::{
     Secret,
+    connection_string::LIFETIME_MS,
     control::{Introduced, NewcomerAnswer, PROBED_MAX},
 };
+use tokio::time::sleep;
 
 use crate::support::*;
 
@@ -96,4 +100,68 @@ async fn what_it_was_asked_before_it_ended_is_asked_again_of_the_next_start() {
     let (call, follow) = node.follower().await;
     assert_eq!((call.hello.from, call.hello.from_store), (Some(bursar_net::Member::server(ME.0)), machine.store()));
     assert_eq!(follow.since, None);
+}
+
+/// A machine whose connection string has expired.
+fn too_late(machine: &Machine) -> World {
+    World { clock: Arc::new(LateClock::by_ms(LIFETIME_MS + 1)), ..machine.world() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_string_that_has_expired_is_good_for_nothing() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let membership = Cluster::new(&network).membership(ME, &machine, nodes(&[1]));
+    let _waiting = machine.wait_in(too_late(&machine)).await;
+    let introduced = machine.introduce(machine.says.secret.hash(), Vec::new());
+    assert_eq!(machine.asked(introduced).await, NewcomerAnswer::Expired);
+    assert_eq!(machine.asked(machine.adopt(membership)).await, NewcomerAnswer::Expired);
+}
+
+/// The disk is slow, whoever brought the membership leaves meanwhile, and the string expires before the next attempt.
+#[tokio::test(start_paused = true)]
+async fn an_adoption_goes_on_without_whoever_brought_it_and_nobody_is_told_that_its_string_has_expired() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let membership = Cluster::new(&network).membership(ME, &machine, nodes(&[1]));
+    let blocking = Arc::new(HeldBlocking::default());
+    let clock = Arc::new(LateClock::default());
+    let world = World { blocking: Arc::clone(&blocking) as _, clock: Arc::clone(&clock) as _, ..machine.world() };
+    let waiting = machine.wait_in(world).await;
+
+    // Which string stands is looked at first.
+    blocking.hold_after(1);
+    let brought = tokio::spawn(Machine::answer(machine.call().await, machine.adopt(membership)));
+    patiently(blocking.holds()).await;
+    brought.abort();
+    clock.set_late_ms(LIFETIME_MS + 1);
+    let introduced = machine.introduce(machine.says.secret.hash(), Vec::new());
+    let again = tokio::spawn(Machine::answer(machine.call().await, introduced));
+    // Time passes once nobody has anything to do.
+    sleep(Duration::from_secs(1)).await;
+    assert!(machine.directory().membership(&machine.server()).unwrap().is_none());
+    assert!(!again.is_finished(), "it cannot tell yet");
+
+    blocking.release();
+    let answer = patiently(again).await.unwrap();
+    assert!(matches!(&answer, NewcomerAnswer::Failed { detail } if detail.contains("already")), "{answer:?}");
+    waiting.ended().await.unwrap();
+    assert!(machine.directory().membership(&machine.server()).unwrap().is_some());
+}
+
+/// The membership has its name, and the disk failed before it said so: the next start may find it.
+#[tokio::test(start_paused = true)]
+async fn an_adoption_that_may_rest_is_done_again_however_late() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let membership = Cluster::new(&network).membership(ME, &machine, nodes(&[1]));
+    let waiting = machine.wait_in(too_late(&machine)).await;
+    fs::write(machine.root().join("membership.toml"), "").unwrap();
+
+    assert_eq!(machine.asked(machine.adopt_by(Hash([1; 32]), membership.clone())).await, NewcomerAnswer::Voided);
+    let introduced = machine.introduce(machine.says.secret.hash(), Vec::new());
+    assert!(matches!(machine.asked(introduced).await, NewcomerAnswer::Introduced(_)));
+    assert_eq!(machine.asked(machine.adopt(membership)).await, NewcomerAnswer::Adopted);
+    waiting.ended().await.unwrap();
+    assert!(machine.directory().membership(&machine.server()).unwrap().is_some());
 }

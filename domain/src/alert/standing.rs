@@ -89,7 +89,7 @@ fn destination_offline(state: &State, destination: DestinationId) -> Standing {
     if present().any(|server| server.condition == server::Condition::Online) {
         return Standing::Quiet;
     }
-    if present().any(|server| server.replaces() && matches!(server.condition, server::Condition::Joining { .. })) {
+    if present().any(|server| server.replaces()) {
         return Standing::Unsettled;
     }
     let Some(first) = offline().next() else { return Standing::Quiet };

@@ -187,7 +187,7 @@ fn runs_what_the_authority_runs(state: &State, program: &Program) -> Result<(), 
     }
 }
 
-/// Tells the others of the destination of the newcomer, and the newcomer all that it is to know.
+/// Tells the others of the destination of who has this place now, and that one all that it is to know.
 fn welcome(draft: &mut Draft<'_>, server: ServerId) -> Result<(), Rejection> {
     let row = existing(draft.state(), server)?;
     let introduced = Event::Introduced { server, destination: row.destination, peer: row.as_peer() };
@@ -263,7 +263,6 @@ fn join_failed(draft: &mut Draft<'_>, server: ServerId, failure: JoinFailure) ->
     let Condition::Joining { operation } = existing(draft.state(), server)?.condition else {
         return Ok(Reply::unchanged(server));
     };
-    draft.emit(Event::JoinFailed { server, failure }.into());
     give_up(draft, server, operation, End::Failed { failure })
 }
 
@@ -274,18 +273,24 @@ pub(crate) fn cancel_join(draft: &mut Draft<'_>, server: ServerId, operation: Op
 }
 
 /// A machine that never joined is gone, and its identity with it unless the machine is free. A place in which another one was
-/// before stays, and is offline: the next may try.
+/// before stays, and is offline: the next may try; where the machine is free, the other one has it again.
 fn give_up(draft: &mut Draft<'_>, server: ServerId, operation: OperationId, end: End) -> Outcome {
     let current = existing(draft.state(), server)?;
-    let destination = current.destination;
-    let (event, reply) = match end {
-        _ if current.replaces() => (Event::WentOffline { server }, Reply::changed(server)),
-        End::Failed { failure } if failure.leaves_the_machine_free() => {
-            (Event::Withdrawn { server, destination }, Reply::removed(server))
-        }
-        _ => (Event::Removed { server, destination }, Reply::changed(server)),
+    let (destination, replaces) = (current.destination, current.replaces());
+    let mut is_free = false;
+    if let End::Failed { failure } = end {
+        is_free = failure.leaves_the_machine_free();
+        draft.emit(Event::JoinFailed { server, failure }.into());
+    }
+    let (event, reply) = match (replaces, is_free) {
+        (true, _) => (Event::WentOffline { server }, Reply::changed(server)),
+        (false, true) => (Event::Withdrawn { server, destination }, Reply::removed(server)),
+        (false, false) => (Event::Removed { server, destination }, Reply::changed(server)),
     };
     draft.emit(event.into());
+    if replaces && is_free {
+        welcome(draft, server)?;
+    }
     draft.emit(operation::Event::Ended { operation, end }.into());
     alert::server_of_changed(draft, destination, server);
     Ok(reply)

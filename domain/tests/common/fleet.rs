@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use bursar_domain::{
-    AlertId, AuthorityNodeId, Hash, Level, ObjectRef, Projection, Record, ServerGuid, ServerId, StorePointId, Submission,
+    AlertId, AuthorityNodeId, Hash, Level, ObjectRef, OperationId, Projection, Record, ServerGuid, ServerId, StorePointId,
+    Submission,
     alert::{self, Acknowledgement, Alert, Extent, Kind, Raised, Reason, Severity},
     encoding::{DecodeError, decode, encode},
     projection::{self, Listens, Making, Peer},
     server::{
-        self, Addresses, CheckedFacts, Condition, Facts, Intent, Introduction, JoinFailure, Ports, Program, ProgramFacts,
-        ProjectionState, Server,
+        self, Addresses, CheckedFacts, Condition, Facts, Intent, Introduction, JoinFailure, Ports, Predecessor, Program,
+        ProgramFacts, ProjectionState, Server,
     },
     store_point::{self, CreationFailure, Findings, Flags, Found, OfflineReason, Quota, Report, StorePoint},
 };
@@ -27,9 +28,13 @@ const PORTS: Ports = Ports { peer: 4283, transfer: 4286 };
 
 pub(super) fn servers() -> Vec<Specimen> {
     let rows = family! { "server": Server => Server, |server| server, |server| server;
-        "replacing": Server { withdrawn: false, .. } => Server { former: vec![ServerGuid([1; 16])], ..server() },
-        "withdrawn": Server { withdrawn: true, .. } =>
-            Server { former: vec![ServerGuid([1; 16])], withdrawn: true, ..server() },
+        "replacement": Server { predecessor: None, .. } => Server { former: vec![ServerGuid([1; 16])], ..server() },
+        "replacing": Server { predecessor: Some(_), .. } => Server {
+            former: vec![ServerGuid([1; 16])],
+            predecessor: Some(Box::new(Predecessor { facts: checked_facts(), secret: Hash([7; 32]) })),
+            condition: Condition::Joining { operation: OperationId(40) },
+            ..server()
+        },
     };
     let intents = family! { "server_intent": Intent => Server, |intent| Server { intent, ..server() }, |server| &server.intent;
         "active": Intent::Active => Intent::Active,
@@ -310,7 +315,7 @@ fn server() -> Server {
         facts: checked_facts(),
         former: Vec::new(),
         secret: Hash([6; 32]),
-        withdrawn: false,
+        predecessor: None,
         intent: Intent::Active,
         condition: Condition::Online,
         projection: ProjectionState::Matching,

@@ -195,6 +195,11 @@ rules! {
         servers(1).and([announced.clone().into()]).when(ADMINISTRATOR, raise()).refused("level_unsupported").because(
             Rejection::LevelUnsupported { asked: Level(2), by: [FIRST.into()].into_iter().collect() },
         );
+        // A dead machine whose place another is to take may have it again.
+        let mut newer = replaced(2);
+        let Event::Server(server::Event::Replaced { facts, .. }) = &mut newer[1] else { unreachable!("a replacement") };
+        facts.program.supported = Level(2);
+        an_offline_server().and([announced.clone().into()]).and(newer).when(ADMINISTRATOR, raise()).refused("level_unsupported");
         // A server that is gone does not count.
         servers(1)
             .and([announced.into(), removed()])
@@ -503,17 +508,32 @@ rules! {
             .refused("server_known");
     }
 
-    /// The dead machine whose place it was to have stays dead; the newcomer is free to take the place, or another one.
-    fn a_newcomer_whose_string_stands_no_longer_is_free_and_the_dead_stay_dead() {
+    /// The machine whose place it was to have has it again; the newcomer is free to take that place, or another one.
+    fn a_newcomer_whose_string_stands_no_longer_is_free_and_leaves_the_place_as_it_was() {
         let failure = JoinFailure::Superseded;
         let given = || {
             an_offline_server()
                 .and(replaced(2))
                 .when(JOIN, join_failed(failure))
-                .then([failed(failure), went_offline(FIRST), ended(2, End::Failed { failure })])
+                .then([
+                    failed(failure),
+                    went_offline(FIRST),
+                    introduced(FIRST, 1),
+                    welcomed(welcome(FIRST, 1)),
+                    ended(2, End::Failed { failure }),
+                ])
                 .told(Effect::Changed, FIRST)
         };
-        given().when(ADMINISTRATOR, replace(another_string(1))).refused("server_known");
+        let row = |given: Given| server::Server::clone(given.into_state().servers().get(FIRST).expect("it stays"));
+        let (before, after) = (row(an_offline_server()), row(given()));
+        assert_eq!(after, server::Server { changed: after.changed, ..before });
+
+        // It answers again, or its place goes to the next.
+        let came = || server_command(server::Command::CameOnline { server: FIRST });
+        given().when(DETECTION, came()).under("again").then([
+            server::Event::CameOnline { server: FIRST }.into(), resolved([1]), resolved([2]),
+        ]);
+        given().when(ADMINISTRATOR, replace(another_string(1))).under("again").refused("server_known");
         let (operation, secret) = (OperationId(3), another_string(2).secret);
         let facts = || checked_server_facts(2);
         let started = |server| started(3, Task::JoinServer { server });
@@ -525,7 +545,7 @@ rules! {
         ]);
         let name = name("ark-2");
         let added = server::Event::Added { server: SECOND, destination: DESTINATION, name, facts: facts(), secret, operation };
-        let projection = Projection { peers: BTreeMap::from([(FIRST, peer(FIRST, 2))]), ..welcome(SECOND, 2) };
+        let projection = Projection { peers: BTreeMap::from([(FIRST, peer(FIRST, 1))]), ..welcome(SECOND, 2) };
         given().when(ADMINISTRATOR, add_as("ark-2", another_string(2))).under("again").then([
             started(SECOND), added.into(), introduced(SECOND, 2), welcomed(projection),
         ]);

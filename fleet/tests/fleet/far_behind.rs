@@ -69,3 +69,46 @@ async fn whoever_is_a_hundred_thousand_revisions_behind_reads_them_from_the_jour
     assert_eq!(resumed.known, Some(expected), "the fold is what the authority says");
     first.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_below_the_floor_is_told_all_anew_and_goes_on_like_everybody() {
+    let world = World::new();
+    let first = world.found().await;
+    let (own, peer) = (member(&world, &first, 1).await, member(&world, &first, 2).await);
+    let rename = async |name: &str| {
+        let change = Change { name: Some(name.into()), ..Change::default() };
+        world.administer(&first, Command::Server(server::Command::Edit { server: peer.server, change })).await;
+    };
+    let mut following = own.follows(1, None).await;
+    following.head(first.node.latest().cursor()).await;
+    let (below, known) = (following.cursor.unwrap(), following.known.clone());
+    drop(following);
+    rename("chest").await;
+
+    let floor = first.node.latest().cursor();
+    let journal = first.node.journal();
+    let checkpoint = journal.write_checkpoint(&first.node.latest(), &journal.applied()).unwrap();
+    journal.raise_floor(checkpoint).unwrap();
+    assert!(journal.floor() == floor.revision && below.revision < floor.revision);
+    rename("trunk").await;
+
+    let mut anew = own.follows(1, Some(below)).await;
+    let item = anew.next().await;
+    assert!(matches!(item, FeedItem::Anew { cursor, .. } if cursor == first.node.latest().cursor()), "{item:?}");
+    // Who has read up to the floor goes on from there.
+    let mut at_the_floor = own.follows(1, Some(floor)).await;
+    let mut told = known.unwrap();
+    told.peers.get_mut(&peer.server).unwrap().name = bursar_domain::text::Name::parse("name", "chest").unwrap();
+    at_the_floor.known = Some(told);
+    let item = at_the_floor.next().await;
+    assert!(matches!(&item, FeedItem::Records { records, .. } if records.len() == 1), "{item:?}");
+
+    rename("coffer").await;
+    let end = first.node.latest().cursor();
+    let expected = Projection::of(&first.node.latest(), own.server).unwrap();
+    for following in [&mut anew, &mut at_the_floor] {
+        assert_eq!(following.head(end).await, Some(expected.digest()));
+        assert_eq!(following.known.as_ref(), Some(&expected), "the fold is what the authority says");
+    }
+    first.stop().await;
+}

@@ -72,14 +72,6 @@ impl Files for DiskFiles {
         check_mode(&opened, directory, DIRECTORY_MODE)
     }
 
-    fn remove_directory(&self, directory: &Path) -> Result<(), FileError> {
-        match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("remove", directory)(error)),
-            Ok(()) => sync_directory_of(directory),
-        }
-    }
-
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         fs::remove_file(path).map_err(failed("remove", path))?;
         sync_directory_of(path)
@@ -222,17 +214,6 @@ mod tests {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         DiskFiles.require_private(&path).unwrap();
-    }
-
-    #[test]
-    fn a_directory_is_removed_with_all_that_is_in_it() {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("a");
-        DiskFiles.create_directory(&path.join("b")).unwrap();
-        DiskFiles.write_atomic(&path.join("b/file"), b"contents").unwrap();
-        DiskFiles.remove_directory(&path).unwrap();
-        assert!(!path.exists());
-        DiskFiles.remove_directory(&path).unwrap();
     }
 
     #[test]

@@ -123,23 +123,6 @@ impl Files for HostFiles {
         self.check_mode(directory, DIRECTORY_MODE)
     }
 
-    fn remove_directory(&self, directory: &Path) -> Result<(), FileError> {
-        match self.is_directory(directory) {
-            Ok(true) => {}
-            Ok(false) => {
-                let source = io::ErrorKind::NotADirectory.into();
-                return Err(FileError::Io { action: "remove", path: directory.to_owned(), source });
-            }
-            Err(FileError::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-        self.act("remove", directory, |machine| {
-            let (parent, name) = machine.parent(directory)?;
-            remove_all(machine, parent, &name)?;
-            machine.sync(parent)
-        })
-    }
-
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         self.act("remove", path, |machine| {
             let (directory, name) = machine.parent(path)?;
@@ -183,18 +166,6 @@ fn write_aside(machine: &mut Machine, directory: Place, aside: &OsStr, contents:
     let inode: Inode = volume.create_file(directory.inode, aside)?;
     volume.write(inode, Bytes::copy_from_slice(contents))?;
     machine.sync(Place { inode, ..directory })
-}
-
-fn remove_all(machine: &mut Machine, parent: Place, name: &OsStr) -> io::Result<()> {
-    let volume = machine.volume(parent.volume);
-    let inode = volume.lookup(parent.inode, name)?;
-    if !volume.is_directory(inode) {
-        return volume.remove_file(parent.inode, name);
-    }
-    for inner in volume.names(inode)? {
-        remove_all(machine, Place { inode, ..parent }, &inner)?;
-    }
-    machine.volume(parent.volume).remove_directory(parent.inode, name)
 }
 
 fn aside_of(name: &OsStr) -> OsString {

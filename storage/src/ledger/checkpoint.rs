@@ -41,16 +41,31 @@ impl Checkpoint {
             .map(move |number| Ok(layout::read_chunk(&*self.shared.engine, generation, number)?.into_frame()))
     }
 
-    /// The records behind `after` up to the checkpoint; see [`super::Ledger::records`].
+    /// The records behind `after` up to the checkpoint; see [`super::Ledger::records`]. Those behind the floor that the manifest
+    /// names are there while a handle lives, however much the floor has been raised since.
     ///
     /// # Errors
     /// A record that is missing or damaged; a failing engine.
     pub fn records(&self, after: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
-        self.shared.records(after, self.manifest.applied.revision, bytes_max)
+        self.shared.records_that_rest(after, self.manifest.applied.revision, bytes_max)
     }
 
     pub(super) fn generation(&self) -> u64 {
         self.pin.generation()
+    }
+
+    pub(super) fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
+    /// A handle on a generation, with the floor that it was taken at.
+    fn new(shared: &Arc<Shared>, pin: Pin, manifest: &Manifest) -> Self {
+        let manifest = Arc::new(Manifest { floor: pin.floor(), ..manifest.clone() });
+        Self { shared: Arc::clone(shared), pin: Arc::new(pin), manifest }
     }
 }
 
@@ -62,7 +77,7 @@ pub(super) fn write(shared: &Arc<Shared>, state: &State, applied: &Applied) -> R
         return Ok(latest);
     }
     let pin = shared.generations.begin();
-    let manifest = Arc::new(write_generation(&*shared.engine, pin.generation(), state, applied)?);
+    let manifest = Arc::new(write_generation(&*shared.engine, &pin, state, applied)?);
     // Makes durable the journal up to here and the whole generation, before the pointer names it.
     if !planted(Mutant::PurgeBeforeSync) {
         shared.engine.sync()?;
@@ -82,13 +97,13 @@ pub(super) fn write(shared: &Arc<Shared>, state: &State, applied: &Applied) -> R
         shared.engine.sync()?;
     }
     shared.sweep()?;
-    Ok(Checkpoint { shared: Arc::clone(shared), pin: Arc::new(pin), manifest })
+    Ok(Checkpoint::new(shared, pin, &manifest))
 }
 
 /// The checkpoint in use.
 pub(super) fn latest(shared: &Arc<Shared>) -> Option<Checkpoint> {
     let (pin, manifest) = shared.generations.latest()?;
-    Some(Checkpoint { shared: Arc::clone(shared), pin: Arc::new(pin), manifest })
+    Some(Checkpoint::new(shared, pin, &manifest))
 }
 
 /// The checkpoint in use, where it is no older than `applied`: the pointer never goes back.
@@ -96,7 +111,8 @@ fn as_new(shared: &Arc<Shared>, applied: &Applied) -> Option<Checkpoint> {
     latest(shared).filter(|latest| latest.manifest.applied.position >= applied.position)
 }
 
-fn write_generation(engine: &dyn Engine, generation: u64, state: &State, applied: &Applied) -> Result<Manifest, StorageError> {
+fn write_generation(engine: &dyn Engine, pin: &Pin, state: &State, applied: &Applied) -> Result<Manifest, StorageError> {
+    let generation = pin.generation();
     let extent = chunk::cut(state.export(), |number, frame| {
         let mut batch = Batch::new();
         layout::put_chunk(&mut batch, generation, number, frame);
@@ -107,7 +123,7 @@ fn write_generation(engine: &dyn Engine, generation: u64, state: &State, applied
         digest: state.digest(),
         chunks: extent.chunks,
         items: extent.items,
-        floor: Revision::ZERO,
+        floor: pin.floor(),
         base: None,
     };
     let mut batch = Batch::new();
@@ -161,9 +177,17 @@ pub(super) fn assemble(chunks: &[Chunk], manifest: &Manifest) -> Result<State, A
     Ok(state)
 }
 
-/// Checks that a checkpoint and the journal beside it tell of the same history.
-pub(super) fn check_against_journal(engine: &dyn Engine, generation: u64, manifest: &Manifest) -> Result<(), StorageError> {
+/// Checks that a checkpoint and the journal beside it, which begins behind `floor`, tell of the same history.
+pub(super) fn check_against_journal(
+    engine: &dyn Engine,
+    generation: u64,
+    manifest: &Manifest,
+    floor: Revision,
+) -> Result<(), StorageError> {
     let Applied { revision, head, .. } = manifest.applied;
+    if revision <= floor {
+        return Ok(());
+    }
     let found = journal::hash_at(engine, revision)?;
     if found != head {
         let detail = format!("the record of revision {revision} has the hash {found}, the checkpoint was made behind {head}");

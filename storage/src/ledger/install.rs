@@ -101,6 +101,12 @@ impl Installer {
         let mut writer = shared.writer();
         let own = shared.head().applied.clone();
         compare(shared, &own, &manifest.applied)?;
+        if own.revision < manifest.floor {
+            let (floor, own) = (manifest.floor, own.revision);
+            let detail =
+                format!("the sender keeps what followed revision {floor}, this node has {own} and lacks what is between");
+            return Err(InstallError::refused("journal", detail));
+        }
         writer.install += 1;
         Ok(Self {
             shared: Arc::clone(shared),

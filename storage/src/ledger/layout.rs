@@ -8,6 +8,7 @@
 //! | ledger state | `stamp` | the format, and whose ledger it is |
 //! | ledger state | `applied` | the [`Applied`] position |
 //! | ledger state | `checkpoint` | the generation in use |
+//! | ledger state | `base` | the generation at the floor; absent where the journal begins at its first record |
 //!
 //! Numbers are big-endian, so that keys sort as they count. Every value is in an [`envelope`](crate::envelope).
 
@@ -39,10 +40,11 @@ const STAMPING: Stamping =
 
 const APPLIED: &[u8] = b"applied";
 const CHECKPOINT: &[u8] = b"checkpoint";
+const BASE: &[u8] = b"base";
 const MANIFEST_TAG: u8 = 0;
 const CHUNK_TAG: u8 = 1;
 
-/// The value under `checkpoint`.
+/// The value under `checkpoint`, and under `base`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pointer {
@@ -96,15 +98,23 @@ pub(super) fn scan_records(
 
 /// The first and the last revision for which there is a record, whatever it holds.
 pub(super) fn journal_bounds(engine: &dyn Engine) -> Result<Option<(Revision, Revision)>, StorageError> {
-    let end = |direction| {
-        let mut found = None;
-        engine.scan(Space::Journal, KeyRange::ALL, direction, &mut |key, _| {
-            found = Some(revision_of(key)?);
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok::<_, StorageError>(found)
-    };
-    Ok(end(Direction::Forward)?.zip(end(Direction::Backward)?))
+    let first = first_record(engine, Revision::ZERO)?;
+    let last = end_of_journal(engine, KeyRange::ALL, Direction::Backward)?;
+    Ok(first.zip(last))
+}
+
+/// The first revision from `from` on for which there is a record, whatever it holds.
+pub(super) fn first_record(engine: &dyn Engine, from: Revision) -> Result<Option<Revision>, StorageError> {
+    end_of_journal(engine, KeyRange::from(&record_key(from)), Direction::Forward)
+}
+
+fn end_of_journal(engine: &dyn Engine, keys: KeyRange<'_>, direction: Direction) -> Result<Option<Revision>, StorageError> {
+    let mut found = None;
+    engine.scan(Space::Journal, keys, direction, &mut |key, _| {
+        found = Some(revision_of(key)?);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
 }
 
 /// Removes the records of a range.
@@ -131,8 +141,22 @@ pub(super) fn put_pointer(batch: &mut Batch, generation: u64) {
 
 /// The generation in use.
 pub(super) fn read_pointer(engine: &dyn Engine) -> Result<Option<u64>, StorageError> {
-    let Some(frame) = engine.get(Space::LedgerState, CHECKPOINT)? else { return Ok(None) };
-    let pointer = Pointer::decode(&frame).map_err(|error| error.at(LEDGER, Place::Key("checkpoint")))?;
+    read_generation(engine, CHECKPOINT, "checkpoint")
+}
+
+/// Makes a generation the one at the floor.
+pub(super) fn put_base(batch: &mut Batch, generation: u64) {
+    batch.put(Space::LedgerState, BASE, Pointer { generation }.encode());
+}
+
+/// The generation at the floor.
+pub(super) fn read_base(engine: &dyn Engine) -> Result<Option<u64>, StorageError> {
+    read_generation(engine, BASE, "base")
+}
+
+fn read_generation(engine: &dyn Engine, key: &[u8], name: &'static str) -> Result<Option<u64>, StorageError> {
+    let Some(frame) = engine.get(Space::LedgerState, key)? else { return Ok(None) };
+    let pointer = Pointer::decode(&frame).map_err(|error| error.at(LEDGER, Place::Key(name)))?;
     Ok(Some(pointer.generation))
 }
 

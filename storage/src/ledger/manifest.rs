@@ -58,11 +58,14 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Every journal begins at its first record, so no checkpoint has a floor or a base; every state has a header, so every
-    /// checkpoint has an item and a chunk.
+    /// A journal begins no later than a checkpoint beside it; the state at its floor is sent to nobody, so no checkpoint has a base;
+    /// every state has a header, so every checkpoint has an item and a chunk.
     pub(super) fn validate(&self) -> Result<(), String> {
-        if self.floor != Revision::ZERO || self.base.is_some() {
-            return Err(format!("a journal from revision {} on, where every journal begins at its first record", self.floor));
+        if self.floor > self.applied.revision || self.base.is_some() {
+            let (floor, revision) = (self.floor, self.applied.revision);
+            return Err(format!(
+                "a journal behind revision {floor} with a checkpoint at {revision}, or with a state at its floor"
+            ));
         }
         if self.chunks == 0 || self.items == 0 {
             return Err("a checkpoint of nothing".into());

@@ -7,6 +7,7 @@
 //!
 //! open   =  the checkpoint in use + the fold of the records behind it, up to the applied position
 //! install:  chunks into a new generation, records beyond the head · sync · flip · sync
+//! floor:    a checkpoint becomes the base · sync · the records up to there go
 //! ```
 //!
 //! What the applied position does not count and what the pointer does not name is not there: an install that did not finish
@@ -19,6 +20,7 @@ mod checkpoint;
 mod chunk;
 #[cfg(test)]
 pub(crate) mod corpus;
+mod floor;
 mod generations;
 mod install;
 mod journal;
@@ -47,7 +49,8 @@ pub use verify::{Progress, Verified};
 
 use crate::StorageError;
 use crate::engine::{Batch, Engine};
-use generations::Generations;
+use generations::{Generations, Unheld};
+use recover::Rest;
 use tail::Tail;
 
 /// How many bytes of the newest records stay in memory for readers.
@@ -99,9 +102,9 @@ impl Ledger {
     /// Anything that does not fit — a checksum, a hole, the hash chain, a digest — names where; another directory's ledger;
     /// data of a newer program; a failing engine.
     pub fn open(engine: Arc<dyn Engine>, store: StoreId) -> Result<(Ledger, Recovered), StorageError> {
-        let (recovered, latest, folded_bytes) = recover::recover(&*engine, store)?;
+        let (recovered, Rest { generations, folded_bytes }) = recover::recover(&*engine, store)?;
         let head = Head { applied: recovered.applied.clone(), tail: Tail::new(TAIL_BYTES), folded_bytes };
-        let shared = Shared { engine, writer: Mutex::default(), head: RwLock::new(head), generations: Generations::new(latest) };
+        let shared = Shared { engine, writer: Mutex::default(), head: RwLock::new(head), generations };
         Ok((Ledger { shared: Arc::new(shared) }, recovered))
     }
 
@@ -150,7 +153,7 @@ impl Ledger {
     }
 
     /// The records behind `after` up to `upto` or the head, in order, at most `bytes_max` bytes, but at least one if there is
-    /// any. Decodes nothing; the newest ones come from memory.
+    /// any; none where `after` lies below the floor. Decodes nothing; the newest ones come from memory.
     ///
     /// # Errors
     /// A record that is missing or damaged; a failing engine.
@@ -158,8 +161,8 @@ impl Ledger {
         self.shared.records(after, upto, bytes_max)
     }
 
-    /// The state as it was at a revision; none beyond the head. Folds the journal, from the checkpoint in use where that is old
-    /// enough, else from the beginning, and takes as long as that takes.
+    /// The state as it was at a revision; none beyond the head or below the floor. Folds the journal, from the checkpoint in use
+    /// where that is old enough, else from the beginning, and takes as long as that takes.
     ///
     /// # Errors
     /// A record or a checkpoint that is missing or damaged; a failing engine.
@@ -185,10 +188,23 @@ impl Ledger {
 
     /// The revision behind which the journal begins.
     pub fn floor(&self) -> Revision {
-        Revision::ZERO
+        self.shared.generations.floor()
     }
 
-    /// The hash of the record of a revision; [`Hash::ZERO`] before the first, none beyond the head.
+    /// Lets the journal begin behind a checkpoint of this ledger, durably; what it held before is gone. Where it begins there
+    /// already, or later, nothing changes. Everybody is told of the floor at once; records go when nobody holds a checkpoint any
+    /// more that was handed out before. A node that lacks what is gone cannot be sent a snapshot from here.
+    ///
+    /// # Errors
+    /// A failing engine.
+    ///
+    /// # Panics
+    /// Where the checkpoint is another ledger's.
+    pub fn raise_floor(&self, checkpoint: Checkpoint) -> Result<(), StorageError> {
+        floor::raise(&self.shared, checkpoint)
+    }
+
+    /// The hash of the record of a revision; [`Hash::ZERO`] before the first, none beyond the head or below the floor.
     ///
     /// # Errors
     /// A record that is missing or damaged; a failing engine.
@@ -255,6 +271,19 @@ impl Shared {
 
     /// See [`Ledger::records`].
     fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
+        let is_gone = || after < self.generations.floor();
+        if is_gone() {
+            return Ok(Vec::new());
+        }
+        match self.records_that_rest(after, upto, bytes_max) {
+            // The floor has overtaken this reading.
+            Err(error) if error.is_damage() && is_gone() => Ok(Vec::new()),
+            read => read,
+        }
+    }
+
+    /// The same, whatever the floor, for somebody whose checkpoint keeps them.
+    fn records_that_rest(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<StoredRecord>, StorageError> {
         let upto = {
             let head = self.head();
             let upto = upto.min(head.applied.revision);
@@ -271,6 +300,9 @@ impl Shared {
 
     /// See [`Ledger::hash_at`].
     fn hash_at(&self, revision: Revision) -> Result<Option<Hash>, StorageError> {
+        if let Some(base) = self.generations.base_manifest().filter(|base| revision <= base.applied.revision) {
+            return Ok((revision == base.applied.revision).then_some(base.applied.head));
+        }
         {
             let head = self.head();
             if revision > head.applied.revision {
@@ -283,14 +315,24 @@ impl Shared {
                 return Ok(Some(Hash::of(bytes)));
             }
         }
-        journal::hash_at(&*self.engine, revision).map(Some)
+        match journal::hash_at(&*self.engine, revision) {
+            // The floor has overtaken this reading.
+            Err(error) if error.is_damage() && revision <= self.generations.floor() => self.hash_at(revision),
+            read => read.map(Some),
+        }
     }
 
-    /// Removes the generations that nobody holds but for the one in use.
+    /// Removes the generations and records that nobody has a use for any more.
     fn sweep(&self) -> Result<(), StorageError> {
+        let Unheld { generations, records_upto } = self.generations.take_unheld();
         let mut batch = Batch::new();
-        for generation in self.generations.take_unheld() {
+        for generation in generations {
             layout::delete_generation(&mut batch, generation);
+        }
+        if records_upto > Revision::ZERO
+            && let Some(first) = layout::first_record(&*self.engine, Revision::ZERO)?.filter(|first| *first <= records_upto)
+        {
+            layout::delete_records(&mut batch, first..=records_upto);
         }
         if batch.is_empty() { Ok(()) } else { self.engine.write(&batch) }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bursar_domain::{Digest, Hash, Revision, Sealed, State, invariants};
 
+use super::floor::Beginning;
 use super::layout::JOURNAL;
 use super::{Shared, checkpoint, journal};
 use crate::{Place, StorageError};
@@ -44,28 +45,30 @@ pub struct Verified {
 /// See [`super::Ledger::verify`].
 pub(super) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(Progress)) -> Result<Verified, StorageError> {
     let engine = &*shared.engine;
-    // First the checkpoint, then the head: the head is never behind the checkpoint.
+    // In this order: the checkpoint is never behind the beginning, nor the head behind the checkpoint.
+    let beginning = Beginning::of(shared);
     let held = checkpoint::latest(shared);
     let applied = shared.head().applied.clone();
     let restored = held.as_ref().map(|held| checkpoint::read_state(engine, held.generation(), held.manifest())).transpose()?;
     let restored_at = restored.as_ref().map(State::revision);
-    let mut sides = Sides { folded: State::default(), restored };
+    let (folded, floor) = (beginning.state(engine)?, beginning.floor());
+    let mut sides = Sides { folded, restored };
     sides.compare_at_checkpoint()?;
 
     let mut record_bytes = 0;
-    let total = applied.revision.0;
+    let total = applied.revision.0 - floor.0;
     while sides.folded.revision() < applied.revision {
         for record in journal::read(engine, sides.folded.revision(), applied.revision, STEP_BYTES)? {
             record_bytes += record.bytes.len() as u64;
             sides.follow(&journal::open(&record)?)?;
         }
-        progress(Progress { checked: sides.folded.revision().0, total });
+        progress(Progress { checked: sides.folded.revision().0 - floor.0, total });
     }
     sides.compare()?;
     let state = sides.folded;
     if state.head() != applied.head {
         let detail = format!("the last record has the hash {}, the applied position says {}", state.head(), applied.head);
-        return Err(StorageError::damaged(JOURNAL, Place::Revision(total), detail));
+        return Err(StorageError::damaged(JOURNAL, Place::Revision(applied.revision.0), detail));
     }
     check_invariants(&state)?;
     let manifest = held.as_ref().map(|held| held.manifest());
@@ -81,7 +84,7 @@ pub(super) fn verify(shared: &Arc<Shared>, progress: &mut dyn FnMut(Progress)) -
     })
 }
 
-/// The two ways to the same state: from nothing, and from the checkpoint.
+/// The two ways to the same state: from where the journal begins, and from the checkpoint.
 struct Sides {
     folded: State,
     restored: Option<State>,

@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use bursar_agent::{
@@ -115,9 +116,14 @@ impl Machine {
 
     /// Waits for the authority.
     pub async fn wait(&self) -> Running<Result<(), Abandoned>> {
+        self.wait_in(self.world()).await
+    }
+
+    /// Waits for the authority in a world of the test's.
+    pub async fn wait_in(&self, world: World) -> Running<Result<(), Abandoned>> {
         let (ports, server) = (self.ports().await, Arc::new(self.server()));
         let acceptor = TlsAcceptor::for_newcomer(&server.certificate, &server.key, Arc::new(SystemClock)).unwrap();
-        let newcomer = Newcomer { directory: self.directory(), server, world: self.world() };
+        let newcomer = Newcomer { directory: self.directory(), server, world };
         Running { task: tokio::spawn(newcomer.wait(ports, Arc::new(acceptor))) }
     }
 
@@ -133,12 +139,21 @@ impl Machine {
 
     /// Asks it a question as an authority node does that has its connection string.
     pub async fn asked(&self, question: control::NewcomerQuestion) -> control::NewcomerAnswer {
+        Self::answer(self.call().await, question).await
+    }
+
+    /// A connection of an authority node that has its connection string.
+    pub async fn call(&self) -> Caller {
         let stream = patiently(self.network.connect(&address("0.0.0.0:4288"))).await.unwrap();
         let connector = TlsPinnedConnector::new(Arc::new(SystemClock));
         let stream = patiently(connector.connect_self_signed(stream, self.says.certificate)).await.unwrap();
         let (reader, writer) = frames(stream, 64 * 1024);
-        let caller = Caller::new(reader, writer, 1);
-        caller.call(&question, Instant::now() + std::time::Duration::from_secs(60)).await.unwrap()
+        Caller::new(reader, writer, 1)
+    }
+
+    /// What it answers over a connection.
+    pub async fn answer(caller: Caller, question: control::NewcomerQuestion) -> control::NewcomerAnswer {
+        caller.call(&question, Instant::now() + Duration::from_secs(60)).await.unwrap()
     }
 
     pub fn adopt(&self, membership: control::Membership) -> control::NewcomerQuestion {
@@ -162,7 +177,7 @@ impl Machine {
         self.network.bind(&address(at)).await.unwrap()
     }
 
-    fn world(&self) -> World {
+    pub fn world(&self) -> World {
         World {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy::new()),

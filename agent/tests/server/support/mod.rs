@@ -3,6 +3,7 @@
 mod authority;
 mod machine;
 mod network;
+mod slow;
 mod words;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 pub use authority::{Cluster, heard, noted};
 pub use machine::Machine;
 pub use network::MemoryNetwork;
+pub use slow::{HeldBlocking, LateClock};
 pub use words::*;
 
 /// Waits for what must happen. The clock of the tests stands still while anybody has something to do, so this is no real time.

@@ -83,7 +83,7 @@ async fn add(State(service): State<Service>, Id(id): Id, mutation: Mutation<AddS
 /// Give the place of a dead storage server to another machine.
 ///
 /// It gets the number, the name and the store points of the server, which must be offline; the former identity is never accepted
-/// again.
+/// again, unless the machine says that its connection string no longer stands: then the server is as it was.
 #[utoipa::path(post, path = "/api/v1/servers/{id}/replace", tag = "servers", operation_id = "replace_server",
     params(("id" = u64, Path)), request_body = ReplaceServer,
     responses((status = 202, description = "The operation that takes it in.", body = Operation)))]
