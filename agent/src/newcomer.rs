@@ -161,6 +161,7 @@ impl Desk {
         let Newcomer { directory, server, world } = &self.newcomer;
         let (directory, server, told) = (Arc::clone(directory), Arc::clone(server), membership.clone());
         world.blocking.run(move || directory.adopt(&server, &told)).await.map_err(failed)?.map_err(failed)?;
+        bursar_net::point!("server.adopted");
         info!(cluster = %membership.cluster, server = %membership.server, "the server was adopted");
         *adopted = Some(membership);
         self.is_member.send_replace(true);

@@ -47,11 +47,14 @@ pub(super) fn make(volumes: &dyn Volumes, place: &Place, id: [u8; 16], made: &Ma
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             clear_aside(&*outer, place)?;
             make_aside(&*outer, place, id).map_err(of_writing)?;
+            bursar_net::point!("store-point.aside");
             made.note(place.store_point)?;
+            bursar_net::point!("store-point.noted");
             outer.rename_new(&aside_of(place), &place.directory).map_err(of_writing)?;
         }
         Err(error) => return Err(of_writing(error).into()),
     }
+    bursar_net::point!("store-point.named");
     Ok(outer.sync().map_err(of_writing)?)
 }
 
