@@ -59,7 +59,9 @@ impl Pace {
 
     /// Ends a drag.
     pub fn release(&self, Dragged(number): Dragged) {
-        self.drags.send_modify(|drags| drop(drags.in_effect.remove(&number)));
+        self.drags.send_modify(|drags| {
+            drags.in_effect.remove(&number);
+        });
     }
 
     /// Ends all drags.

@@ -31,15 +31,14 @@ impl Fleet {
         let (id, server) = self.server_of(process);
         let (host, root) = (&server.place.host, server.place.root());
         let _alone = server.replacing.lock().await;
-        {
-            let _going_on = world.befallen.begin(&FaultKind::LostServer { process: process.to_owned() });
-            host.close(process);
-            sleep(DOWN_FOR).await;
-            host.disks().erase(&root);
-            *lock(&server.introduction) = None;
-            sleep(lasting).await;
-            host.open(process);
-        }
+        // Until another machine is there, the authority is right to miss it.
+        let _going_on = world.befallen.begin(&FaultKind::LostServer { process: process.to_owned() });
+        host.close(process);
+        sleep(DOWN_FOR).await;
+        host.disks().erase(&root);
+        *lock(&server.introduction) = None;
+        sleep(lasting).await;
+        host.open(process);
         let Introduction { connection_string, guid } = server.introduced().await?;
         let replacing = ReplaceServer { connection_string };
         let path = format!("servers/{id}");
