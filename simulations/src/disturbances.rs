@@ -26,9 +26,9 @@ impl Excuses for Disturbances<'_> {
         let host = self.world.host_of(process).name();
         self.world.befallen.had(within_ms, |kind| match kind {
             FaultKind::PowerLossEverywhere => true,
-            FaultKind::Kill { process: killed } | FaultKind::Pause { process: killed } | FaultKind::LostServer { process: killed } => {
-                killed == process
-            }
+            FaultKind::Kill { process: killed }
+            | FaultKind::Pause { process: killed }
+            | FaultKind::LostServer { process: killed } => killed == process,
             // It may be cut off from all nodes that can tell a leader.
             FaultKind::Partition { .. } => true,
             // What it says may be lost between two nodes.

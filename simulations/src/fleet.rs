@@ -162,7 +162,8 @@ impl Fleet {
                     Role::StorageServer => {
                         let own = |path: &&String| path.contains(&format!("/{}/", process.name));
                         let archives = planned.disks.iter().find(own).expect("a storage server has a disk").clone();
-                        let server = StorageServer { place, archives, introduction: Arc::default(), replacing: AsyncMutex::default() };
+                        let server =
+                            StorageServer { place, archives, introduction: Arc::default(), replacing: AsyncMutex::default() };
                         server.install(license_key, restart_after);
                         storage_servers.push(server);
                     }

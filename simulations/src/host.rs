@@ -198,7 +198,17 @@ impl Host {
     /// Sets up a process, which nobody else in the world is called as. It is started by [`start`](Self::start), whenever the power
     /// comes back, and, where `restart_after` is given, so long after it ended by itself.
     pub fn install(&self, process: &str, restart_after: Option<Duration>, program: Program) {
-        let installed = Process { program, restart_after, starts: 0, running: None, pauses: 0, wanted: false, held_down: 0, closed: false, exits: Vec::new() };
+        let installed = Process {
+            program,
+            restart_after,
+            starts: 0,
+            running: None,
+            pauses: 0,
+            wanted: false,
+            held_down: 0,
+            closed: false,
+            exits: Vec::new(),
+        };
         let before = self.processes().insert(process.to_owned(), installed);
         assert!(before.is_none(), "{process} was installed on {} already", self.name());
     }
@@ -213,7 +223,10 @@ impl Host {
                 return;
             }
             (found.starts, found.pauses) = (found.starts + 1, 0);
-            let group = Group::overseen(process, Arc::new(Overseen { machine: Arc::downgrade(&self.machine), process: process.to_owned() }));
+            let group = Group::overseen(
+                process,
+                Arc::new(Overseen { machine: Arc::downgrade(&self.machine), process: process.to_owned() }),
+            );
             found.running = Some(group.clone());
             (group, Arc::clone(&found.program), found.starts)
         };

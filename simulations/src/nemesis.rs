@@ -98,7 +98,9 @@ async fn happen(world: &World, inhabitants: &dyn Inhabitants, fault: &Fault) {
 async fn last(world: &World, inhabitants: &dyn Inhabitants, kind: &FaultKind, lasting: Duration) {
     match kind {
         FaultKind::PowerLossAtSync { .. } | FaultKind::CrashAtPoint { .. } => unreachable!("they wait for their moment"),
-        FaultKind::LostCopy { .. } | FaultKind::LostServer { .. } | FaultKind::LateNode { .. } => unreachable!("operators repair them"),
+        FaultKind::LostCopy { .. } | FaultKind::LostServer { .. } | FaultKind::LateNode { .. } => {
+            unreachable!("operators repair them")
+        }
         FaultKind::PowerLoss { host } => without_power(&[world.host(host)], lasting).await,
         FaultKind::PowerLossEverywhere => without_power(&world.hosts.values().collect::<Vec<_>>(), lasting).await,
         FaultKind::Kill { process } => {

@@ -413,7 +413,8 @@ mod tests {
             let refused = Plan::from_json(&with(kind).to_json()).unwrap_err();
             assert!(matches!(&refused, PlanError::Unknown { what: found, .. } if *found == what), "{refused}");
         }
-        let crash = |point: &str| FaultKind::CrashAtPoint { host: host.clone(), point: point.to_owned(), nth: 1, crash: Crash::Exit };
+        let crash =
+            |point: &str| FaultKind::CrashAtPoint { host: host.clone(), point: point.to_owned(), nth: 1, crash: Crash::Exit };
         let refused = Plan::from_json(&with(crash("nowhere")).to_json()).unwrap_err();
         assert!(matches!(refused, PlanError::UnknownPoint { name } if name == "nowhere"));
         Plan::from_json(&with(crash("log.synced")).to_json()).unwrap();

@@ -23,7 +23,10 @@ impl Leaders {
             }
             let leader = *self.seen.entry(status.term).or_insert(member.id());
             if leader != member.id() {
-                return Err(broken("one-leader", format!("nodes {leader} and {} both lead in term {}", member.id(), status.term)));
+                return Err(broken(
+                    "one-leader",
+                    format!("nodes {leader} and {} both lead in term {}", member.id(), status.term),
+                ));
             }
         }
         Ok(())

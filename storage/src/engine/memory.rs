@@ -86,7 +86,8 @@ impl MemoryEngine {
     /// where there is no such place.
     pub fn rot(&self, place: u64, bit: u64) -> Option<(Space, Bytes)> {
         let mut disk = self.disk();
-        let mut values = Space::ALL.into_iter().flat_map(|space| disk.written.of(space).keys().map(move |key| (space, key.clone())));
+        let mut values =
+            Space::ALL.into_iter().flat_map(|space| disk.written.of(space).keys().map(move |key| (space, key.clone())));
         let (space, key) = values.nth(usize::try_from(place).ok()?)?;
         let Disk { written, durable, .. } = &mut *disk;
         for spaces in [written, durable] {
