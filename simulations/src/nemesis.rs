@@ -66,40 +66,20 @@ pub fn mend(world: &World) {
 /// A fault, from its beginning to its end.
 async fn happen(world: &World, inhabitants: &dyn Inhabitants, fault: &Fault) {
     let lasting = Duration::from_millis(fault.for_ms);
+    // Whom it strikes, where that is known only then.
+    let Some(struck) = moment(world, &fault.kind).await else { return };
+    let _going_on = world.befallen.begin(&fault.kind);
     match &fault.kind {
-        // These wait for their moment.
-        FaultKind::PowerLossAtSync { host, nth } => {
-            let host = world.host(host);
-            if host.disks().power_off_at_sync(*nth).await.is_ok() {
-                let _going_on = world.befallen.begin(&fault.kind);
-                sleep(lasting).await;
-                host.power_on();
-            }
-        }
-        FaultKind::CrashAtPoint { host, point, nth, crash } => {
-            let host = world.host(host);
-            if let Ok(process) = host.crash_at(point, *nth, *crash).await {
-                let _going_on = world.befallen.begin(&fault.kind);
-                sleep(lasting).await;
-                match crash {
-                    Crash::Exit => host.revive(&process),
-                    Crash::PowerLoss => host.power_on(),
-                }
-            }
-        }
-        kind => {
-            let _going_on = world.befallen.begin(kind);
-            last(world, inhabitants, kind, lasting).await;
-        }
-    }
-}
-
-/// A fault that begins at once, from its beginning to its end.
-async fn last(world: &World, inhabitants: &dyn Inhabitants, kind: &FaultKind, lasting: Duration) {
-    match kind {
-        FaultKind::PowerLossAtSync { .. } | FaultKind::CrashAtPoint { .. } => unreachable!("they wait for their moment"),
         FaultKind::LostCopy { .. } | FaultKind::LostServer { .. } | FaultKind::LateNode { .. } => {
-            unreachable!("operators repair them")
+            unreachable!("operators see to these")
+        }
+        FaultKind::PowerLossAtSync { host, .. } | FaultKind::CrashAtPoint { host, crash: Crash::PowerLoss, .. } => {
+            sleep(lasting).await;
+            world.host(host).power_on();
+        }
+        FaultKind::CrashAtPoint { host, crash: Crash::Exit, .. } => {
+            sleep(lasting).await;
+            world.host(host).revive(&struck);
         }
         FaultKind::PowerLoss { host } => without_power(&[world.host(host)], lasting).await,
         FaultKind::PowerLossEverywhere => without_power(&world.hosts.values().collect::<Vec<_>>(), lasting).await,
@@ -169,6 +149,18 @@ async fn last(world: &World, inhabitants: &dyn Inhabitants, kind: &FaultKind, la
                 disks.swap(Path::new(one), Path::new(other));
             }
         }
+    }
+}
+
+/// Returns at the moment at which a fault takes effect, with the process that it strikes where that is found out only then; none
+/// where it never does. Most take effect at once.
+async fn moment(world: &World, kind: &FaultKind) -> Option<String> {
+    match kind {
+        FaultKind::PowerLossAtSync { host, nth } => {
+            world.host(host).disks().power_off_at_sync(*nth).await.ok().map(|()| String::new())
+        }
+        FaultKind::CrashAtPoint { host, point, nth, crash } => world.host(host).crash_at(point, *nth, *crash).await.ok(),
+        _ => Some(String::new()),
     }
 }
 
