@@ -171,6 +171,7 @@ impl Desk {
     /// Becomes a member, durably.
     fn take(&self, membership: Membership, mut adopted: OwnedMutexGuard<Option<Membership>>) -> Result<(), AdoptionError> {
         self.newcomer.directory.adopt(&self.newcomer.server, &membership)?;
+        bursar_net::point!("server.adopted");
         info!(cluster = %membership.cluster, server = %membership.server, "the server was adopted");
         *adopted = Some(membership);
         self.is_member.send_replace(true);

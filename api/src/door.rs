@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::response::Response;
-use bursar_domain::{Command, Cursor, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
+use bursar_domain::{Command, Cursor, ObjectRef, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
 use bursar_wire::page::Warning;
 use tokio::time::Instant;
 
@@ -82,7 +82,7 @@ impl Service {
             state = self.read_to_change(call.deadline).await?;
         }
         for attempt in 1.. {
-            let current = R::table(&state).get(id).ok_or_else(|| Failure::not_found(object, &state))?;
+            let current = R::table(&state).get(id).ok_or_else(|| self.nothing_to_edit(&call, object, &state))?;
             let Edit { command, rests_on_current } = edit(current)?;
             let pin = state.changed_at(object).filter(|_| rests_on_current && call.if_match.is_none());
             let pin = pin.map(|revision| Cursor { epoch: state.epoch(), revision });
@@ -96,6 +96,15 @@ impl Service {
             state = self.read_to_change(call.deadline).await?;
         }
         unreachable!("the last attempt is answered")
+    }
+
+    /// There is no object to edit: perhaps it was edited by this very request, and removed since.
+    fn nothing_to_edit(&self, call: &Call, object: ObjectRef, state: &State) -> Failure {
+        let now = self.now().max(state.time());
+        match state.requests().carried_out(call.actor, &call.request, call.fingerprint, now) {
+            true => Failure::removed_since(object, state),
+            false => Failure::not_found(object, state),
+        }
     }
 
     /// Answers whatever of a change is settled before the world is asked for the last facts of its command: that it was carried

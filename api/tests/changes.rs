@@ -113,6 +113,18 @@ async fn a_repetition_under_the_same_key_answers_the_same_object_and_changes_not
 }
 
 #[tokio::test]
+async fn an_edit_that_is_repeated_when_its_object_was_removed_since_says_that_it_was_made() {
+    let world = World::new().await;
+    let site = world.site("Lyon").await;
+    let path = format!("/api/v1/sites/{site}");
+    let rename = async |key: &str| world.patch(&path, &json!({ "name": "Paris" })).header("idempotency-key", key).send().await;
+    assert_eq!(rename("k1").await.status, StatusCode::OK);
+    world.delete(&path).send().await;
+    assert_eq!(rename("k1").await.refuses(410, "gone").json()["fate"], "done");
+    rename("k2").await.refuses(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_repetition_whose_object_was_removed_since_says_so() {
     let world = World::new().await;
     let body = json!({ "name": "Lyon", "expected_latency_ms": 5 });

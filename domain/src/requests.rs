@@ -129,6 +129,12 @@ impl Requests {
         &self.minted.table
     }
 
+    /// Whether an equal request was carried out before, as far as that is remembered at a time.
+    pub fn carried_out(&self, actor: Actor, request: &RequestId, fingerprint: Hash, now: Timestamp) -> bool {
+        let known = self.memory(request).find(actor, request, now);
+        known.is_some_and(|known| known.fingerprint == fingerprint && known.outcome.is_ok())
+    }
+
     /// The sum of their hashes.
     pub fn digest(&self) -> Digest {
         self.given().digest().plus(self.minted().digest())

@@ -5,6 +5,8 @@
 
 mod answer;
 mod caller;
+#[cfg(feature = "simulation")]
+mod fated;
 
 pub use answer::{AnswerError, answer};
 pub use caller::{CallError, Caller};

@@ -24,7 +24,8 @@
 //! was made with the fleet's [`MasterLicenseKey`].
 //!
 //! Spans of time are measured with [`tokio::time::Instant`], which a simulation can pause, and tasks are started by [`tasks`] alone,
-//! for a simulation ends those of a machine that loses its power.
+//! for a simulation ends those of a machine that loses its power. Where it matters most that a process may end at any moment, the code
+//! has a name for the place ([`point!`]).
 
 mod address;
 mod blocking;
@@ -41,7 +42,10 @@ mod handshake;
 mod identity;
 mod license;
 mod network;
+#[cfg(feature = "simulation")]
+pub mod overseer;
 mod peer_server;
+mod point;
 mod server;
 mod shutdown;
 pub mod tasks;

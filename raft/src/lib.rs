@@ -35,6 +35,8 @@ mod convert;
 mod counters;
 mod duty;
 mod error;
+#[cfg(feature = "simulation")]
+mod fated;
 mod forward;
 mod gatherer;
 mod lanes;

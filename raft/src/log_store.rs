@@ -111,7 +111,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         });
         self.log.save_vote(convert::vote_to_store(*vote), done);
         let lost = || Err(Arc::new(StorageError::io("save the vote", "the log's writer is gone")));
-        durable.await.unwrap_or_else(|_| lost()).map_err(|error| self.failed(&error))
+        durable.await.unwrap_or_else(|_| lost()).map_err(|error| self.failed(&error))?;
+        bursar_net::point!("vote.durable");
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
@@ -142,6 +144,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, up_to: LogId) -> io::Result<()> {
+        bursar_net::point!("log.purge");
         self.log.purge(convert::position(up_to)).map_err(|error| self.failed(&error))
     }
 }

@@ -107,6 +107,8 @@ impl Node {
             stop: stop.clone(),
             append_timeout: config.append_timeout(),
         };
+        #[cfg(feature = "simulation")]
+        let network = crate::fated::FatedNetwork(network);
         let log_store = LogStore::new(log.clone(), stop.clone());
         let started = Raft::new(id, core_config, network, log_store, state_machine).await;
         let raft = started.map_err(|fatal| match stop.reason() {

@@ -42,6 +42,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             self.stop.stop(StopReason::Storage(error.clone()));
             io::Error::other(error)
         })?;
+        bursar_net::point!("checkpoint.made");
         self.meter.checkpoints_written.increment();
         tracing::debug!(revision = %self.applied.revision, "wrote a checkpoint");
         Ok(offered(checkpoint))

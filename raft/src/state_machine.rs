@@ -80,6 +80,7 @@ impl StateMachine {
         catch_unwind(AssertUnwindSafe(|| self.ledger.commit(&batch.records, &batch.applied)))
             .map_err(|panic| batch.broken(words_of(panic.as_ref())))?
             .map_err(StopReason::Storage)?;
+        bursar_net::point!("ledger.committed");
         self.state = batch.state.clone();
         self.applied = batch.applied.clone();
         self.publish();

@@ -1,5 +1,6 @@
 //! Work that blocks, in virtual time: it takes as long as the disk behind it is slow, and then happens at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,43 +17,80 @@ use crate::draws::Stream;
 #[derive(Clone)]
 pub struct Pace {
     chance: Arc<Mutex<Stream>>,
-    set: watch::Sender<Set>,
+    usual_ms: u64,
+    drags: watch::Sender<Drags>,
 }
 
+/// What keeps work from its usual pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Set {
-    /// Up to so many milliseconds.
+pub enum Drag {
+    /// Each piece that begins takes up to so many milliseconds.
     WithinMs(u64),
-    /// Until it changes.
+    /// None begins.
     Hanging,
+}
+
+/// A drag that is in effect.
+#[derive(Debug)]
+pub struct Dragged(u64);
+
+#[derive(Debug, Default)]
+struct Drags {
+    next: u64,
+    in_effect: BTreeMap<u64, Drag>,
 }
 
 impl Pace {
     /// Each piece takes any time up to `usual_ms` milliseconds.
     pub fn new(usual_ms: u64, chance: Stream) -> Self {
-        Self { chance: Arc::new(Mutex::new(chance)), set: watch::Sender::new(Set::WithinMs(usual_ms)) }
+        Self { chance: Arc::new(Mutex::new(chance)), usual_ms, drags: watch::Sender::default() }
     }
 
-    /// Lets each piece that begins from now on take up to `within_ms` milliseconds.
-    pub fn slow_to(&self, within_ms: u64) {
-        self.set.send_replace(Set::WithinMs(within_ms));
+    /// Lets work drag until [`release`](Self::release). Of several drags the longest counts.
+    pub fn drag(&self, drag: Drag) -> Dragged {
+        let mut number = 0;
+        self.drags.send_modify(|drags| {
+            number = drags.next;
+            drags.next += 1;
+            drags.in_effect.insert(number, drag);
+        });
+        Dragged(number)
     }
 
-    /// Lets no piece begin until the pace is set again.
-    pub fn hang(&self) {
-        self.set.send_replace(Set::Hanging);
+    /// Ends a drag.
+    pub fn release(&self, Dragged(number): Dragged) {
+        self.drags.send_modify(|drags| {
+            drags.in_effect.remove(&number);
+        });
+    }
+
+    /// Ends all drags.
+    pub fn release_all(&self) {
+        self.drags.send_modify(|drags| drags.in_effect.clear());
     }
 
     /// Returns when a piece of work that begins now has been done.
     async fn keep(&self) {
-        let mut set = self.set.subscribe();
-        let set = *set.wait_for(|set| *set != Set::Hanging).await.expect("this pace holds the sender");
-        if let Set::WithinMs(within_ms) = set {
-            let drawn = self.chance.lock().unwrap_or_else(PoisonError::into_inner).within(0..=within_ms);
-            // A sleep of nothing returns at once; everybody else gets a turn all the same, as beside a real thread.
-            tokio::task::yield_now().await;
-            sleep(Duration::from_millis(drawn)).await;
-        }
+        let mut drags = self.drags.subscribe();
+        let within_ms = {
+            let drags = drags.wait_for(|drags| !drags.hang()).await.expect("this pace holds the sender");
+            drags.within_ms().max(self.usual_ms)
+        };
+        let drawn = self.chance.lock().unwrap_or_else(PoisonError::into_inner).within(0..=within_ms);
+        // A sleep of nothing returns at once; everybody else gets a turn all the same, as beside a real thread.
+        tokio::task::yield_now().await;
+        sleep(Duration::from_millis(drawn)).await;
+    }
+}
+
+impl Drags {
+    fn hang(&self) -> bool {
+        self.in_effect.values().any(|drag| *drag == Drag::Hanging)
+    }
+
+    fn within_ms(&self) -> u64 {
+        let within_ms = |drag: &Drag| if let Drag::WithinMs(within_ms) = drag { *within_ms } else { 0 };
+        self.in_effect.values().map(within_ms).max().unwrap_or(0)
     }
 }
 
@@ -106,7 +144,7 @@ impl Worker for HostWorker {
 
 impl fmt::Debug for Pace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.set.borrow().fmt(formatter)
+        self.drags.borrow().fmt(formatter)
     }
 }
 
@@ -158,7 +196,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_job_in_flight_is_lost_with_its_process() {
         let (process, pace, blocking) = blocking(0);
-        pace.hang();
+        let hanging = pace.drag(Drag::Hanging);
         let lost = blocking.worker("lost");
         let (done, lost) = (lost.clone(), async move { (&*lost as &dyn Worker).run(|| 1).await });
         let ended = tokio::spawn(lost);
@@ -166,20 +204,45 @@ mod tests {
         assert!(!ended.is_finished(), "it hangs");
         process.end();
         assert_eq!(ended.await.unwrap(), Err(JobLost));
-        pace.slow_to(0);
+        pace.release(hanging);
         assert_eq!(done.run(|| 1).await, Err(JobLost), "the process is no more");
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_that_hangs_is_done_once_the_disk_answers_again() {
         let (_, pace, blocking) = blocking(0);
-        pace.hang();
+        let (first, second) = (pace.drag(Drag::Hanging), pace.drag(Drag::Hanging));
         let begun = Instant::now();
         let waited = tokio::spawn(async move { (&blocking as &dyn Blocking).run(|| 7).await });
-        sleep(Duration::from_secs(60)).await;
-        pace.slow_to(0);
+        sleep(Duration::from_secs(30)).await;
+        pace.release(second);
+        sleep(Duration::from_secs(30)).await;
+        pace.release(first);
         assert_eq!(waited.await.unwrap(), Ok(7));
         assert_eq!(begun.elapsed(), Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_drags_the_longest_counts_and_each_ends_for_itself() {
+        let (_, pace, blocking) = blocking(1);
+        let longest = async || {
+            let mut longest = Duration::ZERO;
+            for _ in 0..50 {
+                let begun = Instant::now();
+                (&blocking as &dyn Blocking).run(|| ()).await.unwrap();
+                longest = longest.max(begun.elapsed());
+            }
+            longest.as_millis()
+        };
+        let (long, short) = (pace.drag(Drag::WithinMs(1_000)), pace.drag(Drag::WithinMs(100)));
+        assert!((500..=1_000).contains(&longest().await));
+        pace.release(long);
+        assert!((50..=100).contains(&longest().await));
+        pace.release(short);
+        assert!(longest().await <= 1);
+        let _ = pace.drag(Drag::WithinMs(1_000));
+        pace.release_all();
+        assert!(longest().await <= 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,8 +20,9 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bursar_storage::engine::MemoryEngines;
+use bursar_storage::engine::{Engines, MemoryEngines};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 pub use engines::HostEngines;
 pub use files::HostFiles;
@@ -78,10 +79,17 @@ struct Machine {
     /// Which files are locked, each with the number of its lock.
     locks: BTreeMap<Place, u64>,
     next_lock: u64,
-    /// How many syncs from now on the power goes off.
-    strikes_at_sync: Option<u64>,
+    /// At which syncs from now on the power goes off, and who is to be told.
+    strikes: Vec<Strike>,
     chance: Stream,
     trace: Trace,
+}
+
+/// The power goes off at a sync.
+struct Strike {
+    /// How many syncs are left, the one included.
+    left: u64,
+    struck: oneshot::Sender<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +117,7 @@ impl Disks {
             engines: MemoryEngines::new(),
             locks: BTreeMap::new(),
             next_lock: 0,
-            strikes_at_sync: None,
+            strikes: Vec::new(),
             chance,
             trace,
         };
@@ -190,7 +198,7 @@ impl Disks {
     /// Ends all faults of all disks, and puts each back to where it was mounted first.
     pub fn mend_all(&self) {
         let mut machine = self.machine();
-        machine.strikes_at_sync = None;
+        machine.strikes.clear();
         for volume in machine.volumes.values_mut() {
             volume.faults.clear();
             volume.pulled = false;
@@ -211,6 +219,40 @@ impl Disks {
         let mut machine = self.machine();
         let place = machine.resolve(path)?;
         machine.volume(place.volume).rot(place.inode, bit)
+    }
+
+    /// Takes away all that is in a directory of the machine's own disk, for good, whatever is wrong with the disk: somebody erases
+    /// it, or it stood on another disk that is gone. Nobody may hold any of it.
+    pub fn erase(&self, directory: &Path) {
+        self.erase_stores(directory);
+        let mut machine = self.machine();
+        let (id, within) = machine.mounted(directory);
+        machine.volume(id).erase(within);
+    }
+
+    /// The same with the stores alone.
+    pub fn erase_stores(&self, directory: &Path) {
+        let engines = self.machine().engines.clone();
+        for path in stores_in(&engines, directory) {
+            engines.remove(&path).expect("an engine in memory is removed");
+        }
+    }
+
+    /// Turns over one bit of one of the values in the stores of a directory: the disk forgets, and does not know it. Tells which;
+    /// none where there is no value.
+    pub fn rot_stores(&self, directory: &Path, place: u64, bit: u64) -> Option<String> {
+        let engines = self.machine().engines.clone();
+        let stores = stores_in(&engines, directory).into_iter().filter_map(|path| engines.at(&path).map(|engine| (path, engine)));
+        let stores: Vec<_> = stores.collect();
+        let values: u64 = stores.iter().map(|(_, engine)| engine.values()).sum();
+        let mut place = place.checked_rem(values)?;
+        for (path, engine) in stores {
+            if let Some((space, key)) = engine.rot(place, bit) {
+                return Some(format!("{} {space:?} {key:?}", path.display()));
+            }
+            place -= engine.values();
+        }
+        None
     }
 
     /// Takes the power, where there is any. What is durable stays; of what was not synced, the disks have taken any number of changes in the order in
@@ -234,9 +276,12 @@ impl Disks {
         }
     }
 
-    /// Takes the power at the `nth` sync from now on (1 is the next), before it has made anything durable.
-    pub fn power_off_at_sync(&self, nth: u64) {
-        self.machine().strikes_at_sync = Some(nth);
+    /// Takes the power at the `nth` sync from now on (1 is the next), before it has made anything durable. Whoever waits is told
+    /// then; an error says that it will not happen, for the power has gone before.
+    pub fn power_off_at_sync(&self, nth: u64) -> oneshot::Receiver<()> {
+        let (struck, strikes) = oneshot::channel();
+        self.machine().strikes.push(Strike { left: nth, struck });
+        strikes
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -285,7 +330,7 @@ impl Machine {
         }
         self.boot += 1;
         self.locks.clear();
-        self.strikes_at_sync = None;
+        self.strikes.clear();
         self.crash_stores();
         for (id, volume) in &mut self.volumes {
             let left = volume.power_off(&mut self.chance);
@@ -310,14 +355,15 @@ impl Machine {
 
     /// Takes the power where this is the sync at which it is to go off.
     fn count_sync(&mut self) -> io::Result<()> {
-        if let Some(left) = &mut self.strikes_at_sync {
-            *left -= 1;
-            if *left == 0 {
-                self.power_off();
-                return Err(input_output_error());
-            }
+        for strike in &mut self.strikes {
+            strike.left -= 1;
         }
-        Ok(())
+        let Some(place) = self.strikes.iter().position(|strike| strike.left == 0) else { return Ok(()) };
+        let Strike { struck, .. } = self.strikes.remove(place);
+        self.power_off();
+        // The plan may be over, and nobody wait any more.
+        let _ = struck.send(());
+        Err(input_output_error())
     }
 
     /// The mounted disk that holds `path`, and the path within it.
@@ -368,6 +414,10 @@ impl fmt::Debug for Disks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Disks").field("of", &self.machine().name).finish()
     }
+}
+
+fn stores_in(engines: &MemoryEngines, directory: &Path) -> Vec<PathBuf> {
+    engines.paths().into_iter().filter(|path| path.starts_with(directory)).collect()
 }
 
 /// A path from `/`, without `.` and `..`. There are no links.

@@ -1,45 +1,47 @@
-//! What a plan does to a process: what would be a failure of the fleet's otherwise, and is none of it then.
-
-use std::time::Duration;
+//! What befell a process: what would be a failure of the fleet's otherwise, and is none of it then.
 
 use crate::invariants::Excuses;
-use crate::plan::{Fault, FaultKind};
+use crate::plan::{FaultKind, Role};
 use crate::world::World;
 
-/// The faults of a world's plan, as far as they have begun.
+/// What has befallen a world.
 pub struct Disturbances<'w> {
     world: &'w World,
-    now: Duration,
 }
 
 impl<'w> Disturbances<'w> {
     /// As of now.
     pub fn of(world: &'w World) -> Self {
-        Self { world, now: world.elapsed() }
+        Self { world }
     }
 
-    /// The faults that went on within the last so many milliseconds.
-    fn recent(&self, within_ms: u64) -> impl Iterator<Item = &'w Fault> {
-        let now_ms = u64::try_from(self.now.as_millis()).expect("a run is short");
-        let recently = move |fault: &&Fault| fault.at_ms <= now_ms && fault.ends_ms() + within_ms >= now_ms;
-        self.world.plan.faults.iter().filter(recently)
+    /// Whether authority nodes run on a machine.
+    fn is_authority(&self, host: &str) -> bool {
+        self.world.planned(host).processes.iter().any(|process| process.role == Role::Authority)
     }
 }
 
 impl Excuses for Disturbances<'_> {
     fn is_disturbed(&self, process: &str, within_ms: u64) -> bool {
         let host = self.world.host_of(process).name();
-        self.recent(within_ms).any(|fault| match &fault.kind {
+        self.world.befallen.had(within_ms, |kind| match kind {
             FaultKind::PowerLossEverywhere => true,
-            FaultKind::Kill { process: killed } | FaultKind::Pause { process: killed } => killed == process,
+            FaultKind::Kill { process: killed }
+            | FaultKind::Pause { process: killed }
+            | FaultKind::LostServer { process: killed } => killed == process,
             // It may be cut off from all nodes that can tell a leader.
             FaultKind::Partition { .. } => true,
+            // What it says may be lost between two nodes.
+            FaultKind::TroubledCalls { host: troubled, .. } => troubled == host || self.is_authority(troubled),
             FaultKind::OneWay { from: one, to: other }
             | FaultKind::Reset { one, other }
             | FaultKind::SlowLink { one, other, .. } => one == host || other == host,
+            // Nothing happens to servers by that: other nodes are there, or nobody was told of a leader.
+            FaultKind::LostCopy { .. } | FaultKind::LateNode { .. } => false,
             FaultKind::IsolateLeader | FaultKind::ClockJump { .. } | FaultKind::ClockDrift { .. } => false,
             FaultKind::PowerLoss { host: struck }
             | FaultKind::PowerLossAtSync { host: struck, .. }
+            | FaultKind::CrashAtPoint { host: struck, .. }
             | FaultKind::SlowDisk { host: struck, .. }
             | FaultKind::HangingDisks { host: struck }
             | FaultKind::FullDisk { host: struck, .. }
@@ -53,10 +55,11 @@ impl Excuses for Disturbances<'_> {
     fn has_failing_disk(&self, process: &str) -> bool {
         let host = self.world.host_of(process).name();
         // A node that starts on a disk that fails ends again, and again.
-        self.recent(5_000).any(|fault| match &fault.kind {
+        self.world.befallen.had(5_000, |kind| match kind {
             FaultKind::FullDisk { host: struck, .. }
             | FaultKind::ReadOnlyDisk { host: struck, .. }
             | FaultKind::FailingDisk { host: struck, .. } => struck == host,
+            FaultKind::LostCopy { process: struck, .. } => struck == process,
             _ => false,
         })
     }

@@ -1,28 +1,30 @@
 //! A fleet in a world: the programs that production runs, on simulated machines.
 
+mod members;
+mod servers;
+
 use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bursar::authority::{self, Checkpoints, Config, DataDirectory, FleetTiming, Founding, Joining, Listen, RaftTiming};
 use bursar::storage_server;
-use bursar_agent::{ProjectionFile, Saved, Settings};
+use bursar_agent::{Issued, ProjectionFile, Saved, Settings};
 use bursar_domain::ServerId;
 use bursar_net::{Address, Files, MasterLicenseKey, TlsTransport, Transport, Trust};
 use bursar_raft::Node;
 use bursar_wire::Secret;
 use bursar_wire::client::{Change, Client, ClientConfig, ClientError, ClientParts, NodeUrl};
-use bursar_wire::cluster::{InviteMember, IssuedInvitation, MemberIntent};
 use bursar_wire::destinations::{CreateDestination, Destination};
 use bursar_wire::invitation::Invitation;
 use bursar_wire::operations::{Operation, OperationStatus};
 use bursar_wire::query::ReadQuery;
 use bursar_wire::servers::AddServer;
 use bursar_wire::sites::{CreateSite, Site};
-use bursar_wire::status::Status;
 use bursar_wire::store_points::{CreateStorePoint, StorePoint};
 use bursar_wire::tokens::{IssueToken, IssuedToken};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::clear::Clear;
@@ -30,7 +32,7 @@ use crate::draws::Draws;
 use crate::entropy::HostEntropy;
 use crate::host::{Host, Parts, Program};
 use crate::network::{HostId, Internet};
-use crate::plan::Role;
+use crate::plan::{FaultKind, Plan, Role};
 use crate::world::World;
 
 /// The customary ports, of the first process on a machine; those of the next are so many higher.
@@ -71,21 +73,24 @@ pub struct Place {
     index: u16,
 }
 
-/// An authority node.
+/// An authority node. Where it loses what it keeps it goes on as another member of the cluster.
 pub struct AuthorityNode {
-    /// Its number.
-    pub id: u64,
     /// Where it runs.
     pub place: Place,
     /// What it is invited with; the first is not.
-    invitation: Arc<OnceLock<Invitation>>,
+    invitation: Arc<watch::Sender<Option<Invitation>>>,
     /// What ran there last, and how often anything did.
     started: Arc<Mutex<Started>>,
 }
 
 /// What runs, and how often anything did.
-#[derive(Default)]
 struct Started {
+    /// The member that it was last.
+    id: Option<u64>,
+    /// Whether it makes a cluster where it finds no directory.
+    founds: bool,
+    /// It has lost what it keeps, and means nothing any more.
+    is_lost: bool,
     starts: u32,
     node: Option<Node>,
 }
@@ -96,8 +101,18 @@ pub struct StorageServer {
     pub place: Place,
     /// Where its store point is.
     archives: String,
-    /// Its connection string, once it is made.
-    connection_string: Arc<Mutex<Option<Secret>>>,
+    /// How it introduces itself, once it is made.
+    introduction: Arc<Mutex<Option<Introduction>>>,
+    /// Held while another machine takes its place.
+    replacing: AsyncMutex<()>,
+}
+
+/// How a machine that was made introduces itself.
+#[derive(Clone)]
+struct Introduction {
+    connection_string: Secret,
+    /// Of the machine, as no other has it.
+    guid: String,
 }
 
 /// The processes of a plan, and what they run.
@@ -111,6 +126,8 @@ pub struct Fleet {
     settled: Settled,
     /// The machine that operators sit at.
     desk: HostId,
+    /// Held by whoever takes a node in or out. Where more than one at a time had lost what it keeps, what was acknowledged may be lost.
+    losing: AsyncMutex<()>,
 }
 
 /// What an operator needs to ask the authority for something.
@@ -137,15 +154,18 @@ impl Fleet {
                 let place = Place { process: process.name.clone(), host: world.host(&planned.name).clone(), index };
                 match process.role {
                     Role::Authority => {
-                        let id = authority_nodes.len() as u64 + 1;
-                        let node = AuthorityNode { id, place, invitation: Arc::default(), started: Arc::default() };
+                        let founds = authority_nodes.is_empty();
+                        let started = Started { id: None, founds, is_lost: false, starts: 0, node: None };
+                        let invitation = Arc::new(watch::Sender::default());
+                        let node = AuthorityNode { place, invitation, started: Arc::new(Mutex::new(started)) };
                         node.install(settled, license_key, restart_after);
                         authority_nodes.push(node);
                     }
                     Role::StorageServer => {
                         let own = |path: &&String| path.contains(&format!("/{}/", process.name));
                         let archives = planned.disks.iter().find(own).expect("a storage server has a disk").clone();
-                        let server = StorageServer { place, archives, connection_string: Arc::default() };
+                        let server =
+                            StorageServer { place, archives, introduction: Arc::default(), replacing: AsyncMutex::default() };
                         server.install(settled.tls, license_key, restart_after);
                         storage_servers.push(server);
                     }
@@ -153,21 +173,18 @@ impl Fleet {
             }
         }
         let desk = world.internet.attach("desk", 0);
-        Self { authority_nodes, storage_servers, internet: world.internet.clone(), draws: world.draws, settled, desk }
+        let (internet, draws, losing) = (world.internet.clone(), world.draws, AsyncMutex::default());
+        Self { authority_nodes, storage_servers, internet, draws, settled, desk, losing }
     }
 
-    /// Founds the cluster, lets all nodes and servers join, and gives each server a store point. Nothing may go wrong meanwhile.
-    pub async fn set_up(&self) -> Result<Access, SetUpError> {
+    /// Founds the cluster, lets all nodes and servers join but for those nodes that the plan has join later, and gives each server a
+    /// store point. Nothing may go wrong meanwhile.
+    pub async fn set_up(&self, plan: &Plan) -> Result<Access, SetUpError> {
         let access = self.found().await?;
         let client = self.client("set-up", &access, 0);
-        for node in &self.authority_nodes[1..] {
-            let invited =
-                done("inviting a node", client.post("cluster/members", &InviteMember::default(), Change::default())).await?;
-            let invited: IssuedInvitation = parsed("inviting a node", invited.json())?;
-            let invitation = invited.join_token.expose().parse().expect("the API issues well-formed join tokens");
-            node.invitation.set(invitation).expect("a node is invited once");
-            node.place.start();
-            self.until_voting(&client, node.id).await?;
+        let is_late = |node: &&AuthorityNode| plan.faults.iter().any(|fault| fault.kind == node.joining_late());
+        for node in self.authority_nodes[1..].iter().filter(|node| !is_late(node)) {
+            self.take_in_node(&client, node).await?;
         }
         let site = CreateSite { name: "Home".into(), expected_latency_ms: 2 };
         let site: Site =
@@ -177,8 +194,8 @@ impl Fleet {
         let destination: Destination = parsed("making a destination", made.json())?;
         for server in &self.storage_servers {
             server.place.start();
-            let string = until("a storage server is made", async || lock(&server.connection_string).clone()).await?;
-            self.take_in(&client, destination.id, server, string).await?;
+            let Introduction { connection_string, .. } = server.introduced().await?;
+            self.take_in(&client, destination.id, server, connection_string).await?;
         }
         Ok(access)
     }
@@ -203,14 +220,6 @@ impl Fleet {
         let issued = done("making the first token", client.post("tokens", &request, Change::default())).await?;
         let issued: IssuedToken = parsed("making the first token", issued.json())?;
         Ok(Access { token_id: issued.id, token: issued.secret, ca_pem })
-    }
-
-    async fn until_voting(&self, client: &Client, id: u64) -> Result<(), SetUpError> {
-        until("a node votes", async || {
-            let status: Status = client.get("status", &()).await.ok()?.json().ok()?;
-            status.members.iter().any(|member| member.id == id && member.intent == MemberIntent::Voting).then_some(())
-        })
-        .await
     }
 
     async fn take_in(&self, client: &Client, destination: u64, server: &StorageServer, string: Secret) -> Result<(), SetUpError> {
@@ -333,13 +342,23 @@ impl Place {
 }
 
 impl AuthorityNode {
-    /// The node, while its process runs, and the number of its start.
+    /// The number of the member that it is, or was last; 0 where it never was one.
+    pub fn id(&self) -> u64 {
+        lock(&self.started).id.unwrap_or(0)
+    }
+
+    /// The node, while its process runs and has not lost what it keeps, and the number of its start.
     pub fn running(&self) -> Option<(u32, Node)> {
         if !self.place.host.is_running(&self.place.process) {
             return None;
         }
-        let Started { starts, node } = &*lock(&self.started);
-        node.clone().map(|node| (*starts, node))
+        let Started { starts, node, is_lost, .. } = &*lock(&self.started);
+        node.clone().filter(|_| !is_lost).map(|node| (*starts, node))
+    }
+
+    /// What a plan says to have it join late.
+    fn joining_late(&self) -> FaultKind {
+        FaultKind::LateNode { process: self.place.process.clone() }
     }
 
     fn install(&self, settled: Settled, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
@@ -360,7 +379,7 @@ impl AuthorityNode {
             checkpoints: settled.checkpoints,
             fleet: settled.fleet,
         };
-        let (is_first, tls, license_key, root) = (self.id == 1, settled.tls, Arc::clone(license_key), place.root());
+        let (tls, license_key, root) = (settled.tls, Arc::clone(license_key), place.root());
         let (invitation, started) = (Arc::clone(&self.invitation), Arc::clone(&self.started));
         place.host.install(
             &place.process,
@@ -372,19 +391,23 @@ impl AuthorityNode {
                     // Whoever holds a node holds its stores, too.
                     lock(&started).node = None;
                     if !DataDirectory::exists(&world, &root).map_err(told)? {
-                        if is_first {
+                        let founds = lock(&started).founds;
+                        if founds {
                             let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
                             let founding = Founding { world: &world, directory: &root, config, license_key: Some(license_key) };
                             authority::found(founding).map_err(told)?;
                         } else {
-                            let invitation = invitation.get().expect("a node is started once it is invited").clone();
+                            let mut invitation = invitation.subscribe();
+                            let invitation = invitation.wait_for(Option::is_some).await.map_err(told)?.clone();
+                            let invitation = invitation.expect("it was waited for");
                             let joining = Joining { world: &world, directory: &root, config, invitation, patience: PATIENCE };
                             authority::join(joining).await.map_err(told)?;
                         }
                     }
                     let watch = |node: &Node| {
-                        let starts = lock(&started).starts + 1;
-                        *lock(&started) = Started { starts, node: Some(node.clone()) };
+                        let mut started = lock(&started);
+                        started.starts += 1;
+                        (started.id, started.founds, started.node) = (Some(node.id().0), false, Some(node.clone()));
                     };
                     authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
                 }
@@ -405,17 +428,20 @@ impl StorageServer {
             },
             advertised: bursar_agent::Advertised { primary: place.address(CONTROL_PORT), secondary: None },
         };
-        let (license_key, string, root) = (Arc::clone(license_key), Arc::clone(&self.connection_string), place.root());
+        let (license_key, introduction, root) = (Arc::clone(license_key), Arc::clone(&self.introduction), place.root());
+        let disks = place.host.disks().clone();
         place.host.install(
             &place.process,
             Some(restart_after),
             program(tls, move |world| {
                 let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
-                let (string, root) = (Arc::clone(&string), root.clone());
+                let (introduction, root, disks) = (Arc::clone(&introduction), root.clone(), disks.clone());
                 async move {
-                    if lock(&string).is_none() {
-                        let issued = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
-                        *lock(&string) = Some(issued.line);
+                    if lock(&introduction).is_none() {
+                        // An attempt that was interrupted may have left something.
+                        disks.erase(&root);
+                        let Issued { line, says } = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
+                        *lock(&introduction) = Some(Introduction { connection_string: line, guid: says.guid.to_string() });
                     }
                     storage_server::run(&world, &root, pending()).await.map_err(told)
                 }

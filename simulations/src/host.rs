@@ -5,19 +5,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use bursar_net::overseer::{CallFate, EndedAtPoint, Overseer, Passing};
 use bursar_net::tasks::{self, Group};
 use bursar_net::{Blocking, Entropy, Files, Network, Volumes, WallClock, words_of};
 use bursar_storage::engine::Engines;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::blocking::{HostBlocking, Pace};
+use crate::calls::Calls;
 use crate::clock::HostClock;
 use crate::disk::Disks;
 use crate::draws::Draws;
 use crate::entropy::HostEntropy;
 use crate::network::{HostId, Internet};
+use crate::points::{Crash, Snares};
 use crate::trace::Trace;
 
 /// What a process is given of the world: nothing else of it can be reached.
@@ -72,7 +75,10 @@ struct Machine {
     loose_pace: Pace,
     draws: Draws,
     trace: Trace,
-    power: watch::Sender<bool>,
+    calls: Calls,
+    snares: Snares,
+    /// How many things keep the power off.
+    outages: Mutex<u32>,
     processes: Mutex<BTreeMap<String, Process>>,
 }
 
@@ -83,7 +89,46 @@ struct Process {
     starts: u32,
     /// Its tasks, while it runs.
     running: Option<Group>,
+    /// How many things hold up what runs.
+    pauses: u32,
+    /// Whether it is to run.
+    wanted: bool,
+    /// How many things keep it from running.
+    held_down: u32,
+    /// Somebody works at what it keeps.
+    closed: bool,
     exits: Vec<Exit>,
+}
+
+/// What holds a process up: the start of it that does not go on, if it ran.
+#[derive(Debug)]
+pub struct Paused(Option<u32>);
+
+/// A process, as the machine that it runs on looks after it.
+struct Overseen {
+    machine: Weak<Machine>,
+    process: String,
+}
+
+impl Overseer for Overseen {
+    fn passes(&self, point: &'static str) -> Passing {
+        self.machine.upgrade().map_or(Passing::Ends, |machine| Host { machine }.passes(&self.process, point))
+    }
+
+    fn fate_of_call(&self) -> CallFate {
+        let Some(machine) = self.machine.upgrade() else { return CallFate::Lost };
+        let fate = machine.calls.next_fate();
+        if fate != CallFate::Carried {
+            machine.trace.record("call", format_args!("{} {} {fate:?}", machine.name, self.process));
+        }
+        fate
+    }
+}
+
+impl fmt::Debug for Overseen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Overseen").field(&self.process).finish()
+    }
 }
 
 impl Host {
@@ -106,7 +151,9 @@ impl Host {
                 loose_pace: Pace::new(job_ms, stream("loose-pace")),
                 draws,
                 trace: trace.clone(),
-                power: watch::Sender::new(true),
+                calls: Calls::new(stream("calls")),
+                snares: Snares::default(),
+                outages: Mutex::new(0),
                 processes: Mutex::default(),
             }
         });
@@ -143,27 +190,43 @@ impl Host {
         &self.machine.loose_pace
     }
 
+    /// How the calls of its programs fare.
+    pub fn calls(&self) -> &Calls {
+        &self.machine.calls
+    }
+
     /// Sets up a process, which nobody else in the world is called as. It is started by [`start`](Self::start), whenever the power
     /// comes back, and, where `restart_after` is given, so long after it ended by itself.
     pub fn install(&self, process: &str, restart_after: Option<Duration>, program: Program) {
-        let installed = Process { program, restart_after, starts: 0, running: None, exits: Vec::new() };
+        let installed = Process {
+            program,
+            restart_after,
+            starts: 0,
+            running: None,
+            pauses: 0,
+            wanted: false,
+            held_down: 0,
+            closed: false,
+            exits: Vec::new(),
+        };
         let before = self.processes().insert(process.to_owned(), installed);
         assert!(before.is_none(), "{process} was installed on {} already", self.name());
     }
 
-    /// Starts a process, unless it runs or there is no power.
+    /// Starts a process, unless it runs, is held down, or there is no power.
     pub fn start(&self, process: &str) {
-        if !self.has_power() {
-            return;
-        }
         let (group, program, start) = {
             let mut processes = self.processes();
             let found = processes.get_mut(process).expect("a plan starts what it installed");
-            if found.running.is_some() {
+            found.wanted = true;
+            if found.running.is_some() || found.held_down > 0 || found.closed || !self.has_power() {
                 return;
             }
-            found.starts += 1;
-            let group = Group::named(process);
+            (found.starts, found.pauses) = (found.starts + 1, 0);
+            let group = Group::overseen(
+                process,
+                Arc::new(Overseen { machine: Arc::downgrade(&self.machine), process: process.to_owned() }),
+            );
             found.running = Some(group.clone());
             (group, Arc::clone(&found.program), found.starts)
         };
@@ -176,18 +239,23 @@ impl Host {
                 Ok(Ok(())) => Exit::Done,
                 Ok(Err(reason)) => Exit::Failed(reason),
                 Err(error) => match error.try_into_panic() {
-                    Ok(panic) => Exit::Panicked(words_of(panic.as_ref()).to_owned()),
+                    Ok(panic) if !panic.is::<EndedAtPoint>() => Exit::Panicked(words_of(panic.as_ref()).to_owned()),
                     // It was killed, or lost its power.
-                    Err(_) => return,
+                    Ok(_) | Err(_) => return,
                 },
             };
             host.ended(&process, start, exit).await;
         });
     }
 
-    /// Kills a process at once, where it runs. The kernel closes what it held.
+    /// Kills a process at once, where it runs, and holds it down until [`revive`](Self::revive). The kernel closes what it held.
     pub fn kill(&self, process: &str) {
-        let running = self.processes().get_mut(process).expect("a plan kills what it installed").running.take();
+        let running = {
+            let mut processes = self.processes();
+            let found = processes.get_mut(process).expect("a plan kills what it installed");
+            found.held_down += 1;
+            found.running.take()
+        };
         if let Some(group) = running {
             self.record(format_args!("{process} is killed"));
             group.end();
@@ -196,17 +264,57 @@ impl Host {
         }
     }
 
-    /// Stops a process, where it runs: nothing of it goes on until [`resume`](Self::resume). The kernel goes on.
-    pub fn pause(&self, process: &str) {
-        if let Some(group) = self.group(process) {
-            self.record(format_args!("{process} is paused"));
-            group.pause();
+    /// Ends what held a process down; it starts where nothing else does, and it was started before.
+    pub fn revive(&self, process: &str) {
+        let is_wanted = {
+            let mut processes = self.processes();
+            let found = processes.get_mut(process).expect("a plan revives what it installed");
+            found.held_down = found.held_down.saturating_sub(1);
+            found.wanted
+        };
+        if is_wanted {
+            self.start(process);
         }
     }
 
-    /// Lets a process go on.
-    pub fn resume(&self, process: &str) {
-        if let Some(group) = self.group(process) {
+    /// Ends a process, and keeps it from running until [`open`](Self::open), whatever is healed meanwhile: somebody works at what it
+    /// keeps.
+    pub fn close(&self, process: &str) {
+        self.processes().get_mut(process).expect("a plan closes what it installed").closed = true;
+        self.kill(process);
+        self.revive(process);
+    }
+
+    /// Lets a process run again.
+    pub fn open(&self, process: &str) {
+        self.processes().get_mut(process).expect("a plan opens what it installed").closed = false;
+        self.start(process);
+    }
+
+    /// Stops a process, where it runs: nothing of it goes on until each pause is over. The kernel goes on.
+    pub fn pause(&self, process: &str) -> Paused {
+        let mut processes = self.processes();
+        let found = processes.get_mut(process).expect("a plan pauses what it installed");
+        let Some(group) = &found.running else { return Paused(None) };
+        self.record(format_args!("{process} is paused"));
+        found.pauses += 1;
+        group.pause();
+        Paused(Some(found.starts))
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self, process: &str, Paused(start): Paused) {
+        let resumed = {
+            let mut processes = self.processes();
+            let found = processes.get_mut(process).expect("a plan resumes what it installed");
+            if start != Some(found.starts) || found.pauses == 0 {
+                return;
+            }
+            found.pauses -= 1;
+            found.running.clone().filter(|_| found.pauses == 0)
+        };
+        // Outside of the lock, for who goes on may be polled at once.
+        if let Some(group) = resumed {
             group.resume();
         }
     }
@@ -221,10 +329,15 @@ impl Host {
         self.processes()[process].exits.clone()
     }
 
-    /// Takes the power. First nothing of the machine reaches the world any more, then its processes end: so none of them can say
-    /// goodbye.
+    /// Takes the power, until each outage is over. First nothing of the machine reaches the world any more, then its processes end:
+    /// so none of them can say goodbye.
     pub fn power_off(&self) {
-        if !self.machine.power.send_replace(false) {
+        let outages = {
+            let mut outages = self.outages();
+            *outages += 1;
+            *outages
+        };
+        if outages > 1 {
             return;
         }
         self.record(format_args!("loses its power"));
@@ -236,36 +349,74 @@ impl Host {
         }
     }
 
-    /// Gives the power back, and starts all processes that were started before.
+    /// Ends an outage. Behind the last there is power, and all processes start that were started before.
     pub fn power_on(&self) {
-        if self.machine.power.send_replace(true) {
-            return;
+        let is_last = {
+            let mut outages = self.outages();
+            let is_last = *outages == 1;
+            *outages = outages.saturating_sub(1);
+            is_last
+        };
+        if is_last {
+            self.record(format_args!("has power again"));
+            self.machine.disks.power_on();
+            self.machine.internet.power_on(self.id());
+            self.start_all();
         }
-        self.record(format_args!("has power again"));
-        self.machine.disks.power_on();
-        self.machine.internet.power_on(self.id());
-        self.start_all();
     }
 
-    /// Starts, and lets go on, all processes that were started before.
-    pub fn start_all(&self) {
-        let known: Vec<String> =
-            self.processes().iter().filter(|(_, process)| process.starts > 0).map(|(name, _)| name.clone()).collect();
-        for process in known {
-            self.start(&process);
-            self.resume(&process);
+    /// Ends whatever is wrong with the machine, its clock aside: all processes run that were started before.
+    pub fn heal(&self) {
+        self.machine.snares.clear();
+        self.machine.disks.mend_all();
+        self.machine.pace.release_all();
+        self.machine.loose_pace.release_all();
+        self.machine.calls.relieve_all();
+        let mut paused = Vec::new();
+        for process in self.processes().values_mut() {
+            (process.held_down, process.pauses) = (0, 0);
+            paused.extend(process.running.clone());
+        }
+        paused.iter().for_each(Group::resume);
+        let outages = self.outages().min(1);
+        *self.outages() = outages;
+        match outages {
+            0 => self.start_all(),
+            _ => self.power_on(),
         }
     }
 
     /// Whether there is power.
     pub fn has_power(&self) -> bool {
-        *self.machine.power.borrow()
+        *self.outages() == 0
     }
 
-    /// Returns once there is no power, at once where there is none.
-    pub async fn without_power(&self) {
-        let mut power = self.machine.power.subscribe();
-        power.wait_for(|power| !power).await.expect("this machine holds the sender");
+    /// Ends a process of this machine, or takes its power, at the `nth` passing of a point from now on (1 is the next). Whoever
+    /// waits is told which process was there; it is held down as by [`kill`](Self::kill).
+    pub fn crash_at(&self, point: &str, nth: u64, crash: Crash) -> oneshot::Receiver<String> {
+        self.machine.snares.set(point, nth, crash)
+    }
+
+    /// One of its processes is at a point.
+    fn passes(&self, process: &str, point: &str) -> Passing {
+        self.machine.trace.record("point", format_args!("{} {process} {point}", self.name()));
+        let Some(struck) = self.machine.snares.pass(point) else { return Passing::GoesOn };
+        self.record(format_args!("{process} ends at {point}"));
+        match struck.crash {
+            Crash::Exit => self.kill(process),
+            Crash::PowerLoss => self.power_off(),
+        }
+        struck.tell(process);
+        Passing::Ends
+    }
+
+    /// Starts all processes that were started before, as far as nothing holds them down.
+    fn start_all(&self) {
+        let known: Vec<String> =
+            self.processes().iter().filter(|(_, process)| process.wanted).map(|(name, _)| name.clone()).collect();
+        for process in known {
+            self.start(&process);
+        }
     }
 
     fn parts(&self, process: &str, start: u32, group: &Group) -> Parts {
@@ -306,6 +457,10 @@ impl Host {
 
     fn group(&self, process: &str) -> Option<Group> {
         self.processes().get(process).expect("a plan names what it installed").running.clone()
+    }
+
+    fn outages(&self) -> MutexGuard<'_, u32> {
+        self.machine.outages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn processes(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {

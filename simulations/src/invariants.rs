@@ -46,7 +46,7 @@ pub trait Excuses {
     /// Whether this process, or anything between it and a quorum, was disturbed within the last so many milliseconds.
     fn is_disturbed(&self, process: &str, within_ms: u64) -> bool;
 
-    /// Whether the disk of this process has failed it since it was last checked to be sound: a node stops then, and may not come
+    /// Whether the disk of this process has failed it lately, or it has lost what it kept there: a node stops then, and may not come
     /// back by itself.
     fn has_failing_disk(&self, process: &str) -> bool;
 }

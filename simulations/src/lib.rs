@@ -10,6 +10,8 @@
 //! | [`nemesis`] | does to them what the plan says |
 //! | [`host`] | a machine: power, processes, and the parts that these are given |
 //! | [`network`], [`clear`], [`disk`], [`clock`], [`entropy`], [`blocking`] | the parts |
+//! | [`calls`], [`points`] | what befalls processes from within: their calls, and named points of the code |
+//! | [`befallen`], [`panics`] | what went wrong so far: as planned, and as it never should |
 //! | [`trace`] | what happened, as a hash and as lines |
 //! | [`draws`] | chance: a stream for each name |
 //! | [`runtime`], [`shim`] | the thread, and its doors to the operating system, which are shut |
@@ -27,7 +29,9 @@
 //! | [`invariants`], [`disturbances`] | what must hold, and what excuses that something does not |
 //! | [`history`] | the judges of what everybody saw |
 
+pub mod befallen;
 pub mod blocking;
+pub mod calls;
 pub mod clear;
 pub mod clock;
 pub mod command;
@@ -42,7 +46,9 @@ pub mod host;
 pub mod invariants;
 pub mod nemesis;
 pub mod network;
+pub mod panics;
 pub mod plan;
+pub mod points;
 pub mod production;
 pub mod runtime;
 pub mod shim;

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calls::CallTrouble;
 use crate::disk::DiskOperation;
 use crate::network::Distances;
+use crate::points::{Crash, POINTS};
 
 /// The version of the form of plans that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
@@ -141,8 +143,18 @@ pub enum FaultKind {
     PowerLossEverywhere,
     /// A machine has no power from the nth sync on; where it never comes to that, nothing happens.
     PowerLossAtSync { host: String, nth: u64 },
+    /// A machine is struck at the nth passing of a named point of the code by one of its processes; where it never comes to that,
+    /// nothing happens.
+    CrashAtPoint { host: String, point: String, nth: u64, crash: Crash },
     /// A process is killed, and started again at the end.
     Kill { process: String },
+    /// An authority node loses what it keeps. At the end it is taken out of the cluster, and comes back on an empty directory under
+    /// another number.
+    LostCopy { process: String, loss: Loss },
+    /// A storage server loses what it keeps of the fleet. At the end another machine takes its place, with the disks that it had.
+    LostServer { process: String },
+    /// An authority node joins only now, and not before the plan begins.
+    LateNode { process: String },
     /// A process is stopped, and goes on at the end.
     Pause { process: String },
     /// Machines are cut off from all others.
@@ -155,6 +167,8 @@ pub enum FaultKind {
     Reset { one: String, other: String },
     /// Everything between two machines takes longer.
     SlowLink { one: String, other: String, added_ms: u64, bytes_per_second: u64 },
+    /// Calls that the processes of a machine make meet with trouble, so many in a thousand.
+    TroubledCalls { host: String, trouble: CallTrouble, per_mille: u32 },
     /// A clock is put forward, or back.
     ClockJump { host: String, by_ms: i64 },
     /// A clock runs too fast, or too slow.
@@ -173,6 +187,23 @@ pub enum FaultKind {
     PulledDisk { host: String, path: String },
     /// Two disks of a machine are in each other's place.
     SwappedDisks { host: String, one: String, other: String },
+}
+
+/// What a node loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Loss {
+    /// Its whole directory.
+    Everything,
+    /// Its log and its ledger; it still knows who it was.
+    Stores,
+    /// A bit of one of the values in them: both are any numbers.
+    Bit {
+        /// Of which value.
+        place: u64,
+        /// Of its bits.
+        bit: u64,
+    },
 }
 
 /// Something that a client asks of the fleet.
@@ -235,6 +266,12 @@ pub enum PlanError {
         /// The name.
         name: String,
     },
+    /// It names a point that the code does not have.
+    #[error("this plan names the point {name:?}, and the code has none of that name: run it with the program that wrote it")]
+    UnknownPoint {
+        /// The name.
+        name: String,
+    },
 }
 
 impl Plan {
@@ -294,6 +331,9 @@ impl Plan {
             if let Some(process) = named.process.filter(|process| !processes.contains(process)) {
                 return unknown("process", process);
             }
+            if let Some(point) = named.point.filter(|point| !POINTS.contains(point)) {
+                return Err(PlanError::UnknownPoint { name: point.to_owned() });
+            }
             if let Some(path) = named.disks.iter().find(|path| !disks.contains(&(named.hosts[0], **path))) {
                 return unknown("disk", path);
             }
@@ -307,21 +347,34 @@ impl Plan {
 struct Named<'a> {
     hosts: Vec<&'a str>,
     process: Option<&'a str>,
+    /// Of the code.
+    point: Option<&'a str>,
     /// Of the first of the hosts.
     disks: Vec<&'a str>,
 }
 
 impl FaultKind {
+    /// Whether it takes operators to repair it, which goes on until they have.
+    pub const fn is_repaired_by_operators(&self) -> bool {
+        matches!(self, Self::LostCopy { .. } | Self::LostServer { .. } | Self::LateNode { .. })
+    }
+
     fn names(&self) -> Named<'_> {
         match self {
             FaultKind::PowerLossEverywhere | FaultKind::IsolateLeader => Named::default(),
-            FaultKind::Kill { process } | FaultKind::Pause { process } => Named { process: Some(process), ..Named::default() },
+            FaultKind::Kill { process }
+            | FaultKind::Pause { process }
+            | FaultKind::LostCopy { process, .. }
+            | FaultKind::LostServer { process }
+            | FaultKind::LateNode { process } => Named { process: Some(process), ..Named::default() },
             FaultKind::Partition { hosts } => Named { hosts: hosts.iter().map(String::as_str).collect(), ..Named::default() },
             FaultKind::OneWay { from: one, to: other }
             | FaultKind::Reset { one, other }
             | FaultKind::SlowLink { one, other, .. } => Named { hosts: vec![one, other], ..Named::default() },
+            FaultKind::CrashAtPoint { host, point, .. } => Named { hosts: vec![host], point: Some(point), ..Named::default() },
             FaultKind::PowerLoss { host }
             | FaultKind::PowerLossAtSync { host, .. }
+            | FaultKind::TroubledCalls { host, .. }
             | FaultKind::ClockJump { host, .. }
             | FaultKind::ClockDrift { host, .. }
             | FaultKind::SlowDisk { host, .. }
@@ -376,6 +429,11 @@ mod tests {
             let refused = Plan::from_json(&with(kind).to_json()).unwrap_err();
             assert!(matches!(&refused, PlanError::Unknown { what: found, .. } if *found == what), "{refused}");
         }
+        let crash =
+            |point: &str| FaultKind::CrashAtPoint { host: host.clone(), point: point.to_owned(), nth: 1, crash: Crash::Exit };
+        let refused = Plan::from_json(&with(crash("nowhere")).to_json()).unwrap_err();
+        assert!(matches!(refused, PlanError::UnknownPoint { name } if name == "nowhere"));
+        Plan::from_json(&with(crash("log.synced")).to_json()).unwrap();
         Plan::from_json(&with(FaultKind::FullDisk { host, path: "/".to_owned() }).to_json()).unwrap();
     }
 }

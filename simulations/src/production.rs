@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bursar_net::MasterLicenseKey;
+use bursar_wire::client::Client;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
@@ -16,7 +17,7 @@ use crate::followers::Follower;
 use crate::history::{Limits, Searched};
 use crate::invariants::Invariants;
 use crate::network::HostId;
-use crate::plan::Operation;
+use crate::plan::{Fault, FaultKind, Operation};
 use crate::workload::{Worker, Workload};
 use crate::world::{Inhabitants, World};
 
@@ -53,7 +54,7 @@ impl Production {
 
     async fn set_up(&self, world: &World) -> Result<(), String> {
         let fleet = self.fleet.get_or_init(|| Fleet::install(world, &self.license_key));
-        let access = fleet.set_up().await.map_err(|error| format!("the fleet was not set up: {error}"))?;
+        let access = fleet.set_up(&world.plan).await.map_err(|error| format!("the fleet was not set up: {error}"))?;
         self.workload.get_or_init(|| Workload::new(world.born, access.token_id));
         self.followers.get_or_init(|| {
             let follower = |number| Follower::start(fleet.client(&format!("follower-{number}"), &access, number as usize));
@@ -61,6 +62,26 @@ impl Production {
         });
         self.access.get_or_init(|| access);
         Ok(())
+    }
+
+    /// Has operators undo a fault, from its beginning.
+    async fn undo(&self, world: &World, Fault { for_ms, kind, .. }: &Fault) -> Result<(), String> {
+        let (fleet, lasting) = (self.fleet(), Duration::from_millis(*for_ms));
+        let undone = match kind {
+            FaultKind::LostCopy { process, loss } => {
+                return fleet.lose(world, &self.operator(process), process, *loss, lasting).await;
+            }
+            FaultKind::LostServer { process } => fleet.replace(world, &self.operator(process), process, lasting).await,
+            FaultKind::LateNode { process } => fleet.join_late(&self.operator(process), process).await,
+            _ => Ok(()),
+        };
+        undone.map_err(|error| format!("{kind:?} was not undone: {error}"))
+    }
+
+    /// Somebody who looks after what befalls a process.
+    fn operator(&self, process: &str) -> Client {
+        let access = self.access.get().expect("the fleet is set up before anything goes wrong");
+        self.fleet().client(&format!("operator-of-{process}"), access, 0)
     }
 
     /// The client of this number, who begins with a node of its own.
@@ -108,6 +129,10 @@ impl Inhabitants for Production {
 
     fn leader(&self, _world: &World) -> Option<HostId> {
         self.fleet().leader().map(|member| member.place.host.id())
+    }
+
+    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(self.undo(world, fault))
     }
 
     async fn judge(&self, world: &Arc<World>) -> Result<(), String> {

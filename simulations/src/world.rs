@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bursar_net::{TaskSet, tasks};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, try_join};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::befallen::Befallen;
 use crate::draws::Draws;
 use crate::host::Host;
 use crate::nemesis;
 use crate::network::{HostId, Internet};
-use crate::plan::{HostPlan, Operation, Plan};
+use crate::panics;
+use crate::plan::{Fault, HostPlan, Operation, Plan};
 use crate::runtime::simulate;
 use crate::trace::{Digest, Trace};
 
@@ -33,6 +35,8 @@ pub struct World {
     pub trace: Trace,
     /// The network.
     pub internet: Internet,
+    /// What went wrong so far.
+    pub befallen: Befallen,
     /// The machines, by name.
     pub hosts: BTreeMap<String, Host>,
     /// When it began.
@@ -53,6 +57,12 @@ pub trait Inhabitants: Send + Sync + 'static {
 
     /// Does what a client does, and returns when it is done with it. The operations of one client come one after another.
     async fn operate(&self, world: &Arc<World>, operation: Operation);
+
+    /// Carries out a fault that takes operators to repair, and returns when they are done, whatever else goes on meanwhile.
+    ///
+    /// # Errors
+    /// Why they are not.
+    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), String>>;
 
     /// Looks at what must hold at every moment.
     ///
@@ -84,6 +94,7 @@ pub struct Outcome {
 /// Runs a plan, in a world of its own; the lines of its trace go to `lines`.
 pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn Write + Send>>) -> Outcome {
     simulate(plan.seed, move || async move {
+        panics::watch();
         let trace = Trace::begin(lines);
         let _logging = tracing::subscriber::set_default(trace.subscriber());
         let world = Arc::new(World::new(plan, trace));
@@ -92,7 +103,7 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
             world.live(&inhabitants).await?;
             inhabitants.judge(&world).await
         };
-        let verdict = verdict.await;
+        let verdict = verdict.await.and_then(|()| panics::none());
         world.trace.record("world", format_args!("verdict {verdict:?}"));
         world.trace.flush();
         Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), verdict }
@@ -115,7 +126,7 @@ impl World {
             (planned.name.clone(), host)
         });
         let hosts = hosts.collect();
-        Self { plan, draws, trace, internet, hosts, born, begun: OnceLock::new() }
+        Self { plan, draws, trace, internet, befallen: Befallen::default(), hosts, born, begun: OnceLock::new() }
     }
 
     /// A machine of the plan.
@@ -170,17 +181,20 @@ impl World {
             self.until(self.plan.duration_ms).await;
             nemesis::mend(self);
             working.join_all().await;
+            Ok(())
         };
+        let lived = try_join(lived, nemesis::repair(self, inhabitants));
         tokio::select! {
             biased;
             failed = self.watch(inhabitants) => failed,
-            () = lived => Ok(()),
+            lived = lived => lived.map(|((), ())| ()),
         }
     }
 
     /// Looks again and again at what must hold, and returns where it does not.
     async fn watch(&self, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
         loop {
+            panics::none()?;
             inhabitants.look(self)?;
             sleep(LOOK_EVERY).await;
         }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bursar_net::{Address, Network, tasks};
+use bursar_net::{Address, Files, Network, tasks};
 use bursar_simulations::draws::Draws;
 use bursar_simulations::host::{Exit, Host, Parts, Program};
 use bursar_simulations::network::{Distances, Internet};
+use bursar_simulations::points::Crash;
 use bursar_simulations::trace::Trace;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
@@ -61,10 +62,12 @@ async fn a_process_lives_until_it_is_killed_and_stands_still_while_it_is_paused(
     host.start(PROCESS);
     host.start(PROCESS);
     sleep(Duration::from_millis(2_500)).await;
-    host.pause(PROCESS);
-    sleep(Duration::from_secs(60)).await;
+    let (first, second) = (host.pause(PROCESS), host.pause(PROCESS));
+    sleep(Duration::from_secs(30)).await;
+    host.resume(PROCESS, second);
+    sleep(Duration::from_secs(30)).await;
     assert_eq!(seconds.load(Ordering::SeqCst), 2);
-    host.resume(PROCESS);
+    host.resume(PROCESS, first);
     sleep(Duration::from_millis(1_500)).await;
     assert_eq!(seconds.load(Ordering::SeqCst), 4);
     host.kill(PROCESS);
@@ -99,6 +102,69 @@ async fn a_process_that_ends_by_itself_is_started_again_where_that_is_wanted() {
     assert!(host.is_running(PROCESS));
 }
 
+#[tokio::test(start_paused = true)]
+async fn each_outage_and_each_kill_ends_for_itself() {
+    let (_internet, host) = host();
+    let (program, _) = counting();
+    host.install(PROCESS, None, program);
+    host.start(PROCESS);
+    host.power_off();
+    host.power_off();
+    host.power_on();
+    assert!(!host.has_power() && !host.is_running(PROCESS));
+    host.kill(PROCESS);
+    host.power_on();
+    assert!(host.has_power() && !host.is_running(PROCESS), "it is held down");
+    host.kill(PROCESS);
+    host.revive(PROCESS);
+    assert!(!host.is_running(PROCESS));
+    host.revive(PROCESS);
+    assert!(host.is_running(PROCESS));
+    let of_the_first = host.pause(PROCESS);
+    host.kill(PROCESS);
+    host.revive(PROCESS);
+    let _of_the_second = host.pause(PROCESS);
+    host.resume(PROCESS, of_the_first);
+    host.power_off();
+    host.kill(PROCESS);
+    host.heal();
+    assert!(host.has_power() && host.is_running(PROCESS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_ends_at_a_point_before_it_does_what_lies_behind() {
+    for crash in [Crash::Exit, Crash::PowerLoss] {
+        let (_internet, host) = host();
+        let writing = program(|parts| async move {
+            for contents in ["one", "two", "three"] {
+                let files = Arc::clone(&parts.files);
+                let written = parts.blocking.run(move || {
+                    bursar_net::point!("log.synced");
+                    files.write_atomic(Path::new("/file"), contents.as_bytes())
+                });
+                written.await.unwrap().unwrap();
+            }
+            std::future::pending().await
+        });
+        host.install(PROCESS, Some(Duration::from_secs(5)), writing);
+        let struck = host.crash_at("log.synced", 3, crash);
+        host.start(PROCESS);
+        assert_eq!(struck.await.unwrap(), PROCESS);
+        sleep(Duration::from_secs(60)).await;
+        assert!(!host.is_running(PROCESS) && host.exits(PROCESS).is_empty(), "it did not end by itself");
+        assert_eq!(host.has_power(), crash == Crash::Exit);
+        match crash {
+            Crash::Exit => host.revive(PROCESS),
+            Crash::PowerLoss => host.power_on(),
+        }
+        let read = || Files::read(&host.disks().files(1), Path::new("/file"), 100).unwrap();
+        assert_eq!(read(), b"two");
+        sleep(Duration::from_secs(60)).await;
+        assert!(host.is_running(PROCESS));
+        assert_eq!(read(), b"three");
+    }
+}
+
 /// What the peer of a process on `host` reads, once `befall` has come over it: nothing, or how it was told.
 async fn what_a_peer_reads_after(befall: impl Fn(&Host)) -> (Result<usize, std::io::ErrorKind>, Duration) {
     let (internet, host) = host();
@@ -130,7 +196,7 @@ async fn the_kernel_closes_what_a_killed_process_held_and_nobody_does_without_po
     let strike = |host: &Host| {
         host.disks().power_off_at_sync(1);
         let files = host.disks().files(1);
-        bursar_net::Files::write_atomic(&files, Path::new("/file"), b"contents").unwrap_err();
+        Files::write_atomic(&files, Path::new("/file"), b"contents").unwrap_err();
     };
     let (read, after) = what_a_peer_reads_after(strike).await;
     assert_eq!(read, Err(std::io::ErrorKind::TimedOut));
@@ -160,7 +226,6 @@ async fn a_process_finds_after_a_power_cut_what_it_had_made_durable() {
         sleep(Duration::from_secs(1)).await;
         host.power_off();
         assert!(!host.has_power() && !host.is_running(PROCESS));
-        host.without_power().await;
         sleep(Duration::from_secs(1)).await;
         host.power_on();
     }

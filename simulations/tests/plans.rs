@@ -6,8 +6,10 @@ mod support;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use bursar_simulations::calls::CallTrouble;
 use bursar_simulations::disk::DiskOperation;
 use bursar_simulations::plan::{Fault, FaultKind, Plan, Role};
+use bursar_simulations::points::Crash;
 use bursar_simulations::world::{Outcome, run};
 
 use support::Callers;
@@ -56,6 +58,8 @@ fn every_kind_of_fault_is_done_and_is_mended() {
         FaultKind::PowerLoss { host: host() },
         FaultKind::PowerLossEverywhere,
         FaultKind::PowerLossAtSync { host: host(), nth: 2 },
+        FaultKind::CrashAtPoint { host: host(), point: "log.synced".to_owned(), nth: 1, crash: Crash::Exit },
+        FaultKind::TroubledCalls { host: host(), trouble: CallTrouble::Lost, per_mille: 1_000 },
         FaultKind::Kill { process: process.clone() },
         FaultKind::Pause { process },
         FaultKind::Partition { hosts: [host()].into() },

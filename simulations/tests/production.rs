@@ -25,6 +25,18 @@ fn a_fleet_comes_into_line_again_whatever_went_wrong() {
     passes(&["run", "--seed", "2"]);
 }
 
+/// Three nodes, of which one after the other loses its stores, a bit of them, or everything, while others are struck.
+#[test]
+fn nodes_that_lose_what_they_keep_come_back_as_others() {
+    passes(&["run", "--seed", "41"]);
+}
+
+/// Nodes and servers whose places others take, and calls that are lost or repeated.
+#[test]
+fn lost_machines_are_replaced_under_load() {
+    passes(&["run", "--seed", "50"]);
+}
+
 #[test]
 fn a_seed_is_the_same_run_in_every_process() {
     passes(&["meta", "--seed", "6"]);

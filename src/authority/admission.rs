@@ -171,6 +171,7 @@ impl AdmissionDesk {
         if reply.effect != Effect::Unchanged {
             reply = self.node.submit(proposal.submission, deadline).await?.outcome.map_err(Refusal::Decided)?;
         }
+        bursar_net::point!("join.decided");
         let ObjectRef::AuthorityNode(node) = reply.object else { unreachable!("an admission answers with a node") };
         self.welcome(&self.node.latest(), node, public_key, &certificate_request)
     }

@@ -136,6 +136,7 @@ fn settle(directory: &DataDirectory, config: Config, joiner: &Joiner, welcome: W
     let Welcome { cluster, node, certificate, ca_certificate, cluster_key, members } = welcome;
     directory.abandon_founding()?;
     directory.write_members(&members)?;
+    bursar_net::point!("join.welcomed");
     directory.write(&NewNode {
         identity: Identity::new(cluster, joiner.store, node),
         config,

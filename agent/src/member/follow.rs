@@ -109,6 +109,7 @@ impl Follower {
         let known = Known { projection: projection.map(|(projection, position)| (Arc::new(projection), position)) };
         match known.save(&self.blocking, &self.file).await {
             Ok(()) => {
+                bursar_net::point!("projection.saved");
                 self.known.send_replace(known);
                 Ok(())
             }

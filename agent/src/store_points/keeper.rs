@@ -142,6 +142,7 @@ impl Keeper {
         let id = self.entropy.array();
         let prepared = self.on_its_disk(move |volumes, place| prepare(volumes, place, id)).await?;
         self.on_own_disk(move |made| made.note(store_point)).await?;
+        bursar_net::point!("store-point.noted");
         self.on_its_disk(move |_, place| prepared.give_name(place)).await
     }
 

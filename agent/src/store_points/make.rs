@@ -38,6 +38,7 @@ pub(super) fn prepare(volumes: &dyn Volumes, place: &Place, id: [u8; 16]) -> Res
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             clear_aside(&*outer, place)?;
             make_aside(&*outer, place, id).map_err(of_writing)?;
+            bursar_net::point!("store-point.aside");
             Ok(Prepared { outer, is_aside: true })
         }
         Err(error) => Err(of_writing(error)),
@@ -50,6 +51,7 @@ impl Prepared {
         if self.is_aside {
             self.outer.rename_new(&aside_of(place), &place.directory).map_err(of_writing)?;
         }
+        bursar_net::point!("store-point.named");
         self.outer.sync().map_err(of_writing)
     }
 }

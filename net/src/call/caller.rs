@@ -96,6 +96,14 @@ impl Caller {
     /// Like [`Caller::call`], with bodies that are encoded already. Dropping the future gives the
     /// call's place to another.
     pub async fn call_raw(&self, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
+        #[cfg(feature = "simulation")]
+        return super::fated::call(self, body, deadline).await;
+        #[cfg(not(feature = "simulation"))]
+        self.carry(body, deadline).await
+    }
+
+    /// Asks, whatever a simulation makes of it.
+    pub(super) async fn carry(&self, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
         let Shared { in_flight, places, in_flight_max, body_bytes_max, .. } = self.connection.shared.as_ref();
         if body.len() > *body_bytes_max {
             let error = FrameError::TooLarge { bytes: body.len(), bytes_max: *body_bytes_max };

@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::overseer::Overseer;
+
 thread_local! {
     /// Whose task is being polled, or dropped.
     static CURRENT: RefCell<Option<Group>> = const { RefCell::new(None) };
@@ -18,6 +20,7 @@ thread_local! {
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     name: Arc<str>,
+    overseer: Option<Arc<dyn Overseer>>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -46,12 +49,22 @@ impl Group {
 
     /// A group without tasks, with a name to tell it by.
     pub fn named(name: &str) -> Self {
-        Self { name: name.into(), shared: Arc::default() }
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// A group without tasks, with a name to tell it by, and somebody who looks after it.
+    pub fn overseen(name: &str, overseer: Arc<dyn Overseer>) -> Self {
+        Self { overseer: Some(overseer), ..Self::named(name) }
     }
 
     /// What it is called; nothing where nobody gave it a name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Who looks after it, where anybody does.
+    pub fn overseer(&self) -> Option<&Arc<dyn Overseer>> {
+        self.overseer.as_ref()
     }
 
     /// The group of the task that calls, if it is in one.

@@ -346,3 +346,55 @@ async fn the_power_goes_off_at_the_sync_of_a_store_too() {
     disks.power_on();
     assert!(store(&disks).get(Space::LogEntries, &[1]).unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_is_erased_is_gone_for_good_and_nothing_else_is() {
+    let disks = disks();
+    let held = files(&disks);
+    let (gone, kept) = (Path::new("/var/lib/gone"), Path::new("/var/lib/kept"));
+    for directory in [gone, kept] {
+        held.create_directory(directory).unwrap();
+        held.write_atomic(&directory.join("file"), b"contents").unwrap();
+        disks.engines().create(&directory.join("log"), Profile::Log).unwrap().sync().unwrap();
+    }
+    // Whatever is wrong with the disk.
+    let broken = disks.break_with(Path::new("/"), DiskFault::Fails(DiskOperation::Read));
+    disks.erase_stores(kept);
+    disks.erase(gone);
+    disks.erase(Path::new("/var/none/there"));
+    disks.mend(&broken);
+    for _ in 0..2 {
+        let (files, engines) = (files(&disks), disks.engines());
+        assert_eq!(files.list(Path::new("/var/lib")).unwrap(), ["kept"]);
+        assert_eq!(files.read(&kept.join("file"), 100).unwrap(), b"contents");
+        assert!(!engines.exists(&gone.join("log")) && !engines.exists(&kept.join("log")));
+        disks.power_off();
+        disks.power_on();
+    }
+    let files = files(&disks);
+    files.create_directory(gone).unwrap();
+    assert!(files.list(gone).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_bit_of_a_store_rots() {
+    let disks = disks();
+    let (directory, path) = (Path::new("/var"), Path::new("/var/store"));
+    assert_eq!(disks.rot_stores(directory, 0, 0), None, "there is no value");
+    let held = disks.engines().create(path, Profile::Log).unwrap();
+    let mut batch = Batch::new();
+    for key in 0..3 {
+        batch.put(Space::LogEntries, vec![key], vec![0; 4]);
+    }
+    held.write(&batch).unwrap();
+    held.sync().unwrap();
+    drop(held);
+    // The fifth of three places is the second, and the 33rd of 32 bits the first.
+    assert!(disks.rot_stores(directory, 4, 32).unwrap().starts_with("/var/store LogEntries"));
+    assert_eq!(disks.rot_stores(Path::new("/srv"), 4, 32), None);
+    disks.power_off();
+    disks.power_on();
+    let held = disks.engines().open(path, Profile::Log).unwrap();
+    let values = [0, 1, 2].map(|key| held.get(Space::LogEntries, &[key]).unwrap().unwrap().to_vec());
+    assert_eq!(values, [vec![0; 4], vec![1, 0, 0, 0], vec![0; 4]]);
+}

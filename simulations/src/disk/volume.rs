@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -226,6 +227,26 @@ impl Volume {
             }
         }
         Ok(())
+    }
+
+    /// Takes an entry and all that is in it away for good, whatever is wrong with the disk; nothing where there is none.
+    pub fn erase(&mut self, path: &Path) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let directory = parent.iter().try_fold(Self::ROOT, |inode, name| self.entries(inode).ok()?.get(name).copied());
+        let Some(directory) = directory else { return };
+        for tree in [&mut self.seen, &mut self.durable] {
+            if let Some(Node { kind: Kind::Directory(entries), .. }) = tree.get_mut(&directory) {
+                entries.remove(name);
+            }
+        }
+        self.seen = reachable(&self.seen);
+        let concerns = |kind: &ChangeKind| match kind {
+            ChangeKind::Entry { name: changed, .. } | ChangeKind::NoEntry { name: changed } => changed == name,
+            ChangeKind::Renamed { from, to } => from == name || to == name,
+            ChangeKind::Contents(_) => false,
+        };
+        let Self { unsynced, seen, .. } = self;
+        unsynced.retain(|change| seen.contains_key(&change.to) && !(change.to == directory && concerns(&change.kind)));
     }
 
     /// Leaves what is durable, a drawn number of the changes that were not, and perhaps a piece of the one after these. Tells how

@@ -20,8 +20,8 @@ impl Decisions {
     pub(super) fn look(&mut self, journals: &Journals, fleet: &Fleet) -> Result<(), Broken> {
         for member in &fleet.authority_nodes {
             let Some((start, node)) = member.running() else { continue };
-            if self.watched.insert((member.id, start)) {
-                self.watch(member.id, node.revisions());
+            if self.watched.insert((member.id(), start)) {
+                self.watch(member.id(), node.revisions());
             }
         }
         let shown = std::mem::take(&mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,4 +1,4 @@
-//! No process ends by itself, unless its disk has failed it.
+//! No process ends by itself, unless its disk has failed it, or has lost what it kept.
 
 use std::collections::BTreeMap;
 

@@ -43,7 +43,7 @@ impl Journals {
     pub(super) fn look(&mut self, fleet: &Fleet) -> Result<(), Broken> {
         for member in &fleet.authority_nodes {
             if let Some((start, node)) = member.running() {
-                self.compare(member.id, start, &node)?;
+                self.compare(member.id(), start, &node)?;
             }
         }
         Ok(())
@@ -106,16 +106,16 @@ impl Journals {
         self.look(fleet)?;
         for member in &fleet.authority_nodes {
             let Some((_, node)) = member.running() else {
-                return Err(broken("service", format!("node {} does not run", member.id)));
+                return Err(broken("service", format!("node {} does not run", member.id())));
             };
             let reached = node.latest().revision();
             if index_of(reached.next()) != self.records.len() {
-                let detail = format!("node {} has come to revision {reached} of {}", member.id, self.records.len());
+                let detail = format!("node {} has come to revision {reached} of {}", member.id(), self.records.len());
                 return Err(broken("convergence", detail));
             }
             node.journal()
                 .verify(&mut |_| ())
-                .map_err(|error| broken(NAME, format!("what node {} holds: {error}", member.id)))?;
+                .map_err(|error| broken(NAME, format!("what node {} holds: {error}", member.id())))?;
         }
         match invariants::violations(&self.state).first() {
             Some(violation) => Err(broken("sound-state", violation)),

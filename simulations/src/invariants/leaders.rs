@@ -21,9 +21,12 @@ impl Leaders {
             if status.role != Role::Leader {
                 continue;
             }
-            let leader = *self.seen.entry(status.term).or_insert(member.id);
-            if leader != member.id {
-                return Err(broken("one-leader", format!("nodes {leader} and {} both lead in term {}", member.id, status.term)));
+            let leader = *self.seen.entry(status.term).or_insert(member.id());
+            if leader != member.id() {
+                return Err(broken(
+                    "one-leader",
+                    format!("nodes {leader} and {} both lead in term {}", member.id(), status.term),
+                ));
             }
         }
         Ok(())

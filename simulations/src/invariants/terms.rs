@@ -22,8 +22,8 @@ impl Terms {
             if status.role != Role::Leader {
                 continue;
             }
-            let (leader, led) = *self.seen.entry(status.term).or_insert((member.id, start));
-            if leader == member.id && led != start {
+            let (leader, led) = *self.seen.entry(status.term).or_insert((member.id(), start));
+            if leader == member.id() && led != start {
                 return Err(broken("no-leader-restored", format!("node {leader} was started again, and leads on in term {}", status.term)));
             }
         }

@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 
 use bursar_domain::plan::failure_detection;
 
-use super::{Action, Fault, FaultKind, HostPlan, Knobs, Operation, Plan, ProcessPlan, Role, Topology, VERSION};
+use super::{Action, Fault, FaultKind, HostPlan, Knobs, Loss, Operation, Plan, ProcessPlan, Role, Topology, VERSION};
+use crate::calls::CallTrouble;
 use crate::disk::DiskOperation;
 use crate::draws::{CERTAIN, Draws, Stream};
 use crate::network::Distances;
+use crate::points::{Crash, POINTS};
 
 const DURATION_MS: u64 = 60_000;
 /// What an authority node is set to where nobody sets it otherwise.
@@ -104,13 +106,37 @@ fn knobs(seed: u64, chance: &mut Stream, distances: &Distances) -> Knobs {
 type Drawing = fn(&mut Stream, &Topology) -> Option<FaultKind>;
 
 /// All kinds of faults, each with how long one lasts at most, in milliseconds.
-const KINDS: [(&str, u64, Drawing); 20] = [
+const KINDS: [(&str, u64, Drawing); 25] = [
     ("power-loss", 10_000, |chance, fleet| Some(FaultKind::PowerLoss { host: any_host(chance, fleet) })),
     ("power-loss-everywhere", 5_000, |_, _| Some(FaultKind::PowerLossEverywhere)),
     ("power-loss-at-sync", 10_000, |chance, fleet| {
         Some(FaultKind::PowerLossAtSync { host: any_host(chance, fleet), nth: chance.within(1..=20) })
     }),
+    ("crash-at-point", 10_000, |chance, fleet| {
+        let (host, point) = (any_host(chance, fleet), (*chance.one_of(&POINTS)).to_owned());
+        let crash = *chance.one_of(&[Crash::Exit, Crash::PowerLoss]);
+        Some(FaultKind::CrashAtPoint { host, point, nth: *chance.one_of(&[1, 1, 2, 5, 20]), crash })
+    }),
     ("kill", 10_000, |chance, fleet| Some(FaultKind::Kill { process: any_process(chance, fleet) })),
+    ("lost-copy", 10_000, |chance, fleet| {
+        // Fewer have no copy to lose.
+        let nodes = Some(processes_of(fleet, Role::Authority)).filter(|nodes| nodes.len() >= 3)?;
+        let loss = match chance.below(3) {
+            0 => Loss::Everything,
+            1 => Loss::Stores,
+            _ => Loss::Bit { place: chance.word() >> 32, bit: chance.word() >> 32 },
+        };
+        Some(FaultKind::LostCopy { process: (*chance.one_of(&nodes)).clone(), loss })
+    }),
+    ("lost-server", 10_000, |chance, fleet| {
+        let servers = processes_of(fleet, Role::StorageServer);
+        (!servers.is_empty()).then(|| FaultKind::LostServer { process: (*chance.one_of(&servers)).clone() })
+    }),
+    ("late-node", 0, |chance, fleet| {
+        let nodes = processes_of(fleet, Role::Authority);
+        let late = nodes.get(3..).filter(|late| !late.is_empty())?;
+        Some(FaultKind::LateNode { process: (*chance.one_of(late)).clone() })
+    }),
     ("pause", 10_000, |chance, fleet| Some(FaultKind::Pause { process: any_process(chance, fleet) })),
     ("partition", 15_000, |chance, fleet| {
         let hosts: BTreeSet<String> =
@@ -127,6 +153,15 @@ const KINDS: [(&str, u64, Drawing); 20] = [
         let (one, other) = two_hosts(chance, fleet)?;
         let bytes_per_second = *chance.one_of(&[2_000, 50_000, 10_000_000]);
         Some(FaultKind::SlowLink { one, other, added_ms: chance.within(10..=2_000), bytes_per_second })
+    }),
+    ("troubled-calls", 15_000, |chance, fleet| {
+        let trouble = match chance.below(4) {
+            0 => CallTrouble::Lost,
+            1 => CallTrouble::Unanswered,
+            2 => CallTrouble::Repeated { within_ms: chance.within(0..=2_000) },
+            _ => CallTrouble::Late { within_ms: chance.within(10..=2_000) },
+        };
+        Some(FaultKind::TroubledCalls { host: any_host(chance, fleet), trouble, per_mille: *chance.one_of(&[20, 100, 300]) })
     }),
     ("clock-jump", 0, |chance, fleet| {
         let by_ms = i64::try_from(chance.within(0..=240_000)).expect("small") - 120_000;
@@ -257,6 +292,11 @@ fn two_hosts(chance: &mut Stream, fleet: &Topology) -> Option<(String, String)> 
 fn any_process(chance: &mut Stream, fleet: &Topology) -> String {
     let processes: Vec<&ProcessPlan> = fleet.hosts.iter().flat_map(|host| &host.processes).collect();
     chance.one_of(&processes).name.clone()
+}
+
+fn processes_of(fleet: &Topology, role: Role) -> Vec<&String> {
+    let processes = fleet.hosts.iter().flat_map(|host| &host.processes);
+    processes.filter(|process| process.role == role).map(|process| &process.name).collect()
 }
 
 fn any_disk(chance: &mut Stream, fleet: &Topology) -> Option<(String, String)> {

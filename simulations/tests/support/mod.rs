@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bursar_net::{Address, BoxedStream, JobLost, tasks};
 use bursar_simulations::host::{Parts, Program};
 use bursar_simulations::network::HostId;
-use bursar_simulations::plan::Operation;
+use bursar_simulations::plan::{Fault, Operation};
 use bursar_simulations::world::{Inhabitants, World};
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,6 +60,10 @@ impl Inhabitants for Callers {
 
     async fn operate(&self, world: &Arc<World>, operation: Operation) {
         world.trace.record("operation", format_args!("{operation:?}"));
+    }
+
+    fn repair<'a>(&'a self, _world: &'a Arc<World>, _fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn look(&self, _world: &World) -> Result<(), String> {

@@ -77,6 +77,30 @@ impl MemoryEngine {
         self.disk().unsynced.len()
     }
 
+    /// How many values there are.
+    pub fn values(&self) -> u64 {
+        self.disk().written.maps.iter().map(|map| map.len() as u64).sum()
+    }
+
+    /// Turns over a bit of the value at a place among all of them, as a disk does that forgets. Tells its key space and key; none
+    /// where there is no such place.
+    pub fn rot(&self, place: u64, bit: u64) -> Option<(Space, Bytes)> {
+        let mut disk = self.disk();
+        let mut values =
+            Space::ALL.into_iter().flat_map(|space| disk.written.of(space).keys().map(move |key| (space, key.clone())));
+        let (space, key) = values.nth(usize::try_from(place).ok()?)?;
+        let Disk { written, durable, .. } = &mut *disk;
+        for spaces in [written, durable] {
+            if let Some(value) = spaces.maps[space as usize].get_mut(&key).filter(|value| !value.is_empty()) {
+                let mut rotten = value.to_vec();
+                let byte = usize::try_from(bit / 8 % rotten.len() as u64).expect("it is below a length");
+                rotten[byte] ^= 1 << (bit % 8);
+                *value = rotten.into();
+            }
+        }
+        Some((space, key))
+    }
+
     /// How often it was written and synced.
     pub fn counters(&self) -> EngineCounters {
         self.disk().counters

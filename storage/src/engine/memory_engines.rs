@@ -31,6 +31,11 @@ impl MemoryEngines {
         self.stored().get(path).map(|stored| stored.engine.clone())
     }
 
+    /// Where there are engines, in order.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.stored().keys().cloned().collect()
+    }
+
     /// The machine loses its power, or a process of it is killed with what it had not handed to the disk: every engine keeps what
     /// was durable, and of the batches behind that the first `kept(path, how many there are)`, as [`MemoryEngine::crash_keeping`]
     /// does. Nobody holds any of them after that: whoever still does writes to what nobody reads.

@@ -82,6 +82,7 @@ pub(super) fn write(shared: &Arc<Shared>, state: &State, applied: &Applied) -> R
     if !planted(Mutant::PurgeBeforeSync) {
         shared.engine.sync()?;
     }
+    bursar_net::point!("checkpoint.written");
     {
         let _writer = shared.writer();
         // An install may have overtaken this checkpoint while it was written.
@@ -93,6 +94,7 @@ pub(super) fn write(shared: &Arc<Shared>, state: &State, applied: &Applied) -> R
         shared.engine.write(&batch)?;
         shared.generations.supersede(&pin, Arc::clone(&manifest));
     }
+    bursar_net::point!("checkpoint.pointed");
     if !planted(Mutant::PurgeBeforeSync) {
         shared.engine.sync()?;
     }

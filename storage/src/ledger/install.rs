@@ -141,6 +141,7 @@ impl Installer {
         let writer = self.writer()?;
         self.shared.engine.write(&batch)?;
         drop(writer);
+        bursar_net::point!("install.chunk");
         self.next_chunk += 1;
         Ok(())
     }
@@ -167,6 +168,7 @@ impl Installer {
             self.shared.engine.write(&batch)?;
         }
         drop(writer);
+        bursar_net::point!("install.records");
         (self.reached, self.tip) = (reached, tip);
         Ok(())
     }
@@ -187,6 +189,7 @@ impl Installer {
         layout::put_manifest(&mut batch, generation, &manifest);
         engine.write(&batch)?;
         engine.sync()?;
+        bursar_net::point!("install.complete");
         {
             let _writer = self.writer()?;
             self.expect_chained()?;
@@ -194,7 +197,9 @@ impl Installer {
             layout::put_pointer(&mut batch, generation);
             layout::put_applied(&mut batch, &manifest.applied);
             engine.write(&batch)?;
+            bursar_net::point!("install.pointed");
             engine.sync()?;
+            bursar_net::point!("install.durable");
             let mut head = self.shared.head_mut();
             head.applied = manifest.applied.clone();
             head.tail.clear();

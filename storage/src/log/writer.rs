@@ -289,12 +289,14 @@ impl Writer {
         let batch = group.batch();
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.engine.write(&batch)?;
+        bursar_net::point!("log.written");
         if !planted(Mutant::NoSyncBeforeAcknowledgement) {
             self.engine.sync()?;
         }
         if planted(Mutant::LogBeforeVote) {
             self.engine.write(&group.votes())?;
         }
+        bursar_net::point!("log.synced");
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(group.entries(), Ordering::Relaxed);
         Ok(())

@@ -1,0 +1,20 @@
+//! Named points of the code: where it hurts most that a process ends just there.
+//!
+//! A simulation hears of each passing, and may let the process go no further ([`Overseer`](crate::overseer::Overseer) in a build
+//! that has one). In what is shipped a point is nothing at all.
+
+/// Marks a point of the code by a name that no other point has.
+#[cfg(not(feature = "simulation"))]
+#[macro_export]
+macro_rules! point {
+    ($name:literal) => {};
+}
+
+/// Marks a point of the code by a name that no other point has.
+#[cfg(feature = "simulation")]
+#[macro_export]
+macro_rules! point {
+    ($name:literal) => {
+        $crate::overseer::pass($name)
+    };
+}

@@ -1,0 +1,121 @@
+//! Authority nodes that come, lose what they keep, and come back as other members: what operators do about it.
+
+use std::time::Duration;
+
+use bursar_wire::client::{Change, Client};
+use bursar_wire::cluster::{InviteMember, IssuedInvitation, Member, MemberIntent};
+use bursar_wire::query::ReadQuery;
+use tokio::time::sleep;
+
+use super::{AuthorityNode, Fleet, SetUpError, lock, parsed, until};
+use crate::plan::{FaultKind, Loss};
+use crate::world::World;
+
+/// How long a process is down before anybody touches what it keeps.
+const DOWN_FOR: Duration = Duration::from_millis(100);
+
+impl Fleet {
+    /// Has a node join that never was a member, or is none any more, and returns once it votes. Whatever fails is tried again.
+    pub(super) async fn take_in_node(&self, client: &Client, node: &AuthorityNode) -> Result<(), SetUpError> {
+        let former = node.id();
+        let invited = until("a node is invited", async || {
+            client.post("cluster/members", &InviteMember::default(), Change::default()).await.ok()
+        });
+        let invited: IssuedInvitation = parsed("inviting a node", invited.await?.json())?;
+        let invitation = invited.join_token.expose().parse().expect("the API issues well-formed join tokens");
+        node.invitation.send_replace(Some(invitation));
+        node.place.host.open(&node.place.process);
+        let id = until("a node has joined", async || Some(node.id()).filter(|id| *id != former)).await?;
+        until("a node votes", async || {
+            let member = member(client, id).await?;
+            (member.intent == MemberIntent::Voting).then_some(())
+        })
+        .await
+    }
+
+    /// Has the node of a process join for the first time, unless it has.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn join_late(&self, client: &Client, process: &str) -> Result<(), SetUpError> {
+        let node = self.node_of(process);
+        let _alone = self.losing.lock().await;
+        if node.id() == 0 { self.take_in_node(client, node).await } else { Ok(()) }
+    }
+
+    /// Lets the node of a process lose what it keeps, and go on with what is left for `lasting`, as far as it does. Then has it removed
+    /// from the cluster, erases the rest, and takes it in under another number. Does nothing where another one is being taken in for
+    /// as long as the plan goes on, or where the node is no member yet.
+    ///
+    /// # Errors
+    /// Why it is not a voter again, or that it went on as if nothing was lost.
+    pub async fn lose(&self, world: &World, client: &Client, process: &str, loss: Loss, lasting: Duration) -> Result<(), String> {
+        let node = self.node_of(process);
+        let (host, root) = (&node.place.host, node.place.root());
+        let _alone = self.losing.lock().await;
+        if world.elapsed() >= world.plan.duration() || node.id() == 0 {
+            return Ok(());
+        }
+        let _going_on = world.befallen.begin(&FaultKind::LostCopy { process: process.to_owned(), loss });
+        lock(&node.started).is_lost = true;
+        host.close(process);
+        sleep(DOWN_FOR).await;
+        let starts = lock(&node.started).starts;
+        let lost = match loss {
+            Loss::Everything => {
+                host.disks().erase(&root);
+                "everything".to_owned()
+            }
+            Loss::Stores => {
+                host.disks().erase_stores(&root);
+                "its stores".to_owned()
+            }
+            Loss::Bit { place, bit } => host.disks().rot_stores(&root, place, bit).unwrap_or_default(),
+        };
+        world.trace.record("fault", format_args!("{process} has lost {lost}"));
+        // Somebody tries all the same, and be it with the invitation of back then.
+        host.open(process);
+        sleep(lasting).await;
+        host.close(process);
+        sleep(DOWN_FOR).await;
+        host.disks().erase(&root);
+        node.invitation.send_replace(None);
+        // A bit may be one that nobody has looked at.
+        if lock(&node.started).starts > starts && !matches!(loss, Loss::Bit { .. }) {
+            return Err(format!("no-second-life: {process} lost {lost}, and went on as node {}", node.id()));
+        }
+        self.remove(client, node.id()).await.map_err(|error| error.to_string())?;
+        {
+            let mut started = lock(&node.started);
+            (started.is_lost, started.node) = (false, None);
+        }
+        self.take_in_node(client, node).await.map_err(|error| error.to_string())
+    }
+
+    /// Has a member leave, and returns once it has.
+    async fn remove(&self, client: &Client, id: u64) -> Result<(), SetUpError> {
+        until("a node is removed", async || match member(client, id).await?.intent {
+            MemberIntent::Removed => Some(()),
+            MemberIntent::Leaving => None,
+            MemberIntent::Joining | MemberIntent::Voting => {
+                // What comes of it the next look tells.
+                let _ = client.delete(&path_of(id), Change::default()).await;
+                None
+            }
+        })
+        .await
+    }
+
+    fn node_of(&self, process: &str) -> &AuthorityNode {
+        let found = self.authority_nodes.iter().find(|node| node.place.process == process);
+        found.expect("a plan names authority nodes that it has")
+    }
+}
+
+async fn member(client: &Client, id: u64) -> Option<Member> {
+    client.get(&path_of(id), &ReadQuery::default()).await.ok()?.json().ok()
+}
+
+fn path_of(id: u64) -> String {
+    format!("cluster/members/{id}")
+}
