@@ -12,27 +12,13 @@ mod projections;
 use std::fmt;
 
 use crate::fleet::Fleet;
+use crate::verdict::Broken;
 
 pub use alarms::Alarms;
 pub use endings::Endings;
 pub use journals::Journals;
 pub use leaders::Leaders;
 pub use projections::Projections;
-
-/// Something that must hold does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The name of the invariant.
-    pub invariant: &'static str,
-    /// How that shows.
-    pub detail: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.invariant, self.detail)
-    }
-}
 
 /// What went wrong so far, as far as it excuses what would be a failure otherwise.
 pub trait Excuses {
@@ -72,5 +58,5 @@ impl Invariants {
 }
 
 fn broken(invariant: &'static str, detail: impl fmt::Display) -> Broken {
-    Broken { invariant, detail: detail.to_string() }
+    Broken::new(invariant, detail)
 }

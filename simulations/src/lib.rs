@@ -11,9 +11,11 @@
 //! | [`host`] | a machine: power, processes, and the parts that these are given |
 //! | [`network`], [`disk`], [`clock`], [`entropy`], [`blocking`] | the parts |
 //! | [`trace`] | what happened, as a hash and as lines |
+//! | [`coverage`], [`variants`] | what a run has exercised, and all that there is to exercise |
+//! | [`timeline`] | a trace for people: a column a machine |
 //! | [`draws`] | chance: a stream for each name |
 //! | [`runtime`], [`shim`] | the thread, and its doors to the operating system, which are shut |
-//! | [`command`] | `bursar-simulate` |
+//! | [`command`], [`report`] | `bursar-simulate`, and what it says of a run |
 //! | [`shrink`] | fewer items of a plan that fail alike |
 //!
 //! Who lives in a world is [`world::Inhabitants`]: what the machines run, what clients ask of them, and what must hold. That is the fleet
@@ -24,12 +26,15 @@
 //! | [`production`] | the inhabitants, put together: read it first |
 //! | [`fleet`] | authority nodes and storage servers, founded by the programs of production |
 //! | [`workload`] | operators, and what they see |
-//! | [`invariants`], [`disturbances`] | what must hold, and what excuses that something does not |
+//! | [`chronicle`] | what the fleet itself recorded, told in the trace |
+//! | [`invariants`], [`verdict`], [`disturbances`] | what must hold, how it is told that it does not, and what excuses that |
 //! | [`history`] | the judges of what everybody saw |
 
 pub mod blocking;
+pub mod chronicle;
 pub mod clock;
 pub mod command;
+pub mod coverage;
 pub mod disk;
 pub mod disturbances;
 pub mod draws;
@@ -42,9 +47,13 @@ pub mod nemesis;
 pub mod network;
 pub mod plan;
 pub mod production;
+pub mod report;
 pub mod runtime;
 pub mod shim;
 pub mod shrink;
+pub mod timeline;
 pub mod trace;
+pub mod variants;
+pub mod verdict;
 pub mod workload;
 pub mod world;

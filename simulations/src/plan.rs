@@ -6,6 +6,7 @@
 mod expand;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -197,6 +198,12 @@ pub enum Action {
     Read,
     /// To show it as whoever is asked knows it.
     ReadStale,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// Why a text is no plan.

@@ -10,12 +10,14 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
 
+use crate::chronicle::Chronicle;
 use crate::disturbances::Disturbances;
 use crate::fleet::{Access, Fleet};
 use crate::history::{Limits, Searched};
 use crate::invariants::Invariants;
 use crate::network::HostId;
 use crate::plan::Operation;
+use crate::verdict::Broken;
 use crate::workload::{Worker, Workload};
 use crate::world::{Inhabitants, World};
 
@@ -24,6 +26,8 @@ use crate::world::{Inhabitants, World};
 const CONVERGENCE: Duration = Duration::from_secs(90);
 /// How often is looked whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// What the judges of the history look at.
+const LINEARIZABLE: &str = "linearizable";
 
 /// Authority nodes and storage servers.
 pub struct Production {
@@ -33,6 +37,7 @@ pub struct Production {
     workload: OnceLock<Workload>,
     workers: Mutex<BTreeMap<u32, Arc<AsyncMutex<Worker>>>>,
     invariants: Mutex<Invariants>,
+    chronicle: Mutex<Chronicle>,
 }
 
 impl Production {
@@ -45,12 +50,13 @@ impl Production {
             workload: OnceLock::new(),
             workers: Mutex::default(),
             invariants: Mutex::default(),
+            chronicle: Mutex::default(),
         }
     }
 
-    async fn set_up(&self, world: &World) -> Result<(), String> {
+    async fn set_up(&self, world: &World) -> Result<(), Broken> {
         let fleet = self.fleet.get_or_init(|| Fleet::install(world, &self.license_key));
-        let access = fleet.set_up().await.map_err(|error| format!("the fleet was not set up: {error}"))?;
+        let access = fleet.set_up().await.map_err(|error| Broken::new("set-up", error))?;
         self.workload.get_or_init(|| Workload::new(world.born, access.token_id));
         self.access.get_or_init(|| access);
         Ok(())
@@ -84,32 +90,40 @@ impl Default for Production {
 
 #[async_trait]
 impl Inhabitants for Production {
-    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>> {
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), Broken>> {
         Box::pin(self.set_up(world))
     }
 
-    async fn operate(&self, _world: &Arc<World>, operation: Operation) {
+    async fn operate(&self, world: &Arc<World>, operation: Operation) {
         let worker = self.worker(operation.client);
+        let begun = Instant::now();
         // Nobody else waits for it: a client does one thing after another.
-        worker.lock().await.carry_out(operation).await;
+        let ended = worker.lock().await.carry_out(operation).await;
+        let Operation { client, action, subject, .. } = operation;
+        let took_ms = begun.elapsed().as_millis();
+        world.trace.record("operation", format_args!("client-{client} {action} {subject} {ended} after {took_ms} ms"));
     }
 
-    fn look(&self, world: &World) -> Result<(), String> {
-        self.invariants().look(self.fleet(), &Disturbances::of(world)).map_err(|broken| broken.to_string())
+    fn look(&self, world: &World) -> Result<(), Broken> {
+        let mut invariants = self.invariants();
+        let looked = invariants.look(self.fleet(), &Disturbances::of(world));
+        self.chronicle.lock().unwrap_or_else(PoisonError::into_inner).tell(&invariants.journals, &world.trace);
+        looked
     }
 
     fn leader(&self, _world: &World) -> Option<HostId> {
         self.fleet().leader().map(|member| member.place.host.id())
     }
 
-    async fn judge(&self, world: &Arc<World>) -> Result<(), String> {
+    async fn judge(&self, world: &Arc<World>) -> Result<(), Broken> {
         let deadline = Instant::now() + CONVERGENCE;
         while let Err(broken) = {
             self.look(world)?;
             self.invariants().look_at_the_end(self.fleet())
         } {
             if Instant::now() >= deadline {
-                return Err(format!("{} s after the last fault, {broken}", CONVERGENCE.as_secs()));
+                let detail = format!("{} s after the last fault, {}", CONVERGENCE.as_secs(), broken.detail);
+                return Err(Broken { detail, ..broken });
             }
             sleep(LOOK_AGAIN).await;
         }
@@ -117,15 +131,18 @@ impl Inhabitants for Production {
         let invariants = self.invariants();
         let journal = invariants.journals.records();
         if let Some(violation) = history.violations(journal).first() {
-            return Err(format!("linearizable: {violation}"));
+            return Err(Broken::new(LINEARIZABLE, violation));
         }
         let Searched { violations, unsettled, .. } = history.search(journal, Limits::default());
         world.trace.record(
             "judge",
             format_args!("{} writes, {} reads, {} unsettled", history.writes.len(), history.reads.len(), unsettled.len()),
         );
+        for object in &unsettled {
+            world.trace.record("judge", format_args!("{object}"));
+        }
         match violations.first() {
-            Some(violation) => Err(format!("linearizable: {violation}")),
+            Some(violation) => Err(Broken::new(LINEARIZABLE, violation)),
             None => Ok(()),
         }
     }

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bursar_net::{TaskSet, tasks};
+use bursar_net::{TaskSet, tasks, words_of};
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::coverage::Coverage;
 use crate::draws::Draws;
 use crate::host::Host;
 use crate::nemesis;
@@ -19,6 +22,7 @@ use crate::network::{HostId, Internet};
 use crate::plan::{HostPlan, Operation, Plan};
 use crate::runtime::simulate;
 use crate::trace::{Digest, Trace};
+use crate::verdict::Broken;
 
 /// How often is looked at what must hold.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -49,7 +53,7 @@ pub trait Inhabitants: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why nobody can live here.
-    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>>;
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), Broken>>;
 
     /// Does what a client does, and returns when it is done with it. The operations of one client come one after another.
     async fn operate(&self, world: &Arc<World>, operation: Operation);
@@ -58,7 +62,7 @@ pub trait Inhabitants: Send + Sync + 'static {
     ///
     /// # Errors
     /// What does not.
-    fn look(&self, world: &World) -> Result<(), String>;
+    fn look(&self, world: &World) -> Result<(), Broken>;
 
     /// Which machine leads, as far as anybody can tell.
     fn leader(&self, world: &World) -> Option<HostId>;
@@ -67,7 +71,7 @@ pub trait Inhabitants: Send + Sync + 'static {
     ///
     /// # Errors
     /// What does not hold, in words for whoever has to find out why.
-    async fn judge(&self, world: &Arc<World>) -> Result<(), String>;
+    async fn judge(&self, world: &Arc<World>) -> Result<(), Broken>;
 }
 
 /// How a run ended.
@@ -77,11 +81,16 @@ pub struct Outcome {
     pub digest: Digest,
     /// How much virtual time passed.
     pub elapsed: Duration,
+    /// The latest events that matter to whoever wants to know how it came to its end, oldest first.
+    pub recent: Vec<String>,
+    /// What the run has exercised.
+    pub coverage: Coverage,
     /// What did not hold.
-    pub verdict: Result<(), String>,
+    pub verdict: Result<(), Broken>,
 }
 
-/// Runs a plan, in a world of its own; the lines of its trace go to `lines`.
+/// Runs a plan, in a world of its own; the lines of its trace go to `lines`. Whoever panics here, rather than in a process of the
+/// world, has found a promise broken, too.
 pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn Write + Send>>) -> Outcome {
     simulate(plan.seed, move || async move {
         let trace = Trace::begin(lines);
@@ -92,10 +101,12 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
             world.live(&inhabitants).await?;
             inhabitants.judge(&world).await
         };
-        let verdict = verdict.await;
+        let verdict = AssertUnwindSafe(verdict).catch_unwind().await;
+        let verdict = verdict.unwrap_or_else(|panic| Err(Broken::new("no-panic", words_of(panic.as_ref()))));
         world.trace.record("world", format_args!("verdict {verdict:?}"));
         world.trace.flush();
-        Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), verdict }
+        let (recent, coverage) = (world.trace.recent(), world.trace.coverage());
+        Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), recent, coverage, verdict }
     })
 }
 
@@ -148,7 +159,7 @@ impl World {
 
     /// Lets happen what is planned, then mends everything; returns once the clients are done. Ends at once where what must hold
     /// does not.
-    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), Broken> {
         self.begun.set(Instant::now()).expect("a world is lived in once");
         self.trace.record("world", format_args!("the plan begins"));
         let mut clients: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
@@ -179,7 +190,7 @@ impl World {
     }
 
     /// Looks again and again at what must hold, and returns where it does not.
-    async fn watch(&self, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+    async fn watch(&self, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), Broken> {
         loop {
             inhabitants.look(self)?;
             sleep(LOOK_EVERY).await;
