@@ -142,7 +142,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, up_to: LogId) -> io::Result<()> {
-        tracing::debug!(up_to = up_to.index, "purging the log");
         self.log.purge(convert::position(up_to)).map_err(|error| self.failed(&error))
     }
 }

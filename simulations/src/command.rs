@@ -19,9 +19,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::plan::{Plan, PlanError};
 use crate::report::{Report, keep};
+use crate::shim;
 use crate::timeline::Timeline;
 use crate::world::{Inhabitants, run as run_world};
-use crate::shim;
 use apart::Apart;
 
 /// Where plans are kept that failed, where nobody says otherwise.

@@ -23,7 +23,7 @@ const UNKNOWN: &str = "search.unknown";
 
 /// Stages of leadership, of checkpoints and of snapshots, each with the message that tells of it. Whoever words a message anew is
 /// told by the next sweep that its stage is exercised no more.
-const STAGES: [(&str, &str); 9] = [
+const STAGES: [(&str, &str); 8] = [
     ("leader_begins", "this node leads: it looks after the storage servers"),
     ("leader_ends", "this node leads no more: what it heard of the storage servers is dropped"),
     ("membership_changes", "changing the membership"),
@@ -32,7 +32,6 @@ const STAGES: [(&str, &str); 9] = [
     ("snapshot_broken_off", "a snapshot broke off"),
     ("unfinished_install_removed", "removing records that an unfinished install left"),
     ("unused_checkpoint_removed", "removing a checkpoint that is not in use"),
-    ("log_purged", "purging the log"),
 ];
 
 /// How often each thing was exercised.
@@ -75,7 +74,10 @@ impl Coverage {
                     self.count(format!("fault.{}", snake_case(name)));
                 }
             }
-            "point" => self.count(format!("point.{}", word())),
+            "point" => {
+                let (_machine, _process, point) = (word(), word(), word());
+                self.count(format!("point.{point}"));
+            }
             "history" => {
                 let (_revision, kind) = (word(), word());
                 self.count(format!("event.{kind}"));
@@ -114,10 +116,10 @@ impl Coverage {
     pub fn gaps(&self, uncovered: &Uncovered) -> Vec<Gap> {
         let (everything, excused) = (everything(), &uncovered.reasons);
         let is_exercised = |name: &String| self.counts.contains_key(name);
-        let missed = everything.iter().filter(|name| !is_exercised(name) && !excused.contains_key(*name)).cloned().map(Gap::Missed);
+        let missed =
+            everything.iter().filter(|name| !is_exercised(name) && !excused.contains_key(*name)).cloned().map(Gap::Missed);
         let stale = excused.keys().filter(|name| is_exercised(name)).cloned().map(Gap::Excused);
-        let unknown =
-            excused.keys().filter(|name| !is_exercised(name) && !everything.contains(*name)).cloned().map(Gap::Unknown);
+        let unknown = excused.keys().filter(|name| !is_exercised(name) && !everything.contains(*name)).cloned().map(Gap::Unknown);
         missed.chain(stale).chain(unknown).collect()
     }
 
@@ -140,9 +142,9 @@ impl Uncovered {
 
     fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let kinds: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(text)?;
-        let reasons = kinds.into_iter().flat_map(|(kind, names)| {
-            names.into_iter().map(move |(name, reason)| (format!("{kind}.{name}"), reason))
-        });
+        let reasons = kinds
+            .into_iter()
+            .flat_map(|(kind, names)| names.into_iter().map(move |(name, reason)| (format!("{kind}.{name}"), reason)));
         Ok(Self { reasons: reasons.collect() })
     }
 }
@@ -160,8 +162,10 @@ pub(crate) fn stage_of(message: &str) -> Option<(&'static str, &str)> {
 
 /// All that there is to exercise.
 fn everything() -> BTreeSet<String> {
-    let named = |kind: &'static str, names: &[&'static str]| names.iter().map(|name| format!("{kind}.{name}")).collect::<Vec<_>>();
-    let operations = variants::of::<Action>().iter().flat_map(|action| Ended::ASKED.map(|ended| format!("operation.{action}.{ended}")));
+    let named =
+        |kind: &'static str, names: &[&'static str]| names.iter().map(|name| format!("{kind}.{name}")).collect::<Vec<_>>();
+    let operations =
+        variants::of::<Action>().iter().flat_map(|action| Ended::ASKED.map(|ended| format!("operation.{action}.{ended}")));
     [
         named("fault", variants::of::<FaultKind>()),
         named("event", Event::KINDS),
@@ -208,7 +212,7 @@ mod tests {
             ("fault", "IsolateLeader for 9986 ms"),
             ("fault", "IsolateLeader for 12 ms"),
             ("fault", "all is mended"),
-            ("point", "log.synced"),
+            ("point", "a1 authority-1 log.synced"),
             ("history", "17 server.went_offline storage server 3 does not answer"),
             ("alert", "server_offline critical alert 1 “Server is offline”"),
             ("operation", "client-3 create 7 done after 12 ms"),
@@ -265,8 +269,8 @@ mod tests {
 
     #[test]
     fn runs_add_up() {
-        let mut sum = told(&[("point", "one"), ("point", "two")]);
-        sum.merge(&told(&[("point", "two"), ("point", "three")]));
+        let mut sum = told(&[("point", "a1 authority-1 one"), ("point", "a1 authority-1 two")]);
+        sum.merge(&told(&[("point", "a1 authority-1 two"), ("point", "a2 authority-2 three")]));
         assert_eq!(sum.to_string(), "           1  point.one\n           1  point.three\n           2  point.two\n");
     }
 

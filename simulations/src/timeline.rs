@@ -149,7 +149,13 @@ impl fmt::Display for Timeline {
         let widths = self.widths();
         let names = ["fleet"].into_iter().chain(self.machines.iter().map(String::as_str));
         write_row(f, "seconds", &names.map(|name| vec![name.to_owned()]).collect::<Vec<_>>(), &widths)?;
-        writeln!(f, "{}", repeat_n('─', TIME).chain(widths.iter().flat_map(|width| ['┼'].into_iter().chain(repeat_n('─', *width)))).collect::<String>())?;
+        writeln!(
+            f,
+            "{}",
+            repeat_n('─', TIME)
+                .chain(widths.iter().flat_map(|width| ['┼'].into_iter().chain(repeat_n('─', *width))))
+                .collect::<String>()
+        )?;
         let mut shown = None;
         let mut rest = self.events.as_slice();
         while let Some(first) = rest.first() {

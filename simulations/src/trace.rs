@@ -164,10 +164,11 @@ impl<'l> Line<'l> {
         Some(Self { at, what, told })
     }
 
-    /// Whether it matters to a person: a single packet, and what is logged for those who look closely, does not.
+    /// Whether it matters to a person: a single packet, a call or a point that was passed, and what is logged for those who look
+    /// closely, do not.
     pub fn matters(&self) -> bool {
         match self.what {
-            "net" | "point" => false,
+            "net" | "call" | "point" => false,
             "log" => self.logged().is_some_and(|logged| logged.level != "DEBUG"),
             _ => true,
         }

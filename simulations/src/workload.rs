@@ -154,7 +154,8 @@ impl Worker {
     async fn remove(&mut self, subject: u32, id: u64) -> Ended {
         let (client, path) = (self.client.clone(), path_of(id));
         let change = Change::Remove { object: object(id) };
-        let (removed, ended) = self.write(change, Effect::Removed, Some(id), async |change| client.delete(&path, change).await).await;
+        let (removed, ended) =
+            self.write(change, Effect::Removed, Some(id), async |change| client.delete(&path, change).await).await;
         let mut objects = self.shared.objects();
         if removed.is_some() && objects.get(&subject) == Some(&id) {
             objects.remove(&subject);

@@ -1,4 +1,5 @@
-//! A plan that fails, made small: the fewest faults and operations, in the shortest time, that break the same promise.
+//! A plan that fails, made small: the fewest faults and operations, in the shortest time and with the fewest storage servers, that break
+//! the same promise.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::apart::Apart;
 use super::{CommandError, failed, mutant, read_plan};
-use crate::plan::{Fault, Operation, Plan};
+use crate::plan::{Fault, HostPlan, Operation, Plan, Role};
 use crate::report::Again;
 use crate::shrink::{Plan as _, Shrunk, Verdict, shrink};
 use crate::verdict::Broken;
@@ -144,12 +145,44 @@ impl crate::shrink::Plan for Reducible {
     }
 
     fn knobs(&self) -> usize {
-        1
+        2
     }
 
-    fn halved(&self, _duration: usize) -> Option<Self> {
-        let duration_ms = self.0.duration_ms / 2;
-        (duration_ms >= DURATION_MS_MIN).then(|| Self(Plan { duration_ms, ..self.0.clone() }))
+    fn halved(&self, knob: usize) -> Option<Self> {
+        match knob {
+            0 => self.with_fewer_machines(),
+            _ => {
+                let duration_ms = self.0.duration_ms / 2;
+                (duration_ms >= DURATION_MS_MIN).then(|| Self(Plan { duration_ms, ..self.0.clone() }))
+            }
+        }
+    }
+}
+
+impl Reducible {
+    /// The plan without the last half of the machines that run storage servers alone, and without the faults that need them; none where
+    /// there are no such machines.
+    fn with_fewer_machines(&self) -> Option<Self> {
+        let mut plan = self.0.clone();
+        let hosts = &mut plan.topology.hosts;
+        let runs_no_node = |host: &HostPlan| host.processes.iter().all(|process| process.role == Role::StorageServer);
+        let kept = hosts.iter().filter(|host| runs_no_node(host)).count() / 2;
+        let mut met = 0;
+        let count = hosts.len();
+        hosts.retain(|host| {
+            met += usize::from(runs_no_node(host));
+            !runs_no_node(host) || met <= kept
+        });
+        if hosts.len() == count {
+            return None;
+        }
+        // What names a machine that is no more there is no plan.
+        let possible = |fault: &Fault| {
+            let alone = Plan { faults: vec![fault.clone()], operations: Vec::new(), ..plan.clone() };
+            Plan::from_json(&alone.to_json()).is_ok()
+        };
+        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
+        Some(Self(Plan { faults, ..plan }))
     }
 }
 
@@ -166,10 +199,25 @@ mod tests {
     }
 
     #[test]
+    fn storage_servers_go_by_machines_with_the_faults_that_need_them() {
+        let servers = |plan: &Reducible| plan.0.processes(Role::StorageServer).count();
+        let plans = (0..100).map(|seed| Reducible(Plan::of_seed(seed)));
+        let mut plan = plans.into_iter().find(|plan| servers(plan) > 10 && plan.0.faults.len() > 10).unwrap();
+        let (nodes, mut left) = (plan.0.processes(Role::Authority).count(), vec![servers(&plan)]);
+        while let Some(fewer) = plan.halved(0) {
+            assert_eq!(Plan::from_json(&fewer.0.to_json()).unwrap(), fewer.0, "it is a plan");
+            plan = fewer;
+            left.push(servers(&plan));
+        }
+        assert!(left.len() > 2 && left.is_sorted_by(|more, fewer| more > fewer) && left.ends_with(&[0]), "{left:?}");
+        assert_eq!(plan.0.processes(Role::Authority).count(), nodes);
+    }
+
+    #[test]
     fn a_run_is_made_shorter_while_it_lasts_a_second() {
         let mut plan = Reducible(Plan::of_seed(7));
         let mut durations = vec![plan.0.duration_ms];
-        while let Some(shorter) = plan.halved(0) {
+        while let Some(shorter) = plan.halved(1) {
             plan = shorter;
             durations.push(plan.0.duration_ms);
         }

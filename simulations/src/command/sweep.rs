@@ -133,7 +133,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listed = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
         let unknown = self.unknown.iter().map(|(seed, count)| format!("{count} of seed {seed}")).collect();
-        let slowest = self.slowest.iter().map(|(seed, ms)| format!("seed {seed} {}.{} s", ms / 1_000, ms % 1_000 / 100)).collect();
+        let slowest =
+            self.slowest.iter().map(|(seed, ms)| format!("seed {seed} {}.{} s", ms / 1_000, ms % 1_000 / 100)).collect();
         let failures = self.failures.iter().map(|(seed, invariant)| format!("seed {seed} {invariant}")).collect();
         writeln!(f, "searches that ended UNKNOWN: {}", listed(unknown))?;
         writeln!(f, "slowest: {}", listed(slowest))?;
@@ -154,10 +155,7 @@ mod tests {
             let silence = Report::of_silence(seed, Broken::new("", ""));
             tally.take(&Report { virtual_ms: 60_000, processor_ms: 1_000 + 100 * seed, failure, ..silence });
         }
-        assert_eq!(
-            tally.progress(Duration::from_secs(16)),
-            "7 passed, 1 failed; 30.0 seeds/min, 44 simulated s per processor s"
-        );
+        assert_eq!(tally.progress(Duration::from_secs(16)), "7 passed, 1 failed; 30.0 seeds/min, 44 simulated s per processor s");
         assert_eq!(
             tally.to_string(),
             "searches that ended UNKNOWN: none\n\
