@@ -62,7 +62,7 @@ fn a_failure_is_told_and_kept_and_made_small_and_comes_again() {
     let small = kept.path().join(format!("seed-{SEED}-{MUTANT}.shrunk.json"));
     assert!(shrunk.succeeded, "{}", shrunk.error);
     shrunk.has(&format!("again: bursar-simulate replay {} --mutant {MUTANT}\n", small.display()));
-    assert!(items_of(&plan) > 200 && items_of(&small) <= 2, "{} became {}", items_of(&plan), items_of(&small));
+    assert!(items_of(&plan) > 200 && items_of(&small) <= 10, "{} became {}", items_of(&plan), items_of(&small));
     assert_eq!(fs::read_dir(kept.path()).unwrap().count(), 2, "the plans that were tried are gone");
 
     let still = simulate(&["replay", text(&small), "--mutant", MUTANT]);
