@@ -165,10 +165,11 @@ impl<'l> Line<'l> {
     }
 
     /// Whether it matters to a person: a single packet, a call or a point that was passed, and what is logged for those who look
-    /// closely, do not.
+    /// closely, do not; nor does that a disk lost nothing, since there was nothing to lose.
     pub fn matters(&self) -> bool {
         match self.what {
             "net" | "call" | "point" => false,
+            "disk" => !self.told.ends_with(" kept 0 of 0"),
             "log" => self.logged().is_some_and(|logged| logged.level != "DEBUG"),
             _ => true,
         }
@@ -294,6 +295,7 @@ mod tests {
         for number in 0..40 {
             trace.record("host", format_args!("a1 {number}"));
             trace.record("net", format_args!("a packet"));
+            trace.record("disk", format_args!("a1 store /log kept 0 of 0"));
             trace.record("log", format_args!("a1 DEBUG bursar_raft::peers for those who look closely"));
         }
         trace.record("log", format_args!("a1 INFO bursar_raft::duty this node leads"));

@@ -103,9 +103,9 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
         };
         let verdict = AssertUnwindSafe(verdict).catch_unwind().await;
         let verdict = verdict.unwrap_or_else(|panic| Err(Broken::new("no-panic", words_of(panic.as_ref()))));
+        let (recent, coverage) = (world.trace.recent(), world.trace.coverage());
         world.trace.record("world", format_args!("verdict {verdict:?}"));
         world.trace.flush();
-        let (recent, coverage) = (world.trace.recent(), world.trace.coverage());
         Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), recent, coverage, verdict }
     })
 }
