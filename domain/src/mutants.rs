@@ -97,6 +97,31 @@ impl Mutant {
             Self::LeaderRestored => "leader-restored",
         }
     }
+
+    /// The promise that it breaks, in a few words.
+    pub const fn breaks(self) -> &'static str {
+        match self {
+            Self::NoSyncBeforeAcknowledgement => "what was acknowledged is durable",
+            Self::VoteNotKept => "a node votes once in a term",
+            Self::LogBeforeVote => "a vote is durable before what is logged after it",
+            Self::AppliedApartFromRecords => "records and the applied position are written as one",
+            Self::PurgeBeforeSync => "what is purged from the log is durable elsewhere",
+            Self::SnapshotWithHole => "a snapshot brings every record",
+            Self::RequestsForgotten => "a request is carried out once",
+            Self::WallClockInDecide => "all nodes decide alike, whatever their clocks show",
+            Self::MapOrderInEvent => "all nodes decide alike, to the byte",
+            Self::UnconfirmedReads => "a read is answered by who leads",
+            Self::UngatedReads => "a read sees what was committed before it",
+            Self::StreamSkipsAtFloor => "an event stream has no gaps",
+            Self::HalfADecision => "an event stream hands over whole decisions",
+            Self::CommitAmidBatch => "a storage server keeps how far it has come, and no further",
+            Self::DetectorWithoutGrace => "a new leader calls nobody silent whom it has not listened to",
+            Self::DetectorBlindToGaps => "a leader that was held up calls nobody silent for that",
+            Self::LaggardPromoted => "a node gets a vote once it has caught up",
+            Self::WipedNodeAccepted => "a node that has lost its store is not taken for itself",
+            Self::LeaderRestored => "who restarts leads only if it is elected",
+        }
+    }
 }
 
 #[cfg(feature = "mutants")]

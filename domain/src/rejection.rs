@@ -341,6 +341,46 @@ pub enum Class {
 }
 
 impl Rejection {
+    /// The stable codes of all refusals.
+    pub const CODES: &'static [&'static str] = &[
+        "invalid_field",
+        "name_taken",
+        "not_found",
+        "in_use",
+        "revision_mismatch",
+        "request_key_reused",
+        "plan_stale",
+        "credential_revoked",
+        "credential_expired",
+        "not_permitted",
+        "already_founded",
+        "not_founded",
+        "setup_refused",
+        "join_token_unknown",
+        "join_token_used",
+        "join_token_expired",
+        "store_known",
+        "level_too_low",
+        "level_not_next",
+        "level_unsupported",
+        "last_authority_node",
+        "last_credential",
+        "already_issued",
+        "operation_ended",
+        "not_cancellable",
+        "license_foreign",
+        "connection_string_used",
+        "connection_string_expired",
+        "server_known",
+        "server_joining",
+        "version_differs",
+        "server_not_online",
+        "server_not_offline",
+        "unexpected_report",
+        "decision_too_large",
+        "internal_error",
+    ];
+
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-use bursar_domain::{Event, Proposal, Sealed, State, encoding::Kind, evolve, invariants};
+use bursar_domain::{Event, Proposal, Rejection, Sealed, State, encoding::Kind, evolve, invariants};
 use bursar_domain_testing::Ledger;
 use corpus::{JOURNAL, PROPOSALS, SUMMARY, folder, parted, summary};
 use specimens::Specimen;
@@ -111,6 +111,14 @@ fn all_kinds_of_events_are_listed() {
     let known: BTreeSet<_> = specimens::events().into_iter().map(|event| event.variant).collect();
     assert_eq!(listed, known);
     assert_eq!(listed.len(), Event::KINDS.len(), "each is listed once");
+}
+
+#[test]
+fn all_codes_of_refusals_are_listed() {
+    let listed: BTreeSet<_> = Rejection::CODES.iter().copied().collect();
+    let known: BTreeSet<_> = specimens::rejections().into_iter().map(|rejection| rejection.variant).collect();
+    assert_eq!(listed, known);
+    assert_eq!(listed.len(), Rejection::CODES.len(), "each is listed once");
 }
 
 #[test]

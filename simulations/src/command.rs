@@ -1,19 +1,33 @@
 //! What `bursar-simulate` does, whoever lives in its worlds.
 
+mod apart;
+mod hunt;
+mod shrinking;
+mod sweep;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use bursar_domain::mutants::{self, Mutant};
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::plan::{Plan, PlanError};
+use crate::report::{Report, keep};
 use crate::shim;
-use crate::world::{Inhabitants, Outcome, run as run_world};
+use crate::timeline::Timeline;
+use crate::world::{Inhabitants, run as run_world};
+use apart::Apart;
+
+/// Where plans are kept that failed, where nobody says otherwise.
+const FAILURES: &str = "simulation-failures";
+/// How long each of two runs that are compared may take, in real seconds.
+const META_LIMIT_SECONDS: u64 = 900;
 
 /// Runs the whole fleet in one process, as a seed wants it, and finds out whether it keeps its promises.
 #[derive(Debug, Parser)]
@@ -30,51 +44,53 @@ enum Action {
         /// The seed
         #[arg(long)]
         seed: u64,
-        /// Writes everything that happens to this file, and prints the hash of it last
-        #[arg(long, value_name = "FILE")]
-        trace: Option<PathBuf>,
         /// Writes the plan that the seed expands to, to this file
         #[arg(long, value_name = "FILE")]
         plan: Option<PathBuf>,
-        /// Plants a bug, which the run is to find
-        #[arg(long, value_name = "NAME", value_parser = mutant)]
-        mutant: Option<Mutant>,
+        /// Where the plan is kept if it fails
+        #[arg(long, value_name = "DIR", default_value = FAILURES)]
+        keep: PathBuf,
+        #[command(flatten)]
+        options: RunOptions,
     },
     /// Runs a plan
     Replay {
         /// The file with the plan
         plan: PathBuf,
-        /// Writes everything that happens to this file, and prints the hash of it last
-        #[arg(long, value_name = "FILE")]
-        trace: Option<PathBuf>,
+        #[command(flatten)]
+        options: RunOptions,
     },
-    /// Runs many seeds, each in a process of its own
-    Sweep {
-        /// The first seed, and the one behind the last: 0..200
-        #[arg(long, value_name = "FROM..TO", value_parser = seeds)]
-        seeds: std::ops::Range<u64>,
-        /// How many run at a time
-        #[arg(long, default_value = "1")]
-        jobs: NonZeroUsize,
-        /// Goes on after the first that fails
-        #[arg(long)]
-        keep_going: bool,
+    /// Runs many seeds, each in a process of its own, and tells what came of them together
+    Sweep(sweep::Arguments),
+    /// Makes a plan that fails small, and writes what is left beside it
+    Shrink(shrinking::Arguments),
+    /// Tells a trace in columns, one a machine, for 120 characters
+    Timeline {
+        /// The file that `--trace` wrote
+        trace: PathBuf,
     },
     /// Plants one bug after the other, and runs seeds until it is found
-    Mutants {
-        /// The first seed, and the one behind the last: 0..100
-        #[arg(long, value_name = "FROM..TO", value_parser = seeds)]
-        seeds: std::ops::Range<u64>,
-        /// This one alone
-        #[arg(long, value_name = "NAME", value_parser = mutant)]
-        mutant: Option<Mutant>,
-    },
+    Mutants(hunt::Arguments),
     /// Runs a seed twice, in two processes, and compares all that happens
     Meta {
         /// The seed
         #[arg(long)]
         seed: u64,
     },
+}
+
+/// How a single plan is run.
+#[derive(Debug, clap::Args)]
+struct RunOptions {
+    /// Writes everything that happens to this file, and prints the hash of it last
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Plants a bug, which the run is to find
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    mutant: Option<Mutant>,
+    /// Says how it ended as JSON, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 /// Why a command was not carried out.
@@ -86,30 +102,29 @@ enum CommandError {
     Plan { path: PathBuf, source: PlanError },
     #[error("cannot run at fixed addresses, so no run is the same twice: {0}. Allow personality(2) where this runs")]
     Addresses(io::Error),
-    #[error("cannot start another process: {0}")]
+    #[error("cannot run another process: {0}")]
     Process(io::Error),
-    #[error("seed {seed}: two runs differ; see their traces: {run} --trace FILE")]
-    Differ { seed: u64, run: String },
-    #[error("{0}")]
-    Failed(String),
+    #[error("seed {seed}: two runs differ; compare the files that bursar-simulate run --seed {seed} --trace FILE writes")]
+    Differ { seed: u64 },
+    #[error("{} does not fail: there is nothing to make smaller", .0.display())]
+    DoesNotFail(PathBuf),
 }
 
 /// Carries out what was asked for.
 pub fn run(arguments: Arguments, inhabitants: Arc<dyn Inhabitants>) -> ExitCode {
     let done = shim::fix_addresses().map_err(CommandError::Addresses).and_then(|()| match arguments.command {
-        Action::Run { seed, trace, plan, mutant } => {
-            if let Some(mutant) = mutant {
-                mutants::plant(mutant);
-            }
-            run_seed(seed, trace.as_deref(), plan.as_deref(), inhabitants)
-        }
-        Action::Replay { plan, trace } => replay(&plan, trace.as_deref(), inhabitants),
-        Action::Sweep { seeds, jobs, keep_going } => sweep(seeds, jobs, keep_going),
-        Action::Mutants { seeds, mutant } => find_mutants(&seeds, mutant),
-        Action::Meta { seed } => meta(seed),
+        Action::Run { seed, plan, keep, options } => run_seed(seed, plan.as_deref(), &keep, &options, inhabitants),
+        Action::Replay { plan, options } => replay(&plan, &options, inhabitants),
+        Action::Sweep(arguments) => processes()?.block_on(sweep::run(&arguments)),
+        Action::Shrink(arguments) => shrinking::run(&arguments, &processes()?).map(|()| true),
+        Action::Timeline { trace } => timeline(&trace).map(|()| true),
+        Action::Mutants(arguments) => processes()?.block_on(hunt::run(&arguments)),
+        Action::Meta { seed } => processes()?.block_on(meta(seed)).map(|()| true),
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What does not hold has been told.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -119,109 +134,89 @@ pub fn run(arguments: Arguments, inhabitants: Arc<dyn Inhabitants>) -> ExitCode 
 
 fn run_seed(
     seed: u64,
-    trace: Option<&Path>,
     written: Option<&Path>,
+    kept: &Path,
+    options: &RunOptions,
     inhabitants: Arc<dyn Inhabitants>,
-) -> Result<(), CommandError> {
+) -> Result<bool, CommandError> {
     let plan = Plan::of_seed(seed);
     if let Some(path) = written {
         fs::write(path, plan.to_json()).map_err(failed(path))?;
     }
-    run_plan(plan, trace, &format!("bursar-simulate run --seed {seed}"), inhabitants)
+    let report = run_plan(plan.clone(), options, inhabitants)?;
+    if report.failure.is_some() && !options.json {
+        let file = keep(&plan, options.mutant, kept).map_err(failed(kept))?;
+        eprint!("{}", report.story(&file, options.mutant));
+    }
+    Ok(tell(&report, options))
 }
 
-fn replay(path: &Path, trace: Option<&Path>, inhabitants: Arc<dyn Inhabitants>) -> Result<(), CommandError> {
-    let text = fs::read_to_string(path).map_err(failed(path))?;
-    let plan = Plan::from_json(&text).map_err(|source| CommandError::Plan { path: path.to_owned(), source })?;
-    run_plan(plan, trace, &format!("bursar-simulate replay {}", path.display()), inhabitants)
+fn replay(path: &Path, options: &RunOptions, inhabitants: Arc<dyn Inhabitants>) -> Result<bool, CommandError> {
+    let report = run_plan(read_plan(path)?, options, inhabitants)?;
+    if report.failure.is_some() && !options.json {
+        eprint!("{}", report.story(path, options.mutant));
+    }
+    Ok(tell(&report, options))
 }
 
-/// Runs a plan, here, and says how it ended; `again` is the command that does so again.
-fn run_plan(plan: Plan, trace: Option<&Path>, again: &str, inhabitants: Arc<dyn Inhabitants>) -> Result<(), CommandError> {
-    let lines = trace.map(|path| File::create(path).map_err(failed(path))).transpose()?;
+/// Runs a plan, here.
+fn run_plan(plan: Plan, options: &RunOptions, inhabitants: Arc<dyn Inhabitants>) -> Result<Report, CommandError> {
+    if let Some(mutant) = options.mutant {
+        mutants::plant(mutant);
+    }
+    let lines = options.trace.as_ref().map(|path| File::create(path).map_err(failed(path))).transpose()?;
     let lines = lines.map(|file| Box::new(BufWriter::new(file)) as Box<dyn Write + Send>);
+    trace_panics();
     let seed = plan.seed;
-    let Outcome { digest, elapsed, verdict } = run_world(plan, inhabitants, lines);
-    println!("seed {seed}: {} s of virtual time", elapsed.as_secs());
-    println!("{digest}");
-    verdict.map_err(|violation| CommandError::Failed(format!("seed {seed} failed: {violation}\nagain: {again}")))
+    Ok(Report::of(seed, run_world(plan, inhabitants, lines), shim::processor_time()))
 }
 
-/// Runs seeds, each by a process of this program, so many at a time.
-fn sweep(seeds: std::ops::Range<u64>, jobs: NonZeroUsize, keep_going: bool) -> Result<(), CommandError> {
-    let waiting = Mutex::new(seeds);
-    let failures = Mutex::new(Vec::new());
-    let next = || {
-        let may_go_on = keep_going || failures.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if may_go_on { waiting.lock().unwrap_or_else(PoisonError::into_inner).next() } else { None }
-    };
-    thread::scope(|scope| {
-        for _ in 0..jobs.get() {
-            scope.spawn(|| {
-                while let Some(seed) = next() {
-                    let failure = match run_apart(seed, None) {
-                        Ok(output) if output.status.success() => {
-                            println!("seed {seed}: passed");
-                            continue;
-                        }
-                        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-                        Err(error) => error.to_string(),
-                    };
-                    println!("seed {seed}: FAILED");
-                    failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if failures.is_empty() { Ok(()) } else { Err(CommandError::Failed(failures.join("\n"))) }
+/// Lets whoever panics say so in the trace of its world, too.
+fn trace_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        tracing::error!("{}", panic.to_string().replace('\n', " "));
+        usual(panic);
+    }));
 }
 
-fn meta(seed: u64) -> Result<(), CommandError> {
-    let (one, other) = (run_apart(seed, None)?, run_apart(seed, None)?);
-    print!("{}", String::from_utf8_lossy(&one.stdout));
-    if (&one.stdout, one.status) != (&other.stdout, other.status) {
-        return Err(CommandError::Differ { seed, run: format!("bursar-simulate run --seed {seed}") });
+/// Says how a run ended, the hash of all that happened last. Whether everything held.
+fn tell(report: &Report, options: &RunOptions) -> bool {
+    if options.json {
+        println!("{}", serde_json::to_string(report).expect("a report can be written as JSON"));
+    } else {
+        println!("seed {}: {} s of virtual time", report.seed, report.virtual_ms / 1_000);
+        println!("{} over {} events", report.hash, report.events);
+    }
+    report.failure.is_none()
+}
+
+async fn meta(seed: u64) -> Result<(), CommandError> {
+    let apart = Apart::new(META_LIMIT_SECONDS)?;
+    let (one, other) = (apart.seed(seed, None).await?, apart.seed(seed, None).await?);
+    if (&one.hash, one.events, &one.failure) != (&other.hash, other.events, &other.failure) {
+        return Err(CommandError::Differ { seed });
     }
     println!("seed {seed}: two runs are the same");
+    println!("{} over {} events", one.hash, one.events);
     Ok(())
 }
 
-/// Looks for each planted bug, and says in which seed it was found, and by what.
-fn find_mutants(seeds: &std::ops::Range<u64>, only: Option<Mutant>) -> Result<(), CommandError> {
-    let mut missed = Vec::new();
-    for mutant in Mutant::ALL.into_iter().filter(|mutant| only.is_none_or(|only| only == *mutant)) {
-        let mut found = None;
-        for seed in seeds.clone() {
-            let output = run_apart(seed, Some(mutant))?;
-            if !output.status.success() {
-                let told = String::from_utf8_lossy(&output.stderr);
-                let verdict = told.lines().find_map(|line| line.split_once(" failed: ").map(|(_, what)| what));
-                let why = verdict.or_else(|| told.lines().find(|line| !line.trim().is_empty())).unwrap_or("it told nothing");
-                found = Some((seed, why.to_owned()));
-                break;
-            }
-        }
-        match found {
-            Some((seed, why)) => println!("{}: seed {seed}: {}", mutant.name(), why.chars().take(160).collect::<String>()),
-            None => {
-                println!("{}: NOT FOUND in {} seeds", mutant.name(), seeds.end - seeds.start);
-                missed.push(mutant.name());
-            }
-        }
-    }
-    if missed.is_empty() { Ok(()) } else { Err(CommandError::Failed(format!("not found: {}", missed.join(", ")))) }
+fn timeline(path: &Path) -> Result<(), CommandError> {
+    let trace = fs::read_to_string(path).map_err(failed(path))?;
+    // Who reads it may have seen enough.
+    let _ = write!(io::stdout().lock(), "{}", Timeline::of(&trace));
+    Ok(())
 }
 
-/// Runs a seed in another process of this program. What it prints last is the hash of all that happened.
-fn run_apart(seed: u64, mutant: Option<Mutant>) -> Result<Output, CommandError> {
-    let program = std::env::current_exe().map_err(CommandError::Process)?;
-    let mut command = Command::new(program);
-    command.args(["run", "--seed", &seed.to_string()]).stdin(Stdio::null());
-    if let Some(mutant) = mutant {
-        command.args(["--mutant", mutant.name()]);
-    }
-    command.output().map_err(CommandError::Process)
+/// Where other processes are started and waited for, in real time.
+fn processes() -> Result<Runtime, CommandError> {
+    Builder::new_current_thread().enable_all().build().map_err(CommandError::Process)
+}
+
+fn read_plan(path: &Path) -> Result<Plan, CommandError> {
+    let text = fs::read_to_string(path).map_err(failed(path))?;
+    Plan::from_json(&text).map_err(|source| CommandError::Plan { path: path.to_owned(), source })
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> CommandError {
@@ -233,7 +228,7 @@ fn mutant(text: &str) -> Result<Mutant, String> {
     Mutant::ALL.into_iter().find(|mutant| mutant.name() == text).ok_or_else(|| format!("there are {}", names()))
 }
 
-fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+fn seeds(text: &str) -> Result<Range<u64>, String> {
     let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     range.filter(|range| !range.is_empty()).ok_or_else(|| "say the first and the one behind the last: 0..200".to_owned())
 }

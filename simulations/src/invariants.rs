@@ -16,6 +16,7 @@ use std::fmt;
 
 use crate::fleet::Fleet;
 use crate::followers::Follower;
+use crate::verdict::Broken;
 
 pub use alarms::Alarms;
 pub use decisions::Decisions;
@@ -25,21 +26,6 @@ pub use leaders::Leaders;
 pub use projections::Projections;
 pub use streams::Streams;
 pub use terms::Terms;
-
-/// Something that must hold does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The name of the invariant.
-    pub invariant: &'static str,
-    /// How that shows.
-    pub detail: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.invariant, self.detail)
-    }
-}
 
 /// What went wrong so far, as far as it excuses what would be a failure otherwise.
 pub trait Excuses {
@@ -86,5 +72,5 @@ impl Invariants {
 }
 
 fn broken(invariant: &'static str, detail: impl fmt::Display) -> Broken {
-    Broken { invariant, detail: detail.to_string() }
+    Broken::new(invariant, detail)
 }

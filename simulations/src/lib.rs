@@ -13,9 +13,11 @@
 //! | [`calls`], [`points`] | what befalls processes from within: their calls, and named points of the code |
 //! | [`befallen`], [`panics`] | what went wrong so far: as planned, and as it never should |
 //! | [`trace`] | what happened, as a hash and as lines |
+//! | [`coverage`], [`variants`] | what a run has exercised, and all that there is to exercise |
+//! | [`timeline`] | a trace for people: a column a machine |
 //! | [`draws`] | chance: a stream for each name |
 //! | [`runtime`], [`shim`] | the thread, and its doors to the operating system, which are shut |
-//! | [`command`] | `bursar-simulate` |
+//! | [`command`], [`report`] | `bursar-simulate`, and what it says of a run |
 //! | [`shrink`] | fewer items of a plan that fail alike |
 //!
 //! Who lives in a world is [`world::Inhabitants`]: what the machines run, what clients ask of them, and what must hold. That is the fleet
@@ -26,15 +28,18 @@
 //! | [`production`] | the inhabitants, put together: read it first |
 //! | [`fleet`] | authority nodes and storage servers, founded by the programs of production |
 //! | [`workload`], [`followers`] | operators and programs, and what they see |
-//! | [`invariants`], [`disturbances`] | what must hold, and what excuses that something does not |
+//! | [`chronicle`] | what the fleet itself recorded, told in the trace |
+//! | [`invariants`], [`verdict`], [`disturbances`] | what must hold, how it is told that it does not, and what excuses that |
 //! | [`history`] | the judges of what everybody saw |
 
 pub mod befallen;
 pub mod blocking;
 pub mod calls;
+pub mod chronicle;
 pub mod clear;
 pub mod clock;
 pub mod command;
+pub mod coverage;
 pub mod disk;
 pub mod disturbances;
 pub mod draws;
@@ -50,9 +55,13 @@ pub mod panics;
 pub mod plan;
 pub mod points;
 pub mod production;
+pub mod report;
 pub mod runtime;
 pub mod shim;
 pub mod shrink;
+pub mod timeline;
 pub mod trace;
+pub mod variants;
+pub mod verdict;
 pub mod workload;
 pub mod world;

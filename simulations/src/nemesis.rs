@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::network::{HostId, Impairment};
 use crate::plan::{Fault, FaultKind};
 use crate::points::Crash;
+use crate::verdict::Broken;
 use crate::world::{Inhabitants, World};
 
 /// Lets the faults of a world's plan happen, and returns when the plan's time is over, whatever goes on by then.
@@ -38,7 +39,7 @@ pub async fn run(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) {
 ///
 /// # Errors
 /// Why they could not.
-pub async fn repair(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+pub async fn repair(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), Broken> {
     let faults = world.plan.faults.iter().filter(|fault| fault.kind.is_repaired_by_operators());
     let repairs = faults.map(async |fault| {
         begun(world, fault).await;

@@ -8,9 +8,11 @@ use std::sync::Once;
 use bursar_net::tasks::Group;
 use bursar_net::words_of;
 
+use crate::verdict::Broken;
+
 thread_local! {
     /// The first panic in the world of this thread.
-    static FIRST: RefCell<Option<String>> = const { RefCell::new(None) };
+    static FIRST: RefCell<Option<Broken>> = const { RefCell::new(None) };
 }
 
 /// Notes panics on this thread from now on, and forgets those before.
@@ -30,7 +32,7 @@ pub fn watch() {
 ///
 /// # Errors
 /// What the first panic said, where, and in which process.
-pub fn none() -> Result<(), String> {
+pub fn none() -> Result<(), Broken> {
     FIRST.with_borrow(|first| first.clone().map_or(Ok(()), Err))
 }
 
@@ -38,7 +40,7 @@ fn note(panic: &PanicHookInfo<'_>) {
     let group = Group::current();
     let process = group.as_ref().map_or("the world", Group::name);
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let told = format!("no-panic: {process} panicked at {place}: {}", words_of(panic.payload()));
+    let told = Broken::new("no-panic", format_args!("{process} panicked at {place}: {}", words_of(panic.payload())));
     FIRST.with_borrow_mut(|first| {
         first.get_or_insert(told);
     });
@@ -57,7 +59,7 @@ mod tests {
         while none().is_ok() {
             tokio::task::yield_now().await;
         }
-        let told = none().unwrap_err();
+        let told = none().unwrap_err().to_string();
         assert!(told.starts_with("no-panic: authority-1 panicked at simulations/src/panics.rs:"), "{told}");
         assert!(told.ends_with(": planted"), "{told}");
         watch();

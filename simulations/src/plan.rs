@@ -6,6 +6,7 @@
 mod expand;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -244,6 +245,12 @@ pub enum Action {
     OpenStorePoint,
     /// To acknowledge all alerts that are open.
     AcknowledgeAlerts,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// Why a text is no plan.

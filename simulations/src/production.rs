@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
 
+use crate::chronicle::Chronicle;
 use crate::disturbances::Disturbances;
 use crate::fleet::{Access, Fleet};
 use crate::followers::Follower;
@@ -18,6 +19,7 @@ use crate::history::{Limits, Searched};
 use crate::invariants::Invariants;
 use crate::network::HostId;
 use crate::plan::{Fault, FaultKind, Operation};
+use crate::verdict::Broken;
 use crate::workload::{Worker, Workload};
 use crate::world::{Inhabitants, World};
 
@@ -26,6 +28,8 @@ use crate::world::{Inhabitants, World};
 const CONVERGENCE: Duration = Duration::from_secs(90);
 /// How often is looked whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// What the judges of the history look at.
+const LINEARIZABLE: &str = "linearizable";
 
 /// Authority nodes and storage servers.
 pub struct Production {
@@ -36,6 +40,7 @@ pub struct Production {
     followers: OnceLock<Vec<Follower>>,
     workers: Mutex<BTreeMap<u32, Arc<AsyncMutex<Worker>>>>,
     invariants: Mutex<Invariants>,
+    chronicle: Mutex<Chronicle>,
 }
 
 impl Production {
@@ -49,12 +54,13 @@ impl Production {
             followers: OnceLock::new(),
             workers: Mutex::default(),
             invariants: Mutex::default(),
+            chronicle: Mutex::default(),
         }
     }
 
-    async fn set_up(&self, world: &World) -> Result<(), String> {
+    async fn set_up(&self, world: &World) -> Result<(), Broken> {
         let fleet = self.fleet.get_or_init(|| Fleet::install(world, &self.license_key));
-        let access = fleet.set_up(&world.plan).await.map_err(|error| format!("the fleet was not set up: {error}"))?;
+        let access = fleet.set_up(&world.plan).await.map_err(|error| Broken::new("set-up", error))?;
         self.workload.get_or_init(|| Workload::new(world.born, access.token_id));
         self.followers.get_or_init(|| {
             let follower = |number| Follower::start(fleet.client(&format!("follower-{number}"), &access, number as usize));
@@ -65,7 +71,7 @@ impl Production {
     }
 
     /// Has operators undo a fault, from its beginning.
-    async fn undo(&self, world: &World, Fault { for_ms, kind, .. }: &Fault) -> Result<(), String> {
+    async fn undo(&self, world: &World, Fault { for_ms, kind, .. }: &Fault) -> Result<(), Broken> {
         let (fleet, lasting) = (self.fleet(), Duration::from_millis(*for_ms));
         let undone = match kind {
             FaultKind::LostCopy { process, loss } => {
@@ -75,7 +81,7 @@ impl Production {
             FaultKind::LateNode { process } => fleet.join_late(&self.operator(process), process).await,
             _ => Ok(()),
         };
-        undone.map_err(|error| format!("{kind:?} was not undone: {error}"))
+        undone.map_err(|error| Broken::new("repair", format_args!("{kind:?} was not undone: {error}")))
     }
 
     /// Somebody who looks after what befalls a process.
@@ -112,37 +118,45 @@ impl Default for Production {
 
 #[async_trait]
 impl Inhabitants for Production {
-    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>> {
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), Broken>> {
         Box::pin(self.set_up(world))
     }
 
-    async fn operate(&self, _world: &Arc<World>, operation: Operation) {
+    async fn operate(&self, world: &Arc<World>, operation: Operation) {
         let worker = self.worker(operation.client);
+        let begun = Instant::now();
         // Nobody else waits for it: a client does one thing after another.
-        worker.lock().await.carry_out(operation).await;
+        let ended = worker.lock().await.carry_out(operation).await;
+        let Operation { client, action, subject, .. } = operation;
+        let took_ms = begun.elapsed().as_millis();
+        world.trace.record("operation", format_args!("client-{client} {action} {subject} {ended} after {took_ms} ms"));
     }
 
-    fn look(&self, world: &World) -> Result<(), String> {
+    fn look(&self, world: &World) -> Result<(), Broken> {
         let followers = self.followers.get().map_or(&[][..], Vec::as_slice);
-        self.invariants().look(self.fleet(), followers, &Disturbances::of(world)).map_err(|broken| broken.to_string())
+        let mut invariants = self.invariants();
+        let looked = invariants.look(self.fleet(), followers, &Disturbances::of(world));
+        self.chronicle.lock().unwrap_or_else(PoisonError::into_inner).tell(&invariants.journals, &world.trace);
+        looked
     }
 
     fn leader(&self, _world: &World) -> Option<HostId> {
         self.fleet().leader().map(|member| member.place.host.id())
     }
 
-    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), String>> {
+    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), Broken>> {
         Box::pin(self.undo(world, fault))
     }
 
-    async fn judge(&self, world: &Arc<World>) -> Result<(), String> {
+    async fn judge(&self, world: &Arc<World>) -> Result<(), Broken> {
         let deadline = Instant::now() + CONVERGENCE;
         while let Err(broken) = {
             self.look(world)?;
             self.invariants().look_at_the_end(self.fleet())
         } {
             if Instant::now() >= deadline {
-                return Err(format!("{} s after the last fault, {broken}", CONVERGENCE.as_secs()));
+                let detail = format!("{} s after the last fault, {}", CONVERGENCE.as_secs(), broken.detail);
+                return Err(Broken { detail, ..broken });
             }
             sleep(LOOK_AGAIN).await;
         }
@@ -150,15 +164,18 @@ impl Inhabitants for Production {
         let invariants = self.invariants();
         let journal = invariants.journals.records();
         if let Some(violation) = history.violations(journal).first() {
-            return Err(format!("linearizable: {violation}"));
+            return Err(Broken::new(LINEARIZABLE, violation));
         }
         let Searched { violations, unsettled, .. } = history.search(journal, Limits::default());
         world.trace.record(
             "judge",
             format_args!("{} writes, {} reads, {} unsettled", history.writes.len(), history.reads.len(), unsettled.len()),
         );
+        for object in &unsettled {
+            world.trace.record("judge", format_args!("{object}"));
+        }
         match violations.first() {
-            Some(violation) => Err(format!("linearizable: {violation}")),
+            Some(violation) => Err(Broken::new(LINEARIZABLE, violation)),
             None => Ok(()),
         }
     }

@@ -53,6 +53,14 @@ pub fn set_elapsed(elapsed: Duration) {
     NOW_NANOSECONDS.set(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
 }
 
+/// How much processor time this process has used so far.
+pub fn processor_time() -> Duration {
+    let mut time = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` may be written to.
+    unsafe { clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
 /// Starts this process anew at addresses that are the same each time, where it does not run at such already. Libraries order
 /// what they keep by addresses here and there. Returns where they are fixed.
 pub fn fix_addresses() -> io::Result<()> {

@@ -2,10 +2,16 @@
 //!
 //! Everything that could tell two runs apart goes in: each delivery of the network with its bytes, each fault, each blocking
 //! job, each line that our code logs at debug. Two runs of a seed are the same run if their hashes are.
+//!
+//! A line says when, what sort of thing, and then what in particular: `20.445000 host a2 authority-2 starts`. Who wants to know
+//! what a run exercised ([`crate::coverage`]), how it came to its end ([`Trace::recent`]) or what happened where
+//! ([`crate::timeline`]) reads these lines and nothing else.
 
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use blake3::{Hash, Hasher};
 use bursar_net::tasks::Group;
@@ -15,6 +21,11 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::coverage::Coverage;
+
+/// How many of the latest lines that matter a trace remembers.
+const RECENT_MAX: usize = 30;
 
 /// The trace of a world. Clones are the same trace.
 #[derive(Clone)]
@@ -28,6 +39,19 @@ struct Written {
     events: u64,
     lines: Option<Box<dyn Write + Send>>,
     line: String,
+    recent: VecDeque<String>,
+    coverage: Coverage,
+}
+
+/// A line of a trace, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'l> {
+    /// When, since the world began.
+    pub at: Duration,
+    /// What sort of thing: `host`, `fault`, `log`, …
+    pub what: &'l str,
+    /// What in particular.
+    pub told: &'l str,
 }
 
 /// A trace in brief.
@@ -42,7 +66,14 @@ pub struct Digest {
 impl Trace {
     /// Begins a trace now; its lines go to `lines`, one an event.
     pub fn begin(lines: Option<Box<dyn Write + Send>>) -> Self {
-        let written = Written { hash: Hasher::new(), events: 0, lines, line: String::new() };
+        let written = Written {
+            hash: Hasher::new(),
+            events: 0,
+            lines,
+            line: String::new(),
+            recent: VecDeque::new(),
+            coverage: Coverage::default(),
+        };
         Self { begun: Instant::now(), written: Arc::new(Mutex::new(written)) }
     }
 
@@ -55,9 +86,11 @@ impl Trace {
     pub fn record_with(&self, what: &str, told: fmt::Arguments<'_>, bytes: &[u8]) {
         let at = self.begun.elapsed();
         let mut written = self.written();
-        let Written { hash, events, lines, line } = &mut *written;
+        let Written { hash, events, lines, line, recent, coverage } = &mut *written;
         line.clear();
-        write!(line, "{}.{:06} {what} {told}", at.as_secs(), at.subsec_micros()).expect("a text takes whatever is told");
+        write!(line, "{}.{:06} {what} ", at.as_secs(), at.subsec_micros()).expect("a text takes whatever is told");
+        let told_from = line.len();
+        line.write_fmt(told).expect("a text takes whatever is told");
         if !bytes.is_empty() {
             write!(line, " ({} bytes)", bytes.len()).expect("a text takes whatever is told");
         }
@@ -71,6 +104,24 @@ impl Trace {
             // Who reads the lines may go away; the run goes on, for its hash is what counts.
             let _ = writeln!(out, "{}", line.replace('\n', "\\n"));
         }
+        let taken_apart = Line { at, what, told: &line[told_from..] };
+        coverage.take(&taken_apart);
+        if taken_apart.matters() {
+            if recent.len() == RECENT_MAX {
+                recent.pop_front();
+            }
+            recent.push_back(line.clone());
+        }
+    }
+
+    /// The latest lines that matter to whoever wants to know how a run came to its end, oldest first: 30 at most.
+    pub fn recent(&self) -> Vec<String> {
+        self.written().recent.iter().cloned().collect()
+    }
+
+    /// What was exercised so far.
+    pub fn coverage(&self) -> Coverage {
+        self.written().coverage.clone()
     }
 
     /// Everything so far, in brief.
@@ -98,6 +149,52 @@ impl Trace {
         // Whoever panicked while a line was written left a line that is whole up to there.
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl<'l> Line<'l> {
+    /// Takes a line apart that a trace has written; none where none has.
+    pub fn parse(line: &'l str) -> Option<Self> {
+        let (at, rest) = line.split_once(' ')?;
+        let (seconds, micros) = at.split_once('.')?;
+        let (what, told) = rest.split_once(' ')?;
+        if micros.len() != 6 {
+            return None;
+        }
+        let at = Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?);
+        Some(Self { at, what, told })
+    }
+
+    /// Whether it matters to a person: a single packet, a call or a point that was passed, and what is logged for those who look
+    /// closely, do not; nor does that a disk lost nothing, since there was nothing to lose.
+    pub fn matters(&self) -> bool {
+        match self.what {
+            "net" | "call" | "point" => false,
+            "disk" => !self.told.ends_with(" kept 0 of 0"),
+            "log" => self.logged().is_some_and(|logged| logged.level != "DEBUG"),
+            _ => true,
+        }
+    }
+
+    /// What a line that was logged says.
+    pub fn logged(&self) -> Option<LoggedLine<'l>> {
+        if self.what != "log" {
+            return None;
+        }
+        let mut parts = self.told.splitn(4, ' ');
+        let (process, level, _target) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(LoggedLine { process, level, message: parts.next().unwrap_or_default() })
+    }
+}
+
+/// A line that a process logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedLine<'l> {
+    /// Who logged it.
+    pub process: &'l str,
+    /// How much it matters: `ERROR`, `WARN`, `INFO` or `DEBUG`.
+    pub level: &'l str,
+    /// The message, and its fields.
+    pub message: &'l str,
 }
 
 impl fmt::Debug for Trace {
@@ -176,6 +273,36 @@ mod tests {
         assert_ne!(trace_of("net", 8, b"abc", 5).await, usual);
         assert_ne!(trace_of("net", 7, b"abd", 5).await, usual);
         assert_ne!(trace_of("net", 7, b"abc", 6).await, usual);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_taken_apart_as_it_was_put_together() {
+        let lines = Shared::default();
+        let trace = Trace::begin(Some(Box::new(lines.clone())));
+        sleep(Duration::from_millis(20_445)).await;
+        trace.record("host", format_args!("a2 authority-2 starts"));
+        let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let at = Duration::from_millis(20_445);
+        assert_eq!(Line::parse(told.trim_end()), Some(Line { at, what: "host", told: "a2 authority-2 starts" }));
+        for wrong in ["", "host a2 starts", "20.5 host a2 starts", "20.445000 host"] {
+            assert_eq!(Line::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_latest_lines_that_matter_are_remembered() {
+        let trace = Trace::begin(None);
+        for number in 0..40 {
+            trace.record("host", format_args!("a1 {number}"));
+            trace.record("net", format_args!("a packet"));
+            trace.record("disk", format_args!("a1 store /log kept 0 of 0"));
+            trace.record("log", format_args!("a1 DEBUG bursar_raft::peers for those who look closely"));
+        }
+        trace.record("log", format_args!("a1 INFO bursar_raft::duty this node leads"));
+        let recent = trace.recent();
+        assert_eq!(recent.len(), RECENT_MAX);
+        assert_eq!(recent[0], "0.000000 host a1 11");
+        assert_eq!(recent[RECENT_MAX - 1], "0.000000 log a1 INFO bursar_raft::duty this node leads");
     }
 
     #[tokio::test(start_paused = true)]

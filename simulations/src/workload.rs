@@ -4,6 +4,7 @@
 //! [`crate::history`]; what nobody told it stays unknown. Each name is given once, so that a name tells which write it is of.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bursar_domain::{Actor, Cursor, DestinationId, Effect, Epoch, ObjectRef, RequestId, Revision, TokenId};
@@ -70,6 +71,44 @@ impl Shared {
     }
 }
 
+/// What came of an operation, for the client that wanted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was done.
+    Done,
+    /// It was refused, by a problem of this code.
+    Refused(String),
+    /// Nobody knows; a problem of this code said so, where any did.
+    Unknown(Option<String>),
+    /// There was nothing to ask for: its object was not made yet.
+    Skipped,
+}
+
+impl Ended {
+    /// How operations that are asked for end: the first words of what is told of each.
+    pub const ASKED: [&str; 3] = ["done", "refused", "unknown"];
+
+    fn of(error: ClientError) -> Self {
+        match error {
+            ClientError::Problem { problem, .. } if is_refusal(&problem) => Self::Refused(problem.code),
+            ClientError::Problem { problem, .. } => Self::Unknown(Some(problem.code)),
+            _ => Self::Unknown(None),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Refused(code) => write!(f, "refused {code}"),
+            Self::Unknown(Some(code)) => write!(f, "unknown {code}"),
+            Self::Unknown(None) => f.write_str("unknown"),
+            Self::Skipped => f.write_str("skipped"),
+        }
+    }
+}
+
 /// One client.
 pub struct Worker {
     shared: Arc<Shared>,
@@ -83,7 +122,7 @@ pub struct Worker {
 
 impl Worker {
     /// Asks for what an operation wants, and notes what it is told.
-    pub async fn carry_out(&mut self, Operation { action, subject, .. }: Operation) {
+    pub async fn carry_out(&mut self, Operation { action, subject, .. }: Operation) -> Ended {
         let known = self.shared.objects().get(&subject).copied();
         match (action, known) {
             (Action::Create, _) => self.create(subject).await,
@@ -93,62 +132,66 @@ impl Worker {
             (Action::ReadStale, Some(id)) => self.read(id, Demand::Stale { min_revision: self.last_shown }).await,
             (Action::Maintain, _) => {
                 let asked = MaintainServer { until: None, for_seconds: Some(MAINTAINED_S), reason: String::new() };
-                self.order(async |client, change| client.post(&format!("servers/{subject}/maintenance"), &asked, change).await).await;
+                self.order(async |client, change| client.post(&format!("servers/{subject}/maintenance"), &asked, change).await).await
             }
             (Action::Activate, _) => {
-                self.order(async |client, change| client.act(&format!("servers/{subject}/activate"), change).await).await;
+                self.order(async |client, change| client.act(&format!("servers/{subject}/activate"), change).await).await
             }
             (Action::CloseStorePoint | Action::OpenStorePoint, _) => {
                 let asked = EditStorePoint { accepting_data: Some(action == Action::OpenStorePoint), ..EditStorePoint::default() };
-                self.order(async |client, change| client.patch(&format!("store-points/{subject}"), &asked, change).await).await;
+                self.order(async |client, change| client.patch(&format!("store-points/{subject}"), &asked, change).await).await
             }
             (Action::AcknowledgeAlerts, _) => {
                 let asked = AcknowledgeAlerts { ids: None, filter: Some(String::new()), note: "seen".to_owned() };
-                self.order(async |client, change| client.post("alerts/acknowledge", &asked, change).await).await;
+                self.order(async |client, change| client.post("alerts/acknowledge", &asked, change).await).await
             }
             // Nobody has made it yet.
-            (Action::Change | Action::Remove | Action::Read | Action::ReadStale, None) => {}
+            (Action::Change | Action::Remove | Action::Read | Action::ReadStale, None) => Ended::Skipped,
         }
     }
 
-    async fn create(&mut self, subject: u32) {
+    async fn create(&mut self, subject: u32) -> Ended {
         let name = self.next_name();
         let asked = CreateDestination { name: name.clone(), site: SITE, ..CreateDestination::default() };
         let client = self.client.clone();
-        let made = self
+        let (made, ended) = self
             .write(Change::Make { name }, Effect::Created, None, async |change| client.post("destinations", &asked, change).await)
             .await;
         if let Some(id) = made {
             self.shared.objects().insert(subject, id);
         }
+        ended
     }
 
-    async fn rename(&mut self, id: u64) {
+    async fn rename(&mut self, id: u64) -> Ended {
         let name = self.next_name();
         let asked = EditDestination { name: Some(name.clone()), ..EditDestination::default() };
         let change = Change::Rename { object: object(id), name };
         let (client, path) = (self.client.clone(), path_of(id));
-        self.write(change, Effect::Changed, Some(id), async |change| client.patch(&path, &asked, change).await).await;
+        self.write(change, Effect::Changed, Some(id), async |change| client.patch(&path, &asked, change).await).await.1
     }
 
-    async fn remove(&mut self, subject: u32, id: u64) {
+    async fn remove(&mut self, subject: u32, id: u64) -> Ended {
         let (client, path) = (self.client.clone(), path_of(id));
         let change = Change::Remove { object: object(id) };
-        let removed = self.write(change, Effect::Removed, Some(id), async |change| client.delete(&path, change).await).await;
+        let (removed, ended) =
+            self.write(change, Effect::Removed, Some(id), async |change| client.delete(&path, change).await).await;
         let mut objects = self.shared.objects();
         if removed.is_some() && objects.get(&subject) == Some(&id) {
             objects.remove(&subject);
         }
+        ended
     }
 
-    /// Asks once, under a key of its own; the client behind it asks one node after the other. Gives the object that it was done to.
+    /// Asks once, under a key of its own; the client behind it asks one node after the other. Gives the object that it was done to,
+    /// and how that ended.
     async fn write(
         &mut self,
         change: Change,
         effect: Effect,
         id: Option<u64>,
         send: impl AsyncFnOnce(client::Change) -> Result<client::Answer, ClientError>,
-    ) -> Option<u64> {
+    ) -> (Option<u64>, Ended) {
         let key = format!("client-{}-write-{}", self.number, self.done);
         self.done += 1;
         let request = RequestId::parse(&key).expect("a short key of visible characters");
@@ -156,33 +199,33 @@ impl Worker {
         let answered = send(client::Change { request_id: Some(key), ..client::Change::default() }).await;
         let at = self.shared.now();
         let mut done_to = None;
-        let end = match answered {
+        let (end, ended) = match answered {
             Ok(answer) => {
                 let shown = self.shown(&answer);
                 let seen = (effect != Effect::Removed).then(|| seen(&answer));
                 let id = id.unwrap_or_else(|| destination(&answer).id);
                 done_to = Some(id);
-                WriteEnd::Done(Answer { at, effect, object: object(id), shown, seen })
+                (WriteEnd::Done(Answer { at, effect, object: object(id), shown, seen }), Ended::Done)
             }
-            Err(ClientError::Problem { problem, .. }) if is_refusal(&problem) => {
-                WriteEnd::Refused { at, code: problem.code, shown: None }
-            }
-            Err(_) => WriteEnd::Unknown,
+            Err(error) => match Ended::of(error) {
+                Ended::Refused(code) => (WriteEnd::Refused { at, code: code.clone(), shown: None }, Ended::Refused(code)),
+                ended => (WriteEnd::Unknown, ended),
+            },
         };
         let write = Write { client: ClientId(self.number.into()), called, actor: self.shared.actor, request, change, end };
         self.shared.seen().writes.push(write);
-        done_to
+        (done_to, ended)
     }
 
     /// Asks for something that the judges know from the journal alone.
-    async fn order(&mut self, send: impl AsyncFnOnce(&Client, client::Change) -> Result<client::Answer, ClientError>) {
+    async fn order(&mut self, send: impl AsyncFnOnce(&Client, client::Change) -> Result<client::Answer, ClientError>) -> Ended {
         let key = format!("client-{}-write-{}", self.number, self.done);
         self.done += 1;
-        // Whatever is answered, and whether anything is: the invariants look at what it leads to.
-        let _ = send(&self.client, client::Change { request_id: Some(key), ..client::Change::default() }).await;
+        let answered = send(&self.client, client::Change { request_id: Some(key), ..client::Change::default() }).await;
+        answered.map_or_else(Ended::of, |_| Ended::Done)
     }
 
-    async fn read(&mut self, id: u64, demand: Demand) {
+    async fn read(&mut self, id: u64, demand: Demand) -> Ended {
         let query = match demand {
             Demand::Linearizable => ReadQuery::default(),
             Demand::Stale { min_revision } => ReadQuery {
@@ -197,10 +240,11 @@ impl Worker {
         let (shown, seen) = match answered {
             Ok(answer) => (self.shown(&answer), Some(seen(&answer))),
             // An answer that there is no such object tells no revision, and what tells nothing is not judged.
-            Err(_) => return,
+            Err(error) => return Ended::of(error),
         };
         let client = ClientId(self.number.into());
         self.shared.seen().reads.push(Read { client, called, object: object(id), demand, at, shown, seen });
+        Ended::Done
     }
 
     /// The revision that an answer shows.

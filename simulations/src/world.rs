@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bursar_net::{TaskSet, tasks};
+use bursar_net::{TaskSet, tasks, words_of};
+use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, try_join};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::befallen::Befallen;
+use crate::coverage::Coverage;
 use crate::draws::Draws;
 use crate::host::Host;
 use crate::nemesis;
@@ -21,6 +24,7 @@ use crate::panics;
 use crate::plan::{Fault, HostPlan, Operation, Plan};
 use crate::runtime::simulate;
 use crate::trace::{Digest, Trace};
+use crate::verdict::Broken;
 
 /// How often is looked at what must hold.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -53,7 +57,7 @@ pub trait Inhabitants: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why nobody can live here.
-    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>>;
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), Broken>>;
 
     /// Does what a client does, and returns when it is done with it. The operations of one client come one after another.
     async fn operate(&self, world: &Arc<World>, operation: Operation);
@@ -62,13 +66,13 @@ pub trait Inhabitants: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why they are not.
-    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), String>>;
+    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), Broken>>;
 
     /// Looks at what must hold at every moment.
     ///
     /// # Errors
     /// What does not.
-    fn look(&self, world: &World) -> Result<(), String>;
+    fn look(&self, world: &World) -> Result<(), Broken>;
 
     /// Which machine leads, as far as anybody can tell.
     fn leader(&self, world: &World) -> Option<HostId>;
@@ -77,7 +81,7 @@ pub trait Inhabitants: Send + Sync + 'static {
     ///
     /// # Errors
     /// What does not hold, in words for whoever has to find out why.
-    async fn judge(&self, world: &Arc<World>) -> Result<(), String>;
+    async fn judge(&self, world: &Arc<World>) -> Result<(), Broken>;
 }
 
 /// How a run ended.
@@ -87,11 +91,16 @@ pub struct Outcome {
     pub digest: Digest,
     /// How much virtual time passed.
     pub elapsed: Duration,
+    /// The latest events that matter to whoever wants to know how it came to its end, oldest first.
+    pub recent: Vec<String>,
+    /// What the run has exercised.
+    pub coverage: Coverage,
     /// What did not hold.
-    pub verdict: Result<(), String>,
+    pub verdict: Result<(), Broken>,
 }
 
-/// Runs a plan, in a world of its own; the lines of its trace go to `lines`.
+/// Runs a plan, in a world of its own; the lines of its trace go to `lines`. Whoever panics here, rather than in a process of the
+/// world, has found a promise broken, too.
 pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn Write + Send>>) -> Outcome {
     simulate(plan.seed, move || async move {
         panics::watch();
@@ -103,10 +112,13 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
             world.live(&inhabitants).await?;
             inhabitants.judge(&world).await
         };
-        let verdict = verdict.await.and_then(|()| panics::none());
+        let verdict = AssertUnwindSafe(verdict).catch_unwind().await;
+        let verdict = verdict.unwrap_or_else(|panic| Err(Broken::new("no-panic", words_of(panic.as_ref()))));
+        let verdict = verdict.and_then(|()| panics::none());
+        let (recent, coverage) = (world.trace.recent(), world.trace.coverage());
         world.trace.record("world", format_args!("verdict {verdict:?}"));
         world.trace.flush();
-        Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), verdict }
+        Outcome { digest: world.trace.digest(), elapsed: world.born.elapsed(), recent, coverage, verdict }
     })
 }
 
@@ -159,7 +171,7 @@ impl World {
 
     /// Lets happen what is planned, then mends everything; returns once the clients are done. Ends at once where what must hold
     /// does not.
-    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+    async fn live(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), Broken> {
         self.begun.set(Instant::now()).expect("a world is lived in once");
         self.trace.record("world", format_args!("the plan begins"));
         let mut clients: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
@@ -192,7 +204,7 @@ impl World {
     }
 
     /// Looks again and again at what must hold, and returns where it does not.
-    async fn watch(&self, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), String> {
+    async fn watch(&self, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), Broken> {
         loop {
             panics::none()?;
             inhabitants.look(self)?;

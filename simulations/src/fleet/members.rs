@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::{AuthorityNode, Fleet, SetUpError, lock, parsed, until};
 use crate::plan::{FaultKind, Loss};
+use crate::verdict::Broken;
 use crate::world::World;
 
 /// How long a process is down before anybody touches what it keeps.
@@ -49,7 +50,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Why it is not a voter again, or that it went on as if nothing was lost.
-    pub async fn lose(&self, world: &World, client: &Client, process: &str, loss: Loss, lasting: Duration) -> Result<(), String> {
+    pub async fn lose(&self, world: &World, client: &Client, process: &str, loss: Loss, lasting: Duration) -> Result<(), Broken> {
         let node = self.node_of(process);
         let (host, root) = (&node.place.host, node.place.root());
         let _alone = self.losing.lock().await;
@@ -82,14 +83,15 @@ impl Fleet {
         node.invitation.send_replace(None);
         // A bit may be one that nobody has looked at.
         if lock(&node.started).starts > starts && !matches!(loss, Loss::Bit { .. }) {
-            return Err(format!("no-second-life: {process} lost {lost}, and went on as node {}", node.id()));
+            return Err(Broken::new("no-second-life", format_args!("{process} lost {lost}, and went on as node {}", node.id())));
         }
-        self.remove(client, node.id()).await.map_err(|error| error.to_string())?;
+        let not_repaired = |error: SetUpError| Broken::new("repair", format_args!("{process} lost {lost}: {error}"));
+        self.remove(client, node.id()).await.map_err(not_repaired)?;
         {
             let mut started = lock(&node.started);
             (started.is_lost, started.node) = (false, None);
         }
-        self.take_in_node(client, node).await.map_err(|error| error.to_string())
+        self.take_in_node(client, node).await.map_err(not_repaired)
     }
 
     /// Has a member leave, and returns once it has.

@@ -11,6 +11,7 @@ use bursar_net::{Address, BoxedStream, JobLost, tasks};
 use bursar_simulations::host::{Parts, Program};
 use bursar_simulations::network::HostId;
 use bursar_simulations::plan::{Fault, Operation};
+use bursar_simulations::verdict::Broken;
 use bursar_simulations::world::{Inhabitants, World};
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,7 +37,7 @@ impl Callers {
 
 #[async_trait]
 impl Inhabitants for Callers {
-    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), String>> {
+    fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), Broken>> {
         let hosts = &world.plan.topology.hosts;
         let ports: Vec<Address> = hosts
             .iter()
@@ -62,11 +63,11 @@ impl Inhabitants for Callers {
         world.trace.record("operation", format_args!("{operation:?}"));
     }
 
-    fn repair<'a>(&'a self, _world: &'a Arc<World>, _fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), String>> {
+    fn repair<'a>(&'a self, _world: &'a Arc<World>, _fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), Broken>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn look(&self, _world: &World) -> Result<(), String> {
+    fn look(&self, _world: &World) -> Result<(), Broken> {
         Ok(())
     }
 
@@ -74,13 +75,13 @@ impl Inhabitants for Callers {
         world.hosts.values().next().map(|host| host.id())
     }
 
-    async fn judge(&self, _world: &Arc<World>) -> Result<(), String> {
+    async fn judge(&self, _world: &Arc<World>) -> Result<(), Broken> {
         let before = self.answered();
         sleep(RECOVERY).await;
         let after = self.answered();
         let mut stuck: Vec<_> = before.keys().filter(|name| after[*name] == before[*name]).collect();
         stuck.sort();
-        if stuck.is_empty() { Ok(()) } else { Err(format!("not answered since everything was mended: {stuck:?}")) }
+        if stuck.is_empty() { Ok(()) } else { Err(Broken::new("convergence", format_args!("not answered: {stuck:?}"))) }
     }
 }
 

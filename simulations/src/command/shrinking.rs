@@ -1,0 +1,226 @@
+//! A plan that fails, made small: the fewest faults and operations, in the shortest time and with the fewest storage servers, that break
+//! the same promise.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bursar_domain::mutants::Mutant;
+use tokio::runtime::Runtime;
+
+use super::apart::Apart;
+use super::{CommandError, failed, mutant, read_plan};
+use crate::plan::{Fault, HostPlan, Operation, Plan, Role};
+use crate::report::Again;
+use crate::shrink::{Plan as _, Shrunk, Verdict, shrink};
+use crate::verdict::Broken;
+
+/// No run is made shorter than this, in milliseconds.
+const DURATION_MS_MIN: u64 = 1_000;
+
+/// What to make small.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The file with the plan
+    plan: PathBuf,
+    /// The bug that is planted
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    mutant: Option<Mutant>,
+    /// How many plans are tried at most
+    #[arg(long, default_value = "500")]
+    runs: usize,
+    /// How long each may take, in real seconds
+    #[arg(long, value_name = "SECONDS", default_value = "120")]
+    limit: u64,
+}
+
+/// Makes a plan small, and writes what is left beside it.
+pub(super) fn run(arguments: &Arguments, runtime: &Runtime) -> Result<(), CommandError> {
+    let plan = Reducible(read_plan(&arguments.plan)?);
+    let count = plan.items().len();
+    let mut trials = Trials {
+        runtime,
+        apart: Apart::new(arguments.limit)?,
+        file: arguments.plan.with_extension("candidate.json"),
+        mutant: arguments.mutant,
+        tried: 0,
+        sought: None,
+        fewest: usize::MAX,
+        trouble: None,
+    };
+    let shrunk = shrink(&plan, arguments.runs, |candidate| trials.verdict(candidate));
+    // It may never have been written.
+    let _ = fs::remove_file(&trials.file);
+    if let Some(trouble) = trials.trouble {
+        return Err(trouble);
+    }
+    let Shrunk { smallest, runs, minimal } = shrunk.map_err(|_| CommandError::DoesNotFail(arguments.plan.clone()))?;
+    let file = arguments.plan.with_extension("shrunk.json");
+    fs::write(&file, smallest.0.to_json()).map_err(failed(&file))?;
+    let rest = if minimal { "none of which can be left out" } else { "perhaps still too many: --runs allows more" };
+    println!("{count} faults and operations became {}, {rest}; {runs} runs", smallest.items().len());
+    println!("plan:  {}", file.display());
+    println!("again: {}", Again { plan: &file, mutant: arguments.mutant });
+    Ok(())
+}
+
+/// Plans that are tried, one after the other.
+struct Trials<'r> {
+    runtime: &'r Runtime,
+    apart: Apart,
+    /// Where each plan is, while it is tried.
+    file: PathBuf,
+    mutant: Option<Mutant>,
+    tried: usize,
+    /// The invariant that the first plan breaks, and that all have to break.
+    sought: Option<String>,
+    /// Of how many items the smallest consists that broke it.
+    fewest: usize,
+    /// What kept a plan from being tried.
+    trouble: Option<CommandError>,
+}
+
+impl Trials<'_> {
+    /// Whether a plan breaks the same promise as the first one.
+    fn verdict(&mut self, candidate: &Reducible) -> Verdict {
+        if self.trouble.is_some() {
+            return Verdict::Unresolved;
+        }
+        self.tried += 1;
+        match self.failure(&candidate.0) {
+            Ok(None) => Verdict::Passes,
+            Ok(Some(Broken { invariant, .. })) if *self.sought.get_or_insert_with(|| invariant.clone()) == invariant => {
+                self.tell(candidate, &invariant);
+                Verdict::Fails
+            }
+            Ok(Some(_another)) => Verdict::Unresolved,
+            Err(error) => {
+                self.trouble = Some(error);
+                Verdict::Unresolved
+            }
+        }
+    }
+
+    fn failure(&self, candidate: &Plan) -> Result<Option<Broken>, CommandError> {
+        fs::write(&self.file, candidate.to_json()).map_err(failed(&self.file))?;
+        Ok(self.runtime.block_on(self.apart.plan(candidate.seed, &self.file, self.mutant))?.failure)
+    }
+
+    fn tell(&mut self, candidate: &Reducible, invariant: &str) {
+        let items = candidate.items().len();
+        if items < self.fewest {
+            self.fewest = items;
+            println!("run {}: {items} faults and operations break {invariant}", self.tried);
+        }
+    }
+}
+
+/// A plan that can be made smaller: it can go without faults and operations, and be over sooner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reducible(Plan);
+
+/// Something that a plan can go without.
+#[derive(Clone, Debug)]
+enum Item {
+    Fault(Fault),
+    Operation(Operation),
+}
+
+impl crate::shrink::Plan for Reducible {
+    type Item = Item;
+
+    fn items(&self) -> Vec<Item> {
+        let faults = self.0.faults.iter().cloned().map(Item::Fault);
+        faults.chain(self.0.operations.iter().copied().map(Item::Operation)).collect()
+    }
+
+    fn with_items(&self, items: Vec<Item>) -> Self {
+        let mut plan = Plan { faults: Vec::new(), operations: Vec::new(), ..self.0.clone() };
+        for item in items {
+            match item {
+                Item::Fault(fault) => plan.faults.push(fault),
+                Item::Operation(operation) => plan.operations.push(operation),
+            }
+        }
+        Self(plan)
+    }
+
+    fn knobs(&self) -> usize {
+        2
+    }
+
+    fn halved(&self, knob: usize) -> Option<Self> {
+        match knob {
+            0 => self.with_fewer_machines(),
+            _ => {
+                let duration_ms = self.0.duration_ms / 2;
+                (duration_ms >= DURATION_MS_MIN).then(|| Self(Plan { duration_ms, ..self.0.clone() }))
+            }
+        }
+    }
+}
+
+impl Reducible {
+    /// The plan without the last half of the machines that run storage servers alone, and without the faults that need them; none where
+    /// there are no such machines.
+    fn with_fewer_machines(&self) -> Option<Self> {
+        let mut plan = self.0.clone();
+        let hosts = &mut plan.topology.hosts;
+        let runs_no_node = |host: &HostPlan| host.processes.iter().all(|process| process.role == Role::StorageServer);
+        let kept = hosts.iter().filter(|host| runs_no_node(host)).count() / 2;
+        let mut met = 0;
+        let count = hosts.len();
+        hosts.retain(|host| {
+            met += usize::from(runs_no_node(host));
+            !runs_no_node(host) || met <= kept
+        });
+        if hosts.len() == count {
+            return None;
+        }
+        // What names a machine that is no more there is no plan.
+        let possible = |fault: &Fault| {
+            let alone = Plan { faults: vec![fault.clone()], operations: Vec::new(), ..plan.clone() };
+            Plan::from_json(&alone.to_json()).is_ok()
+        };
+        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
+        Some(Self(Plan { faults, ..plan }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_of_all_its_items_is_the_plan() {
+        let plan = Reducible(Plan::of_seed(7));
+        let items = plan.items();
+        assert_eq!(items.len(), plan.0.faults.len() + plan.0.operations.len());
+        assert_eq!(plan.with_items(items), plan);
+    }
+
+    #[test]
+    fn storage_servers_go_by_machines_with_the_faults_that_need_them() {
+        let servers = |plan: &Reducible| plan.0.processes(Role::StorageServer).count();
+        let plans = (0..100).map(|seed| Reducible(Plan::of_seed(seed)));
+        let mut plan = plans.into_iter().find(|plan| servers(plan) > 10 && plan.0.faults.len() > 10).unwrap();
+        let (nodes, mut left) = (plan.0.processes(Role::Authority).count(), vec![servers(&plan)]);
+        while let Some(fewer) = plan.halved(0) {
+            assert_eq!(Plan::from_json(&fewer.0.to_json()).unwrap(), fewer.0, "it is a plan");
+            plan = fewer;
+            left.push(servers(&plan));
+        }
+        assert!(left.len() > 2 && left.is_sorted_by(|more, fewer| more > fewer) && left.ends_with(&[0]), "{left:?}");
+        assert_eq!(plan.0.processes(Role::Authority).count(), nodes);
+    }
+
+    #[test]
+    fn a_run_is_made_shorter_while_it_lasts_a_second() {
+        let mut plan = Reducible(Plan::of_seed(7));
+        let mut durations = vec![plan.0.duration_ms];
+        while let Some(shorter) = plan.halved(1) {
+            plan = shorter;
+            durations.push(plan.0.duration_ms);
+        }
+        assert_eq!(durations, [60_000, 30_000, 15_000, 7_500, 3_750, 1_875]);
+    }
+}
