@@ -353,6 +353,7 @@ impl Rejection {
         "credential_revoked",
         "credential_expired",
         "not_permitted",
+        "already_acknowledged",
         "already_founded",
         "not_founded",
         "setup_refused",

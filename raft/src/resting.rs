@@ -18,7 +18,8 @@ pub(crate) fn check_vote(vote: Option<Vote>, last: Option<LogPosition>) -> Resul
     match last.filter(|last| last.term > voted) {
         None => Ok(()),
         Some(last) => {
-            let detail = format!("it is of term {}, and the newest vote that rests is of term {voted}: a later vote was lost", last.term);
+            let detail =
+                format!("it is of term {}, and the newest vote that rests is of term {voted}: a later vote was lost", last.term);
             Err(StartError::Core(StorageError::damaged("the Raft log", Place::Index(last.index), detail).to_string()))
         }
     }

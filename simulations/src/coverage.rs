@@ -12,6 +12,7 @@ use bursar_domain::{Event, Rejection, alert};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Action, FaultKind};
+use crate::points::POINTS;
 use crate::trace::Line;
 use crate::variants;
 use crate::workload::Ended;
@@ -171,6 +172,7 @@ fn everything() -> BTreeSet<String> {
         named("event", Event::KINDS),
         named("alert", variants::of::<alert::Kind>()),
         named("problem", Rejection::CODES),
+        named("point", &POINTS),
         named("stage", &STAGES.map(|(stage, _)| stage)),
         operations.collect(),
     ]

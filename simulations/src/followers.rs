@@ -86,9 +86,7 @@ fn is_passing(error: &ClientError) -> bool {
 
 fn followed(item: StreamItem) -> Followed {
     match item {
-        StreamItem::Event(line) => {
-            Followed::Event { revision: Revision(line.revision), kind: line.kind, request: line.request }
-        }
+        StreamItem::Event(line) => Followed::Event { revision: Revision(line.revision), kind: line.kind, request: line.request },
         StreamItem::Bookmark(bookmark) => Followed::Bookmark { revision: revision_of(&bookmark.cursor) },
         StreamItem::Gone(gone) => Followed::Refused { problem: format!("{gone:?}") },
         StreamItem::Problem(problem) => Followed::Refused { problem: problem.to_string() },

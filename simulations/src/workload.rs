@@ -132,13 +132,15 @@ impl Worker {
             (Action::ReadStale, Some(id)) => self.read(id, Demand::Stale { min_revision: self.last_shown }).await,
             (Action::Maintain, _) => {
                 let asked = MaintainServer { until: None, for_seconds: Some(MAINTAINED_S), reason: String::new() };
-                self.order(async |client, change| client.post(&format!("servers/{subject}/maintenance"), &asked, change).await).await
+                self.order(async |client, change| client.post(&format!("servers/{subject}/maintenance"), &asked, change).await)
+                    .await
             }
             (Action::Activate, _) => {
                 self.order(async |client, change| client.act(&format!("servers/{subject}/activate"), change).await).await
             }
             (Action::CloseStorePoint | Action::OpenStorePoint, _) => {
-                let asked = EditStorePoint { accepting_data: Some(action == Action::OpenStorePoint), ..EditStorePoint::default() };
+                let asked =
+                    EditStorePoint { accepting_data: Some(action == Action::OpenStorePoint), ..EditStorePoint::default() };
                 self.order(async |client, change| client.patch(&format!("store-points/{subject}"), &asked, change).await).await
             }
             (Action::AcknowledgeAlerts, _) => {

@@ -51,5 +51,8 @@ fn check_projection(subject: ObjectRef, revision: Revision, fleet: &Fleet, excus
     if excuses.has_failing_disk(process) {
         return Ok(());
     }
-    Err(broken("no-projection-goes-astray", format!("revision {revision} says that {process} keeps something else than it was told")))
+    Err(broken(
+        "no-projection-goes-astray",
+        format!("revision {revision} says that {process} keeps something else than it was told"),
+    ))
 }

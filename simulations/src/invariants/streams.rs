@@ -48,7 +48,9 @@ impl Stream {
         while let Some(next) = self.pending.front() {
             let (next, due) = (next.clone(), self.reached.next());
             match next {
-                Followed::Event { revision, .. } if revision != due => return Err(format!("revision {revision} where {due} was due")),
+                Followed::Event { revision, .. } if revision != due => {
+                    return Err(format!("revision {revision} where {due} was due"));
+                }
                 Followed::Bookmark { revision } if revision != self.reached => {
                     return Err(format!("a bookmark at {revision} where {due} was due"));
                 }

@@ -24,7 +24,10 @@ impl Terms {
             }
             let (leader, led) = *self.seen.entry(status.term).or_insert((member.id(), start));
             if leader == member.id() && led != start {
-                return Err(broken("no-leader-restored", format!("node {leader} was started again, and leads on in term {}", status.term)));
+                return Err(broken(
+                    "no-leader-restored",
+                    format!("node {leader} was started again, and leads on in term {}", status.term),
+                ));
             }
         }
         Ok(())

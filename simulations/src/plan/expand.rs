@@ -264,7 +264,8 @@ fn orders(chance: &mut Stream, fleet: &Topology, client: u32) -> Vec<Operation> 
         Action::AcknowledgeAlerts,
         Action::AcknowledgeAlerts,
     ];
-    let servers = fleet.hosts.iter().flat_map(|host| &host.processes).filter(|process| process.role == Role::StorageServer).count();
+    let servers =
+        fleet.hosts.iter().flat_map(|host| &host.processes).filter(|process| process.role == Role::StorageServer).count();
     let mut orders = Vec::new();
     if servers == 0 {
         return orders;
