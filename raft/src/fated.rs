@@ -206,6 +206,8 @@ fn heard<'s>(answers: BoxStream<'s, Answered>, expected: Expected) -> impl Strea
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
     use std::time::Duration;
 
     use bursar_net::{

@@ -24,8 +24,8 @@ use crate::world::{Inhabitants, World};
 /// Lets the faults of a world's plan happen, and returns when the plan's time is over, whatever goes on by then.
 pub async fn run(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) {
     let mut faults = TaskSet::new();
-    for fault in world.plan.faults.iter().filter(|fault| !fault.kind.is_repaired_by_operators()).cloned() {
-        let (world, inhabitants) = (Arc::clone(world), Arc::clone(inhabitants));
+    for fault in world.plan.faults.iter().filter(|fault| !fault.kind.is_repaired_by_operators()) {
+        let (world, inhabitants, fault) = (Arc::clone(world), Arc::clone(inhabitants), fault.clone());
         faults.spawn(async move {
             begun(&world, &fault).await;
             happen(&world, &*inhabitants, &fault).await;
