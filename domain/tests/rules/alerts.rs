@@ -158,7 +158,7 @@ rules! {
         for nothing_new in ["", "seen to"] {
             noted().when(ADMINISTRATOR, acknowledge_saying(nothing_new, [1])).then([]).told(Effect::Unchanged, AlertId(1));
         }
-        let already = Rejection::AlreadyAcknowledged { alert: AlertId(1), by: ADMINISTRATOR, at: START };
+        let already = Rejection::AlreadyAcknowledged { alert: AlertId(1), by: Actor::Founder, at: START };
         noted().when(ADMINISTRATOR, acknowledge_saying("a cable", [2, 1])).refused("already_acknowledged").because(already);
     }
 

@@ -594,7 +594,7 @@ fn a_destination_comes_down_to_its_servers_and_store_points() {
         went_offline(SECOND),
         raised([destination_offline(1)]),
         raised([server_offline(2, SECOND, by_alert(1))]),
-        raised([store_point_offline(3, second, by_alert(2)), store_point_offline(4, third, by_alert(2))]),
+        raised([store_point_out_of_sight(3, second, 2), store_point_out_of_sight(4, third, 2)]),
     ]));
     assert_eq!(offline, RollUp { servers: 1, store_points: 2, offline_servers: 1, accepting: Accepting::None });
     let half = rolled(shelves().and([

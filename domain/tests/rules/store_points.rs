@@ -1,7 +1,9 @@
 //! Store points: making, editing, reports, draining, retiring.
 
 use bursar_domain::{
-    Actor, Command, Effect, Event, FieldFault, Rejection, ServerId, StorePointId, server,
+    Actor, Command, Effect, Event, FieldFault, Rejection, ServerId, StorePointId,
+    alert::{Raised, Reason},
+    server,
     store_point::{self, Change, CreationFailure, Findings, Flags, Found, Intent, OfflineReason, Quota, Report},
 };
 
@@ -251,7 +253,7 @@ rules! {
             .then([
                 went_offline(FIRST),
                 raised([server_offline(1, FIRST, None)]),
-                raised([store_point_offline(2, SHELF, by_alert(1))]),
+                raised([store_point_out_of_sight(2, SHELF, 1)]),
             ])
             .told(Effect::Changed, FIRST)
             .into_state();
@@ -268,7 +270,7 @@ rules! {
         for reason in [OfflineReason::Missing, OfflineReason::ForeignIdentity, OfflineReason::IoFailing] {
             a_shelf().when(SERVER, report(SHELF, Report::Offline(reason))).then([
                 reported(1, 1, Report::Offline(reason)),
-                raised([store_point_offline(1, SHELF, None)]),
+                raised([Raised { reason: Reason::Unusable(reason), ..store_point_offline(1, SHELF, None) }]),
             ]);
         }
     }
