@@ -134,15 +134,16 @@ impl Member {
         let probes =
             probes::Probes { dialer: self.dialer(QUESTION_BYTES_MAX), known: known.subscribe(), sights: Arc::clone(&sights) };
         tasks.begin("looks at the others' ports", async move { never(probes.look().await) });
+        let finds = watch::Sender::new(0);
         let conversation = Conversation {
-            search: self.search(FRAME_BYTES_MAX, known.subscribe()),
+            search: self.search(FRAME_BYTES_MAX, known.subscribe(), finds.clone()),
             outbox: Arc::clone(&outbox),
             pulse: Pulse::new(Arc::clone(&world.clock), known.subscribe(), fullness, sights),
         };
         tasks.begin("speaks with the authority", conversation.hold());
         let follower = Follower {
             me: membership.server,
-            search: self.search(FOLLOW_FRAME_BYTES_MAX, known.subscribe()),
+            search: self.search(FOLLOW_FRAME_BYTES_MAX, known.subscribe(), finds),
             file,
             blocking: Arc::clone(&world.blocking),
             known,
@@ -185,9 +186,9 @@ impl Member {
         }
     }
 
-    fn search(&self, frame_bytes_max: usize, known: watch::Receiver<Known>) -> Search {
+    fn search(&self, frame_bytes_max: usize, known: watch::Receiver<Known>, finds: watch::Sender<u64>) -> Search {
         let dialer = self.dialer(frame_bytes_max);
-        Search::new(dialer, self.membership.authority.clone(), known, Arc::clone(&self.world.entropy))
+        Search::new(dialer, self.membership.authority.clone(), known, Arc::clone(&self.world.entropy), finds)
     }
 }
 

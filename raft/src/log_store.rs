@@ -21,8 +21,12 @@ use crate::{
     types::{Entry, LogId, TypeConfig, Vote},
 };
 
-/// The most bytes of entries that one append request carries, or that wait to be applied at a time. One entry may be larger.
-const READ_BYTES_MAX: u64 = 1 << 20;
+/// The most bytes of entries that one append request carries; one entry may be larger. Requests are pipelined, so this costs no speed;
+/// and each has to be answered within [`append_timeout`](crate::config::NodeConfig::append_timeout), or all of it travels again: at the
+/// shortest of those, 2 s, a node that lags behind catches up over any link that carries 256 kbit/s.
+const APPEND_BYTES_MAX: u64 = 64 << 10;
+/// The most bytes of entries that wait to be applied at a time; one entry may be larger.
+const APPLY_BYTES_MAX: u64 = 1 << 20;
 
 /// A node's log for openraft; clones share it, so readers see what was appended at once.
 ///
@@ -60,7 +64,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(start, end, READ_BYTES_MAX)
+        self.read(start, end, APPEND_BYTES_MAX)
     }
 
     /// Piece by piece, so that a long backlog to apply does not have to fit into memory.
@@ -73,7 +77,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
             if from >= to {
                 return None;
             }
-            match store.read(from, to, READ_BYTES_MAX) {
+            match store.read(from, to, APPLY_BYTES_MAX) {
                 Ok(entries) => {
                     let next = entries.last().map_or(to, |last| last.log_id.index + 1);
                     let items: Vec<_> = entries.into_iter().map(Ok).collect();

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bursar_domain::AuthorityNodeId;
 use bursar_net::{Address, DialError, Dialer, Entropy, Lane, Link, Member, RefusalCode};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::{debug, info, warn};
 
 use super::Known;
@@ -32,16 +35,22 @@ pub(super) struct Search {
     /// How many were tried in vain since one was of use.
     in_vain: usize,
     rest: Duration,
+    /// How often any of the server's searches has found a node that is of use, and how often as this one knows.
+    finds: watch::Sender<u64>,
+    seen: watch::Receiver<u64>,
 }
 
 impl Search {
+    /// A search that has tried nobody yet. Those that share `finds` learn from one another that it is worth while to try again.
     pub(super) fn new(
         dialer: Dialer,
         at_first: BTreeMap<AuthorityNodeId, Address>,
         known: watch::Receiver<Known>,
         entropy: Arc<dyn Entropy>,
+        finds: watch::Sender<u64>,
     ) -> Self {
-        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN }
+        let seen = finds.subscribe();
+        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN, finds, seen }
     }
 
     /// Calls one node after the other, until one welcomes the server.
@@ -66,6 +75,8 @@ impl Search {
             info!("an authority node answers again");
         }
         (self.in_vain, self.rest) = (0, REST_MIN);
+        self.finds.send_modify(|finds| *finds += 1);
+        self.seen.mark_unchanged();
     }
 
     /// Whose turn it is. It rests first where all were tried in vain.
@@ -75,8 +86,7 @@ impl Search {
             if self.in_vain == count {
                 warn!("no authority node answers; the server works on with what it knows");
             }
-            sleep(self.with_jitter(self.rest)).await;
-            self.rest = (self.rest * 2).min(REST_MAX);
+            self.take_rest().await;
         }
         self.in_vain += 1;
         // While it rested the server may have learned of others.
@@ -89,6 +99,17 @@ impl Search {
         let node = node.or_else(first).expect("a membership names a node");
         self.last = Some(node);
         (node, nodes[&node].clone())
+    }
+
+    /// Rests, the longer the more often it did, and only briefly once another search has found a node.
+    async fn take_rest(&mut self) {
+        let (rest, briefly) = (self.with_jitter(self.rest), self.with_jitter(REST_MIN));
+        self.rest = (self.rest * 2).min(REST_MAX);
+        // The sender is our own.
+        if timeout(rest, self.seen.changed()).await.is_ok() {
+            self.rest = REST_MIN;
+            sleep(briefly).await;
+        }
     }
 
     fn nodes(&self) -> BTreeMap<AuthorityNodeId, Address> {

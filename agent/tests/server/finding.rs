@@ -5,6 +5,7 @@ use std::time::Duration;
 use bursar_domain::{AuthorityNodeId, encoding::encode, projection::SCHEMA};
 use bursar_net::{Lane, Member, RefusalCode, StoreId};
 use bursar_wire::control::{Port, Seen};
+use tokio::time::Instant;
 
 use crate::support::*;
 
@@ -86,4 +87,25 @@ async fn it_asks_in_vain_ever_more_rarely_and_never_gives_up() {
     };
     let in_an_hour = tokio::time::timeout(Duration::from_secs(3_600), useless).await;
     assert!(in_an_hour.is_err() && (700..1_500).contains(&welcomed), "{welcomed} attempts in an hour");
+}
+
+/// Whoever rests between two attempts learns from the other conversation that the authority is back: until it speaks again, it
+/// counts as silent.
+#[tokio::test(start_paused = true)]
+async fn one_conversation_that_finds_a_node_brings_the_other_back() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let _running = machine.run().await;
+    for round in 1..=8 {
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let mut node = cluster.node(1).await;
+        let (mut call, _) = node.follower().await;
+        call.tell(anew(10 * round, &fleet(&[1]))).await;
+        call.tell(happened(10 * round + 1, &[renamed("store")])).await;
+        let found = Instant::now();
+        let speaker = node.speaker().await;
+        assert!(found.elapsed() < Duration::from_secs(1), "it came back after {:?}", found.elapsed());
+        drop((call, speaker, node));
+    }
 }

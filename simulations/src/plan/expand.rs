@@ -96,7 +96,7 @@ fn knobs(seed: u64, chance: &mut Stream, distances: &Distances) -> Knobs {
         disk_bytes: DISK_BYTES,
         restart_after_ms: chance.within(100..=2_000),
         clients: u32::try_from(chance.within(1..=8)).expect("few"),
-        detection_window_ms: *chance.one_of(&[5_000, failure_detection::WINDOW_MS]),
+        detection_window_ms: *chance.one_of(&[8_000, failure_detection::WINDOW_MS]),
         followers: u32::try_from(chance.within(0..=2)).expect("few"),
         tls: seed.is_multiple_of(TLS_EVERY),
     }
