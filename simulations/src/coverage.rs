@@ -19,6 +19,8 @@ use crate::workload::Ended;
 
 /// What no run exercises, by kind and name, each with the reason.
 const UNCOVERED: &str = include_str!("../uncovered.toml");
+/// How the reason begins for what a sweep may exercise and need not.
+const SELDOM: &str = "seldom: ";
 /// What is counted for each search for an order that ended without an answer.
 const UNKNOWN: &str = "search.unknown";
 
@@ -119,7 +121,8 @@ impl Coverage {
         let is_exercised = |name: &String| self.counts.contains_key(name);
         let missed =
             everything.iter().filter(|name| !is_exercised(name) && !excused.contains_key(*name)).cloned().map(Gap::Missed);
-        let stale = excused.keys().filter(|name| is_exercised(name)).cloned().map(Gap::Excused);
+        let stale = excused.iter().filter(|(name, reason)| is_exercised(name) && !reason.starts_with(SELDOM));
+        let stale = stale.map(|(name, _)| Gap::Excused(name.clone()));
         let unknown = excused.keys().filter(|name| !is_exercised(name) && !everything.contains(*name)).cloned().map(Gap::Unknown);
         missed.chain(stale).chain(unknown).collect()
     }
@@ -264,6 +267,10 @@ mod tests {
         assert_eq!(coverage.gaps(&Uncovered::default()), [Gap::Missed(excused.clone())]);
         let right = Uncovered::parse("[alert]\nserver_offline = \"a reason\"").unwrap();
         assert_eq!(coverage.gaps(&right), []);
+        let seldom =
+            Uncovered::parse("[alert]\nserver_offline = \"seldom: it happens\"\n[event]\n\"site.created\" = \"seldom: too\"")
+                .unwrap();
+        assert_eq!(coverage.gaps(&seldom), []);
         let wrong = "[alert]\nserver_offline = \"\"\n[event]\n\"site.created\" = \"\"\n\"site.painted\" = \"\"";
         let wrong = Uncovered::parse(wrong).unwrap();
         assert_eq!(coverage.gaps(&wrong), [Gap::Excused(exercised), Gap::Unknown("event.site.painted".to_owned())]);

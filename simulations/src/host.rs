@@ -434,20 +434,19 @@ impl Host {
         }
     }
 
-    /// A process ended by itself: so do its tasks, as threads do with theirs.
+    /// A process ended by itself: so do its tasks, as threads do with theirs. What was killed meanwhile, or lost its power, did not:
+    /// whatever it came to in that moment nobody hears.
     async fn ended(&self, process: &str, start: u32, exit: Exit) {
-        self.record(format_args!("{process} ends: {exit:?}"));
-        let restart_after = {
+        let (group, restart_after) = {
             let mut processes = self.processes();
             let found = processes.get_mut(process).expect("what is installed stays so");
-            found.exits.push(exit);
-            if found.starts == start
-                && let Some(group) = found.running.take()
-            {
-                group.end();
-            }
-            found.restart_after
+            let running = if found.starts == start { found.running.take() } else { None };
+            let Some(group) = running else { return };
+            found.exits.push(exit.clone());
+            (group, found.restart_after)
         };
+        self.record(format_args!("{process} ends: {exit:?}"));
+        group.end();
         self.disks().crash_stores();
         if let Some(delay) = restart_after {
             sleep(delay).await;

@@ -243,7 +243,7 @@ pub enum Action {
     CloseStorePoint,
     /// To let them in again.
     OpenStorePoint,
-    /// To acknowledge all alerts that are open.
+    /// To acknowledge the alert of this number, or with 0 all that are open.
     AcknowledgeAlerts,
 }
 

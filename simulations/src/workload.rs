@@ -144,7 +144,9 @@ impl Worker {
                 self.order(async |client, change| client.patch(&format!("store-points/{subject}"), &asked, change).await).await
             }
             (Action::AcknowledgeAlerts, _) => {
-                let asked = AcknowledgeAlerts { ids: None, filter: Some(String::new()), note: "seen".to_owned() };
+                // All that are open, or one by its number, of which somebody may have said something else before.
+                let (ids, filter) = if subject == 0 { (None, Some(String::new())) } else { (Some(vec![subject.into()]), None) };
+                let asked = AcknowledgeAlerts { ids, filter, note: self.next_name() };
                 self.order(async |client, change| client.post("alerts/acknowledge", &asked, change).await).await
             }
             // Nobody has made it yet.

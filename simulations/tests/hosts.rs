@@ -234,3 +234,21 @@ async fn a_process_finds_after_a_power_cut_what_it_had_made_durable() {
     assert_eq!(found.iter().map(|(length, _)| *length).collect::<Vec<_>>(), [0, 1, 2, 3]);
     assert!(found.windows(2).all(|pair| pair[0].1 != pair[1].1), "each start draws anew");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_loses_its_power_amid_its_last_words_has_not_ended_by_itself() {
+    let (_internet, host) = host();
+    let struck = host.clone();
+    let program = program(move |_| {
+        let struck = struck.clone();
+        async move {
+            // As a sync does that the power goes with.
+            struck.power_off();
+            Err("an input or output failed".to_owned())
+        }
+    });
+    host.install(PROCESS, None, program);
+    host.start(PROCESS);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(host.exits(PROCESS), Vec::<Exit>::new());
+}

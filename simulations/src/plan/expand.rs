@@ -273,8 +273,10 @@ fn orders(chance: &mut Stream, fleet: &Topology, client: u32) -> Vec<Operation> 
     let every_ms = chance.within(500..=5_000);
     let mut at_ms = chance.within(1..=2 * every_ms);
     while at_ms < DURATION_MS {
-        let subject = u32::try_from(chance.within(1..=servers as u64)).expect("few");
-        orders.push(Operation { at_ms, client, action: *chance.one_of(&ACTIONS), subject });
+        let action = *chance.one_of(&ACTIONS);
+        // There need be no object of that number.
+        let subject = chance.within(if action == Action::AcknowledgeAlerts { 0..=4 } else { 1..=servers as u64 + 2 });
+        orders.push(Operation { at_ms, client, action, subject: u32::try_from(subject).expect("few") });
         at_ms += chance.within(1..=2 * every_ms);
     }
     orders
