@@ -113,7 +113,7 @@ impl Mutant {
             Self::UnconfirmedReads => "a read is answered by who leads",
             Self::UngatedReads => "a read sees what was committed before it",
             Self::StreamSkipsAtFloor => "an event stream has no gaps",
-            Self::HalfADecision => "an event stream hands over whole decisions",
+            Self::HalfADecision => "what a node shows is behind a whole decision",
             Self::CommitAmidBatch => "a storage server keeps how far it has come, and no further",
             Self::DetectorWithoutGrace => "a new leader calls nobody silent whom it has not listened to",
             Self::DetectorBlindToGaps => "a leader that was held up calls nobody silent for that",
