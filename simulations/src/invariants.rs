@@ -9,6 +9,7 @@ mod endings;
 mod journals;
 mod leaders;
 mod projections;
+mod promotions;
 mod streams;
 mod terms;
 
@@ -24,6 +25,7 @@ pub use endings::Endings;
 pub use journals::Journals;
 pub use leaders::Leaders;
 pub use projections::Projections;
+pub use promotions::Promotions;
 pub use streams::Streams;
 pub use terms::Terms;
 
@@ -45,6 +47,7 @@ pub struct Invariants {
     decisions: Decisions,
     leaders: Leaders,
     terms: Terms,
+    promotions: Promotions,
     streams: Streams,
     endings: Endings,
     alarms: Alarms,
@@ -58,6 +61,7 @@ impl Invariants {
         self.decisions.look(&self.journals, fleet)?;
         self.leaders.look(fleet)?;
         self.terms.look(fleet)?;
+        self.promotions.look(fleet)?;
         self.streams.look(&self.journals, followers)?;
         self.endings.look(fleet, excuses)?;
         self.alarms.look(&self.journals, fleet, excuses)
