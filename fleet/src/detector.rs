@@ -20,11 +20,12 @@ pub(crate) async fn run(duties: &Duties<'_>) -> Infallible {
         tick.tick().await;
         // A leader without a majority may be one no longer, and servers are heard elsewhere: it does not look, and afterwards
         // gives everybody a window, as after every gap.
-        if !duties.fleet.node.status().confirmed {
+        let status = duties.fleet.node.status();
+        if !status.confirmed {
             continue;
         }
         let state = duties.fleet.node.latest();
-        let findings = stream::iter(duties.listener.look(&state));
+        let findings = stream::iter(duties.listener.look(&state, status.quorum_last_ack_ms.unwrap_or(0)));
         // What is not decided until the next look is planned anew.
         let proposals = findings.map(|command| duties.propose(Duty::FailureDetection, &state, command, look));
         proposals.buffer_unordered(FINDINGS_MAX).collect::<()>().await;

@@ -174,8 +174,8 @@ impl Relayed for Observations {
 pub(crate) struct Listener(Arc<Observations>);
 
 impl Listener {
-    /// The leader looks who is silent; what to put into the ledger. Servers that `state` does not have are forgotten.
-    pub(crate) fn look(&self, state: &State) -> Vec<Command> {
+    /// The leader, whom a majority has not confirmed for so long, looks who is silent; what to put into the ledger. Servers that `state` does not have are forgotten.
+    pub(crate) fn look(&self, state: &State, unconfirmed_ms: u64) -> Vec<Command> {
         let (now_ms, now) = (self.0.now_ms(), Timestamp(self.0.clock.now_unix_ms()));
         let mut listening = self.0.listening();
         let Some(Listening { observed, servers, sights }) = listening.as_mut() else { return Vec::new() };
@@ -183,7 +183,7 @@ impl Listener {
         let joined_ms = |server: &Server| now_ms.saturating_sub(now.0.saturating_sub(server.changed.at.0));
         sights.forget_strangers(state, joined_ms);
         observed.forget_strangers(state);
-        observed.look(now_ms);
+        observed.look(now_ms, unconfirmed_ms);
         failure_detection::plan(state, observed, now)
     }
 

@@ -23,7 +23,7 @@ use crate::{
 
 /// The most bytes of entries that one append request carries; one entry may be larger. Requests are pipelined, so this costs no speed;
 /// and each has to be answered within [`append_timeout`](crate::config::NodeConfig::append_timeout), or all of it travels again: at the
-/// shortest of those, 2 s, a node that lags behind catches up over any link that carries 256 kbit/s.
+/// shortest of those, 2 s, this arrives over a link that carries half a megabit a second. An entry that is larger takes more.
 const APPEND_BYTES_MAX: u64 = 64 << 10;
 /// The most bytes of entries that wait to be applied at a time; one entry may be larger.
 const APPLY_BYTES_MAX: u64 = 1 << 20;

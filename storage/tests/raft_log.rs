@@ -369,6 +369,19 @@ fn of_log_and_ledger_the_older_copy_is_named() {
     assert_eq!(ages(1, None, fifth), Some("the Raft log"));
 }
 
+/// Whoever kept an entry had kept the vote of its term before: what a crash leaves has both, or the vote alone.
+#[test]
+fn a_log_that_is_ahead_of_its_vote_is_named() {
+    let ages = |vote_term| {
+        let log = open(&empty_log()).expect("an empty log");
+        log.save_vote(vote(vote_term), ignore());
+        log.append(vec![entry(2, 1, 8)], ignore());
+        compare_ages(&log, &Applied::default())
+    };
+    assert_eq!(ages(2), Ok(()));
+    assert!(matches!(ages(1), Err(StorageError::OlderCopy { what: "the Raft log", .. })));
+}
+
 /// Three entries of each kind, a vote, a committed and a purged position.
 fn sample() -> MemoryEngine {
     let memory = empty_log();

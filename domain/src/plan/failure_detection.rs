@@ -45,10 +45,12 @@ impl Observed {
         self.heard.insert(server, (guid, now_ms));
     }
 
-    /// The leader looks. Where it did not for more than a third of the window, it may have been deaf for as long, and what it
-    /// should have heard meanwhile may still be on its way.
-    pub fn look(&mut self, now_ms: u64) {
-        if now_ms.saturating_sub(self.looked_ms) > self.window_ms / 3 && !planted(Mutant::DetectorBlindToGaps) {
+    /// The leader looks, whom a majority has not confirmed for `unconfirmed_ms`. Where it did not look, or nobody did confirm it,
+    /// for more than a third of the window, it may have been deaf for as long: what it should have heard meanwhile went elsewhere,
+    /// was sent back, or is still on its way.
+    pub fn look(&mut self, now_ms: u64, unconfirmed_ms: u64) {
+        let deaf_ms = now_ms.saturating_sub(self.looked_ms).max(unconfirmed_ms);
+        if deaf_ms > self.window_ms / 3 && !planted(Mutant::DetectorBlindToGaps) {
             self.listens_since_ms = now_ms;
         }
         self.looked_ms = now_ms;

@@ -24,14 +24,13 @@ impl Decisions {
                 self.watch(member.id(), node.revisions());
             }
         }
-        let shown = std::mem::take(&mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner));
-        for (id, revision) in shown {
-            // What a node committed and has lost since nobody else need have told yet.
-            let is_within = journals.at(revision).is_some_and(|sealed| sealed.record.closing.is_none());
-            if is_within {
-                return Err(broken("whole-decisions", format!("node {id} showed revision {revision}, which is amid a decision")));
-            }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let amid = |revision| journals.at(revision).map(|sealed| sealed.record.closing.is_none());
+        if let Some((id, revision)) = shown.iter().find(|(_, revision)| amid(*revision) == Some(true)) {
+            return Err(broken("whole-decisions", format!("node {id} showed revision {revision}, which is amid a decision")));
         }
+        // What a node showed before any journal has told it is judged later.
+        shown.retain(|(_, revision)| amid(*revision).is_none());
         Ok(())
     }
 

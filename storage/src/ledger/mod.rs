@@ -255,7 +255,7 @@ impl fmt::Debug for Ledger {
     }
 }
 
-// A holder of these locks panics only before it changes anything, so what a poisoned lock guards is whole.
+// A holder of these locks panics only before it changes anything, or ends the process there, so what a poisoned lock guards is whole.
 impl Shared {
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
