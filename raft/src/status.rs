@@ -59,7 +59,7 @@ pub struct NodeStatus {
     pub learners: BTreeSet<AuthorityNodeId>,
     /// How far the others are; on the leader only.
     pub peers: Vec<PeerStatus>,
-    /// How long ago a quorum last confirmed the leader, in milliseconds; on the leader only.
+    /// How long ago a quorum last confirmed the leader, in milliseconds; on the leader only. A single voter always confirms itself.
     pub quorum_last_ack_ms: Option<u64>,
     /// Whether it has applied all that was committed before it was started.
     pub recovered: bool,
@@ -96,6 +96,7 @@ pub(crate) fn node_status(
 ) -> NodeStatus {
     let membership = metrics.membership_config.membership();
     let state = published.state();
+    let is_alone = membership.voter_ids().eq([metrics.id]);
     let leader = leadership.named(metrics.current_leader, metrics.state).id(metrics.id).map(AuthorityNodeId);
     let leader_api_address = leader.and_then(|leader| {
         let announced = state.authority_nodes().get(leader).map(|node| node.api_address.as_str().to_owned());
@@ -116,7 +117,7 @@ pub(crate) fn node_status(
         voters: membership.voter_ids().map(AuthorityNodeId).collect(),
         learners: membership.learner_ids().map(AuthorityNodeId).collect(),
         peers: peers(metrics),
-        quorum_last_ack_ms: metrics.last_quorum_acked.map(|acked| milliseconds(acked.elapsed())),
+        quorum_last_ack_ms: metrics.last_quorum_acked.map(|acked| if is_alone { 0 } else { milliseconds(acked.elapsed()) }),
         recovered: found.readiness != Readiness::Recovering,
         confirmed: found.readiness == Readiness::Confirmed,
         confirmed_ms_ago: found.confirmed.map(|asked| milliseconds(asked.elapsed())),

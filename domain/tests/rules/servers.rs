@@ -600,7 +600,7 @@ fn a_destination_comes_down_to_its_servers_and_store_points() {
     let half = rolled(shelves().and([
         went_offline(SECOND),
         raised([server_offline(1, SECOND, None)]),
-        raised([store_point_offline(2, second, by_alert(1)), store_point_offline(3, third, by_alert(1))]),
+        raised([store_point_out_of_sight(2, second, 1), store_point_out_of_sight(3, third, 1)]),
     ]));
     assert_eq!(half, RollUp { offline_servers: 1, accepting: Accepting::Some, ..all });
 }
