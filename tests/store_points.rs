@@ -17,6 +17,7 @@ use bursar_wire::{
 use support::{
     Fleet,
     disk::{EventKind, Fault, Shim, copy_folder},
+    ended::doctor,
     mounts::{self, Mount},
     storage::{StorageServer, alerts, open_alerts, store_point, until_offline, until_store_point},
     until,
@@ -123,6 +124,17 @@ async fn each_misfortune_of_a_disk_is_told_as_it_is_and_ends_in_the_history() {
     until_offline(&fleet, foreign.store_point, "foreign_identity").await;
     until_offline(&fleet, read_only.store_point, "read_only").await;
     until_offline(&fleet, moved.store_point, "missing").await;
+    let examined = doctor(&server.dir);
+    for (disk, told) in [
+        (&unmounted, "is missing"),
+        (&moved, "is missing"),
+        (&exchanged, "bears another identity, or none"),
+        (&foreign, "bears another identity, or none"),
+    ] {
+        let directory = disk.directory(&server).display().to_string();
+        let complaint = examined.complaints().into_iter().find(|complaint| complaint.detail.contains(&directory));
+        assert!(complaint.is_some_and(|complaint| complaint.detail.contains(told)), "{directory}: {examined:?}");
+    }
     // Restores go on from a full disk.
     until("the full disk is looked at", async || {
         let observed = store_point(&fleet, full.store_point).await?.observed?;

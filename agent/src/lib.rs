@@ -40,5 +40,5 @@ pub use newcomer::Newcomer;
 pub use projection_file::{PROJECTION_BYTES_MAX, ProjectionFile, ProjectionFileError, Saved};
 pub use settings::{Advertised, Listen, Settings, SettingsFault};
 pub use standing::{Standing, StringRefusal};
-pub use store_points::MadeError;
+pub use store_points::{MadeError, Place};
 pub use world::{Abandoned, ListenError, Ports, World};

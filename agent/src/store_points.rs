@@ -11,11 +11,12 @@ mod make;
 
 use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
 
-use bursar_domain::{ClusterId, ServerId, StorePointId, projection};
-use bursar_net::TaskSet;
+use bursar_domain::{ClusterId, ServerId, StorePointId, projection, store_point::OfflineReason};
+use bursar_net::{TaskSet, Volumes};
 use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
+    Membership,
     member::{Fullness, Known, Outbox},
     world::World,
 };
@@ -44,13 +45,34 @@ pub(crate) struct Owner {
 
 /// Where a store point is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub owner: Owner,
-    pub store_point: StorePointId,
+pub struct Place {
+    pub(crate) owner: Owner,
+    pub(crate) store_point: StorePointId,
     /// The path that an administrator gave.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The name of its directory, right under the path.
-    pub directory: String,
+    pub(crate) directory: String,
+}
+
+impl Place {
+    /// Where the store point of a member is that is known so.
+    pub fn of(membership: &Membership, store_point: StorePointId, known: &projection::StorePoint) -> Self {
+        let Membership { cluster, server, .. } = membership;
+        Self::of_owner(Owner { cluster: *cluster, server: *server }, store_point, known)
+    }
+
+    /// Looks whether its directory is there and its own, as the running server does, but writes nothing. It blocks while the disk
+    /// does.
+    ///
+    /// # Errors
+    /// Why the server takes the store point for offline; whether it can be written to is not found out so.
+    pub fn look(&self, volumes: &dyn Volumes) -> Result<(), OfflineReason> {
+        check::look(volumes, self)
+    }
+
+    fn of_owner(owner: Owner, store_point: StorePointId, known: &projection::StorePoint) -> Self {
+        Self { owner, store_point, path: PathBuf::from(known.path.as_str()), directory: known.directory.clone() }
+    }
 }
 
 /// Keeps all store points of the server.
@@ -131,12 +153,7 @@ impl StorePoints {
         wanted: &projection::StorePoint,
         told: watch::Receiver<projection::StorePoint>,
     ) -> Keeper {
-        let place = Place {
-            owner: self.owner,
-            store_point,
-            path: PathBuf::from(wanted.path.as_str()),
-            directory: wanted.directory.clone(),
-        };
+        let place = Place::of_owner(self.owner, store_point, wanted);
         let World { volumes, loose, entropy, .. } = &self.world;
         Keeper::new(
             Arc::new(place),

@@ -1,6 +1,7 @@
 //! Whatever is not done: the one way from an error to an answer, as RFC 9457 problem details.
 
 mod fleet;
+mod named;
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -32,7 +33,7 @@ impl Failure {
 
     /// A refusal of the ledger, decided on `state`.
     pub(crate) fn refused(rejection: &Rejection, state: &State) -> Self {
-        let failure = Self::from(Problem::of(rejection, state.cursor()));
+        let failure = Self::from(named::problem(rejection, state));
         if rejection.class() == Class::Unauthenticated { failure.challenge() } else { failure }
     }
 

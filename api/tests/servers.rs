@@ -499,6 +499,7 @@ async fn a_string_that_was_used_is_told_to_be_used_though_its_name_is_taken_too(
     let found = world.post("/api/v1/servers/inspect", &body).send().await.json();
     let codes: Vec<_> = found["obstacles"].as_array().unwrap().iter().map(|obstacle| obstacle["code"].clone()).collect();
     assert_eq!(codes, ["connection_string_used"], "{found}");
+    assert_eq!(found["obstacles"][0]["detail"], "The connection string was used for server 1 “ark”.");
     // Adding it once more says the same.
     let known = world.post("/api/v1/destinations/1/servers", &add).send().await;
     known.refuses(409, "connection_string_used");

@@ -75,6 +75,18 @@ async fn what_the_server_finds_wrong_is_told_of_the_path() {
 }
 
 #[tokio::test]
+async fn a_store_point_that_is_in_the_way_is_named_with_its_server() {
+    let world = with_server().await;
+    world.post("/api/v1/servers/1/store-points", &shelf()).send().await;
+    *world.fleet.findings.lock().unwrap() = Some(Findings { within: Some(StorePointId(1)), ..findings("/srv/b") });
+    let second = json!({ "name": "second", "path": "/srv/b" });
+    let refused = world.post("/api/v1/servers/1/store-points", &second).send().await;
+    let told = refused.refuses(422, "invalid_field").pointing_at("/path").json();
+    assert_eq!(told["errors"][0]["detail"], "belongs to store point 1 “shelf” of server 1 “ark”");
+    assert_eq!(told["detail"], "Path belongs to store point 1 “shelf” of server 1 “ark”.");
+}
+
+#[tokio::test]
 async fn what_no_finding_could_mend_is_refused_before_the_server_is_asked() {
     let world = with_server().await;
     let ask = |body: Value| world.post("/api/v1/servers/1/store-points", &body).send();

@@ -217,6 +217,42 @@ warning: The machine is not near. (latency_unlike_one_network)
 }
 
 #[tokio::test]
+async fn of_a_string_that_was_used_it_is_told_first_for_which_server() {
+    let inspection = json!({
+        "guid": "07", "name": "ark", "version": "0.1.0", "platform": "x86_64-linux",
+        "addresses": [{
+            "address": "ark:4288", "reachable": true, "detail": null, "fingerprint_matches": false, "latency_ms": 3,
+            "clock_skew_ms": null,
+        }],
+        "ports": [
+            { "from": "authority node 1", "to": "ark", "port": 4288, "role": "control", "state": "reached", "detail": null },
+        ],
+        "stands": false, "standing": "the machine was taken in",
+        "obstacles": [{
+            "code": "connection_string_used", "detail": "The connection string was used for server 1 “ark”.",
+            "remedy": "Look at the server that it added.",
+        }],
+        "warnings": [],
+    });
+    let stage = Stage::set().await.expect("POST /api/v1/servers/inspect", 200, inspection);
+    let ended = stage.run("server inspect bursar1.a.b").await;
+    let expected = "\
+The connection string was used for server 1 “ark”.
+
+name          ark
+guid          07
+version       0.1.0
+platform      x86_64-linux
+still stands  no: the machine was taken in
+
+In the way of adding it:
+  The connection string was used for server 1 “ark”. (connection_string_used)
+    Look at the server that it added.
+";
+    assert_eq!((ended.code, ended.out.as_str()), (1, expected), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn of_a_machine_that_is_down_one_cause_is_told_once() {
     let port = |from: &str, to: &str, state: &str, detail: Value| json!({ "from": from, "to": to, "port": 4288, "role": "control", "state": state, "detail": detail });
     let inspection = json!({

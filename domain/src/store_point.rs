@@ -234,9 +234,9 @@ pub struct Findings {
     pub canonical_path: String,
     /// Whether the server can write there.
     pub writable: bool,
-    /// The store point inside whose directory the path lies.
+    /// The store point of the cluster inside whose directory the path lies, or whose directory is right in it.
     pub within: Option<StorePointId>,
-    /// Whether something there belongs to another cluster, or to a store point that is not known.
+    /// Whether something there belongs to another cluster, or nobody can tell to whom.
     pub foreign_identity: bool,
     /// The bytes that are free.
     pub free_bytes: u64,

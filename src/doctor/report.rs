@@ -19,18 +19,25 @@ pub struct Report {
 pub struct Finding {
     what: &'static str,
     sound: bool,
+    /// Whether it is to be looked into, though nothing is wrong with what was examined.
+    warning: bool,
     detail: String,
 }
 
 impl Finding {
     /// It is as it should be.
     pub fn sound(what: &'static str, detail: impl Into<String>) -> Self {
-        Self { what, sound: true, detail: detail.into() }
+        Self { what, sound: true, warning: false, detail: detail.into() }
+    }
+
+    /// Nothing is wrong with what was examined, and yet something does not work; `detail` says what to look at.
+    pub fn warning(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, sound: true, warning: true, detail: detail.into() }
     }
 
     /// It is not; `detail` says what to do.
     pub fn bad(what: &'static str, detail: impl Into<String>) -> Self {
-        Self { what, sound: false, detail: detail.into() }
+        Self { what, sound: false, warning: false, detail: detail.into() }
     }
 
     /// Whether it is as it should be.
@@ -39,10 +46,25 @@ impl Finding {
         self.sound
     }
 
+    /// Whether it is to be looked into.
+    #[cfg(test)]
+    pub const fn is_warning(&self) -> bool {
+        self.warning
+    }
+
     /// What was found.
     #[cfg(test)]
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// How its line is marked.
+    const fn mark(&self) -> &'static str {
+        match self {
+            Self { sound: false, .. } => "BAD",
+            Self { warning: true, .. } => "WARN",
+            Self { .. } => "ok",
+        }
     }
 
     /// What an examination gave.
@@ -64,7 +86,7 @@ impl Report {
     pub fn add(&mut self, finding: Finding) {
         self.healthy &= finding.sound;
         if self.talkative {
-            println!("{:4}  {:20} {}", if finding.sound { "ok" } else { "BAD" }, finding.what, finding.detail);
+            println!("{:4}  {:20} {}", finding.mark(), finding.what, finding.detail);
         }
         self.findings.push(finding);
     }
@@ -78,6 +100,8 @@ impl Report {
     pub fn print(&self) {
         if !self.talkative {
             println!("{}", serde_json::to_string_pretty(self).expect("a report can be written as JSON"));
+        } else if self.healthy && self.findings.iter().any(|finding| finding.warning) {
+            println!("{} is healthy; see the lines marked WARN for what does not work.", self.directory.display());
         } else if self.healthy {
             println!("{} is healthy.", self.directory.display());
         } else {

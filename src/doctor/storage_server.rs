@@ -1,21 +1,21 @@
-//! A storage server, running or stopped: its files, the directories of its store points, its ports.
+//! A storage server, running or stopped: its files, the directories of its store points, its ports, and the authority's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use bursar_agent::{DataDirectory, DirectoryError, Listen, Membership, Saved, Server, Settings};
+use bursar_agent::{DataDirectory, DirectoryError, Listen, Membership, Place, Saved, Server, Settings};
 use bursar_domain::{
-    Projection, StorePointId,
+    AuthorityNodeId, Projection, ServerId, StorePointId,
     encoding::decode,
     projection::{Making, SCHEMA, StorePoint},
-    store_point::Intent,
+    store_point::{Intent, OfflineReason},
 };
-use bursar_net::{Address, FileError};
+use bursar_net::{Address, FileError, Network};
 use tokio::time::timeout;
 
 use super::report::{Finding, Report};
@@ -23,6 +23,8 @@ use crate::World;
 
 /// How long a disk may take to answer.
 const DISK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a port of an authority node may take to be connected to.
+const PORT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What there is to know of a server that has no identity.
 const LOST_IDENTITY: &str = "identity.toml is missing, and other files of a storage server are there: where `bursar storage-server init` \
@@ -49,7 +51,7 @@ pub async fn examine(world: &World, root: &Path, report: &mut Report) {
     let server = directory.server();
     report.add(Finding::of("identity", server.as_ref().map(told_of_server)));
     match server {
-        Ok(server) => examine_what_it_keeps(world, &directory, &server, report).await,
+        Ok(server) => examine_what_it_keeps(world, &directory, &server, runs, report).await,
         Err(_) => {
             report.add(Finding::bad("other files", "not examined: only the identity tells whose they must be; mend it first"))
         }
@@ -68,7 +70,7 @@ fn told_of_server(server: &Server) -> String {
     format!("storage server {}; key, certificate and license proof belong together", server.identity.guid)
 }
 
-async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server: &Server, report: &mut Report) {
+async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server: &Server, runs: bool, report: &mut Report) {
     let membership = directory.membership(server);
     let is_newcomer = matches!(membership, Ok(None));
     report.add(Finding::of("membership", membership.as_ref().map(|found| told_of_membership(found.as_ref()))));
@@ -87,9 +89,53 @@ async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server:
     report.add(Finding::of("projection", known.as_ref().map(|known| told_of_known(known.as_ref()))));
     let made = directory.store_points_made(server);
     report.add(Finding::of("made.toml", made.as_ref().map(told_of_made)));
-    if let Ok(Some((projection, _))) = known {
-        examine_store_points(world, &projection.store_points, &made.unwrap_or_default(), report).await;
+    let Ok(Some(membership)) = membership else { return };
+    let known = known.ok().flatten().map(|(projection, _)| projection);
+    if let Some(projection) = &known {
+        examine_store_points(world, &membership, &projection.store_points, &made.unwrap_or_default(), report).await;
     }
+    report.add(if runs {
+        let nodes = known.map(|projection| control_addresses(&projection)).filter(|nodes| !nodes.is_empty());
+        let nodes = nodes.unwrap_or_else(|| membership.authority.clone());
+        authority_hears(&*world.network, membership.server, &nodes).await
+    } else {
+        let root = directory.root().display();
+        Finding::sound("authority", format!("the server is not running; `bursar storage-server run --dir {root}` starts it"))
+    });
+}
+
+/// Where the authority nodes listen, as far as the server can dial it.
+fn control_addresses(known: &Projection) -> BTreeMap<AuthorityNodeId, Address> {
+    known.authority.iter().filter_map(|(node, listens)| Some((*node, listens.control.as_str().parse().ok()?))).collect()
+}
+
+/// Whether there is anybody whom the server could speak with. That it does, the process alone knows, and the authority.
+async fn authority_hears(network: &dyn Network, server: ServerId, nodes: &BTreeMap<AuthorityNodeId, Address>) -> Finding {
+    let (mut reached, mut silent) = (Vec::new(), Vec::new());
+    for (node, address) in nodes {
+        match timeout(PORT_PATIENCE, network.connect(address)).await {
+            Ok(Ok(_connection)) => reached.push(format!("{node} at {address}")),
+            Ok(Err(error)) => silent.push(format!("{node} at {address} ({error})")),
+            Err(_elapsed) => silent.push(format!("{node} at {address} (no answer within {} s)", PORT_PATIENCE.as_secs())),
+        }
+    }
+    if reached.is_empty() {
+        let silent = silent.join(", ");
+        return Finding::warning(
+            "authority",
+            format!(
+                "no authority node answers: {silent}. The server works on with what it knows; since when it hears nobody, its log \
+                 tells. See whether the nodes run, and whether this machine reaches them"
+            ),
+        );
+    }
+    let (reached, server) = (reached.join(", "), server.0);
+    Finding::sound(
+        "authority",
+        format!(
+            "reached: {reached}. Whether the running server is heard cannot be seen from here: `bursar server show {server}` tells"
+        ),
+    )
 }
 
 fn told_of_membership(membership: Option<&Membership>) -> String {
@@ -128,6 +174,7 @@ fn told_of_made(made: &BTreeSet<StorePointId>) -> String {
 
 async fn examine_store_points(
     world: &World,
+    membership: &Membership,
     store_points: &BTreeMap<StorePointId, StorePoint>,
     made: &BTreeSet<StorePointId>,
     report: &mut Report,
@@ -139,7 +186,7 @@ async fn examine_store_points(
         report.add(match store_point.making {
             Making::Failed => Finding::bad("store point", format!("{who} could not be made: remove it, and make another one")),
             _ if !is_made => Finding::sound("store point", format!("{who} is still to be made")),
-            _ => match look(world, directory.as_str().into()).await {
+            _ => match look(world, membership, *id, store_point).await {
                 Ok(()) => Finding::sound("store point", format!("{who} is there")),
                 Err(why) => {
                     Finding::bad("store point", format!("{who} {why}: look at the disk, the array or the volume, and mount it"))
@@ -149,14 +196,20 @@ async fn examine_store_points(
     }
 }
 
-/// Whether a directory is there. A disk that hangs is left alone.
-async fn look(world: &World, directory: PathBuf) -> Result<(), String> {
+/// Whether the directory of a store point is there and its own. A disk that hangs is left alone.
+async fn look(world: &World, membership: &Membership, id: StorePointId, store_point: &StorePoint) -> Result<(), String> {
+    let place = Place::of(membership, id, store_point);
     let volumes = Arc::clone(&world.volumes);
-    let looking = world.loose.run(move || volumes.open(&directory).map(drop));
+    let looking = world.loose.run(move || place.look(&*volumes));
     match timeout(DISK_PATIENCE, looking).await {
         Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => Err("is missing".to_owned()),
-        Ok(Ok(Err(error))) => Err(format!("cannot be looked at ({error})")),
+        Ok(Ok(Err(OfflineReason::Missing))) => Err("is missing".to_owned()),
+        Ok(Ok(Err(OfflineReason::ForeignIdentity))) => {
+            Err("is not the one that was made for it: it bears another identity, or none".to_owned())
+        }
+        Ok(Ok(Err(reason @ (OfflineReason::ReadOnly | OfflineReason::IoFailing)))) => {
+            Err(format!("cannot be looked at ({reason})"))
+        }
         Ok(Err(lost)) => Err(format!("could not be looked at ({lost})")),
         Err(_elapsed) => Err("does not answer".to_owned()),
     }
@@ -182,5 +235,37 @@ async fn port(world: &World, what: &'static str, address: &Address, runs: bool) 
             }
         }
         Err(error) => Finding::bad(what, format!("nobody can listen on {address} ({error}): correct it in bursar.toml")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use bursar_net::TcpNetwork;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_no_authority_node_answers_is_warned_of_and_one_that_could_be_heard_is_not_called_heard() {
+        let [one, two] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let at = |listener: &TcpListener| -> Address {
+            listener.local_addr().expect("it listens").to_string().parse().expect("an address")
+        };
+        let nodes = BTreeMap::from([(AuthorityNodeId(1), at(&one)), (AuthorityNodeId(2), at(&two))]);
+        drop(one);
+        let hears = || authority_hears(&TcpNetwork, ServerId(3), &nodes);
+        let reached = hears().await;
+        assert!(!reached.is_warning() && reached.is_sound(), "{}", reached.detail());
+        let told = reached.detail();
+        assert!(told.starts_with("reached: authority node 2 at ") && told.contains("`bursar server show 3` tells"), "{told}");
+        drop(two);
+        let silent = hears().await;
+        assert!(silent.is_warning() && silent.is_sound(), "the server itself is well: {}", silent.detail());
+        let told = silent.detail();
+        assert!(
+            told.starts_with("no authority node answers: authority node 1 at ") && told.contains("authority node 2 at "),
+            "{told}"
+        );
     }
 }

@@ -41,13 +41,12 @@ pub(super) fn examine(
         }
         Err(error) => return Err(error),
     };
-    let mut within = None;
-    let mut foreign_identity = holds_foreign(&*folder, owner)?;
+    let (mut within, mut foreign_identity) = holds(&*folder, owner, known)?;
     for above in canonical.ancestors() {
         match whose(&*volumes.open(above)?, owner)? {
             Whose::Nobodys => {}
-            Whose::Own(store_point) if known.contains(&store_point) => within = Some(store_point),
-            Whose::Own(_) | Whose::Foreign => foreign_identity = true,
+            Whose::Own(store_point) | Whose::Neighbours(store_point) => within = Some(store_point),
+            Whose::Foreign => foreign_identity = true,
         }
     }
     let is_free = within.is_none() && !foreign_identity;
@@ -56,20 +55,25 @@ pub(super) fn examine(
     Ok(Findings { found: Found::Directory, canonical_path, writable, within, foreign_identity, free_bytes: free })
 }
 
-/// Whether a directory right in it is a store point of another server. Those that this server has retired stay where they are
-/// and stand in nobody's way.
-fn holds_foreign(folder: &dyn Folder, owner: Owner) -> io::Result<bool> {
+/// Of which store point of the cluster there is a directory right in it, and whether there is one of nobody knows whom. A directory
+/// of this server counts though it should be elsewhere, for its disk may only be mounted here; those that this server has retired
+/// stay where they are and stand in nobody's way.
+fn holds(folder: &dyn Folder, owner: Owner, known: &BTreeSet<StorePointId>) -> io::Result<(Option<StorePointId>, bool)> {
+    let (mut held, mut foreign_identity) = (None, false);
     for name in folder.names(DIRECTORY_PREFIX)? {
         let inner = match folder.open(&name) {
             Ok(inner) => inner,
             Err(error) if is_nothing(&error) => continue,
             Err(error) => return Err(error),
         };
-        if whose(&*inner, owner)? == Whose::Foreign {
-            return Ok(true);
+        match whose(&*inner, owner)? {
+            Whose::Own(store_point) if !known.contains(&store_point) => {}
+            Whose::Own(store_point) | Whose::Neighbours(store_point) => held = Some(store_point),
+            Whose::Foreign => foreign_identity = true,
+            Whose::Nobodys => {}
         }
     }
-    Ok(false)
+    Ok((held, foreign_identity))
 }
 
 fn is_nothing(error: &io::Error) -> bool {

@@ -10,7 +10,7 @@ use bursar_net::{Folder, Space, Volumes};
 use super::{
     Place,
     identity::{Whose, whose},
-    make::finish,
+    make::{finish, unnamed},
 };
 
 /// The file that is written and removed again, to see whether that goes.
@@ -24,9 +24,12 @@ pub(super) struct Checked {
     pub space: Option<Space>,
 }
 
+/// Finds a directory that was made, and has no name yet.
+type FindUnnamed = fn(&dyn Folder, &Place) -> io::Result<Box<dyn Folder>>;
+
 /// Looks whether the directory is there, is the store point's own, and can be written to.
 pub(super) fn check(volumes: &dyn Volumes, place: &Place) -> Checked {
-    let folder = match prove(volumes, place) {
+    let folder = match prove(volumes, place, finish) {
         Ok(folder) => folder,
         Err(reason) => return Checked { report: Report::Offline(reason), space: None },
     };
@@ -41,19 +44,24 @@ pub(super) fn check(volumes: &dyn Volumes, place: &Place) -> Checked {
     Checked { report, space: space.ok() }
 }
 
+/// Looks whether the directory is there and the store point's own, and leaves everything as it is.
+pub(super) fn look(volumes: &dyn Volumes, place: &Place) -> Result<(), OfflineReason> {
+    prove(volumes, place, unnamed).map(drop)
+}
+
 /// How many bytes it takes; nothing where it does not prove to be itself.
 pub(super) fn measure(volumes: &dyn Volumes, place: &Place) -> Option<u64> {
-    prove(volumes, place).ok()?.used_bytes().ok()
+    prove(volumes, place, finish).ok()?.used_bytes().ok()
 }
 
 /// The store point's directory, proven to be its own.
-fn prove(volumes: &dyn Volumes, place: &Place) -> Result<Box<dyn Folder>, OfflineReason> {
+fn prove(volumes: &dyn Volumes, place: &Place, find_unnamed: FindUnnamed) -> Result<Box<dyn Folder>, OfflineReason> {
     let outer = volumes.open(&place.path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OfflineReason::Missing,
         _ => OfflineReason::IoFailing,
     })?;
     let opened = match outer.open(&place.directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => finish(&*outer, place),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => find_unnamed(&*outer, place),
         opened => opened,
     };
     let folder = opened.map_err(|error| match error.kind() {
@@ -64,7 +72,7 @@ fn prove(volumes: &dyn Volumes, place: &Place) -> Result<Box<dyn Folder>, Offlin
     })?;
     match whose(&*folder, place.owner) {
         Ok(Whose::Own(store_point)) if store_point == place.store_point => Ok(folder),
-        Ok(Whose::Own(_) | Whose::Foreign | Whose::Nobodys) => Err(OfflineReason::ForeignIdentity),
+        Ok(Whose::Own(_) | Whose::Neighbours(_) | Whose::Foreign | Whose::Nobodys) => Err(OfflineReason::ForeignIdentity),
         Err(_) => Err(OfflineReason::IoFailing),
     }
 }

@@ -32,7 +32,9 @@ pub(crate) enum Whose {
     Nobodys,
     /// To this server, for a store point that it has or had.
     Own(StorePointId),
-    /// To another server, or nobody knows: its identity cannot be read.
+    /// To another server of the cluster, for a store point that it has or had.
+    Neighbours(StorePointId),
+    /// To another cluster, or nobody knows: its identity cannot be read.
     Foreign,
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn whose(folder: &dyn Folder, owner: Owner) -> io::Result<Whose> {
         Ok(DirectoryIdentity { cluster, server, store_point, .. }) if Owner { cluster, server } == owner => {
             Whose::Own(store_point)
         }
+        Ok(DirectoryIdentity { cluster, store_point, .. }) if cluster == owner.cluster => Whose::Neighbours(store_point),
         Ok(_) | Err(_) => Whose::Foreign,
     })
 }

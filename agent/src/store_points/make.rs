@@ -56,12 +56,18 @@ impl Prepared {
     }
 }
 
-/// Gives a directory its name that was made aside and interrupted there; an error of the kind `NotFound` where there is none.
-pub(super) fn finish(outer: &dyn Folder, place: &Place) -> io::Result<Box<dyn Folder>> {
+/// The directory that was made aside and interrupted there; an error of the kind `NotFound` where there is none.
+pub(super) fn unnamed(outer: &dyn Folder, place: &Place) -> io::Result<Box<dyn Folder>> {
     let aside = outer.open(&aside_of(place))?;
     if whose(&*aside, place.owner)? != Whose::Own(place.store_point) {
         return Err(io::ErrorKind::NotFound.into());
     }
+    Ok(aside)
+}
+
+/// Gives it its name.
+pub(super) fn finish(outer: &dyn Folder, place: &Place) -> io::Result<Box<dyn Folder>> {
+    let aside = unnamed(outer, place)?;
     outer.rename_new(&aside_of(place), &place.directory)?;
     outer.sync()?;
     Ok(aside)

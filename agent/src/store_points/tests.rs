@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{
-    check::check,
+    check::{check, look},
     faults::{FaultyVolumes, Operation},
     identity::IDENTITY_FILE,
     made::{Made, MadeError},
@@ -263,6 +263,30 @@ fn a_check_tells_a_disk_that_is_gone_from_one_that_fails() {
     assert_eq!(report(&DiskVolumes, &place), offline(OfflineReason::Missing));
     fs::remove_dir(folder.path()).unwrap();
     assert_eq!(report(&DiskVolumes, &place), offline(OfflineReason::Missing));
+}
+
+#[test]
+fn a_look_finds_what_a_check_finds_and_changes_nothing() {
+    let (folder, place) = made();
+    let only_looks = |of: &Place| {
+        let changes = [Operation::Write, Operation::Remove, Operation::Name, Operation::Sync];
+        let volumes = FaultyVolumes::failing(move |operation, _| {
+            assert!(!changes.contains(&operation), "{operation:?}");
+            None
+        });
+        look(&volumes, of)
+    };
+    assert_eq!(only_looks(&place), Ok(()));
+    let directory = folder.path().join(&place.directory);
+    let aside = folder.path().join(format!(".{}.{}.making", place.directory, place.owner.cluster));
+    fs::rename(&directory, &aside).unwrap();
+    assert_eq!(only_looks(&place), Ok(()), "the next check of the server gives it its name");
+    assert!(aside.is_dir() && !directory.exists());
+    fs::create_dir(&directory).unwrap();
+    assert_eq!(only_looks(&place), Err(OfflineReason::ForeignIdentity), "an empty directory in place of the right one");
+    fs::remove_dir(&directory).unwrap();
+    fs::remove_dir_all(&aside).unwrap();
+    assert_eq!(only_looks(&place), Err(OfflineReason::Missing));
 }
 
 #[test]

@@ -68,15 +68,30 @@ async fn it_says_what_is_at_a_path_and_what_it_reaches() {
         other => panic!("{path}: {other:?}"),
     };
     let disk = machine.disk().display().to_string();
-    let found = examine(&disk).await;
+    std::fs::create_dir(machine.disk().join("free")).unwrap();
+    let free = format!("{disk}/free");
+    let found = examine(&free).await;
     assert!(found.found == Found::Directory && found.writable && !found.foreign_identity, "{found:?}");
-    assert!(found.within.is_none() && found.free_bytes > 0 && found.canonical_path == disk, "{found:?}");
+    assert!(found.within.is_none() && found.free_bytes > 0 && found.canonical_path == free, "{found:?}");
     let inside = examine(&format!("{disk}/CrashPlanArchive_m7x3")).await;
     assert_eq!((inside.within, inside.writable), (Some(bursar_domain::StorePointId(3)), false), "nothing is written there");
     let others = machine.disk().join("swapped/CrashPlanArchive_m8x1");
     std::fs::create_dir_all(&others).unwrap();
     let own = std::fs::read_to_string(machine.disk().join("CrashPlanArchive_m7x3/bursar-store-point.toml")).unwrap();
     std::fs::write(others.join("bursar-store-point.toml"), own.replace("server = 7", "server = 8")).unwrap();
+    let identity = others.join("bursar-store-point.toml");
+    for within in ["swapped", "swapped/CrashPlanArchive_m8x1"] {
+        let found = examine(&format!("{disk}/{within}")).await;
+        let told = (found.within, found.foreign_identity, found.writable);
+        assert_eq!(told, (Some(bursar_domain::StorePointId(3)), false, false), "another server's: {within}");
+    }
+    std::fs::write(&identity, own.replace("store_point = 3", "store_point = 4")).unwrap();
+    assert!(examine(&format!("{disk}/swapped")).await.writable, "a retired store point stands in nobody's way");
+    std::fs::write(&identity, &own).unwrap();
+    let moved = examine(&format!("{disk}/swapped")).await;
+    let told = (moved.within, moved.foreign_identity, moved.writable);
+    assert_eq!(told, (Some(bursar_domain::StorePointId(3)), false, false), "its own, moved there by hand");
+    std::fs::write(&identity, "nobody reads this").unwrap();
     for foreign in ["swapped", "swapped/CrashPlanArchive_m8x1"] {
         let found = examine(&format!("{disk}/{foreign}")).await;
         assert!(found.foreign_identity && !found.writable && found.within.is_none(), "{found:?}");

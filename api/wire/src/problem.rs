@@ -128,6 +128,8 @@ pub mod code {
     pub const CONNECTION_STRING_INVALID: &str = "connection_string_invalid";
     /// A connection string from the future: a clock is wrong. Status 409.
     pub const CONNECTION_STRING_PREMATURE: &str = "connection_string_premature";
+    /// A connection string by which a server was added already. Status 409.
+    pub const CONNECTION_STRING_USED: &str = "connection_string_used";
     /// The storage server has issued another connection string since. Status 409.
     pub const CONNECTION_STRING_VOIDED: &str = "connection_string_voided";
     /// Somebody else answers at the addresses of the connection string. Status 409.

@@ -59,7 +59,7 @@ async fn inspect(State(service): State<Service>, caller: Caller, mutation: Mutat
     let mut inspection = service.fleet.inspect(&says, destination, inspected_by(call.deadline)).await;
     let in_the_ledger = service.obstacles(call, body, &says).await?;
     // A machine that was taken in has another certificate since: where its string was used, that it is another one says nothing.
-    if in_the_ledger.iter().any(|obstacle| obstacle.code == "connection_string_used") {
+    if in_the_ledger.iter().any(|obstacle| obstacle.code == code::CONNECTION_STRING_USED) {
         inspection.obstacles.retain(|obstacle| obstacle.code != code::ANOTHER_IDENTITY);
     }
     inspection.obstacles.splice(0..0, in_the_ledger);

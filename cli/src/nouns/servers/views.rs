@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use bursar_wire::{
     objects::{NamedObject, ObjectRef},
+    problem::code,
     servers::{AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, ServerDetails},
     store_points::UnusableStorePoint,
 };
@@ -38,31 +39,39 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
         Some(false) => "no",
         None => "not known",
     };
-    let mut text = details([
+    let used = inspection.obstacles.iter().find(|obstacle| obstacle.code == code::CONNECTION_STRING_USED);
+    let mut text = used.map(|used| format!("{}\n\n", used.detail)).unwrap_or_default();
+    text += &details([
         ("name", inspection.name.clone()),
         ("guid", inspection.guid.clone()),
         ("version", inspection.version.clone()),
         ("platform", inspection.platform.clone()),
         ("still stands", format!("{stands}: {}", inspection.standing)),
     ]);
-    section(
-        &mut text,
-        &table(&["address", "reachable", "is it", "latency", "clock ahead"], inspection.addresses.iter().map(address)),
-    );
-    if is_anything_reached(inspection) && !inspection.ports.is_empty() {
-        let ports = inspection.ports.iter().map(|port| {
-            let state = cell(port.state, port.detail.as_deref());
-            vec![port.from.clone(), port.to.clone(), port.port.to_string(), port.role.as_str().into(), state]
-        });
-        section(&mut text, &table(&["from", "to", "port", "for", "passes"], ports));
-        let untried = inspection.ports.iter().filter(|port| port.state == PathState::NotTried);
-        footnotes(&mut text, untried.filter_map(|port| Some(format!("not tried: {}", port.detail.as_ref()?))));
+    // A machine that was taken in answers its string no more: whether it is reached, its server tells.
+    if used.is_none() {
+        found_there(&mut text, inspection);
     }
     section(&mut text, &obstacles(&inspection.obstacles));
     if !inspection.warnings.is_empty() {
         section(&mut text, &warnings(&inspection.warnings));
     }
     text
+}
+
+/// What was found at its addresses, and which ports pass.
+fn found_there(text: &mut String, inspection: &Inspection) {
+    let addresses = inspection.addresses.iter().map(address);
+    section(text, &table(&["address", "reachable", "is it", "latency", "clock ahead"], addresses));
+    if is_anything_reached(inspection) && !inspection.ports.is_empty() {
+        let ports = inspection.ports.iter().map(|port| {
+            let state = cell(port.state, port.detail.as_deref());
+            vec![port.from.clone(), port.to.clone(), port.port.to_string(), port.role.as_str().into(), state]
+        });
+        section(text, &table(&["from", "to", "port", "for", "passes"], ports));
+        let untried = inspection.ports.iter().filter(|port| port.state == PathState::NotTried);
+        footnotes(text, untried.filter_map(|port| Some(format!("not tried: {}", port.detail.as_ref()?))));
+    }
 }
 
 /// Of a machine that is down, no port has anything to tell.
