@@ -197,6 +197,22 @@ async fn who_says_something_else_of_an_alert_is_told_who_has_spoken_before() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_without_a_note_takes_one_later() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let shelf = world.store_point(ark, "shelf");
+    world.report(ark, shelf, Report::Offline(OfflineReason::Missing));
+    assert_eq!(acknowledge(&world, json!({ "ids": [1] })).await[0]["acknowledgement"]["note"], "");
+    let body = json!({ "ids": [1], "note": "cable" });
+    let spoken = world.post("/api/v1/alerts/acknowledge", &body).send().await.json();
+    assert_eq!(spoken["alerts"][0]["acknowledgement"]["note"], "cable");
+    assert_eq!(spoken["acknowledged_before"], json!([]), "the acknowledgement is the one with the note");
+    let other = world.post("/api/v1/alerts/acknowledge", &json!({ "ids": [1], "note": "thieves" })).send().await;
+    other.refuses(409, "already_acknowledged");
+}
+
+#[tokio::test]
 async fn a_wrong_condition_is_answered_with_what_a_right_one_looks_like() {
     let world = World::new().await;
     let known =

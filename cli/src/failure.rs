@@ -115,6 +115,20 @@ impl Failure {
         Self { message, details: vec![self.message], hint: Some(hint.into()), ..self }
     }
 
+    /// The same for somebody who wanted to read what takes a quorum.
+    #[must_use]
+    pub fn with_nothing_read(self, object: &str) -> Self {
+        let message = format!("Nothing could be read of {object}: too few authority nodes answer.");
+        let hint = "Start the nodes that are down, and run the command again; the next command shows which they are.";
+        Self { message, details: vec![self.message], hint: Some(hint.into()), ..self }
+    }
+
+    /// The same for a command that shows nothing stale: it is not proposed to ask it for that.
+    #[must_use]
+    pub fn without_stale(self) -> Self {
+        Self { hint: self.hint.as_deref().map(flags::without_stale), ..self }
+    }
+
     /// Tells it on standard error. `invoked` is the command that failed, without its arguments.
     pub fn show(&self, invoked: &str, console: &mut Console) -> Result<(), Failure> {
         if self.exit == Exit::Ok {

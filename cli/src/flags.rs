@@ -19,6 +19,14 @@ pub(crate) fn hinted(hint: &str, request: Option<&str>) -> String {
         .replace("Correct the field and send the request again.", "Correct it and run the command again.")
 }
 
+/// A hint with flags, for a command that knows no `--stale`: what it proposes besides.
+pub(crate) fn without_stale(hint: &str) -> String {
+    match hint.split_once(", or read with --stale") {
+        Some((besides, rest)) => format!("{besides}{}", rest.find('.').map_or(".", |end| &rest[end..])),
+        None => hint.to_owned(),
+    }
+}
+
 /// The flag for a JSON pointer into a body, or for the name of a query parameter behind a `?`.
 fn flag(pointer: &str) -> String {
     match pointer {
@@ -61,6 +69,13 @@ mod tests {
         ] {
             assert_eq!(told(&FieldError::new(pointer, "must be so")), expected);
         }
+    }
+
+    #[test]
+    fn a_hint_for_a_command_that_shows_nothing_stale_proposes_the_rest() {
+        let hint = "Try again, ask another node, or read with --stale what this node has. Then look again.";
+        assert_eq!(without_stale(hint), "Try again, ask another node. Then look again.");
+        assert_eq!(without_stale("Try again."), "Try again.");
     }
 
     #[test]

@@ -83,8 +83,9 @@ pub async fn run(command: Command, program: clap::Command, invoked: &ArgMatches)
 
 /// The same in any surroundings.
 pub async fn run_in(command: Command, program: clap::Command, invoked: &ArgMatches, surroundings: &mut Surroundings) -> u8 {
-    let invoked = named(program.get_name(), invoked);
+    let (invoked, knows_stale) = (named(program.get_name(), invoked), knows_stale(invoked));
     let Err(failure) = carry_out(command, program, surroundings).await else { return 0 };
+    let failure = if knows_stale { failure } else { failure.without_stale() };
     // Nobody is left to be told when standard error itself is gone.
     let _ = failure.show(&invoked, &mut surroundings.console);
     failure.exit as u8
@@ -98,6 +99,14 @@ fn named(program: &str, mut matches: &ArgMatches) -> String {
         matches = further;
     }
     words.join(" ")
+}
+
+/// Whether the command that was named can show what one node has: a flag stands among its matches also where it was not given.
+fn knows_stale(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some((_, further)) => knows_stale(further),
+        None => matches.ids().any(|id| id == "stale"),
+    }
 }
 
 async fn carry_out(command: Command, mut program: clap::Command, surroundings: &mut Surroundings) -> Result<(), Failure> {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use bursar_domain::Cursor;
-use bursar_wire::client::Change;
+use bursar_wire::{
+    client::Change,
+    query::{Consistency, ReadQuery},
+};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -138,20 +141,27 @@ pub struct ListOptions {
     /// The most items to show
     #[arg(long, value_name = "COUNT", value_parser = parse_limit)]
     pub limit: Option<usize>,
+    /// Which version.
+    #[command(flatten)]
+    pub version: VersionOptions,
+}
+
+/// Which version is to be shown: the present, what one node has of it, or the past.
+#[derive(Args, Clone, Debug, Default)]
+pub struct VersionOptions {
     /// Take what the node has, which may be old, where no quorum answers
     #[arg(long, conflicts_with = "as_of")]
     pub stale: bool,
-    /// The past, where it is asked for.
-    #[command(flatten)]
-    pub past: PastOptions,
-}
-
-/// The options of what can be read as it was.
-#[derive(Args, Clone, Debug, Default)]
-pub struct PastOptions {
     /// Show how things were at a revision: its number, or its cursor
     #[arg(long, value_name = "REVISION")]
     pub as_of: Option<String>,
+}
+
+impl VersionOptions {
+    /// How a read says which version it means.
+    pub fn query(&self) -> ReadQuery {
+        ReadQuery { consistency: self.stale.then_some(Consistency::Stale), as_of: self.as_of.clone(), ..ReadQuery::default() }
+    }
 }
 
 /// How many to show: at least one.

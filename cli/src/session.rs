@@ -8,7 +8,7 @@ use bursar_wire::{
     objects::{Done, Effect},
     operations::{Operation, OperationFailure, OperationStatus},
     page::{DryRun, PAGE_ITEMS_MAX},
-    query::{Consistency, EventsQuery, ListQuery, ReadQuery},
+    query::{EventsQuery, ListQuery, ReadQuery},
     sites::Site,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,7 +20,7 @@ use crate::{
     failure::{Exit, Failure},
     neighbours,
     noun::Noun,
-    options::{ConfirmedOptions, EditOptions, Format, ListOptions, Options, PastOptions},
+    options::{ConfirmedOptions, EditOptions, Format, ListOptions, Options, VersionOptions},
     output,
     settings::Settings,
 };
@@ -78,23 +78,41 @@ impl<'s> Session<'s> {
         Ok(self.client.get(path, &ReadQuery::default()).await?.json()?)
     }
 
-    /// The same, as it is or was.
-    pub async fn read_in<T: DeserializeOwned>(&self, past: &PastOptions, path: &str) -> Result<T, Failure> {
-        let query = ReadQuery { as_of: past.as_of.clone(), ..ReadQuery::default() };
-        Ok(self.client.get(path, &query).await?.json()?)
+    /// The same, of a version.
+    pub async fn read_in<T: DeserializeOwned>(&self, version: &VersionOptions, path: &str) -> Result<T, Failure> {
+        Ok(self.client.get(path, &version.query()).await?.json()?)
+    }
+
+    /// An object, and what else can be read of it behind `part` of its path. Without a quorum it is said what could not be read.
+    pub async fn read_part<N: Noun, T: DeserializeOwned>(&self, reference: &str, part: &str) -> Result<(N, T), Failure> {
+        let read = async {
+            let object: N = self.find_in(&VersionOptions::default(), reference).await?;
+            let told = self.read(&format!("{}/{}/{part}", N::PATH, object.id())).await?;
+            Ok((object, told))
+        };
+        read.await.map_err(|failure: Failure| match failure.exit {
+            Exit::NoQuorum => failure.with_nothing_read(&format!("{} “{reference}”", N::NOUN)),
+            _ => failure,
+        })
+    }
+
+    /// Warns whoever asked for what one node has that it may be old. What is asked of a node in one go is of one version or newer.
+    pub fn tell_if_stale(&mut self, version: &VersionOptions) -> Result<(), Failure> {
+        if !version.stale {
+            return Ok(());
+        }
+        let (node, revision) = (self.client.answered_last(), self.client.seen());
+        let revision = revision.map_or_else(String::new, |revision| format!(" at revision {revision}"));
+        self.console.tell(&format!("notice: this is what {node} knew{revision}; nobody was asked whether it still is so"))
     }
 
     /// All items of a list, page after page, as of the first page or later; and whether there are more than were asked for.
     pub async fn list<N: Noun>(&self, options: &ListOptions) -> Result<(Vec<N>, bool), Failure> {
         let wanted = options.limit.unwrap_or(usize::MAX);
         let mut items = Vec::new();
-        let mut query = ListQuery {
-            filter: options.filter.clone(),
-            sort: options.sort.clone(),
-            consistency: options.stale.then_some(Consistency::Stale),
-            as_of: options.past.as_of.clone(),
-            ..ListQuery::default()
-        };
+        let ReadQuery { consistency, as_of, .. } = options.version.query();
+        let (filter, sort) = (options.filter.clone(), options.sort.clone());
+        let mut query = ListQuery { filter, sort, consistency, as_of, ..ListQuery::default() };
         while items.len() < wanted {
             let rest = u32::try_from(wanted - items.len()).unwrap_or(u32::MAX);
             query.limit = Some(rest.min(PAGE_ITEMS_MAX));
@@ -126,12 +144,13 @@ impl<'s> Session<'s> {
         if are_more {
             self.console.tell(&format!("there are more than these {}; --limit tells how many to show", items.len()))?;
         }
+        self.tell_if_stale(&options.version)?;
         Ok(items)
     }
 
     /// The sites' names by their numbers, as of the same version as a list.
     async fn site_names(&self, options: &ListOptions) -> Result<SiteNames, Failure> {
-        let all = ListOptions { stale: options.stale, past: options.past.clone(), ..ListOptions::default() };
+        let all = ListOptions { version: options.version.clone(), ..ListOptions::default() };
         let (sites, _) = self.list::<Site>(&all).await?;
         Ok(sites.into_iter().map(|site| (site.id.to_string(), site.name)).collect())
     }
@@ -143,26 +162,26 @@ impl<'s> Session<'s> {
     /// The object that a person means, as it is, mostly to have it changed. Without a quorum there is no telling which it is; then
     /// what they wanted is not done, and that is what they hear of.
     pub async fn find<N: Noun>(&self, reference: &str) -> Result<N, Failure> {
-        self.find_in(&PastOptions::default(), reference).await.map_err(|failure| match failure.exit {
+        self.find_in(&VersionOptions::default(), reference).await.map_err(|failure| match failure.exit {
             Exit::NoQuorum => failure.before_anything_was_done(&format!("{} “{reference}”", N::NOUN)),
             _ => failure,
         })
     }
 
-    /// The object that a person means, as it is or was: by its number, or by its name, ASCII letters folded. Where a name looks like a number and
-    /// both exist, `id:` or `name:` before it tells which.
-    pub async fn find_in<N: Noun>(&self, past: &PastOptions, reference: &str) -> Result<N, Failure> {
+    /// The object that a person means, in a version: by its number, or by its name, ASCII letters folded. Where a name looks like
+    /// a number and both exist, `id:` or `name:` before it tells which.
+    pub async fn find_in<N: Noun>(&self, version: &VersionOptions, reference: &str) -> Result<N, Failure> {
         let (by_number, by_name) = match reference.split_once(':') {
             Some(("id", number)) => (Some(number), None),
             Some(("name", name)) => (None, Some(name)),
             _ => (Some(reference), Some(reference)),
         };
         let numbered = match by_number.and_then(|text| text.parse::<u64>().ok()) {
-            Some(number) => self.numbered::<N>(past, number).await?,
+            Some(number) => self.numbered::<N>(version, number).await?,
             None => None,
         };
         let named = match (by_name, N::NAME_FIELD) {
-            (Some(name), Some(field)) => self.named::<N>(past, field, name).await?,
+            (Some(name), Some(field)) => self.named::<N>(version, field, name).await?,
             _ => Vec::new(),
         };
         let mut found: Vec<N> = numbered.into_iter().collect();
@@ -176,18 +195,18 @@ impl<'s> Session<'s> {
         found.pop().ok_or_else(missing)
     }
 
-    async fn numbered<N: Noun>(&self, past: &PastOptions, number: u64) -> Result<Option<N>, Failure> {
-        let query = ReadQuery { as_of: past.as_of.clone(), ..ReadQuery::default() };
-        match self.client.get(&format!("{}/{number}", N::PATH), &query).await {
+    async fn numbered<N: Noun>(&self, version: &VersionOptions, number: u64) -> Result<Option<N>, Failure> {
+        match self.client.get(&format!("{}/{number}", N::PATH), &version.query()).await {
             Ok(answer) => Ok(Some(answer.json()?)),
             Err(ClientError::Problem { problem, .. }) if problem.status == 404 => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn named<N: Noun>(&self, past: &PastOptions, field: &str, name: &str) -> Result<Vec<N>, Failure> {
-        let (filter, as_of) = (Some(format!("{field}={name}")), past.as_of.clone());
-        let query = ListQuery { filter, as_of, limit: Some(10), ..ListQuery::default() };
+    async fn named<N: Noun>(&self, version: &VersionOptions, field: &str, name: &str) -> Result<Vec<N>, Failure> {
+        let ReadQuery { consistency, as_of, .. } = version.query();
+        let filter = Some(format!("{field}={name}"));
+        let query = ListQuery { filter, consistency, as_of, limit: Some(10), ..ListQuery::default() };
         let found = self.client.page::<N>(N::PATH, &query).await?.items;
         Ok(found.into_iter().filter(|object| object.name().eq_ignore_ascii_case(name)).collect())
     }
@@ -223,10 +242,11 @@ impl<'s> Session<'s> {
         self.show_one(&object)
     }
 
-    /// Shows the object that a person means, as it is or was.
-    pub async fn show_found<N: Noun>(&mut self, past: &PastOptions, reference: &str) -> Result<(), Failure> {
-        let object: N = self.find_in(past, reference).await?;
-        self.show_one(&object)
+    /// Shows the object that a person means, in a version.
+    pub async fn show_found<N: Noun>(&mut self, version: &VersionOptions, reference: &str) -> Result<(), Failure> {
+        let object: N = self.find_in(version, reference).await?;
+        self.show_one(&object)?;
+        self.tell_if_stale(version)
     }
 
     /// Removes the object that a person means, once they have agreed: `question` asks what becomes of it, and `command` is what

@@ -42,9 +42,12 @@ async fn a_list_is_read_page_after_page() {
     let stage = Stage::set().await;
     let stage = stage.expect("GET /api/v1/sites?consistency=stale&limit=1000&sort=-name", 200, first);
     let next = "GET /api/v1/sites?consistency=stale&limit=1000&page_token=1-1&sort=-name";
-    let ended = stage.expect(next, 200, page(vec![site(2, "East")])).run("site list --sort -name --stale -o json").await;
+    let stage = stage.expect(next, 200, page(vec![site(2, "East")]));
+    let ended = stage.run("site list --sort -name --stale -o json").await;
     let listed: Vec<Value> = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(listed, [site(1, "West"), site(2, "East")]);
+    let notice = format!("notice: this is what {} knew at revision 1-9; nobody was asked whether it still is so\n", stage.url);
+    assert_eq!(ended.err, notice);
 }
 
 #[tokio::test]

@@ -110,6 +110,47 @@ async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
 }
 
 #[tokio::test]
+async fn what_one_node_has_of_an_object_is_shown_with_a_notice() {
+    let heard = json!({ "unusable_store_points": [], "observed": null, "observed_absent": "a stale reading asks nobody" });
+    let by_name = "GET /api/v1/servers?consistency=stale&filter=name%3Dark&limit=10";
+    let stage = Stage::set().await.expect(by_name, 200, page(vec![server("online")]));
+    let stage = stage.expect("GET /api/v1/servers/1?consistency=stale", 200, with(server("online"), heard));
+    let ended = stage.run("server show ark --stale").await;
+    let notice = format!("notice: this is what {} knew at revision 1-9; nobody was asked whether it still is so\n", stage.url);
+    assert_eq!((ended.code, ended.err), (0, notice.clone()), "{}", ended.out);
+
+    let stage = Stage::set().await.expect("GET /api/v1/alerts/5?consistency=stale", 200, alert(5, Value::Null));
+    let ended = stage.run("alert show 5 --stale").await;
+    assert!(ended.code == 0 && ended.err.starts_with("notice: this is what http://"), "{ended:?}");
+    let unusable = json!({ "observed": null, "observed_absent": "a stale reading asks nobody" });
+    let point = || store_point(json!({ "state": "online" }));
+    let stage = Stage::set().await.expect(&SHELF.replace('?', "?consistency=stale&"), 200, page(vec![point()]));
+    let stage = stage.expect("GET /api/v1/store-points/2?consistency=stale", 200, with(point(), unusable));
+    let ended = stage.run("store-point show shelf --stale").await;
+    assert!(ended.code == 0 && ended.err.starts_with("notice: this is what http://"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_told_and_no_flag_proposed_that_the_command_lacks() {
+    let hint = "Try again, ask another node, or read with consistency=stale what this node has.";
+    let refusal = || problem(503, "no_quorum").with_fate(Fate::NotDone).with_hint(hint);
+    for words in ["server reachability ark", "server ok-to-stop ark"] {
+        let ended = Stage::set().await.refuse(ARK, refusal()).run(words).await;
+        let expected = "\
+error: Nothing could be read of server “ark”: too few authority nodes answer.
+  It cannot be. (no_quorum)
+hint: Start the nodes that are down, and run the command again; the next command shows which they are.
+next: bursar status
+";
+        assert_eq!((ended.code, ended.err.as_str()), (6, expected));
+    }
+    let ended = Stage::set().await.refuse(ARK, refusal()).run("server show ark").await;
+    assert!(ended.err.contains("hint: Try again, ask another node, or read with --stale what this node has.\n"), "{ended:?}");
+    let ended = Stage::set().await.refuse("GET /api/v1/events/4", refusal()).run("event show 4").await;
+    assert!(ended.err.contains("hint: Try again, ask another node.\n"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_connection_string_comes_from_an_argument_a_file_or_standard_input() {
     let add = "POST /api/v1/destinations/3/servers";
     let stage = Stage::set().await.expect(VAULT, 200, page(vec![destination()])).expect(add, 202, joining("running", 21));
@@ -571,6 +612,12 @@ ID  SEVERITY  CONDITION  SINCE                     UNTIL                     ALE
 7   critical  resolved   2031-05-17T08:30:00.000Z  2031-05-17T08:45:00.000Z  Store point is unavailable: shelf  ark     its directory is missing  alert 4     -
 ";
     assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+    let maintained = with(alert(8, Value::Null), json!({ "inhibited_by": { "kind": "server", "id": 1, "name": "ark" } }));
+    let stage = Stage::set().await.expect("GET /api/v1/alerts?limit=1000", 200, page(vec![maintained.clone()]));
+    let ended = stage.run("alert list").await;
+    assert!(ended.out.ends_with("  maintenance of server 1 “ark”  -\n"), "{}", ended.out);
+    let ended = Stage::set().await.expect("GET /api/v1/alerts/8", 200, maintained).run("alert show 8").await;
+    assert!(ended.out.contains("covered by    maintenance of server 1 “ark”\n"), "{}", ended.out);
     let ended = Stage::set().await.expect("GET /api/v1/alerts/6", 200, alert(6, noted)).run("alert show 6").await;
     let place = "\
 subject       store point 2 “shelf”
@@ -599,6 +646,11 @@ async fn alerts_are_acknowledged_by_number_or_by_what_they_have_in_common() {
     let ended = stage.run("alert acknowledge --filter subject=server:1 -o json").await;
     assert_eq!((ended.code, &stage.asked()[0]["body"]), (0, &json!({ "filter": "subject=server:1" })), "{}", ended.err);
     assert_eq!(serde_json::from_str::<Vec<Value>>(&ended.out).unwrap().len(), 2);
+    // A note is told with what it was taken of.
+    let spoken = with(noted.clone(), json!({ "note": "cable" }));
+    let answer = json!({ "alerts": [alert(5, spoken)], "acknowledged_before": [] });
+    let ended = Stage::set().await.expect(acknowledge, 200, answer).run("alert acknowledge 5 --note cable").await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, "acknowledged alert 5, with the note “cable”\n"));
     // What changed nothing says so.
     let answer = json!({ "alerts": [alert(5, noted.clone()), alert(6, noted)], "acknowledged_before": [6] });
     let ended = Stage::set().await.expect(acknowledge, 200, answer).run("alert acknowledge 5 6").await;

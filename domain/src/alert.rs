@@ -236,7 +236,7 @@ pub enum Event {
         /// Which.
         alerts: Vec<Explained>,
     },
-    /// Somebody has taken note.
+    /// Somebody has taken note; or has said something of what was acknowledged without a word.
     Acknowledged {
         /// Which.
         alerts: Vec<AlertId>,
@@ -288,7 +288,7 @@ pub struct Explained {
 }
 
 /// The rules of alerts: what people may do with them. What one has said of an alert stays: another cannot write over it, and is
-/// told so rather than not heard.
+/// told so rather than not heard. Where one has said nothing, another may: then it is the other who has taken note.
 pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     let Command::Acknowledge { alerts, note } = command;
     let at_fault = |fault| Rejection::InvalidField { field: "alerts".into(), fault };
@@ -297,19 +297,20 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     if alerts.len() > ACKNOWLEDGED_MAX as usize {
         return Err(at_fault(FieldFault::TooMany { entries_max: ACKNOWLEDGED_MAX }));
     }
-    let mut unnoted = Vec::new();
+    let mut news_of = Vec::new();
     for id in alerts {
         let alert = draft.state().alerts().get(*id).ok_or(Rejection::NotFound { object: (*id).into() })?;
         match &alert.acknowledgement {
-            None if !unnoted.contains(id) => unnoted.push(*id),
-            Some(noted) if !note.as_str().is_empty() && note != noted.note => {
+            Some(noted) if note.as_str().is_empty() || note == noted.note => {}
+            Some(noted) if !noted.note.as_str().is_empty() => {
                 return Err(Rejection::AlreadyAcknowledged { alert: *id, by: noted.by, at: noted.at });
             }
-            _ => {}
+            _ if news_of.contains(id) => {}
+            _ => news_of.push(*id),
         }
     }
-    let Some(noted) = unnoted.first().copied() else { return Ok(Reply::unchanged(first)) };
-    draft.emit(Event::Acknowledged { alerts: unnoted, note }.into());
+    let Some(noted) = news_of.first().copied() else { return Ok(Reply::unchanged(first)) };
+    draft.emit(Event::Acknowledged { alerts: news_of, note }.into());
     Ok(Reply::changed(noted))
 }
 

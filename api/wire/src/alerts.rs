@@ -214,7 +214,7 @@ pub struct AcknowledgeAlerts {
     #[schema(nullable = false)]
     pub filter: Option<String>,
     /// What there is to say: at most 4,096 characters; by default nothing. What was said of an alert before stays: where this is
-    /// something else, all of the request is refused.
+    /// something else, all of the request is refused. Where nothing was said, this is set, with who says it and when.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }

@@ -3,11 +3,11 @@
 use bursar_wire::alerts::{AcknowledgeAlerts, Acknowledged, Acknowledgement, Alert, AlertCondition};
 use clap::Subcommand;
 
-use super::stamped;
+use super::{cover, stamped};
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{EditOptions, ListOptions, PastOptions},
+    options::{EditOptions, ListOptions, VersionOptions},
     output::{self, or_dash},
     session::Session,
 };
@@ -33,10 +33,10 @@ pub enum AlertCommand {
         /// Its number
         alert: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Take note of alerts: those that are over leave the overview
-    #[command(after_help = format!("{FILTER_FIELDS}. For instance --filter kind=store_point_offline."))]
+    #[command(after_help = format!("{FILTER_FIELDS}. For instance --filter condition=resolved."))]
     Acknowledge {
         /// Their numbers
         #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "ALERT")]
@@ -45,7 +45,7 @@ pub enum AlertCommand {
         /// one is met by all
         #[arg(long, value_name = "CONDITION")]
         filter: Option<String>,
-        /// What there is to say; what was said of an alert before stays
+        /// What there is to say; what was said of an alert before stays, where nothing was said it is set
         #[arg(long, default_value = "")]
         note: String,
         #[command(flatten)]
@@ -57,7 +57,7 @@ impl AlertCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Alert>(&options).await.map(drop),
-            Self::Show { alert, past } => session.show_found::<Alert>(&past, &alert).await,
+            Self::Show { alert, version } => session.show_found::<Alert>(&version, &alert).await,
             Self::Acknowledge { alerts, filter, note, options } => {
                 let ids = filter.is_none().then_some(alerts);
                 let request = AcknowledgeAlerts { ids, filter, note };
@@ -83,7 +83,9 @@ fn told(noted: &Acknowledged) -> Vec<String> {
     let (before, now): (Vec<&Alert>, Vec<&Alert>) =
         noted.alerts.iter().partition(|alert| noted.acknowledged_before.contains(&alert.id));
     let numbers: Vec<_> = now.iter().map(|alert| alert.id.to_string()).collect();
-    let now = (!numbers.is_empty()).then(|| format!("acknowledged alert {}", numbers.join(", ")));
+    let note = now.iter().find_map(|alert| alert.acknowledgement.as_ref()).filter(|noted| !noted.note.is_empty());
+    let saying = note.map(|noted| format!(", with the note “{}”", noted.note)).unwrap_or_default();
+    let now = (!numbers.is_empty()).then(|| format!("acknowledged alert {}{saying}", numbers.join(", ")));
     let before = before.into_iter().map(|alert| match &alert.acknowledgement {
         Some(Acknowledgement { by, at, .. }) => format!("alert {} was acknowledged before: {at} by {by}", alert.id),
         None => format!("alert {} was acknowledged before, and has come back since", alert.id),
@@ -126,7 +128,10 @@ impl Noun for Alert {
             self.text.clone(),
             or_dash(self.server.as_ref().map(|server| server.name.clone().unwrap_or_else(|| server.id.to_string()))),
             self.detail.clone(),
-            or_dash(self.inhibited_by.as_ref().map(|by| format!("{} {}", by.kind.replace('_', " "), by.id))),
+            or_dash(self.inhibited_by.as_ref().map(|by| match by.kind.as_str() {
+                "alert" => format!("alert {}", by.id),
+                _ => cover(by),
+            })),
             or_dash(self.acknowledgement.as_ref().map(|noted| &noted.by)),
         ]
     }
@@ -147,7 +152,7 @@ impl Noun for Alert {
             ("since", since.into()),
             ("until", or_dash(until)),
             ("occurrences", self.occurrences.to_string()),
-            ("covered by", or_dash(self.inhibited_by.as_ref())),
+            ("covered by", or_dash(self.inhibited_by.as_ref().map(cover))),
         ];
         match &self.acknowledgement {
             None => details.push(("acknowledged", "-".into())),

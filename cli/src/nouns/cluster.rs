@@ -89,7 +89,7 @@ impl ClusterCommand {
             Self::Members(options) => {
                 let members: Vec<Member> = session.show_list(&options).await?;
                 let is_present = |member: &&Member| member.intent != MemberIntent::Removed;
-                let is_whole = options.filter.is_none() && options.limit.is_none() && options.past.as_of.is_none();
+                let is_whole = options.filter.is_none() && options.limit.is_none() && options.version.as_of.is_none();
                 let present = members.iter().filter(is_present).map(|member| member.api_address.as_str());
                 if is_whole { session.learn_members(present) } else { Ok(()) }
             }

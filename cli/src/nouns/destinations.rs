@@ -10,7 +10,7 @@ use super::{on_or_off, stamped, within};
 use crate::{
     failure::{Failure, Next},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, VersionOptions},
     session::Session,
     sizes::{self, SizeError, SizeLimit},
 };
@@ -28,7 +28,7 @@ pub enum DestinationCommand {
         /// Its number or its name
         destination: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Make a destination
     Add {
@@ -151,7 +151,7 @@ impl DestinationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Destination>(&options).await.map(drop),
-            Self::Show { destination, past } => session.show_found::<Destination>(&past, &destination).await,
+            Self::Show { destination, version } => session.show_found::<Destination>(&version, &destination).await,
             Self::Add { name, site, traits, options } => {
                 let site: Site = session.find(&site).await?;
                 let request = CreateDestination {

@@ -12,7 +12,7 @@ pub(crate) mod tokens;
 
 use std::{fmt::Display, str::FromStr};
 
-use bursar_wire::objects::Stamp;
+use bursar_wire::objects::{NamedObject, Stamp};
 
 /// A whole number within bounds.
 pub(crate) fn within<T>(least: T, most: T, text: &str) -> Result<T, String>
@@ -40,4 +40,12 @@ pub(crate) const fn on_or_off(value: bool) -> &'static str {
 /// When and by whom, in a few words.
 pub(crate) fn stamped(stamp: &Stamp) -> String {
     format!("{} by {}, at {}", stamp.at, stamp.by, stamp.revision)
+}
+
+/// What covers an alert: another one, or else a server by its maintenance.
+pub(crate) fn cover(by: &NamedObject) -> String {
+    match by.kind.as_str() {
+        "server" => format!("maintenance of {by}"),
+        _ => by.to_string(),
+    }
 }

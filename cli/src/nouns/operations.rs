@@ -7,7 +7,7 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ConfirmedOptions, ListOptions, PastOptions},
+    options::{ConfirmedOptions, ListOptions, VersionOptions},
     session::Session,
 };
 
@@ -22,7 +22,7 @@ pub enum OperationCommand {
         /// Its number
         operation: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Wait until an operation ends
     Wait {
@@ -42,7 +42,7 @@ impl OperationCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Operation>(&options).await.map(drop),
-            Self::Show { operation, past } => session.show_found::<Operation>(&past, &operation).await,
+            Self::Show { operation, version } => session.show_found::<Operation>(&version, &operation).await,
             Self::Wait { operation } => {
                 let operation: Operation = session.find(&operation).await?;
                 let operation = session.wait_for(operation.id).await?;

@@ -13,7 +13,7 @@ use super::stamped;
 use crate::{
     failure::{Exit, Failure, Next},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, VersionOptions},
     output::or_dash,
     session::Session,
 };
@@ -34,7 +34,7 @@ pub enum ServerCommand {
         /// Its number or its name
         server: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Look at a connection string, and at the machine that it is of, before anything is committed: exit code 1 where something
     /// stands in the way
@@ -146,10 +146,11 @@ impl ServerCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Server>(&options).await.map(drop),
-            Self::Show { server, past } => {
-                let found: Server = session.find_in(&past, &server).await?;
-                let details: ServerDetails = session.read_in(&past, &place(&found)).await?;
-                session.show(&details, || views::server(&details))
+            Self::Show { server, version } => {
+                let found: Server = session.find_in(&version, &server).await?;
+                let details: ServerDetails = session.read_in(&version, &place(&found)).await?;
+                session.show(&details, || views::server(&details))?;
+                session.tell_if_stale(&version)
             }
             Self::Inspect { string, destination, name } => {
                 let connection_string = string.read(session.console)?;
@@ -203,8 +204,7 @@ impl ServerCommand {
             }
             Self::OkToStop { server } => ok_to_stop(session, &server).await,
             Self::Reachability { server } => {
-                let server: Server = session.find(&server).await?;
-                let matrix: Reachability = session.read(&format!("{}/reachability", place(&server))).await?;
+                let (_, matrix): (Server, Reachability) = session.read_part(&server, "reachability").await?;
                 session.show(&matrix, || views::reachability(&matrix))
             }
         }
@@ -216,8 +216,7 @@ fn place(server: &Server) -> String {
 }
 
 async fn ok_to_stop(session: &mut Session<'_>, server: &str) -> Result<(), Failure> {
-    let server: Server = session.find(server).await?;
-    let answer: OkToStop = session.read(&format!("{}/ok-to-stop", place(&server))).await?;
+    let (server, answer): (Server, OkToStop) = session.read_part(server, "ok-to-stop").await?;
     session.show(&answer, || views::ok_to_stop(&answer))?;
     if answer.ok {
         return Ok(());

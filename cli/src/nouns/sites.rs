@@ -8,7 +8,7 @@ use super::{stamped, within};
 use crate::{
     failure::{Failure, Next},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, VersionOptions},
     session::Session,
 };
 
@@ -23,7 +23,7 @@ pub enum SiteCommand {
         /// Its number or its name
         site: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Make a site
     Add {
@@ -65,7 +65,7 @@ impl SiteCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Site>(&options).await.map(drop),
-            Self::Show { site, past } => session.show_found::<Site>(&past, &site).await,
+            Self::Show { site, version } => session.show_found::<Site>(&version, &site).await,
             Self::Add { name, expected_latency_ms, options } => {
                 let request = CreateSite { name, expected_latency_ms };
                 let answer = session.client.post(Site::PATH, &request, options.change()).await?;

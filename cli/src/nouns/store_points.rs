@@ -10,7 +10,7 @@ use super::{on_or_off, stamped, switch};
 use crate::{
     failure::{Failure, Next},
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, PastOptions},
+    options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, VersionOptions},
     output::{self, or_dash},
     session::Session,
     sizes::{self, SizeLimit},
@@ -31,7 +31,7 @@ pub enum StorePointCommand {
         /// Its number or its name
         store_point: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Make a store point
     Add {
@@ -111,10 +111,11 @@ impl StorePointCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<StorePoint>(&options).await.map(drop),
-            Self::Show { store_point, past } => {
-                let found: StorePoint = session.find_in(&past, &store_point).await?;
-                let details: StorePointDetails = session.read_in(&past, &format!("{}/{}", StorePoint::PATH, found.id)).await?;
-                session.show(&details, || output::details(all_of(&details)))
+            Self::Show { store_point, version } => {
+                let found: StorePoint = session.find_in(&version, &store_point).await?;
+                let details: StorePointDetails = session.read_in(&version, &format!("{}/{}", StorePoint::PATH, found.id)).await?;
+                session.show(&details, || output::details(all_of(&details)))?;
+                session.tell_if_stale(&version)
             }
             Self::Add { name, server, path, notes, quota, options } => {
                 let server: Server = session.find(&server).await?;

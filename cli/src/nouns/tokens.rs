@@ -7,7 +7,7 @@ use super::stamped;
 use crate::{
     failure::Failure,
     noun::Noun,
-    options::{ChangeOptions, ConfirmedOptions, ListOptions, PastOptions, SecretOptions},
+    options::{ChangeOptions, ConfirmedOptions, ListOptions, SecretOptions, VersionOptions},
     output::or_dash,
     secret_place::SecretPlace,
     session::Session,
@@ -24,7 +24,7 @@ pub enum TokenCommand {
         /// Its number or its name
         token: String,
         #[command(flatten)]
-        past: PastOptions,
+        version: VersionOptions,
     },
     /// Issue a token; its secret is shown this once
     Add {
@@ -52,7 +52,7 @@ impl TokenCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<Token>(&options).await.map(drop),
-            Self::Show { token, past } => session.show_found::<Token>(&past, &token).await,
+            Self::Show { token, version } => session.show_found::<Token>(&version, &token).await,
             Self::Add { name, expires_at, secret, options } => {
                 let place = SecretPlace::take(secret)?;
                 let request = IssueToken { name, expires_at, setup_secret: None };

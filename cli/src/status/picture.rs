@@ -77,6 +77,11 @@ impl Picture {
         Self { status, asked }
     }
 
+    /// Who is named as the leader, and does not answer from here.
+    pub fn silent_leader(&self) -> Option<u64> {
+        silent_leader(&self.status, &self.asked)
+    }
+
     /// How many voters answer from here; nothing where that was not asked.
     pub fn voters_answering(&self) -> Option<u32> {
         (!self.asked.is_empty()).then(|| voters_answering(&self.status, &self.asked))
@@ -151,8 +156,16 @@ fn voters_answering(status: &Status, asked: &[Asked]) -> u32 {
     u32::try_from(asked.iter().filter(is_voter).count()).unwrap_or(u32::MAX)
 }
 
+fn silent_leader(status: &Status, asked: &[Asked]) -> Option<u64> {
+    status.leader.filter(|leader| asked.iter().any(|asked| asked.id == *leader && asked.answers == Some(false)))
+}
+
 /// Says why nobody leads, where nobody does, as far as it is seen from here.
 fn complete(status: &mut Status, asked: &[Asked]) {
+    if let Some(leader) = silent_leader(status, asked) {
+        // What the node itself has to say is whom to ask.
+        status.unobserved_reason = Some(format!("authority node {leader}, named as the leader, does not answer from here"));
+    }
     let is_open = |asked: &Asked| asked.answers.is_none();
     let is_told = status.checks.iter().any(|check| check.code == NO_QUORUM);
     if status.leader.is_some() || status.stale.is_none() || is_told || asked.iter().any(is_open) {
@@ -222,6 +235,22 @@ mod tests {
         let picture = Picture::of(alone(), vec![another(1, Some(41_000)), (3, down("connection refused"))]);
         assert_eq!(codes(&picture), [NO_LEADER]);
         assert!(picture.status.checks[0].summary.starts_with("Nobody leads, though 2 of 3 voters answer from here."));
+    }
+
+    /// In the first seconds after a leader died the others still name it.
+    #[test]
+    fn a_leader_that_does_not_answer_is_not_the_one_to_ask() {
+        let mut follower = three_members();
+        (follower.node.id, follower.node.role, follower.leader) = (2, NodeRole::Follower, Some(1));
+        follower.unobserved_reason = Some("only the leader observes the others: ask authority node 1".into());
+        follower.fault_tolerance.voters_reachable = None;
+        let picture = Picture::of(follower.clone(), vec![(1, down("connection refused")), (3, down("connection refused"))]);
+        assert_eq!(picture.silent_leader(), Some(1));
+        let told = picture.status.unobserved_reason.unwrap();
+        assert_eq!(told, "authority node 1, named as the leader, does not answer from here");
+        let unknown = Err(Unasked { answers: None, why: "not asked".into() });
+        let picture = Picture::of(follower, vec![(1, unknown), (3, down("connection refused"))]);
+        assert_eq!(picture.silent_leader(), None, "nobody knows whether it answers");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn whole(picture: &Picture, console: &Console) -> String {
     }
     line("Quorum", quorum(picture));
     line("Tolerates", tolerated(picture));
-    line("Leader", leader(status));
+    line("Leader", leader(picture));
     line("Cluster", format!("{}, epoch {}, level {}", status.cluster, status.epoch, status.level));
     let as_of = as_of(status).map(|as_of| format!(" ({as_of})")).unwrap_or_default();
     line(
@@ -117,6 +117,7 @@ fn tolerated(picture: &Picture) -> String {
             left => format!("{} more", counted(left.into(), "failure")),
         },
         Some(_) => possible,
+        None if picture.silent_leader().is_some() => "not known while the leader does not answer from here".to_owned(),
         None if status.leader.is_some() => format!("{possible}, if all voters answer"),
         None => "not known without a leader".to_owned(),
     }
@@ -129,12 +130,12 @@ fn counted(count: u64, noun: &str) -> String {
     }
 }
 
-fn leader(status: &Status) -> String {
+fn leader(picture: &Picture) -> String {
+    let status = &picture.status;
     let Some(leader) = status.leader else { return "none known".to_owned() };
-    match status.members.iter().find(|member| member.id == leader) {
-        Some(member) => format!("authority node {leader} at {}", member.api_address),
-        None => format!("authority node {leader}"),
-    }
+    let place = status.members.iter().find(|member| member.id == leader).map(|member| format!(" at {}", member.api_address));
+    let silent = picture.silent_leader().map_or("", |_| ", which does not answer from here");
+    format!("authority node {leader}{}{silent}", place.unwrap_or_default())
 }
 
 /// Of when it is what the node tells of the cluster, where no quorum confirms it.
@@ -330,6 +331,21 @@ mod tests {
             json!({ "code": "clock", "severity": "WARN", "summary": "A warning comes second.", "remedy": "Look at it." });
         status.checks.insert(0, serde_json::from_value(warning).unwrap());
         assert_eq!(whole(&Picture::of(status, others), &console(false)), golden("status_alone.txt"));
+    }
+
+    #[test]
+    fn a_leader_that_does_not_answer_from_here_is_said_to_be_silent_and_no_failure_to_be_borne() {
+        let mut status = three_members();
+        (status.leader, status.fault_tolerance.voters_reachable) = (Some(1), None);
+        status.unobserved_reason = Some("only the leader observes the others: ask authority node 1".into());
+        let others = || vec![(1, down("connection refused")), (3, down("connection refused"))];
+        let screen = whole(&Picture::of(status.clone(), others()), &console(false));
+        assert!(screen.contains("Leader      authority node 1 at 10.0.0.1:4285, which does not answer from here\n"), "{screen}");
+        assert!(screen.contains("Tolerates   not known while the leader does not answer from here\n"), "{screen}");
+        assert!(!screen.contains("ask authority node 1"), "{screen}");
+        status.leader = Some(2);
+        let screen = whole(&Picture::of(status, others()), &console(false));
+        assert!(screen.contains("Tolerates   1 failure, if all voters answer\n"), "this one answers: {screen}");
     }
 
     #[test]

@@ -162,6 +162,23 @@ rules! {
         noted().when(ADMINISTRATOR, acknowledge_saying("a cable", [2, 1])).refused("already_acknowledged").because(already);
     }
 
+    /// Who says something first is who has taken note, and then when they did: also of an alert that is history.
+    fn what_was_acknowledged_without_a_word_takes_a_first_note() {
+        let silently = || Event::Alert(alert::Event::Acknowledged { alerts: vec![AlertId(1)], note: description("") });
+        let spoken = || {
+            let silent = one_of_two_offline().when(ADMINISTRATOR, acknowledge_saying("", [1])).then([silently()]);
+            let spoken = silent.told(Effect::Changed, AlertId(1)).later(3).when(ADMINISTRATOR, acknowledge([1, 2, 1])).under("note");
+            spoken.then([acknowledged([1, 2])]).told(Effect::Changed, AlertId(1))
+        };
+        let by_whom = Acknowledgement { by: ADMINISTRATOR, at: START.plus_ms(3), note: description("seen to") };
+        assert_eq!(alert_of(&spoken().into_state(), 1).acknowledgement, Some(by_whom));
+        spoken().when(ADMINISTRATOR, acknowledge_saying("a cable", [1])).under("again").refused("already_acknowledged");
+
+        let history = a_missing_shelf().and([reported(1, 1, Report::Online), resolved([1]), silently()]);
+        let noted = history.when(ADMINISTRATOR, acknowledge([1])).then([acknowledged([1])]).told(Effect::Changed, AlertId(1));
+        assert!(!alert_of(&noted.into_state(), 1).is_open());
+    }
+
     fn one_alert_that_has_changed_is_not_acknowledged_unread() {
         let given = one_of_two_offline();
         let revision = given.revision().0;

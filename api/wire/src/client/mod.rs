@@ -172,6 +172,11 @@ impl Client {
         &self.shared.config.nodes
     }
 
+    /// The node that answered last; before any did, the first that is asked.
+    pub fn answered_last(&self) -> &NodeUrl {
+        &self.shared.config.nodes[self.shared.preferred.load(Ordering::Relaxed)]
+    }
+
     /// The newest cursor that any answer told: shown as `min_revision`, it makes whichever node is asked next read what was
     /// written here.
     pub fn seen(&self) -> Option<String> {

@@ -11,7 +11,7 @@ use bursar_wire::{
 
 use crate::{
     noun::Noun,
-    nouns::store_points,
+    nouns::{cover, store_points},
     output::{ago, details, or_dash, table, warnings},
 };
 
@@ -117,7 +117,7 @@ pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
         let alerts = answer
             .alerts
             .iter()
-            .map(|alert| vec![alert.severity.as_str().into(), alert.text.clone(), or_dash(alert.covered_by.as_ref())]);
+            .map(|alert| vec![alert.severity.as_str().into(), alert.text.clone(), or_dash(alert.covered_by.as_ref().map(cover))]);
         section(&mut text, &table(&["severity", "alert that would fire", "covered by"], alerts));
     }
     text

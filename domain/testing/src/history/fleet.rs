@@ -231,7 +231,8 @@ impl History {
         let unnoted: Vec<_> =
             state.alerts().iter().filter(|alert| alert.acknowledgement.is_none()).map(|alert| alert.id).collect();
         let alerts = (0..self.dice.below(4)).map(|_| self.known_or_any(&unnoted, AlertId)).collect();
-        alert::Command::Acknowledge { alerts, note: self.dice.perhaps(50, |_| "seen to".to_owned()).unwrap_or_default() }
+        let note = self.dice.pick(&["", "", "seen to", "a cable"]).to_owned();
+        alert::Command::Acknowledge { alerts, note }
     }
 
     fn servers(&self, state: &State, wanted: fn(&Server) -> bool) -> Vec<ServerId> {
