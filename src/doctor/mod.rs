@@ -6,7 +6,8 @@
 //! node still belongs to the cluster. A running node holds its files, so it is asked what it says of itself, check by check.
 //!
 //! A storage server replaces its files as a whole, so they can be read while it runs: who it is, what makes it a member, what it
-//! knows of the fleet, which directories it has made and whether they are there; and whether its ports are free, or its own.
+//! knows of the fleet, which directories it has made and whether they are there and their own; whether its ports are free, or its
+//! own; and whether an authority node answers where it looks for one.
 
 mod report;
 mod running;
