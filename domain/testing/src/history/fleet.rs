@@ -228,9 +228,10 @@ impl History {
     }
 
     fn acknowledge(&mut self, state: &State) -> alert::Command {
-        let unnoted: Vec<_> =
-            state.alerts().iter().filter(|alert| alert.acknowledgement.is_none()).map(|alert| alert.id).collect();
-        let alerts = (0..self.dice.below(4)).map(|_| self.known_or_any(&unnoted, AlertId)).collect();
+        let is_again = self.dice.chance(25);
+        let meant = state.alerts().iter().filter(|alert| alert.acknowledgement.is_some() == is_again);
+        let meant: Vec<_> = meant.map(|alert| alert.id).collect();
+        let alerts = (0..self.dice.below(4)).map(|_| self.known_or_any(&meant, AlertId)).collect();
         let note = self.dice.pick(&["", "", "seen to", "a cable"]).to_owned();
         alert::Command::Acknowledge { alerts, note }
     }
