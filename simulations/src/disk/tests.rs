@@ -110,10 +110,10 @@ fn tell_of_folders(volumes: &dyn Volumes, root: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_simulated_disk_answers_as_a_real_one() {
-    let real = tempfile::TempDir::new().unwrap();
+    let [of_files, of_folders] = [(); 2].map(|()| tempfile::TempDir::new().unwrap());
     let disks = disks();
-    assert_eq!(tell_of_files(&files(&disks), Path::new("/")), tell_of_files(&DiskFiles, real.path()));
-    assert_eq!(tell_of_folders(&disks.volumes(), Path::new("/srv/a")), tell_of_folders(&DiskVolumes, real.path()));
+    assert_eq!(tell_of_files(&files(&disks), Path::new("/")), tell_of_files(&DiskFiles, of_files.path()));
+    assert_eq!(tell_of_folders(&disks.volumes(), Path::new("/srv/a")), tell_of_folders(&DiskVolumes, of_folders.path()));
 }
 
 #[tokio::test]
