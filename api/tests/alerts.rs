@@ -157,6 +157,25 @@ async fn a_repetition_by_filter_gets_its_first_outcome_though_no_alert_is_open_a
 }
 
 #[tokio::test]
+async fn a_repetition_by_filter_tells_of_what_was_acknowledged_then_and_of_nothing_since() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let store_points = ["a", "b", "c"].map(|name| world.store_point(ark, name));
+    let fail = |place: usize| world.report(ark, store_points[place], Report::Offline(OfflineReason::Missing));
+    fail(0);
+    fail(1);
+    let body = json!({ "filter": "" });
+    let ask = || world.post("/api/v1/alerts/acknowledge", &body).header("idempotency-key", "k1").send();
+    let first = ask().await.json();
+    fail(2);
+    let again = ask().await.json();
+    assert_eq!(again, first);
+    assert_eq!((again["alerts"].as_array().unwrap().len(), &again["acknowledged_before"]), (2, &json!([])));
+    assert_eq!(listed(&world, "?filter=acknowledged%3Dfalse").await, [3]);
+}
+
+#[tokio::test]
 async fn the_newest_reason_is_told_and_the_last_one_stays_in_the_history() {
     let world = World::new().await;
     let vault = world.vault().await;

@@ -253,6 +253,11 @@ impl Server {
         self.facts.guid == guid || self.former.contains(&guid)
     }
 
+    /// Whether an identity is that of the machine whose place another one is to take: it has its place again where that one never comes.
+    pub fn gives_way(&self, guid: ServerGuid) -> bool {
+        self.predecessor.as_ref().is_some_and(|predecessor| predecessor.facts.guid == guid)
+    }
+
     /// Whether it is being taken in to replace another machine.
     pub fn replaces(&self) -> bool {
         self.predecessor.is_some()

@@ -139,7 +139,12 @@ impl Feed<'_> {
 
     /// The newest state, if the server still has its place in it.
     fn standing(&self) -> Result<Arc<State>, End> {
-        if self.fleet.has_place(self.server, self.guid) { Ok(self.node().latest()) } else { Err(End::Excluded) }
+        let state = self.node().latest();
+        match state.servers().get(self.server).filter(|row| row.is_present()) {
+            Some(row) if row.facts.guid == self.guid => Ok(state),
+            Some(row) if row.gives_way(self.guid) => Err(End::Broken("its place is being given to another machine".to_owned())),
+            _ => Err(End::Excluded),
+        }
     }
 
     /// Where it can go on; nowhere where it knows nothing, or what this history has not.

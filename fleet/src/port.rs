@@ -42,7 +42,10 @@ fn judge(state: &State, id: ServerId, store: StoreId, certificate: &Attested) ->
         };
     };
     let (guid, public_key) = (ServerGuid(store.0), Hash::of(certificate.public_key.as_der()));
-    if !server.is_present() || (server.was_ever(guid) && server.facts.guid != guid) {
+    if server.is_present() && server.gives_way(guid) {
+        let reason = format!("the place of {id} is being given to another machine");
+        refuse(RefusalCode::Unavailable, reason, "wait: where the other machine does not come, this one has its place again")
+    } else if !server.is_present() || (server.was_ever(guid) && server.facts.guid != guid) {
         refuse(
             RefusalCode::RemovedNode,
             format!("{id} was removed from the fleet, or its place was given to another machine"),

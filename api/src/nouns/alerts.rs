@@ -123,8 +123,12 @@ async fn acknowledge(State(service): State<Service>, mutation: Mutation<Acknowle
     let met_none = matches!(&outcome, Err(Rejection::InvalidField { field, fault: FieldFault::Empty }) if field == "alerts")
         && matches!(meant, Meant::Filter(_));
     match (outcome, manner) {
-        (Ok(reply), Manner::Decided | Manner::Repeated) => {
+        (Ok(reply), manner @ (Manner::Decided | Manner::Repeated)) => {
             let first = AlertId(reply.object.number());
+            if matches!((&meant, manner), (Meant::Filter(_), Manner::Repeated)) {
+                // What meets the condition now is not what met it then.
+                ids = noted_with(&state, first);
+            }
             if !ids.contains(&first) {
                 ids.push(first);
             }
@@ -164,12 +168,19 @@ fn unnoted_alerts(state: &domain::State, filter: &str) -> Result<Vec<AlertId>, F
     Ok(unnoted.map(|alert| alert.id).collect())
 }
 
+/// The alerts that were acknowledged in one with this one, as far as that still stands.
+fn noted_with(state: &domain::State, alert: AlertId) -> Vec<AlertId> {
+    let Some(noted) = state.alerts().get(alert).and_then(|alert| alert.acknowledgement.clone()) else { return Vec::new() };
+    state.alerts().iter().filter(|alert| alert.acknowledgement.as_ref() == Some(&noted)).map(|alert| alert.id).collect()
+}
+
 /// Of which of the alerts somebody had taken note before the request did: what it has noted it has noted in one, and the reply
 /// names one of them.
 fn noted_before(state: &domain::State, reply: Reply, alerts: &[&Arc<Alert>]) -> Vec<u64> {
     let noting = state.alerts().get(AlertId(reply.object.number())).and_then(|alert| alert.acknowledgement.as_ref());
     let is_noted_now = |alert: &Alert| reply.effect == Effect::Changed && alert.acknowledgement.as_ref() == noting;
-    alerts.iter().filter(|alert| !is_noted_now(alert)).map(|alert| alert.id.0).collect()
+    // One that asks for attention again has no note any more.
+    alerts.iter().filter(|alert| alert.acknowledgement.is_some() && !is_noted_now(alert)).map(|alert| alert.id.0).collect()
 }
 
 /// By whom and when an alert was acknowledged, in a sentence.

@@ -126,11 +126,15 @@ async fn ask(session: &Session<'_>, is_secure: bool, member: &MemberStatus) -> R
 
 fn unasked(error: ClientError) -> Unasked {
     let (answers, why) = match error {
-        ClientError::Problem { problem, .. } => (true, problem.code),
-        ClientError::Unreachable { mut failures } => (false, failures.pop().map(|last| told(&last.failure)).unwrap_or_default()),
-        error => (false, error.to_string()),
+        ClientError::Problem { problem, .. } => (Some(true), problem.code),
+        // It answers, and be it another version.
+        error @ ClientError::Malformed { .. } => (Some(true), error.to_string()),
+        ClientError::Unreachable { mut failures } => {
+            (Some(false), failures.pop().map(|last| told(&last.failure)).unwrap_or_default())
+        }
+        error => (None, error.to_string()),
     };
-    Unasked { answers: Some(answers), why }
+    Unasked { answers, why }
 }
 
 fn told(failure: &NodeFailure) -> String {

@@ -183,11 +183,15 @@ async fn the_place_of_a_dead_machine_goes_to_another_and_the_dead_one_is_heard_n
     let replace = server::Command::Replace { server, introduction: successor.introduction(&world) };
     let reply = world.administer(&first, bursar_domain::Command::Server(replace)).await;
     let operation = OperationId(reply.object.number());
+    let refused = async || former.caller(1).await.err().expect("its place is another's").to_string();
+    // Until the other machine has come, it may have its place again: it is not to be made anew yet.
+    let waits = refused().await;
+    assert!(waits.contains("unavailable"), "{waits}");
     let joined = successor.joins(&world).await;
-    let refused = former.caller(1).await.err().expect("its place is another's").to_string();
-    assert!(refused.contains("removed_node"), "{refused}");
     joined.beats(1).await;
     assert_eq!(ended(&first, operation).await.0, Status::Succeeded);
+    let gone = refused().await;
+    assert!(gone.contains("removed_node"), "{gone}");
     let row = first.node.latest().servers().get(server).unwrap().clone();
     assert_eq!((row.facts.guid, row.facts.public_key == Hash::ZERO), (successor.guid, false));
     first.stop().await;
