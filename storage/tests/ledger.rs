@@ -12,45 +12,27 @@ use bursar_storage::engine::{Batch, Engine, MemoryEngine, Space};
 use bursar_storage::envelope::{self, HEADER_BYTES, Kind};
 use bursar_storage::ledger::{Applied, Ledger, Progress, Recovered};
 use bytes::Bytes;
-use common::author::{Decided, history};
+use common::author::{Decided, history, last};
 use common::wishes::{Ask, Wish, bulk, edits};
-use common::{Counted, Replica, STORE, contents, generations, journal_of, replace};
+use common::{Counted, Replica, STORE, contents, generations, journal_of, on_every_engine, replace};
 use support::Fixture;
 
-/// Instantiates every test for an engine.
-macro_rules! on_every_engine {
-    ($engine:ident, $fixture:ty: $($test:ident)*) => {
-        mod $engine {
-            $(#[test] fn $test() { super::$test::<$fixture>(); })*
-        }
-    };
-    ($engine:ident, $fixture:ty) => {
-        on_every_engine!($engine, $fixture:
-            an_empty_ledger_opens_empty
-            what_was_committed_is_there_after_a_reopening
-            a_checkpoint_and_its_tail_are_the_state
-            every_state_of_the_past_is_found_again
-            readers_get_what_they_ask_for_from_memory_and_from_the_engine
-            a_held_checkpoint_stays_and_others_go
-            every_flipped_bit_is_found_and_named
-            newer_formats_are_told_from_damage
-            a_hole_in_the_journal_is_found
-            a_record_in_anothers_place_is_found
-        );
-    };
+on_every_engine! {
+    an_empty_ledger_opens_empty
+    what_was_committed_is_there_after_a_reopening
+    a_checkpoint_and_its_tail_are_the_state
+    every_state_of_the_past_is_found_again
+    readers_get_what_they_ask_for_from_memory_and_from_the_engine
+    a_held_checkpoint_stays_and_others_go
+    every_flipped_bit_is_found_and_named
+    newer_formats_are_told_from_damage
+    a_hole_in_the_journal_is_found
+    a_record_in_anothers_place_is_found
 }
-
-on_every_engine!(memory, crate::support::Memory);
-#[cfg(feature = "rocksdb")]
-on_every_engine!(rocksdb, crate::support::rocks::RocksLedger);
 
 /// Every kind of value that a ledger holds.
 const KINDS: [Kind; 6] =
     [Kind::Stamp, Kind::Record, Kind::Applied, Kind::CheckpointManifest, Kind::CheckpointChunk, Kind::CheckpointPointer];
-
-fn last(history: &[Decided]) -> &Decided {
-    history.last().expect("a history has a founding")
-}
 
 fn an_empty_ledger_opens_empty<F: Fixture>() {
     let fixture = F::create();

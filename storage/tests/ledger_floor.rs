@@ -9,32 +9,14 @@ use bursar_domain::{Hash, Revision};
 use bursar_storage::engine::{Engine, MemoryEngine, Space};
 use bursar_storage::ledger::{Checkpoint, InstallError, Ledger};
 use bytes::Bytes;
-use common::author::{Decided, history};
+use common::author::{Decided, history, last};
 use common::wishes::{bulk, edits};
-use common::{Counted, Replica, contents, generations, journal_of};
+use common::{Counted, Replica, contents, generations, journal_of, on_every_engine};
 use support::{Fixture, Observed};
 
-/// Instantiates every test for an engine.
-macro_rules! on_every_engine {
-    ($engine:ident, $fixture:ty: $($test:ident)*) => {
-        mod $engine {
-            $(#[test] fn $test() { super::$test::<$fixture>(); })*
-        }
-    };
-    ($engine:ident, $fixture:ty) => {
-        on_every_engine!($engine, $fixture:
-            above_its_floor_a_journal_is_as_before_and_below_there_is_nothing
-            a_floor_is_raised_again_and_never_lowered
-        );
-    };
-}
-
-on_every_engine!(memory, crate::support::Memory);
-#[cfg(feature = "rocksdb")]
-on_every_engine!(rocksdb, crate::support::rocks::RocksLedger);
-
-fn last(history: &[Decided]) -> &Decided {
-    history.last().expect("a history has a founding")
+on_every_engine! {
+    above_its_floor_a_journal_is_as_before_and_below_there_is_nothing
+    a_floor_is_raised_again_and_never_lowered
 }
 
 /// What the records of a journal are kept under.

@@ -9,7 +9,7 @@ use bursar_storage::engine::{Engine, MemoryEngine, Space};
 use bursar_storage::envelope::{self, HEADER_BYTES, Kind};
 use bursar_storage::ledger::{Applied, Checkpoint, InstallError, Installer, Ledger, Manifest};
 use bytes::Bytes;
-use common::author::{Author, Decided, continued, history};
+use common::author::{Author, Decided, continued, history, last};
 use common::wishes::{Ask, Wish, bulk, edits};
 use common::{Counted, Replica, contents, generations, journal_of};
 
@@ -64,10 +64,6 @@ fn replica_of(history: &[Decided]) -> (Replica, MemoryEngine) {
     replica.commit(history);
     replica.ledger.sync().expect("a sync");
     (replica, engine)
-}
-
-fn last(history: &[Decided]) -> &Decided {
-    history.last().expect("a history has a founding")
 }
 
 #[test]

@@ -145,3 +145,8 @@ pub fn continued(history: &[Decided], wishes: &[Wish]) -> Vec<Decided> {
     let mut author = Author::behind(history.last().expect("a history has a founding"));
     wishes.iter().map(|wish| author.carry_out(wish)).collect()
 }
+
+/// The last decision of a history.
+pub fn last(history: &[Decided]) -> &Decided {
+    history.last().expect("a history has a founding")
+}

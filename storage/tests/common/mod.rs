@@ -2,6 +2,22 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
+/// Instantiates every test for every engine.
+#[allow(unused_macros, reason = "each test binary uses its own part of it")]
+macro_rules! on_every_engine {
+    ($($test:ident)*) => {
+        mod memory {
+            $(#[test] fn $test() { super::$test::<crate::support::Memory>(); })*
+        }
+        #[cfg(feature = "rocksdb")]
+        mod rocksdb {
+            $(#[test] fn $test() { super::$test::<crate::support::rocks::RocksLedger>(); })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "each test binary uses its own part of it")]
+pub(crate) use on_every_engine;
+
 pub mod author;
 pub mod wishes;
 
