@@ -19,7 +19,7 @@ run: build ## starts the demo: three authority nodes and two storage servers on 
 clean-demo: ## removes the demo's data; refuses while the demo runs
 	@scripts/clean-demo $(DEMO_DIR)
 
-test: check unit process ## everything that must hold: formatting, lints, all tests
+test: check unit process simulate ## everything that must hold: formatting, lints, all tests, simulated fleets
 
 check: setup ## formatting and lints
 	cargo fmt --all --check
@@ -37,9 +37,12 @@ process: setup ## tests of the program with real processes
 SEEDS ?= 0..200
 JOBS ?= 2
 
-simulate: ## runs whole fleets in simulated worlds, a seed each (SEEDS=0..200, JOBS=2)
+SIMULATE = $${CARGO_TARGET_DIR:-target}/simulation/bursar-simulate
+
+simulate: setup ## runs whole fleets in simulated worlds, a seed each (SEEDS=0..200, JOBS=2), and five of them twice
 	cargo build --profile simulation --locked -p bursar-simulations
-	$${CARGO_TARGET_DIR:-target}/simulation/bursar-simulate sweep --seeds $(SEEDS) --jobs $(JOBS)
+	$(SIMULATE) sweep --seeds $(SEEDS) --jobs $(JOBS) --all
+	$(SIMULATE) meta --seeds 0..5 --jobs $(JOBS)
 
 bench: setup ## measures the program beside etcd, and writes the figures where docs/benchmarks.md says
 	scripts/bench

@@ -70,6 +70,16 @@ pub struct Predecessor {
     pub secret: Hash,
 }
 
+/// How long a server is to be worked upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Lasting {
+    /// Up to a point in time.
+    Until(Timestamp),
+    /// For a span from when it is decided, in milliseconds. Whoever asks for it may have a clock that is behind.
+    For(u64),
+}
+
 /// What is wanted of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -312,8 +322,8 @@ pub enum Command {
     Maintain {
         /// Which.
         server: ServerId,
-        /// Until when.
-        until: Timestamp,
+        /// How long.
+        lasting: Lasting,
         /// Why, unchecked.
         reason: String,
     },

@@ -3,18 +3,21 @@
 //! A simulation hears of each passing, and may let the process go no further ([`Overseer`](crate::overseer::Overseer) in a build
 //! that has one). In what is shipped a point is nothing at all.
 
-/// Marks a point of the code by a name that no other point has.
+/// Marks a point of the code by a name that no other point has; it may tell a number, too.
 #[cfg(not(feature = "simulation"))]
 #[macro_export]
 macro_rules! point {
-    ($name:literal) => {};
+    ($name:literal $(, $number:expr)?) => {};
 }
 
-/// Marks a point of the code by a name that no other point has.
+/// Marks a point of the code by a name that no other point has; it may tell a number, too.
 #[cfg(feature = "simulation")]
 #[macro_export]
 macro_rules! point {
     ($name:literal) => {
-        $crate::overseer::pass($name)
+        $crate::overseer::pass($name, None)
+    };
+    ($name:literal, $number:expr) => {
+        $crate::overseer::pass($name, Some($number))
     };
 }

@@ -116,7 +116,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.log.save_vote(convert::vote_to_store(*vote), done);
         let lost = || Err(Arc::new(StorageError::io("save the vote", "the log's writer is gone")));
         durable.await.unwrap_or_else(|_| lost()).map_err(|error| self.failed(&error))?;
-        bursar_net::point!("vote.durable");
+        bursar_net::point!("vote.durable", vote.leader_id.term);
         Ok(())
     }
 

@@ -92,6 +92,7 @@ impl Node {
         let (id, stop) = (config.id.0, StopSignal::default());
         StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
+        bursar_net::point!("vote.found", log.vote().map_or(0, |vote| vote.term));
         resting::cover_what_the_log_lost(&log, &ledger, &recovered, &blocking).await?;
         let state_machine = StateMachine::new(ledger.clone(), recovered, config.supported, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());

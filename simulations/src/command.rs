@@ -7,17 +7,20 @@ mod sweep;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use bursar_domain::mutants::{self, Mutant};
 use clap::{Parser, Subcommand};
+use futures_util::stream::{self, StreamExt, TryChunksError, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Plan, PlanError, Wanted};
 use crate::report::{Report, keep};
 use crate::shim;
 use crate::timeline::Timeline;
@@ -44,6 +47,8 @@ enum Action {
         /// The seed
         #[arg(long)]
         seed: u64,
+        #[command(flatten)]
+        wanted: Wanted,
         /// Writes the plan that the seed expands to, to this file
         #[arg(long, value_name = "FILE")]
         plan: Option<PathBuf>,
@@ -71,12 +76,19 @@ enum Action {
     },
     /// Plants one bug after the other, and runs seeds until it is found
     Mutants(hunt::Arguments),
-    /// Runs a seed twice, in two processes, and compares all that happens
-    Meta {
-        /// The seed
-        #[arg(long)]
-        seed: u64,
-    },
+    /// Runs each seed twice, in two processes, and compares all that happens
+    Meta(Seeds),
+}
+
+/// Which seeds, each in a process of its own.
+#[derive(Debug, clap::Args)]
+struct Seeds {
+    /// The first seed, and the one behind the last: 0..200
+    #[arg(long, value_name = "FROM..TO", value_parser = seeds)]
+    seeds: Range<u64>,
+    /// How many run at a time
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
 }
 
 /// How a single plan is run.
@@ -113,13 +125,15 @@ enum CommandError {
 /// Carries out what was asked for.
 pub fn run(arguments: Arguments, inhabitants: Arc<dyn Inhabitants>) -> ExitCode {
     let done = shim::fix_addresses().map_err(CommandError::Addresses).and_then(|()| match arguments.command {
-        Action::Run { seed, plan, keep, options } => run_seed(seed, plan.as_deref(), &keep, &options, inhabitants),
+        Action::Run { seed, wanted, plan, keep, options } => {
+            run_seed(Plan::of_seed_as(seed, wanted), plan.as_deref(), &keep, &options, inhabitants)
+        }
         Action::Replay { plan, options } => replay(&plan, &options, inhabitants),
         Action::Sweep(arguments) => processes()?.block_on(sweep::run(&arguments)),
         Action::Shrink(arguments) => shrinking::run(&arguments, &processes()?).map(|()| true),
         Action::Timeline { trace } => timeline(&trace).map(|()| true),
         Action::Mutants(arguments) => processes()?.block_on(hunt::run(&arguments)),
-        Action::Meta { seed } => processes()?.block_on(meta(seed)).map(|()| true),
+        Action::Meta(seeds) => processes()?.block_on(meta(&seeds)).map(|()| true),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -133,13 +147,12 @@ pub fn run(arguments: Arguments, inhabitants: Arc<dyn Inhabitants>) -> ExitCode 
 }
 
 fn run_seed(
-    seed: u64,
+    plan: Plan,
     written: Option<&Path>,
     kept: &Path,
     options: &RunOptions,
     inhabitants: Arc<dyn Inhabitants>,
 ) -> Result<bool, CommandError> {
-    let plan = Plan::of_seed(seed);
     if let Some(path) = written {
         fs::write(path, plan.to_json()).map_err(failed(path))?;
     }
@@ -185,20 +198,29 @@ fn tell(report: &Report, options: &RunOptions) -> bool {
     if options.json {
         println!("{}", serde_json::to_string(report).expect("a report can be written as JSON"));
     } else {
-        println!("seed {}: {} s of virtual time", report.seed, report.virtual_ms / 1_000);
+        println!(
+            "seed {}: {} s of virtual time, {} per processor second",
+            report.seed,
+            report.virtual_ms / 1_000,
+            report.virtual_ms / report.processor_ms.max(1)
+        );
         println!("{} over {} events", report.hash, report.events);
     }
     report.failure.is_none()
 }
 
-async fn meta(seed: u64) -> Result<(), CommandError> {
+async fn meta(Seeds { seeds, jobs }: &Seeds) -> Result<(), CommandError> {
     let apart = Apart::new(META_LIMIT_SECONDS)?;
-    let (one, other) = (apart.seed(seed, None).await?, apart.seed(seed, None).await?);
-    if (&one.hash, one.events, &one.failure) != (&other.hash, other.events, &other.failure) {
-        return Err(CommandError::Differ { seed });
+    let runs = stream::iter(seeds.clone().flat_map(|seed| [seed, seed])).map(|seed| apart.seed(seed, None));
+    let mut pairs = pin!(runs.buffered(jobs.get()).try_chunks(2));
+    while let Some(pair) = pairs.next().await {
+        let pair = pair.map_err(|TryChunksError(_, error)| error)?;
+        let [one, other] = &pair[..] else { unreachable!("each seed runs twice") };
+        if (&one.hash, one.events, &one.failure) != (&other.hash, other.events, &other.failure) {
+            return Err(CommandError::Differ { seed: one.seed });
+        }
+        println!("seed {}: two runs are the same, {} over {} events", one.seed, one.hash, one.events);
     }
-    println!("seed {seed}: two runs are the same");
-    println!("{} over {} events", one.hash, one.events);
     Ok(())
 }
 

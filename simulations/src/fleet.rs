@@ -356,6 +356,11 @@ impl AuthorityNode {
         node.clone().filter(|_| !is_lost).map(|node| (*starts, node))
     }
 
+    /// Whether it has lost what it keeps, and is not another member yet.
+    pub fn has_lost_what_it_keeps(&self) -> bool {
+        lock(&self.started).is_lost
+    }
+
     /// What a plan says to have it join late.
     fn joining_late(&self) -> FaultKind {
         FaultKind::LateNode { process: self.place.process.clone() }

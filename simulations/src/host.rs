@@ -98,6 +98,8 @@ struct Process {
     /// Somebody works at what it keeps.
     closed: bool,
     exits: Vec<Exit>,
+    /// What it has told at points, and nobody has taken yet.
+    told: Vec<(&'static str, u64)>,
 }
 
 /// What holds a process up: the start of it that does not go on, if it ran.
@@ -111,8 +113,8 @@ struct Overseen {
 }
 
 impl Overseer for Overseen {
-    fn passes(&self, point: &'static str) -> Passing {
-        self.machine.upgrade().map_or(Passing::Ends, |machine| Host { machine }.passes(&self.process, point))
+    fn passes(&self, point: &'static str, number: Option<u64>) -> Passing {
+        self.machine.upgrade().map_or(Passing::Ends, |machine| Host { machine }.passes(&self.process, point, number))
     }
 
     fn fate_of_call(&self) -> CallFate {
@@ -208,6 +210,7 @@ impl Host {
             held_down: 0,
             closed: false,
             exits: Vec::new(),
+            told: Vec::new(),
         };
         let before = self.processes().insert(process.to_owned(), installed);
         assert!(before.is_none(), "{process} was installed on {} already", self.name());
@@ -397,9 +400,17 @@ impl Host {
         self.machine.snares.set(point, nth, crash)
     }
 
+    /// The numbers that a process has told since this was asked last, each with the point, in order.
+    pub fn take_told(&self, process: &str) -> Vec<(&'static str, u64)> {
+        self.processes().get_mut(process).map(|process| std::mem::take(&mut process.told)).unwrap_or_default()
+    }
+
     /// One of its processes is at a point.
-    fn passes(&self, process: &str, point: &str) -> Passing {
+    fn passes(&self, process: &str, point: &'static str, number: Option<u64>) -> Passing {
         self.machine.trace.record("point", format_args!("{} {process} {point}", self.name()));
+        if let (Some(number), Some(process)) = (number, self.processes().get_mut(process)) {
+            process.told.push((point, number));
+        }
         let Some(struck) = self.machine.snares.pass(point) else { return Passing::GoesOn };
         self.record(format_args!("{process} ends at {point}"));
         match struck.crash {

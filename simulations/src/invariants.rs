@@ -12,6 +12,7 @@ mod projections;
 mod promotions;
 mod streams;
 mod terms;
+mod votes;
 
 use std::fmt;
 
@@ -28,6 +29,7 @@ pub use projections::Projections;
 pub use promotions::Promotions;
 pub use streams::Streams;
 pub use terms::Terms;
+pub use votes::Votes;
 
 /// What went wrong so far, as far as it excuses what would be a failure otherwise.
 pub trait Excuses {
@@ -47,6 +49,7 @@ pub struct Invariants {
     decisions: Decisions,
     leaders: Leaders,
     terms: Terms,
+    votes: Votes,
     promotions: Promotions,
     streams: Streams,
     endings: Endings,
@@ -61,6 +64,7 @@ impl Invariants {
         self.decisions.look(&self.journals, fleet)?;
         self.leaders.look(fleet)?;
         self.terms.look(fleet)?;
+        self.votes.look(fleet)?;
         self.promotions.look(fleet)?;
         self.streams.look(&self.journals, followers)?;
         self.endings.look(fleet, excuses)?;

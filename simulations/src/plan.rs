@@ -18,6 +18,9 @@ use crate::points::{Crash, POINTS};
 
 /// The version of the form of plans that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
+/// The largest fleets that somebody may want.
+const AUTHORITY_NODES_MAX: u64 = 7;
+const STORAGE_SERVERS_MAX: u64 = 200;
 
 /// All that is to happen in a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,10 +284,29 @@ pub enum PlanError {
     },
 }
 
+/// What somebody wants of a plan, whatever its seed draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Wanted {
+    /// How many authority nodes the fleet has
+    #[arg(long = "nodes", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=AUTHORITY_NODES_MAX))]
+    pub authority_nodes: Option<u64>,
+    /// How many storage servers the fleet has
+    #[arg(long = "servers", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=STORAGE_SERVERS_MAX))]
+    pub storage_servers: Option<u64>,
+    /// Whether all connections are secured by TLS
+    #[arg(long, value_name = "true|false")]
+    pub tls: Option<bool>,
+}
+
 impl Plan {
     /// What `seed` expands to: always the same, for a version of this program.
     pub fn of_seed(seed: u64) -> Self {
-        expand::expand(seed)
+        Self::of_seed_as(seed, Wanted::default())
+    }
+
+    /// What `seed` expands to where somebody wants something of it.
+    pub fn of_seed_as(seed: u64, wanted: Wanted) -> Self {
+        expand::expand(seed, wanted)
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote, perhaps made smaller since.

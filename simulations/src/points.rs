@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// All of them.
-pub const POINTS: [&str; 20] = [
+pub const POINTS: [&str; 21] = [
     "log.written",
     "log.synced",
     "log.purge",
     "vote.durable",
+    "vote.found",
     "ledger.committed",
     "checkpoint.written",
     "checkpoint.pointed",

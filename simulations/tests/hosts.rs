@@ -139,7 +139,7 @@ async fn a_process_ends_at_a_point_before_it_does_what_lies_behind() {
             for contents in ["one", "two", "three"] {
                 let files = Arc::clone(&parts.files);
                 let written = parts.blocking.run(move || {
-                    bursar_net::point!("log.synced");
+                    bursar_net::point!("log.synced", contents.len() as u64);
                     files.write_atomic(Path::new("/file"), contents.as_bytes())
                 });
                 written.await.unwrap().unwrap();
@@ -152,6 +152,8 @@ async fn a_process_ends_at_a_point_before_it_does_what_lies_behind() {
         assert_eq!(struck.await.unwrap(), PROCESS);
         sleep(Duration::from_secs(60)).await;
         assert!(!host.is_running(PROCESS) && host.exits(PROCESS).is_empty(), "it did not end by itself");
+        let told = [3, 3, 5].map(|length| ("log.synced", length));
+        assert_eq!((host.take_told(PROCESS), host.take_told(PROCESS)), (told.to_vec(), Vec::new()));
         assert_eq!(host.has_power(), crash == Crash::Exit);
         match crash {
             Crash::Exit => host.revive(PROCESS),

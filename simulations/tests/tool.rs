@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use bursar_simulations::plan::Plan;
+use bursar_simulations::plan::{Plan, Role};
 
 /// A bug that any restart of an authority node brings to light, and a seed with one node and one server that restarts it.
 const MUTANT: &str = "requests-forgotten";
@@ -100,6 +100,26 @@ fn a_trace_is_written_and_its_hash_is_told_last() {
     assert!(last.len() > 64 && last[..64].chars().all(|digit| digit.is_ascii_hexdigit()), "{last}");
     let told = simulate(&["timeline", text(&trace)]);
     told.has("authority-1 starts").has("the plan begins").has("verdict Ok(())");
+}
+
+#[test]
+fn a_fleet_is_as_large_as_somebody_wants_it_and_as_secure() {
+    let kept = tempfile::tempdir().unwrap();
+    let plan = kept.path().join("plan");
+    let ran = simulate(&["run", "--seed", SEED, "--nodes", "2", "--servers", "3", "--tls", "true", "--plan", text(&plan)]);
+    assert!(ran.succeeded, "{}", ran.error);
+    ran.has(" per processor second\n");
+    let plan = Plan::from_json(&fs::read_to_string(plan).unwrap()).unwrap();
+    assert_eq!((plan.processes(Role::Authority).count(), plan.processes(Role::StorageServer).count()), (2, 3));
+    assert!(plan.knobs.tls && !Plan::of_seed(plan.seed).knobs.tls);
+    simulate(&["run", "--seed", SEED, "--nodes", "0"]).has("0 is not in 1..=7");
+}
+
+#[test]
+fn two_runs_of_each_seed_are_compared() {
+    let compared = simulate(&["meta", "--seeds", "31..33", "--jobs", "2"]);
+    assert!(compared.succeeded, "{}", compared.error);
+    compared.has("seed 31: two runs are the same, ").has("seed 32: two runs are the same, ");
 }
 
 #[test]

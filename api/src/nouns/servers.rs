@@ -120,8 +120,7 @@ async fn remove(State(service): State<Service>, Id(id): Id, Bodiless(call): Bodi
     params(("id" = u64, Path)), request_body = MaintainServer,
     responses((status = 200, description = "The server as it stands now.", body = servers::Server)))]
 async fn maintain(State(service): State<Service>, Id(id): Id, mutation: Mutation<MaintainServer>) -> Answered {
-    let now = service.now().max(service.authority.latest().time());
-    service.change(mutation.call, mutation.body.command(ServerId(id), now)?).await
+    service.change(mutation.call, mutation.body.command(ServerId(id))?).await
 }
 
 /// Have a storage server give its archives away.

@@ -6,8 +6,8 @@ mod reachability;
 mod stopping;
 
 use bursar_domain::{
-    Command, DestinationId, Hash, Level, ServerId, State, Timestamp,
-    server::{self, Change, Facts, Introduction, Ports, ProgramFacts},
+    Command, DestinationId, Hash, Level, ServerId, State,
+    server::{self, Change, Facts, Introduction, Lasting, Ports, ProgramFacts},
     store_point,
 };
 use serde::{Deserialize, Serialize};
@@ -331,18 +331,18 @@ pub struct MaintainServer {
 }
 
 impl MaintainServer {
-    /// What it asks for at `now`.
-    pub fn command(self, server: ServerId, now: Timestamp) -> Result<Command, FieldError> {
-        let until = match (self.until, self.for_seconds) {
-            (Some(until), None) => timestamp("/until", &until)?,
-            (None, Some(seconds)) if (1..=MAINTENANCE_SECONDS_MAX).contains(&seconds) => now.plus_ms(seconds * 1_000),
+    /// What it asks for.
+    pub fn command(self, server: ServerId) -> Result<Command, FieldError> {
+        let lasting = match (self.until, self.for_seconds) {
+            (Some(until), None) => Lasting::Until(timestamp("/until", &until)?),
+            (None, Some(seconds)) if (1..=MAINTENANCE_SECONDS_MAX).contains(&seconds) => Lasting::For(seconds * 1_000),
             (None, Some(_)) => {
                 return Err(FieldError::new("/for_seconds", format!("must be from 1 to {MAINTENANCE_SECONDS_MAX} seconds")));
             }
             (None, None) => return Err(FieldError::new("/until", "must be given, or else for_seconds")),
             (Some(_), Some(_)) => return Err(FieldError::new("/for_seconds", "goes without until")),
         };
-        Ok(Command::Server(server::Command::Maintain { server, until, reason: self.reason }))
+        Ok(Command::Server(server::Command::Maintain { server, lasting, reason: self.reason }))
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{
 };
 
 use super::{
-    Addresses, Change, CheckedFacts, Command, Condition, Event, Facts, Intent, Introduction, JoinFailure, Program, ProgramFacts,
-    ProjectionState, Server,
+    Addresses, Change, CheckedFacts, Command, Condition, Event, Facts, Intent, Introduction, JoinFailure, Lasting, Program,
+    ProgramFacts, ProjectionState, Server,
 };
 
 /// Decides what is asked of servers.
@@ -40,12 +40,16 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
         }
         Command::Replace { server, introduction } => replace(draft, *server, introduction),
         Command::Edit { server, change } => edit(draft, *server, change),
-        Command::Maintain { server, until, reason } => {
+        Command::Maintain { server, lasting, reason } => {
             let reason = Text::parse("reason", reason)?;
-            if *until <= draft.now() {
+            let until = match lasting {
+                Lasting::Until(until) => *until,
+                Lasting::For(milliseconds) => draft.now().plus_ms(*milliseconds),
+            };
+            if until <= draft.now() {
                 return Err(Rejection::InvalidField { field: "until".into(), fault: FieldFault::InThePast });
             }
-            intend(draft, *server, Intent::Maintenance { until: *until, reason })
+            intend(draft, *server, Intent::Maintenance { until, reason })
         }
         Command::EndMaintenance { server } => {
             let now = draft.now();

@@ -7,7 +7,7 @@ use crate::{
     ids::{ObjectRef, ServerId},
 };
 
-use super::{Command, Event, Intent, JoinFailure, ProjectionState};
+use super::{Command, Event, Intent, JoinFailure, Lasting, ProjectionState};
 
 impl Command {
     pub(crate) fn subject(&self) -> Option<ObjectRef> {
@@ -171,7 +171,10 @@ impl fmt::Display for Command {
             Self::Add { destination, name, .. } => write!(f, "add server “{name}” to {destination}"),
             Self::Replace { server, introduction } => write!(f, "replace {server} by {}", introduction.facts.guid),
             Self::Edit { server, .. } => write!(f, "edit {server}"),
-            Self::Maintain { server, until, .. } => write!(f, "maintain {server} until {until}"),
+            Self::Maintain { server, lasting: Lasting::Until(until), .. } => write!(f, "maintain {server} until {until}"),
+            Self::Maintain { server, lasting: Lasting::For(milliseconds), .. } => {
+                write!(f, "maintain {server} for {milliseconds} ms")
+            }
             Self::EndMaintenance { server } => write!(f, "end the maintenance of {server}"),
             Self::Drain { server } => write!(f, "drain {server}"),
             Self::Activate { server } => write!(f, "activate {server}"),

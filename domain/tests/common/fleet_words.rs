@@ -43,7 +43,7 @@ fn server_command(verb: &str, server: ServerId, words: &Words, now: Timestamp) -
         },
         "maintain" => server::Command::Maintain {
             server,
-            until: shifted(now, words.get("until").expect("an end")),
+            lasting: server::Lasting::Until(shifted(now, words.get("until").expect("an end"))),
             reason: words.get("reason").unwrap_or_default().to_owned(),
         },
         "end-maintenance-of" => server::Command::EndMaintenance { server },

@@ -171,7 +171,7 @@ pub fn commands() -> Vec<Specimen> {
         }),
         "server.maintain": Command::Server(server::Command::Maintain { .. }) => Command::Server(server::Command::Maintain {
             server: SERVER,
-            until: LATER,
+            lasting: server::Lasting::Until(LATER),
             reason: "new disks".into(),
         }),
         "server.end_maintenance": Command::Server(server::Command::EndMaintenance { .. }) =>

@@ -342,7 +342,7 @@ rules! {
         let given = servers(2).and([went_offline(FIRST), raised([server_offline(1, FIRST, None)])]);
         let until = Timestamp(START.0 + MINUTE_MS);
         given
-            .when(ADMINISTRATOR, server_command(server::Command::Maintain { server: FIRST, until, reason: "new disks".into() }))
+            .when(ADMINISTRATOR, server_command(server::Command::Maintain { server: FIRST, lasting: server::Lasting::Until(until), reason: "new disks".into() }))
             .then([maintenance(), covered([(1, Some(FIRST.into()))])]);
     }
 

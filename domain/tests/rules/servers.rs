@@ -10,7 +10,7 @@ use bursar_domain::{
     destination::{self, Accepting, RollUp},
     operation::{self, End, Task},
     projection::Peer,
-    server::{self, Addresses, Change, Intent, Introduction, JoinFailure, ProjectionState},
+    server::{self, Addresses, Change, Intent, Introduction, JoinFailure, Lasting, ProjectionState},
     store_point::{self, Flags, Report},
 };
 
@@ -47,8 +47,11 @@ fn removed() -> Event {
 }
 
 fn maintain(until_minutes: u64) -> Command {
-    let until = START.plus_ms(until_minutes * MINUTE_MS);
-    server_command(server::Command::Maintain { server: FIRST, until, reason: "new disks".into() })
+    maintain_as(Lasting::Until(START.plus_ms(until_minutes * MINUTE_MS)))
+}
+
+fn maintain_as(lasting: Lasting) -> Command {
+    server_command(server::Command::Maintain { server: FIRST, lasting, reason: "new disks".into() })
 }
 
 fn intended(intent: Intent) -> Event {
@@ -412,6 +415,9 @@ rules! {
 
     fn maintenance_has_an_end() {
         servers(1).when(ADMINISTRATOR, maintain(10)).then([intended(maintenance(10))]).told(Effect::Changed, FIRST);
+        // A span begins when it is decided, whatever the clock of whoever asked for it.
+        let span = maintain_as(Lasting::For(9 * MINUTE_MS));
+        servers(1).later(MINUTE_MS).when(ADMINISTRATOR, span).then([intended(maintenance(10))]);
         servers(1).when(ADMINISTRATOR, maintain(0)).refused("invalid_field").for_field("until", FieldFault::InThePast);
         let end = || server_command(server::Command::EndMaintenance { server: FIRST });
         let given = || servers(1).and([intended(maintenance(10))]);

@@ -1,23 +1,16 @@
 //! Planted bugs, one after the other, each until a seed finds it.
 
-use std::num::NonZeroUsize;
-use std::ops::Range;
-
 use bursar_domain::mutants::Mutant;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::apart::Apart;
-use super::{CommandError, mutant, seeds};
+use super::{CommandError, Seeds, mutant};
 
 /// What to look for.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The first seed, and the one behind the last: 0..100
-    #[arg(long, value_name = "FROM..TO", value_parser = seeds)]
-    seeds: Range<u64>,
-    /// How many run at a time
-    #[arg(long, default_value = "1")]
-    jobs: NonZeroUsize,
+    #[command(flatten)]
+    seeds: Seeds,
     /// These alone, for instance to go on where a search was ended
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = mutant)]
     only: Vec<Mutant>,
@@ -43,7 +36,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<bool, CommandError> {
     let mut all_found = true;
     println!("| planted bug | what it breaks | found by | seeds | simulated time |\n|---|---|---|--:|--:|");
     for mutant in Mutant::ALL.into_iter().filter(|mutant| arguments.only.is_empty() || arguments.only.contains(mutant)) {
-        let hunted = hunt(&apart, mutant, arguments).await?;
+        let hunted = hunt(&apart, mutant, &arguments.seeds).await?;
         all_found &= hunted.found_by.is_some();
         println!("{}", hunted.row(mutant));
     }
@@ -51,9 +44,9 @@ pub(super) async fn run(arguments: &Arguments) -> Result<bool, CommandError> {
 }
 
 /// Runs seed after seed until one fails. Seeds that run beside it and come later do not count.
-async fn hunt(apart: &Apart, mutant: Mutant, arguments: &Arguments) -> Result<Hunted, CommandError> {
-    let seeds = stream::iter(arguments.seeds.clone());
-    let mut reports = seeds.map(|seed| apart.seed(seed, Some(mutant))).buffered(arguments.jobs.get());
+async fn hunt(apart: &Apart, mutant: Mutant, Seeds { seeds, jobs }: &Seeds) -> Result<Hunted, CommandError> {
+    let runs = stream::iter(seeds.clone()).map(|seed| apart.seed(seed, Some(mutant)));
+    let mut reports = runs.buffered(jobs.get());
     let mut hunted = Hunted::default();
     while let (None, Some(report)) = (&hunted.found_by, reports.try_next().await?) {
         hunted.seeds += 1;

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::ready;
-use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::apart::Apart;
-use super::{CommandError, failed, seeds};
+use super::{CommandError, Seeds, failed};
 use crate::coverage::{Coverage, Uncovered};
 use crate::plan::Plan;
 use crate::report::{Report, keep};
@@ -27,12 +25,8 @@ const SLOWEST: usize = 5;
 /// What to sweep.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The first seed, and the one behind the last: 0..200
-    #[arg(long, value_name = "FROM..TO", value_parser = seeds)]
-    seeds: Range<u64>,
-    /// How many run at a time
-    #[arg(long, default_value = "1")]
-    jobs: NonZeroUsize,
+    #[command(flatten)]
+    seeds: Seeds,
     /// Runs all of them, instead of ending with the first that fails
     #[arg(long)]
     all: bool,
@@ -52,9 +46,10 @@ pub(super) async fn run(arguments: &Arguments) -> Result<bool, CommandError> {
     let apart = Apart::new(arguments.limit)?;
     let (begun, mut told) = (Instant::now(), Instant::now());
     let (mut tally, has_failed) = (Tally::default(), Cell::new(false));
-    let count = arguments.seeds.end - arguments.seeds.start;
-    let chosen = stream::iter(arguments.seeds.clone()).take_while(|_| ready(arguments.all || !has_failed.get()));
-    let mut reports = chosen.map(|seed| apart.seed(seed, None)).buffer_unordered(arguments.jobs.get());
+    let Seeds { seeds, jobs } = &arguments.seeds;
+    let count = seeds.end - seeds.start;
+    let chosen = stream::iter(seeds.clone()).take_while(|_| ready(arguments.all || !has_failed.get()));
+    let mut reports = chosen.map(|seed| apart.seed(seed, None)).buffer_unordered(jobs.get());
     while let Some(report) = reports.next().await {
         let report = report?;
         if report.failure.is_some() {

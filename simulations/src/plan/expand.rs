@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use bursar_domain::plan::failure_detection;
 
-use super::{Action, Fault, FaultKind, HostPlan, Knobs, Loss, Operation, Plan, ProcessPlan, Role, Topology, VERSION};
+use super::{Action, Fault, FaultKind, HostPlan, Knobs, Loss, Operation, Plan, ProcessPlan, Role, Topology, VERSION, Wanted};
 use crate::calls::CallTrouble;
 use crate::disk::DiskOperation;
 use crate::draws::{CERTAIN, Draws, Stream};
@@ -20,16 +20,17 @@ const HEARTBEAT_MS: u64 = 100;
 /// Nothing goes wrong before the fleet had time to come to be, nor begins behind the calm before the end.
 const FAULTS_FROM_MS: u64 = 5_000;
 const FAULTS_UNTIL_MS: u64 = 45_000;
-const STORAGE_SERVERS_MAX: u64 = 30;
+/// How many storage servers a seed draws at most.
+const STORAGE_SERVERS_DRAWN: u64 = 30;
 const SERVERS_PER_HOST: usize = 10;
 const DISK_BYTES: u64 = 64 << 30;
 /// One seed of so many has TLS.
 const TLS_EVERY: u64 = 10;
 
-pub fn expand(seed: u64) -> Plan {
+pub fn expand(seed: u64, wanted: Wanted) -> Plan {
     let draws = Draws::of_seed(seed);
-    let topology = topology(&mut draws.stream("plan/topology"));
-    let knobs = knobs(seed, &mut draws.stream("plan/knobs"), &topology.distances);
+    let topology = topology(&mut draws.stream("plan/topology"), wanted);
+    let knobs = knobs(&mut draws.stream("plan/knobs"), &topology.distances, wanted.tls.unwrap_or(seed.is_multiple_of(TLS_EVERY)));
     let faults = faults(&draws, &topology);
     let mut operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
     operations.extend(orders(&mut draws.stream("plan/orders"), &topology, knobs.clients));
@@ -37,7 +38,7 @@ pub fn expand(seed: u64) -> Plan {
     Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations }
 }
 
-fn topology(chance: &mut Stream) -> Topology {
+fn topology(chance: &mut Stream, wanted: Wanted) -> Topology {
     let sites = chance.within(1..=3) as usize;
     // How far each site is from each of those before it; it is as far back.
     let apart: Vec<Vec<u64>> = (0..sites).map(|site| (0..site).map(|_| chance.within(2..=80)).collect()).collect();
@@ -47,15 +48,16 @@ fn topology(chance: &mut Stream) -> Topology {
         jitter_ms: *chance.one_of(&[0, 1, 5, 20]),
         buffer_bytes: *chance.one_of(&[4 << 10, 64 << 10, 256 << 10]),
     };
-    let authorities = *chance.one_of(&[1, 2, 3, 3, 3, 4, 5]);
-    let servers = chance.within(0..=STORAGE_SERVERS_MAX) as usize;
+    let (authorities, servers) = (*chance.one_of(&[1, 2, 3, 3, 3, 4, 5]), chance.within(0..=STORAGE_SERVERS_DRAWN));
+    let authorities = wanted.authority_nodes.unwrap_or(authorities);
+    let servers = wanted.storage_servers.unwrap_or(servers);
     let mut hosts: Vec<HostPlan> = (1..=authorities)
         .map(|number| {
             let process = ProcessPlan { name: format!("authority-{number}"), role: Role::Authority };
             host(chance, format!("a{number}"), sites, vec![process])
         })
         .collect();
-    let numbers: Vec<usize> = (1..=servers).collect();
+    let numbers: Vec<u64> = (1..=servers).collect();
     for (place, packed) in numbers.chunks(SERVERS_PER_HOST).enumerate() {
         let process = |number| ProcessPlan { name: format!("storage-{number}"), role: Role::StorageServer };
         hosts.push(host(chance, format!("s{}", place + 1), sites, packed.iter().map(process).collect()));
@@ -83,7 +85,7 @@ fn host(chance: &mut Stream, name: String, sites: usize, processes: Vec<ProcessP
     }
 }
 
-fn knobs(seed: u64, chance: &mut Stream, distances: &Distances) -> Knobs {
+fn knobs(chance: &mut Stream, distances: &Distances, tls: bool) -> Knobs {
     let job_ms = *chance.one_of(&[0, 1, 2, 10]);
     let farthest = distances.latency_ms.iter().flatten().max().expect("there is a site");
     // Consensus gives a sign of life up after three quarters of the time to the next one.
@@ -98,7 +100,7 @@ fn knobs(seed: u64, chance: &mut Stream, distances: &Distances) -> Knobs {
         clients: u32::try_from(chance.within(1..=8)).expect("few"),
         detection_window_ms: *chance.one_of(&[8_000, failure_detection::WINDOW_MS]),
         followers: u32::try_from(chance.within(0..=2)).expect("few"),
-        tls: seed.is_multiple_of(TLS_EVERY),
+        tls,
     }
 }
 
@@ -321,13 +323,13 @@ mod tests {
 
     #[test]
     fn a_seed_is_always_the_same_plan_and_seeds_differ() {
-        assert_eq!(expand(7), expand(7));
-        assert_ne!(expand(7), Plan { seed: 7, ..expand(8) });
+        assert_eq!(Plan::of_seed(7), Plan::of_seed(7));
+        assert_ne!(Plan::of_seed(7), Plan { seed: 7, ..Plan::of_seed(8) });
     }
 
     #[test]
     fn a_hundred_seeds_have_all_kinds_of_faults_and_fleets_and_no_seed_has_all() {
-        let plans: Vec<Plan> = (0..100).map(expand).collect();
+        let plans: Vec<Plan> = (0..100).map(Plan::of_seed).collect();
         let kinds_of = |plan: &Plan| -> BTreeSet<String> {
             let kind = |fault: &Fault| format!("{:?}", fault.kind).split([' ', '{']).next().expect("a word").to_owned();
             plan.faults.iter().map(kind).collect()
@@ -343,7 +345,7 @@ mod tests {
 
     #[test]
     fn faults_leave_the_beginning_and_the_end_in_peace() {
-        for plan in (0..100).map(expand) {
+        for plan in (0..100).map(Plan::of_seed) {
             for fault in &plan.faults {
                 assert!(fault.at_ms >= FAULTS_FROM_MS && fault.at_ms < FAULTS_UNTIL_MS, "{fault:?}");
             }

@@ -134,8 +134,9 @@ impl History {
                 },
             },
             4..=5 => {
-                let until = self.now.plus_ms(self.dice.below(20) * MINUTE_MS);
-                server::Command::Maintain { server, until, reason: self.name() }
+                let span_ms = self.dice.below(20) * MINUTE_MS;
+                let lasting = self.dice.pick(&[server::Lasting::For(span_ms), server::Lasting::Until(self.now.plus_ms(span_ms))]);
+                server::Command::Maintain { server, lasting, reason: self.name() }
             }
             6 => server::Command::Drain { server },
             7..=8 => server::Command::Activate { server },
