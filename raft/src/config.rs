@@ -29,7 +29,7 @@ pub struct NodeConfig {
     pub checkpoint_every: u64,
     /// Or after so many bytes of records: what a start folds is bounded, however large the records are.
     pub checkpoint_bytes: u64,
-    /// How many entries that a checkpoint covers stay in the log, for nodes that lag a little.
+    /// How many entries that a checkpoint covers stay in the log, for nodes that come back. What those lack who answer stays, too.
     pub log_kept: u64,
     /// What may be under way at a time.
     pub limits: Limits,
@@ -109,8 +109,8 @@ impl NodeConfig {
             // A leader that lost an unsynced tail would otherwise write other entries under ids that it has given before.
             enable_leader_restore: Some(planted(Mutant::LeaderRestored)),
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.checkpoint_every),
-            max_in_snapshot_log_to_keep: self.log_kept,
-            purge_batch_size: 1,
+            // The log is purged by `retention`.
+            max_in_snapshot_log_to_keep: u64::MAX,
             // The steps of a snapshot have deadlines of their own; this bounds all of them together.
             install_snapshot_timeout: milliseconds(SNAPSHOT_TIMEOUT),
             max_payload_entries: 4_096,

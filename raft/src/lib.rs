@@ -53,6 +53,7 @@ mod read_index;
 mod readiness;
 mod relay;
 mod resting;
+mod retention;
 mod rounds;
 mod runtime;
 mod search;

@@ -42,7 +42,7 @@ use crate::{
     published::Published,
     read_index::ReadIndex,
     readiness::{Found, ReadinessCheck, Timing},
-    resting,
+    resting, retention,
     snapshot_receiver::{SnapshotReceiver, Turns},
     state_machine::StateMachine,
     status::{NodeStatus, node_status},
@@ -213,6 +213,8 @@ impl Node {
         let distance = tasks::CheckpointDistance { revisions: config.checkpoint_every, bytes: config.checkpoint_bytes };
         let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), distance);
         spawn("writing checkpoints", Box::pin(checkpoints));
+        let purging = retention::purge(raft.clone(), config.log_kept, config.silence_max());
+        spawn("purging the log", Box::pin(purging));
         spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
         spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));
         spawn("asking whether this node belongs", Box::pin(tasks::ask_whether_member(self.clone())));

@@ -75,7 +75,8 @@ pub struct Checkpoints {
     /// A checkpoint is written after so many revisions, or so many entries of the log. A start reads what lies behind the last
     /// one.
     pub every: u64,
-    /// So many entries that a checkpoint covers stay in the log. A node that lags by more is sent the state.
+    /// So many entries that a checkpoint covers stay in the log, and more for nodes that are being caught up. One that lags by more is
+    /// sent the state.
     pub log_kept: u64,
 }
 
