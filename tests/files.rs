@@ -474,7 +474,12 @@ async fn the_doctor_says_what_the_next_start_has_to_do() {
     let killed = doctor(&dir);
     println!("killed: {killed:?}");
     assert!(killed.healthy, "{:?}", killed.complaints());
-    let replayed = killed.of("next start").detail.strip_prefix("nothing was saved to start from yet (no checkpoint); ").expect("no checkpoint was due").to_owned();
+    let replayed = killed
+        .of("next start")
+        .detail
+        .strip_prefix("nothing was saved to start from yet (no checkpoint); ")
+        .expect("no checkpoint was due")
+        .to_owned();
     let entries: u64 = replayed.split_once(' ').expect("a number of entries").0.parse().expect("a number");
     assert!(entries >= 6, "the cluster, its administrator and the sites: {replayed}");
     let history = &killed.of("history").detail;

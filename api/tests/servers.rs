@@ -568,7 +568,11 @@ async fn a_destination_rolls_its_servers_up() {
     assert_eq!((counted("store_points"), counted("store_points_offline")), (2, 0));
     assert_eq!(alerts(&world).await, Alerts { open: 1, critical: 1, ..Alerts::default() });
     world.post("/api/v1/alerts/acknowledge", &json!({ "ids": [1] })).send().await;
-    assert_eq!(alerts(&world).await, Alerts { open: 1, acknowledged: 1, ..Alerts::default() }, "it fires on, and somebody knows of it");
+    assert_eq!(
+        alerts(&world).await,
+        Alerts { open: 1, acknowledged: 1, ..Alerts::default() },
+        "it fires on, and somebody knows of it"
+    );
     // Where nobody answers, backups go nowhere.
     world.patch("/api/v1/store-points/1", &json!({ "accepting_data": true })).send().await;
     assert_eq!(accepting().await, "ALL");

@@ -361,7 +361,8 @@ async fn a_critical_alert_that_asks_for_attention_is_the_same_exit_code() {
     assert_eq!((ended.code, ended.out.as_str()), (10, verdict));
     assert_eq!(ended.err, "error: 2 critical alerts fire that nobody has acknowledged.\nnext: bursar alert list\n");
     let ended = Stage::set().await.expect(STATUS, 200, with_alerts("WARN", 1, 0)).run("health").await;
-    let told = "error: The cluster's health is WARN, and 1 critical alert fires that nobody has acknowledged.\nnext: bursar status\n";
+    let told =
+        "error: The cluster's health is WARN, and 1 critical alert fires that nobody has acknowledged.\nnext: bursar status\n";
     assert_eq!((ended.code, ended.err.as_str()), (10, told));
     let ended = Stage::set().await.expect(STATUS, 200, with_alerts("OK", 0, 1)).run("health -o json").await;
     let told: Value = serde_json::from_str(&ended.out).unwrap();

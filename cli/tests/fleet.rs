@@ -69,7 +69,8 @@ fn joining(status: &str, revision: u64) -> Value {
 
 #[tokio::test]
 async fn servers_are_listed_with_their_destinations_and_how_they_are_filled_or_why_that_is_not_known() {
-    let space = |used_bytes: u64| json!({ "free_bytes": 5_000_000_000_u64, "total_bytes": 1_u64 << 41, "used_bytes": used_bytes });
+    let space =
+        |used_bytes: u64| json!({ "free_bytes": 5_000_000_000_u64, "total_bytes": 1_u64 << 41, "used_bytes": used_bytes });
     let observed = |store_points: Value| {
         let observed = json!({
             "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": store_points, "ports_tried": 5,

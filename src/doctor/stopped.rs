@@ -59,7 +59,8 @@ fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut R
 }
 
 fn told_when_it_joined(keeps_members: bool) -> String {
-    let told = if keeps_members { "known from its history, and from what it was told when it joined" } else { "known from its history" };
+    let told =
+        if keeps_members { "known from its history, and from what it was told when it joined" } else { "known from its history" };
     told.to_owned()
 }
 

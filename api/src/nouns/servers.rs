@@ -90,7 +90,8 @@ async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
 /// A server, with what was observed of all of them or why that is not known.
 fn details(view: &View, row: &Server, observed: Result<&servers::Observed, &str>) -> ServerDetails {
     let observed = observed.and_then(|all| all.by_server.get(&row.id.0).ok_or(UNHEARD));
-    let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why.to_owned())), |observed| (Some(observed.clone()), None));
+    let (observed, observed_absent) =
+        observed.map_or_else(|why| (None, Some(why.to_owned())), |observed| (Some(observed.clone()), None));
     let offline_store_points = OfflineStorePoint::all_of(view, row.id);
     ServerDetails { server: row.show(view), offline_store_points, observed, observed_absent }
 }

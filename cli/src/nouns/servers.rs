@@ -334,9 +334,9 @@ impl Noun for ServerDetails {
             Some(_) => match views::unfilled(self) {
                 0 => None,
                 1 => Some("how one of its store points is filled is not known; bursar store-point list tells why".to_owned()),
-                several => Some(format!(
-                    "how {several} of its store points are filled is not known; bursar store-point list tells why"
-                )),
+                several => {
+                    Some(format!("how {several} of its store points are filled is not known; bursar store-point list tells why"))
+                }
             },
         }
     }

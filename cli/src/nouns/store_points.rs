@@ -154,7 +154,6 @@ impl StorePointCommand {
     }
 }
 
-
 /// How it is, with the reason where something is wrong.
 pub(super) fn condition(condition: &StorePointCondition) -> String {
     match condition {
@@ -233,7 +232,18 @@ impl Noun for StorePointDetails {
     const PATH: &'static str = StorePoint::PATH;
     const LIST: &'static str = StorePoint::LIST;
     const HEADING: &'static [&'static str] = &[
-        "id", "name", "server", "online", "used", "free", "accepting data", "new archives", "balancing", "quota", "intent", "path",
+        "id",
+        "name",
+        "server",
+        "online",
+        "used",
+        "free",
+        "accepting data",
+        "new archives",
+        "balancing",
+        "quota",
+        "intent",
+        "path",
     ];
     const NAME_FIELD: Option<&'static str> = StorePoint::NAME_FIELD;
     const IS_OBSERVED: bool = true;
@@ -251,7 +261,8 @@ impl Noun for StorePointDetails {
             Some(StorePointObserved { free_bytes, total_bytes, used_bytes }) => {
                 let free = format!("{} of {}", sizes::told(free_bytes), sizes::told(total_bytes));
                 // What stands in parentheses says nothing of the present, as in the matrix of ports.
-                [sizes::told(used_bytes), free].map(|told| if self.store_point.server_online { told } else { format!("({told})") })
+                [sizes::told(used_bytes), free]
+                    .map(|told| if self.store_point.server_online { told } else { format!("({told})") })
             }
             None => [output::UNKNOWN; 2].map(str::to_owned),
         };

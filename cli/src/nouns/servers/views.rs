@@ -6,8 +6,8 @@ use bursar_wire::{
     objects::{NamedObject, ObjectRef},
     problem::code,
     servers::{
-        AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, Server, ServerCondition,
-        ServerDetails, ServerIntent,
+        AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, Server,
+        ServerCondition, ServerDetails, ServerIntent,
     },
     store_points::OfflineStorePoint,
 };
@@ -42,9 +42,10 @@ pub(super) fn filled(server: &ServerDetails) -> [String; 2] {
         let nothing = if server.server.store_points == 0 { "-" } else { UNKNOWN };
         return [nothing; 2].map(str::to_owned);
     };
-    let sums = observed.store_points.values().fold([0_u64; 2], |[used, free], one| {
-        [used.saturating_add(one.used_bytes), free.saturating_add(one.free_bytes)]
-    });
+    let sums = observed
+        .store_points
+        .values()
+        .fold([0_u64; 2], |[used, free], one| [used.saturating_add(one.used_bytes), free.saturating_add(one.free_bytes)]);
     sums.map(|sum| {
         let rest = if unfilled(server) > 0 { format!(" + {UNKNOWN}") } else { String::new() };
         let told = sizes::told(sum) + &rest;
@@ -160,7 +161,9 @@ fn announced(server: &Server) -> Option<String> {
     }
     Some(match &server.intent {
         ServerIntent::Maintenance { until, .. } => {
-            format!("It is in maintenance until {until}: whatever alert its stop brings is expected, and asks for nobody's attention.")
+            format!(
+                "It is in maintenance until {until}: whatever alert its stop brings is expected, and asks for nobody's attention."
+            )
         }
         _ => format!(
             "Announce the stop, and whatever alert it brings is expected and asks for nobody's attention:\n  \
