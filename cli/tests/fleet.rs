@@ -555,16 +555,19 @@ async fn a_store_point_is_listed_with_the_reason_why_it_is_not_online() {
         let unknown = json!({ "state": "unknown", "reason": "server_offline", "detail": "its server is offline" });
         with(with(store_point(unknown), seen.clone()), json!({ "id": id, "server_online": false }))
     };
+    let failing = json!({ "state": "offline", "reason": "read_only", "detail": "it can be read, but not written to" });
+    let failing = with(with(store_point(failing), seen.clone()), json!({ "id": 14 }));
     let unheard = unseen("the leader has not heard of the server since it leads");
-    let mut list = vec![known, limited, unknown(4, &seen)];
+    let mut list = vec![known, limited, unknown(4, &seen), failing];
     list.extend((5..=13).map(|id| unknown(id, &unheard)));
     let stage = Stage::set().await.expect("GET /api/v1/store-points?limit=1000&observed=true", 200, page(list));
     let ended = stage.run("store-point list").await;
     let expected = "\
-ID  NAME   SERVER  ONLINE                             USED    FREE             ACCEPTING DATA  NEW ARCHIVES  BALANCING  QUOTA      INTENT  PATH
-2   shelf  ark     yes                                4 kB    5 GB of 2 TiB    on              off           on         unlimited  active  /srv/a
-3   shelf  ark     offline: its directory is missing  ?       ?                on              off           on         2 TiB      active  /srv/a
-4   shelf  ark     unknown: its server is offline     (4 kB)  (5 GB of 2 TiB)  on              off           on         unlimited  active  /srv/a
+ID  NAME   SERVER  ONLINE                                       USED    FREE             ACCEPTING DATA  NEW ARCHIVES  BALANCING  QUOTA      INTENT  PATH
+2   shelf  ark     yes                                          4 kB    5 GB of 2 TiB    on              off           on         unlimited  active  /srv/a
+3   shelf  ark     offline: its directory is missing            ?       ?                on              off           on         2 TiB      active  /srv/a
+4   shelf  ark     unknown: its server is offline               (4 kB)  (5 GB of 2 TiB)  on              off           on         unlimited  active  /srv/a
+14  shelf  ark     offline: it can be read, but not written to  (4 kB)  (5 GB of 2 TiB)  on              off           on         unlimited  active  /srv/a
 ";
     assert!(ended.code == 0 && ended.out.starts_with(expected), "{}", ended.out);
     let reasons = "\

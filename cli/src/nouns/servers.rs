@@ -25,8 +25,8 @@ pub enum ServerCommand {
     /// List the storage servers
     #[command(
         after_help = "USED is what the archives of its store points take together, FREE what their disks have left; a disk that two \
-                      store points share counts twice. In parentheses they are of before the server went offline, and a ? is \
-                      explained below the list.\n\n\
+                      store points share counts twice. In parentheses, as it was last heard, where the server is not online. \
+                      A ? is explained below the list.\n\n\
                       --filter knows the fields id, name, destination (its number), condition (joining, online, offline or \
                       excluded), intent (active, maintenance, draining or removed), version and present (true or false; removed \
                       servers are listed with present=false alone), --sort knows id and name."

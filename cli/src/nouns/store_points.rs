@@ -21,8 +21,8 @@ use crate::{
 pub enum StorePointCommand {
     /// List the store points
     #[command(
-        after_help = "USED is what its archives take, FREE what its disk has left; in parentheses they are of before its server went \
-                      offline, and a ? is explained below the list.\n\n\
+        after_help = "USED is what its archives take, FREE what its disk has left; in parentheses, as it was last seen, where it is \
+                      not online. A ? is explained below the list.\n\n\
                       --filter knows the fields id, name, server (its number), path, condition (creating, failed, online, offline \
                       or unknown), intent (active, draining or retired), accepting_data and present (true or false; retired store \
                       points are listed with present=false alone), --sort knows id and name."
@@ -261,8 +261,8 @@ impl Noun for StorePointDetails {
             Some(StorePointObserved { free_bytes, total_bytes, used_bytes }) => {
                 let free = format!("{} of {}", sizes::told(free_bytes), sizes::told(total_bytes));
                 // What stands in parentheses says nothing of the present, as in the matrix of ports.
-                [sizes::told(used_bytes), free]
-                    .map(|told| if self.store_point.server_online { told } else { format!("({told})") })
+                let is_online = self.store_point.condition == StorePointCondition::Online;
+                [sizes::told(used_bytes), free].map(|told| if is_online { told } else { format!("({told})") })
             }
             None => [output::UNKNOWN; 2].map(str::to_owned),
         };
