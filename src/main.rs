@@ -82,7 +82,8 @@ fn ended_advised<E: std::error::Error>(
 fn ended_with<E: std::error::Error>(result: Result<(), E>, exit_code: impl Fn(&E) -> u8) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let mut told = error.to_string();
-    eprintln!("error: {told}");
+    // What comes from a parser may end with a line of its own.
+    eprintln!("error: {}", told.trim_end());
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_told = cause.to_string();

@@ -72,7 +72,10 @@ fn certificate(directory: &DataDirectory) -> Result<String, DirectoryError> {
 fn raft_log(log: &RaftLog) -> String {
     let bounds = log.bounds();
     let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
-    format!("it reads, and every checksum holds (Raft log, entries {} to {})", index(bounds.purged) + 1, index(bounds.last))
+    match (index(bounds.purged), index(bounds.last)) {
+        (purged, last) if purged == last => "it reads, and has no entries (Raft log)".to_owned(),
+        (purged, last) => format!("it reads, and every checksum holds (Raft log, entries {} to {last})", purged + 1),
+    }
 }
 
 /// How many entries of the log the ledger on the disk does not show to be applied.
