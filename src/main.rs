@@ -8,7 +8,7 @@ use bursar::{
     authority::{self, CommandError},
     demo, doctor, logging,
     signals::{SignalError, Signals},
-    storage_server::{self, StorageServerError},
+    storage_server::{self, Advice, StorageServerError},
 };
 use clap::{CommandFactory, FromArgMatches};
 use rustix::fs::Mode;
@@ -34,15 +34,17 @@ async fn main() -> ExitCode {
             Err(error) => ended(Err(error)),
         },
         Command::StorageServer(StorageServer::Init(init)) => {
-            ended_with(storage_server::init_command(&world, *init), StorageServerError::exit_code)
+            let made = storage_server::init_command(&world, &init);
+            ended_advised(made, StorageServerError::exit_code, |error| error.advice(&init.dir))
         }
         Command::StorageServer(StorageServer::ConnectionString(arguments)) => {
-            ended_with(storage_server::connection_string_command(&world, arguments), StorageServerError::exit_code)
+            let issued = storage_server::connection_string_command(&world, &arguments);
+            ended_advised(issued, StorageServerError::exit_code, |error| error.advice(&arguments.dir))
         }
         Command::StorageServer(StorageServer::Run(run)) => match service(&run) {
             Ok(mut signals) => {
                 let ended = storage_server::run(&world, &run.dir, signals.received()).await;
-                ended_with(ended, storage_server::RunError::exit_code)
+                ended_advised(ended, storage_server::RunError::exit_code, |error| error.advice(&run.dir))
             }
             Err(error) => ended(Err(error)),
         },
@@ -63,10 +65,25 @@ fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
     ended_with(result, |_| 1)
 }
 
+/// The same, with what to do next.
+fn ended_advised<E: std::error::Error>(
+    result: Result<(), E>,
+    exit_code: impl Fn(&E) -> u8,
+    advice: impl Fn(&E) -> Advice,
+) -> ExitCode {
+    let advice = result.as_ref().err().map(advice);
+    let code = ended_with(result, exit_code);
+    if let Some(advice) = advice {
+        eprintln!("{advice}");
+    }
+    code
+}
+
 fn ended_with<E: std::error::Error>(result: Result<(), E>, exit_code: impl Fn(&E) -> u8) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let mut told = error.to_string();
-    eprintln!("error: {told}");
+    // What comes from a parser may end with a line of its own.
+    eprintln!("error: {}", told.trim_end());
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_told = cause.to_string();

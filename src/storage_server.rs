@@ -1,5 +1,6 @@
 //! Making a storage server, introducing it to the authority, and running it.
 
+mod advice;
 mod run;
 
 use std::{path::Path, sync::Arc};
@@ -14,6 +15,7 @@ use crate::{
     license::{LicenseFileError, read_license_key},
 };
 
+pub use advice::Advice;
 pub use run::{RunError, run};
 
 /// The customary ports of a storage server beside that of its advertised addresses.
@@ -65,16 +67,16 @@ pub fn issue(world: &World, directory: &Path) -> Result<Issued, StorageServerErr
 }
 
 /// `bursar storage-server init`
-pub fn init_command(world: &World, arguments: InitStorageServer) -> Result<(), StorageServerError> {
+pub fn init_command(world: &World, arguments: &InitStorageServer) -> Result<(), StorageServerError> {
     let license_key = read_license_key(&*world.files, &arguments.license_key_file)?;
-    let issued = make(world, &arguments.dir, settings(&arguments), &license_key)?;
+    let issued = make(world, &arguments.dir, settings(arguments), &license_key)?;
     eprintln!("Storage server {} is made in {}.", issued.says.name, arguments.dir.display());
     show(&issued, &arguments.dir, arguments.output);
     Ok(())
 }
 
 /// `bursar storage-server connection-string`
-pub fn connection_string_command(world: &World, arguments: ConnectionString) -> Result<(), StorageServerError> {
+pub fn connection_string_command(world: &World, arguments: &ConnectionString) -> Result<(), StorageServerError> {
     let issued = issue(world, &arguments.dir)?;
     eprintln!("Every former connection string of {} is void.", issued.says.name);
     show(&issued, &arguments.dir, arguments.output);

@@ -34,8 +34,8 @@ const STORES: [&str; 2] = ["log", "ledger"];
 /// After so many revisions a checkpoint is due.
 const CHECKPOINT_EVERY: u64 = 1_024;
 /// The doctor's findings on them.
-const RAFT_LOG: &str = "raft log";
-const LEDGER: &str = "journal and state";
+const RAFT_LOG: &str = "log";
+const LEDGER: &str = "history";
 
 /// Who tells of a flipped bit in a file that a node does not live on.
 #[derive(Clone, Copy, PartialEq, Eq)]

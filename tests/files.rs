@@ -432,12 +432,12 @@ async fn the_doctor_asks_a_running_node_and_reads_stopped_ones() {
         .map(|id| {
             let diagnosis = doctor(&fleet.node(*id).dir);
             assert!(diagnosis.healthy, "stopped node {id}: {:?}", diagnosis.complaints());
-            diagnosis.of("journal and state").detail.clone()
+            diagnosis.of("history").detail.clone()
         })
         .collect();
     println!("{}", found[0]);
     assert!(
-        found[0].starts_with(&format!("revision {}, ", written.split_once('-').expect("a cursor").1)),
+        found[0].starts_with(&format!("whole up to revision {}, ", written.split_once('-').expect("a cursor").1)),
         "{written}: {found:?}"
     );
     assert!(found.iter().all(|finding| *finding == found[0]), "the nodes differ: {found:#?}");
@@ -474,20 +474,26 @@ async fn the_doctor_says_what_the_next_start_has_to_do() {
     let killed = doctor(&dir);
     println!("killed: {killed:?}");
     assert!(killed.healthy, "{:?}", killed.complaints());
-    let replayed = killed.of("next start").detail.strip_prefix("no checkpoint yet; ").expect("no checkpoint was due").to_owned();
+    let replayed = killed
+        .of("next start")
+        .detail
+        .strip_prefix("nothing was saved to start from yet (no checkpoint); ")
+        .expect("no checkpoint was due")
+        .to_owned();
     let entries: u64 = replayed.split_once(' ').expect("a number of entries").0.parse().expect("a number");
     assert!(entries >= 6, "the cluster, its administrator and the sites: {replayed}");
-    let journal = &killed.of("journal and state").detail;
-    assert!(journal.starts_with("no record on the disk yet"), "{journal}");
-    assert!(journal.ends_with(&format!("{entries} entries for the next start to apply")), "{journal}");
-    assert_eq!(killed.of("files and ledger").detail, "the ledger says nothing of authority and cluster key yet");
+    let history = &killed.of("history").detail;
+    assert!(history.starts_with("nothing on the disk yet"), "{history}");
+    assert!(history.ends_with(&format!("{entries} entries for the next start to apply")), "{history}");
+    let untold = "its history tells nothing of certificate authority and cluster key yet";
+    assert_eq!(killed.of("cluster files").detail, untold);
 
     fleet.restart(NODE);
     fleet.ready(NODE).await;
     fleet.stop(NODE);
     let stopped = doctor(&dir);
     println!("stopped: {stopped:?}");
-    assert!(stopped.of("next start").detail.ends_with("; 0 entries of the log are replayed at start"), "{stopped:?}");
+    assert!(stopped.of("next start").detail.ends_with("; 0 entries of the log are carried out again at start"), "{stopped:?}");
 }
 
 #[test]

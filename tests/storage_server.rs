@@ -194,6 +194,7 @@ fn a_directory_in_use_is_refused() {
     let occupied = machine.init(&[]);
     let said = occupied.refusal(1);
     assert!(said.contains("notes.txt") && said.contains("choose an empty directory"), "{said}");
+    assert!(said.ends_with("next: bursar storage-server init --help\n"), "{said}");
     assert_eq!(fs::read_dir(machine.dir()).expect("a folder").count(), 1, "a refusal writes nothing");
     fs::remove_file(machine.dir().join("notes.txt")).expect("a file");
 
@@ -210,6 +211,8 @@ fn a_directory_without_a_storage_server_issues_nothing() {
     let nothing = machine.connection_string();
     let said = nothing.refusal(1);
     assert!(said.contains("bursar storage-server init"), "{said}");
+    let unmade = machine.run(&["storage-server", "run"]);
+    assert!(unmade.refusal(1).ends_with("next: bursar storage-server init --help\n"), "{unmade:?}");
 
     let authority = ["authority", "init", "--peer-address", "127.0.0.1:4283", "--api-address", "127.0.0.1:4285"];
     assert_eq!(machine.run(&authority).code, Some(0));
@@ -235,7 +238,11 @@ fn the_license_key_must_be_there_private_and_whole() {
     fs::write(machine.license(), "too short").expect("the license key");
     assert!(refused(2).contains("16 to 256 visible characters"));
     fs::remove_file(machine.license()).expect("the license key");
-    assert!(refused(1).contains("does not exist"));
+    let absent = refused(1);
+    assert!(absent.contains("does not exist"), "{absent}");
+    let advice = absent.split_once("\nhint: ").expect("a hint").1;
+    assert!(advice.starts_with("The key is in license.key, in the data directory of the authority node"), "{absent}");
+    assert!(advice.ends_with("\nnext: bursar storage-server init --help\n"), "{absent}");
 }
 
 #[test]
@@ -275,8 +282,8 @@ fn the_doctor_examines_a_newcomer() {
         ("identity", "belong together"),
         ("membership", "no cluster has taken it in yet"),
         ("connection string", "one stands until"),
-        ("projection", "nothing is known of the fleet yet"),
-        ("made.toml", "no directory was made yet"),
+        ("fleet as it knows it", "nothing yet; it is read from the authority"),
+        ("directories made", "none yet"),
         ("control port", &format!("{control} is free")),
     ] {
         assert!(examined.of(what).detail.contains(told), "{what}: {examined:?}");
@@ -295,7 +302,7 @@ fn the_doctor_examines_a_newcomer() {
     fs::set_permissions(machine.dir(), fs::Permissions::from_mode(0o700)).expect("the data directory");
     fs::write(machine.dir().join("made.toml"), "store = 1").expect("a file");
     fs::set_permissions(machine.dir().join("made.toml"), fs::Permissions::from_mode(0o600)).expect("the file");
-    assert!(complaint("made.toml").contains("made.toml"));
+    assert!(complaint("directories made").contains("made.toml"));
     fs::remove_file(machine.dir().join("made.toml")).expect("the file");
     fs::remove_file(machine.dir().join("identity.toml")).expect("the identity");
     assert!(complaint("identity").contains("identity.toml is missing"));

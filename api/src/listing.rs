@@ -71,14 +71,14 @@ impl<R: Resource> Selection<R> {
         Ok(Self { filter, sort, limit, page_token: query.page_token, binding })
     }
 
-    /// The page that is asked for.
-    pub(crate) fn page(&self, view: &View) -> Result<Page<R::Shown>, Failure> {
+    /// The page that is asked for, each object as `show` has it.
+    pub(crate) fn page<S>(&self, view: &View, show: impl Fn(&R) -> S) -> Result<Page<S>, Failure> {
         let behind = self.page_token.as_deref().map(|token| self.place_of(token, view)).transpose()?;
         let mut matching = self.ordered(R::table(view), behind).filter(|row| self.admits(row));
         let rows: Vec<_> = matching.by_ref().take(self.limit).collect();
         let goes_on = matching.next().is_some();
         let next_page_token = rows.last().filter(|_| goes_on).map(|last| self.token(view.epoch(), &self.place(last)));
-        let items = rows.into_iter().map(|row| row.show(view)).collect();
+        let items = rows.into_iter().map(|row| show(row)).collect();
         Ok(Page { items, next_page_token, revision: view.cursor().to_string() })
     }
 

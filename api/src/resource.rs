@@ -209,12 +209,32 @@ impl Reading<ListQuery> {
 
     /// The page that is asked for.
     pub(crate) async fn list<R: Resource>(self) -> Answered {
+        if self.query.observed.is_some() {
+            let fault = FieldError::new("?observed", "is known to the lists of servers and of store points alone");
+            return Err(Failure::malformed_part(fault));
+        }
         let read = self.query.read();
         let selection = Selection::<R>::of(self.query)?;
         let view = self.service.read(self.caller, &read).await?;
-        Ok(answer::json(&view, &selection.page(&view)?))
+        Ok(answer::json(&view, &selection.page(&view, |row| row.show(&view))?))
+    }
+
+    /// The page that is asked for, each object with what the leader observes where that is asked for too, or why it is not known.
+    pub(crate) async fn list_observed<R: Resource, S: Serialize>(
+        self,
+        show: impl Fn(&View, &R, Result<&Observed, &str>) -> S,
+    ) -> Answered {
+        let (read, is_asked) = (self.query.read(), self.query.observed.unwrap_or_default());
+        let selection = Selection::<R>::of(self.query)?;
+        let view = self.service.read(self.caller, &read).await?;
+        let observed = if is_asked { observed(&self.service, self.caller, &read).await? } else { Err(UNASKED.to_owned()) };
+        let observed = observed.as_ref().map_err(String::as_str);
+        Ok(answer::json(&view, &selection.page(&view, |row| show(&view, row, observed))?))
     }
 }
+
+/// Why a list has nothing of what is observed.
+const UNASKED: &str = "it was not asked for; observed=true asks for it";
 
 impl Reading<ReadQuery> {
     /// An object.
@@ -225,26 +245,20 @@ impl Reading<ReadQuery> {
 
     /// An object with what the leader observes of it, or why that is not known. What is observed changes beside the entity tag,
     /// so nobody is told that they have it already.
-    pub(crate) async fn observed<S: Serialize>(
+    pub(crate) async fn observed<R: Resource, S: Serialize>(
         self,
-        object: impl Into<ObjectRef>,
-        show: impl FnOnce(&View, Result<Observed, String>) -> Option<S>,
+        id: R::Id,
+        show: impl FnOnce(&View, &R, Result<&Observed, &str>) -> S,
     ) -> Answered {
-        let object = object.into();
-        let (view, observed) = self.with_observed().await?;
+        let object: ObjectRef = id.into();
+        let view = self.service.read(self.caller, &self.query).await?;
+        let observed = observed(&self.service, self.caller, &self.query).await?;
         let not_found = || Failure::not_found(object, &view);
         let revision = view.changed_at(object).ok_or_else(not_found)?;
-        let body = show(&view, observed).ok_or_else(not_found)?;
+        let row = R::table(&view).get(id).ok_or_else(not_found)?;
+        let body = show(&view, row, observed.as_ref().map_err(String::as_str));
         let changed = Cursor { epoch: view.epoch(), revision };
         Ok(answer::whole(&view, Shown { body: encode(&body), changed }))
-    }
-
-    /// The version of the state that is asked for, and what the leader observes beside it, or why that is not known.
-    pub(crate) async fn with_observed(self) -> Result<(View, Result<Observed, String>), Failure> {
-        let view = self.service.read(self.caller, &self.query).await?;
-        let asking = self.service.fleet.observed(self.caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE));
-        let observed = self.service.observed(&self.query, asking).await?;
-        Ok((view, observed))
     }
 
     /// The version of the state that is asked for, and what the leader was told of the ports between a server and others, or why
@@ -260,6 +274,12 @@ impl Reading<ReadQuery> {
     pub(crate) async fn view(self) -> Result<View, Failure> {
         self.service.read(self.caller, &self.query).await
     }
+}
+
+/// What the leader observes of all storage servers at the time of a reading, or why that is not known.
+async fn observed(service: &Service, caller: Caller, query: &ReadQuery) -> Result<Result<Observed, String>, Failure> {
+    let asking = service.fleet.observed(caller.deadline.min(Instant::now() + OBSERVATION_PATIENCE));
+    service.observed(query, asking).await
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use bursar_domain::{
 };
 use bursar_wire::{
     page::Warning,
-    servers::{Look, Looks, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved},
+    servers::{Look, Looks, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved, StorePointObserved},
 };
 use serde_json::{Value, json};
 use support::{START_MS, World, fleet::Machine};
@@ -46,7 +46,7 @@ async fn a_server_is_shown_with_its_destination_and_its_state_in_tagged_words() 
 }
 
 #[tokio::test]
-async fn a_server_tells_which_of_its_store_points_cannot_be_used_and_why() {
+async fn a_server_tells_which_of_its_store_points_are_offline_and_why() {
     let world = World::new().await;
     let vault = world.vault().await;
     let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
@@ -56,12 +56,12 @@ async fn a_server_tells_which_of_its_store_points_cannot_be_used_and_why() {
     for (server, store_point) in [(ark, attic), (chest, elsewhere)] {
         world.report(server, store_point, Report::Offline(OfflineReason::Missing));
     }
-    let unusable = async || world.get("/api/v1/servers/1").send().await.json()["unusable_store_points"].clone();
+    let offline = async || world.get("/api/v1/servers/1").send().await.json()["offline_store_points"].clone();
     let condition = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
-    assert_eq!(unusable().await, json!([{ "id": attic.0, "name": "attic", "path": "/srv/attic", "condition": condition }]));
+    assert_eq!(offline().await, json!([{ "id": attic.0, "name": "attic", "path": "/srv/attic", "condition": condition }]));
     // Of the store points of a server that is silent nothing is known.
     world.lose(ark);
-    assert_eq!(unusable().await, json!([]));
+    assert_eq!(offline().await, json!([]));
 }
 
 #[tokio::test]
@@ -566,13 +566,13 @@ async fn a_destination_rolls_its_servers_up() {
     let counted = |name: &str| counts[name].as_u64().unwrap();
     assert_eq!((counted("servers"), counted("servers_offline")), (2, 1));
     assert_eq!((counted("store_points"), counted("store_points_offline")), (2, 0));
-    let alerts = |counts: &Value| ["alerts_open", "alerts_firing", "alerts_critical"].map(|name| counts[name].as_u64().unwrap());
-    assert_eq!(alerts(&counts), [1, 1, 1]);
-    assert_eq!((counted("alerts_acknowledged"), counted("alerts_critical_acknowledged")), (0, 0));
+    assert_eq!(alerts(&world).await, Alerts { open: 1, critical: 1, ..Alerts::default() });
     world.post("/api/v1/alerts/acknowledge", &json!({ "ids": [1] })).send().await;
-    let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
-    let acknowledged = ["alerts_acknowledged", "alerts_critical_acknowledged"].map(|name| counts[name].as_u64().unwrap());
-    assert_eq!((alerts(&counts), acknowledged), ([1, 1, 1], [1, 1]), "it fires on, and somebody knows of it");
+    assert_eq!(
+        alerts(&world).await,
+        Alerts { open: 1, acknowledged: 1, ..Alerts::default() },
+        "it fires on, and somebody knows of it"
+    );
     // Where nobody answers, backups go nowhere.
     world.patch("/api/v1/store-points/1", &json!({ "accepting_data": true })).send().await;
     assert_eq!(accepting().await, "ALL");
@@ -585,7 +585,93 @@ async fn a_destination_rolls_its_servers_up() {
     for store_point in [shelf, attic] {
         world.report(ark, store_point, Report::Online);
     }
+    let Alerts { open, over, .. } = alerts(&world).await;
+    assert!(open > 0 && over == open, "{open} in the overview, {over} of them over");
+}
+
+/// How the overview is counted.
+#[derive(Debug, Default, PartialEq)]
+struct Alerts {
+    open: u64,
+    critical: u64,
+    warning: u64,
+    acknowledged: u64,
+    expected: u64,
+    over: u64,
+}
+
+async fn alerts(world: &World) -> Alerts {
     let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
-    let [open, firing, critical] = alerts(&counts);
-    assert!(open > 0 && firing == 0 && critical == 0, "{counts}");
+    let counted = |name: &str| counts[format!("alerts_{name}")].as_u64().unwrap();
+    Alerts {
+        open: counted("open"),
+        critical: counted("critical"),
+        warning: counted("warning"),
+        acknowledged: counted("acknowledged"),
+        expected: counted("expected"),
+        over: counted("over"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_maintenance_lets_be_expected_is_counted_apart_with_all_that_follows_from_it() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
+    world.store_point(ark, "shelf");
+    world.store_point(chest, "attic");
+    world.post("/api/v1/servers/1/maintenance", &json!({ "for_seconds": 3_600 })).send().await;
+    world.lose(ark);
+    let in_maintenance = async || {
+        let counts = world.get("/api/v1/status").send().await.json()["counts"].clone();
+        (counts["servers_offline"].clone(), counts["servers_in_maintenance"].clone())
+    };
+    assert_eq!(in_maintenance().await, (json!(1), json!(1)));
+    let expected = Alerts { open: 2, expected: 2, ..Alerts::default() };
+    assert_eq!(alerts(&world).await, expected, "the server's, and the store point's that its alert covers");
+    let acknowledged = world.post("/api/v1/alerts/acknowledge", &json!({ "ids": [1] })).send().await;
+    assert_eq!((acknowledged.status, alerts(&world).await), (StatusCode::OK, expected), "it is expected first of all");
+    // The destination's trouble is nobody's plan: its other server was to stay.
+    world.lose(chest);
+    let found = alerts(&world).await;
+    assert_eq!((found.critical, found.expected), (3, 2), "the destination, the other server and its store point: {found:?}");
+    world.act("/api/v1/servers/1/activate").send().await;
+    assert_eq!(in_maintenance().await, (json!(2), json!(0)));
+    assert_eq!(alerts(&world).await.expected, 0, "nothing is expected any more");
+}
+
+#[tokio::test]
+async fn a_list_tells_what_is_observed_where_it_is_asked_for_that() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    world.server(vault, "chest");
+    world.store_point(ark, "shelf");
+    let space = StorePointObserved { free_bytes: 5, total_bytes: 9, used_bytes: 4 };
+    let heard = ServerObserved {
+        heard_ms_ago: 7,
+        version: "0.1.0".into(),
+        position: None,
+        store_points: [(1, space)].into(),
+        ports_tried: 0,
+        ports_closed: 0,
+    };
+    *world.fleet.observed.lock().unwrap() = Ok(Observed { by_server: [(1, heard)].into() });
+    let list = async |query: &str| world.get(&format!("/api/v1/{query}")).send().await.json()["items"].clone();
+    let told = json!({ "free_bytes": 5, "total_bytes": 9, "used_bytes": 4 });
+    let servers = list("servers?observed=true").await;
+    assert_eq!((&servers[0]["observed"]["store_points"]["1"], &servers[0]["observed_absent"]), (&told, &Value::Null));
+    assert!(servers[1]["observed_absent"].as_str().unwrap().contains("has not heard of the server"), "{servers}");
+    let store_points = list("store-points?observed=true").await;
+    assert_eq!((&store_points[0]["observed"], &store_points[0]["observed_ms_ago"]), (&told, &json!(7)));
+    assert_eq!(world.fleet.asked(), ["observed", "observed"]);
+    for unasked in ["store-points", "servers", "servers?observed=false"] {
+        let items = list(unasked).await;
+        assert!(items[0]["observed_absent"].as_str().unwrap().contains("observed=true asks for it"), "{unasked}: {items}");
+    }
+    let stale = list("servers?observed=true&consistency=stale").await;
+    assert!(stale[0]["observed_absent"].as_str().unwrap().contains("a stale reading asks nobody"), "{stale}");
+    assert_eq!(world.fleet.asked().len(), 2, "nobody else was asked");
+    let refused = world.get("/api/v1/destinations?observed=true").send().await;
+    refused.refuses(400, "malformed_request").pointing_at("?observed");
 }

@@ -171,8 +171,15 @@ async fn the_list_filters_by_server_and_condition_and_tells_the_reason() {
     *world.fleet.findings.lock().unwrap() = Some(findings("/srv/c"));
     world.post("/api/v1/servers/1/store-points", &json!({ "name": "cellar", "path": "/srv/c" })).send().await;
     world.report(ark, StorePointId(3), Report::Failed(CreationFailure::DirectoryExists));
-    let failed = world.get("/api/v1/store-points/3").send().await.json();
-    assert_eq!(failed["condition"]["reason"], "directory_exists");
+    let condition = async |id: u64| world.get(&format!("/api/v1/store-points/{id}")).send().await.json()["condition"].clone();
+    assert_eq!(condition(3).await["reason"], "directory_exists");
+    // Of what is not known it is said why.
+    world.lose(ark);
+    let unknown = json!({ "state": "unknown", "reason": "server_offline", "detail": "its server is offline" });
+    assert_eq!(condition(1).await, unknown);
+    world.find(ark);
+    let detail = "its server is online and has not reported on it yet";
+    assert_eq!(condition(1).await, json!({ "state": "unknown", "reason": "not_reported", "detail": detail }));
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ Exit codes:
    6  too few voters answer: there is no quorum, and nothing was changed
    7  the outcome of a change is unknown; the hint says how to learn it
    8  no authority node answers
-  10  the cluster is not healthy, or that is not known (bursar health), or what bursar doctor examined is not";
+  10  bursar health: the cluster is not healthy, or that is not known, or a critical alert fires that nobody has acknowledged;
+      bursar doctor: what it examined is not healthy";
 
 /// What to try next.
 #[derive(Clone, Debug, PartialEq, Eq)]

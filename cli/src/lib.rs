@@ -44,7 +44,7 @@ pub use surroundings::Surroundings;
 pub enum Command {
     /// Show how the cluster fares, on one screen
     Status(Options),
-    /// Tell whether the cluster is healthy: exit code 10 where it is not
+    /// Tell whether the cluster is healthy: exit code 10 where it is not, or where a critical alert fires that nobody has acknowledged
     Health(Options),
     /// Name a cluster and keep a token for it
     Login(Login),

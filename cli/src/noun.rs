@@ -18,6 +18,9 @@ pub(crate) trait Noun: Serialize + DeserializeOwned {
     /// Which column of the table holds the number of a site, if one does.
     const SITE_COLUMN: Option<usize> = None;
 
+    /// Whether the list asks for what the leader observes.
+    const IS_OBSERVED: bool = false;
+
     /// Its number.
     fn id(&self) -> u64;
     /// How people know it.
@@ -26,6 +29,16 @@ pub(crate) trait Noun: Serialize + DeserializeOwned {
     fn row(&self) -> Vec<String>;
     /// Everything about it.
     fn details(&self) -> Vec<(&'static str, String)>;
+
+    /// Where it is, for whoever has to tell it from others of its name; nothing where its number tells as much.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// Why cells of its line are [`UNKNOWN`](crate::output::UNKNOWN), where some are.
+    fn unknown(&self) -> Option<String> {
+        None
+    }
 
     /// It, in a sentence.
     fn described(&self) -> String {

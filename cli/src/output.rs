@@ -34,6 +34,9 @@ pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("answers have text keys and finite numbers")
 }
 
+/// A cell of which nothing is known.
+pub(crate) const UNKNOWN: &str = "?";
+
 /// What there is, or a dash.
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())

@@ -111,8 +111,8 @@ impl<'s> Session<'s> {
         let wanted = options.limit.unwrap_or(usize::MAX);
         let mut items = Vec::new();
         let ReadQuery { consistency, as_of, .. } = options.version.query();
-        let (filter, sort) = (options.filter.clone(), options.sort.clone());
-        let mut query = ListQuery { filter, sort, consistency, as_of, ..ListQuery::default() };
+        let (filter, sort, observed) = (options.filter.clone(), options.sort.clone(), N::IS_OBSERVED.then_some(true));
+        let mut query = ListQuery { filter, sort, observed, consistency, as_of, ..ListQuery::default() };
         while items.len() < wanted {
             let rest = u32::try_from(wanted - items.len()).unwrap_or(u32::MAX);
             query.limit = Some(rest.min(PAGE_ITEMS_MAX));
@@ -141,6 +141,11 @@ impl<'s> Session<'s> {
             }
         }
         self.show(&items, || output::table(N::HEADING, rows))?;
+        if self.format == Format::Table {
+            for reason in unknown(&items) {
+                self.console.tell(&reason)?;
+            }
+        }
         if are_more {
             self.console.tell(&format!("there are more than these {}; --limit tells how many to show", items.len()))?;
         }
@@ -180,16 +185,14 @@ impl<'s> Session<'s> {
             Some(number) => self.numbered::<N>(version, number).await?,
             None => None,
         };
-        let named = match (by_name, N::NAME_FIELD) {
+        let (named, are_more) = match (by_name, N::NAME_FIELD) {
             (Some(name), Some(field)) => self.named::<N>(version, field, name).await?,
-            _ => Vec::new(),
+            _ => (Vec::new(), false),
         };
         let mut found: Vec<N> = numbered.into_iter().collect();
         found.extend(named.into_iter().filter(|object| found.iter().all(|other| other.id() != object.id())).collect::<Vec<_>>());
         if found.len() > 1 {
-            let candidates: Vec<_> = found.iter().map(N::described).collect();
-            let message = format!("“{reference}” may be {}.", candidates.join(" or "));
-            return Err(Failure::usage(message, N::LIST).with_hint("Write id:NUMBER or name:NAME."));
+            return Err(ambiguous(reference, &found, are_more));
         }
         let missing = || Failure::new(Exit::NotFound, format!("There is no {} “{reference}”.", N::NOUN), N::LIST);
         found.pop().ok_or_else(missing)
@@ -203,12 +206,14 @@ impl<'s> Session<'s> {
         }
     }
 
-    async fn named<N: Noun>(&self, version: &VersionOptions, field: &str, name: &str) -> Result<Vec<N>, Failure> {
+    /// Those that are called so, and whether there are more of them.
+    async fn named<N: Noun>(&self, version: &VersionOptions, field: &str, name: &str) -> Result<(Vec<N>, bool), Failure> {
         let ReadQuery { consistency, as_of, .. } = version.query();
         let filter = Some(format!("{field}={name}"));
-        let query = ListQuery { filter, consistency, as_of, limit: Some(10), ..ListQuery::default() };
-        let found = self.client.page::<N>(N::PATH, &query).await?.items;
-        Ok(found.into_iter().filter(|object| object.name().eq_ignore_ascii_case(name)).collect())
+        let query = ListQuery { filter, consistency, as_of, limit: Some(NAMESAKES_MAX), ..ListQuery::default() };
+        let page = self.client.page::<N>(N::PATH, &query).await?;
+        let found = page.items.into_iter().filter(|object| object.name().eq_ignore_ascii_case(name)).collect();
+        Ok((found, page.next_page_token.is_some()))
     }
 
     /// Asks before something that is not easily undone. Without anybody to ask, only `--yes` goes on.
@@ -344,6 +349,44 @@ impl<'s> Session<'s> {
             None => Failure::new(Exit::Failed, format!("Operation {id} was {}.", operation.status.as_str()), next),
         })
     }
+}
+
+/// How many objects of one name are told apart.
+const NAMESAKES_MAX: u32 = 10;
+
+/// Why nobody can tell which object is meant, with each that may be and the command that shows the first of them.
+fn ambiguous<N: Noun>(reference: &str, candidates: &[N], are_more: bool) -> Failure {
+    let told = |object: &N| {
+        let place = object.place().map_or_else(String::new, |place| format!(" {place}"));
+        format!("id:{}  “{}”{place}", object.id(), object.name())
+    };
+    let more = are_more.then(|| format!("and more: {}", N::LIST));
+    let details = candidates.iter().map(told).chain(more).collect();
+    let next = format!("{} id:{}", N::LIST.replace(" list", " show"), candidates[0].id());
+    let message = format!("“{reference}” may be more than one {}.", N::NOUN);
+    Failure { details, ..Failure::usage(message, next) }.with_hint("Write id: and the number in its place, as below.")
+}
+
+/// How many objects are named of which the same is not known.
+const UNKNOWN_NAMED_MAX: usize = 8;
+
+/// Why cells of a list are unknown, a line for each reason.
+fn unknown<N: Noun>(items: &[N]) -> Vec<String> {
+    let mut reasons: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for item in items {
+        if let Some(why) = item.unknown() {
+            reasons.entry(why).or_default().push(item.id());
+        }
+    }
+    let told = |(why, ids): (String, Vec<u64>)| {
+        let named: Vec<_> = ids.iter().take(UNKNOWN_NAMED_MAX).map(u64::to_string).collect();
+        let more = match ids.len().saturating_sub(UNKNOWN_NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}, {} {}{more}: {why}", output::UNKNOWN, N::NOUN, named.join(", "))
+    };
+    reasons.into_iter().map(told).collect()
 }
 
 fn progress(operation: &Operation) -> String {

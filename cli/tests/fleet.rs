@@ -68,14 +68,39 @@ fn joining(status: &str, revision: u64) -> Value {
 }
 
 #[tokio::test]
-async fn servers_are_listed_with_the_names_of_their_destinations() {
-    let stage = Stage::set().await.expect("GET /api/v1/servers?limit=1000", 200, page(vec![server("online")]));
+async fn servers_are_listed_with_their_destinations_and_how_they_are_filled_or_why_that_is_not_known() {
+    let space =
+        |used_bytes: u64| json!({ "free_bytes": 5_000_000_000_u64, "total_bytes": 1_u64 << 41, "used_bytes": used_bytes });
+    let observed = |store_points: Value| {
+        let observed = json!({
+            "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": store_points, "ports_tried": 5,
+            "ports_closed": 0,
+        });
+        json!({ "offline_store_points": [], "observed": observed, "observed_absent": null })
+    };
+    let absent = || json!({ "offline_store_points": [], "observed": null, "observed_absent": "nobody has heard of it" });
+    let known = with(server("online"), observed(json!({ "2": space(1_000), "3": space(3_000) })));
+    let partly = with(with(server("online"), observed(json!({ "2": space(1_000) }))), json!({ "id": 2 }));
+    let gone = with(with(server("offline"), observed(json!({ "2": space(1_000), "3": space(0) }))), json!({ "id": 3 }));
+    let unheard = with(with(server("offline"), absent()), json!({ "id": 4 }));
+    let empty = with(with(server("online"), absent()), json!({ "id": 5, "store_points": 0 }));
+    let list = page(vec![known, partly, gone, unheard, empty]);
+    let stage = Stage::set().await.expect("GET /api/v1/servers?limit=1000&observed=true", 200, list);
     let ended = stage.run("server list").await;
     let expected = "\
-ID  NAME  DESTINATION  CONDITION  INTENT  STORE POINTS  VERSION  PRIMARY ADDRESS
-1   ark   vault        online     active  2             0.1.0    ark.example:4288
+ID  NAME  DESTINATION  CONDITION  INTENT  STORE POINTS  USED      FREE      VERSION  PRIMARY ADDRESS
+1   ark   vault        online     active  2             4 kB      10 GB     0.1.0    ark.example:4288
+2   ark   vault        online     active  2             1 kB + ?  5 GB + ?  0.1.0    ark.example:4288
+3   ark   vault        offline    active  2             (1 kB)    (10 GB)   0.1.0    ark.example:4288
+4   ark   vault        offline    active  2             ?         ?         0.1.0    ark.example:4288
+5   ark   vault        online     active  0             -         -         0.1.0    ark.example:4288
 ";
-    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, expected, ""));
+    assert_eq!((ended.code, ended.out.as_str()), (0, expected));
+    let reasons = "\
+?, server 2: how one of its store points is filled is not known; bursar store-point list tells why
+?, server 4: nobody has heard of it
+";
+    assert_eq!(ended.err, reasons);
 }
 
 #[tokio::test]
@@ -85,7 +110,7 @@ async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
         "heard_ms_ago": 40, "version": "0.1.0", "position": "1-6", "store_points": { "2": space },
         "ports_tried": 5, "ports_closed": 1,
     });
-    let heard = json!({ "unusable_store_points": [], "observed": observed, "observed_absent": null });
+    let heard = json!({ "offline_store_points": [], "observed": observed, "observed_absent": null });
     let heard = with(server("online"), heard);
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect("GET /api/v1/servers/1", 200, heard);
     let ended = stage.run("server show ark").await;
@@ -96,22 +121,22 @@ async fn a_server_is_shown_with_what_is_observed_of_it_or_why_nothing_is() {
         ended.out
     );
     let condition = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
-    let unusable = json!({ "id": 2, "name": "shelf", "path": "/srv/a", "condition": condition });
+    let offline = json!({ "id": 2, "name": "shelf", "path": "/srv/a", "condition": condition });
     let unheard = json!({
-        "unusable_store_points": [unusable], "observed": null, "observed_absent": "nobody has heard of it",
+        "offline_store_points": [offline], "observed": null, "observed_absent": "nobody has heard of it",
     });
     let unheard = with(server("offline"), unheard);
     let past = "GET /api/v1/servers/1?as_of=9";
     let stage = Stage::set().await.expect(past, 200, unheard.clone()).expect(past, 200, unheard);
     let ended = stage.run("server show id:1 --as-of 9").await;
     assert!(ended.out.contains("heard of           not known: nobody has heard of it\n"), "{}", ended.out);
-    let unusable = "unusable           store point 2 “shelf” at /srv/a, offline: its directory is missing\n";
-    assert!(ended.out.contains(unusable), "{}", ended.out);
+    let offline = "not online         store point 2 “shelf” at /srv/a, offline: its directory is missing\n";
+    assert!(ended.out.contains(offline), "{}", ended.out);
 }
 
 #[tokio::test]
 async fn what_one_node_has_of_an_object_is_shown_with_a_notice() {
-    let heard = json!({ "unusable_store_points": [], "observed": null, "observed_absent": "a stale reading asks nobody" });
+    let heard = json!({ "offline_store_points": [], "observed": null, "observed_absent": "a stale reading asks nobody" });
     let by_name = "GET /api/v1/servers?consistency=stale&filter=name%3Dark&limit=10";
     let stage = Stage::set().await.expect(by_name, 200, page(vec![server("online")]));
     let stage = stage.expect("GET /api/v1/servers/1?consistency=stale", 200, with(server("online"), heard));
@@ -122,10 +147,10 @@ async fn what_one_node_has_of_an_object_is_shown_with_a_notice() {
     let stage = Stage::set().await.expect("GET /api/v1/alerts/5?consistency=stale", 200, alert(5, Value::Null));
     let ended = stage.run("alert show 5 --stale").await;
     assert!(ended.code == 0 && ended.err.starts_with("notice: this is what http://"), "{ended:?}");
-    let unusable = json!({ "observed": null, "observed_absent": "a stale reading asks nobody" });
+    let unseen = json!({ "observed": null, "observed_absent": "a stale reading asks nobody" });
     let point = || store_point(json!({ "state": "online" }));
     let stage = Stage::set().await.expect(&SHELF.replace('?', "?consistency=stale&"), 200, page(vec![point()]));
-    let stage = stage.expect("GET /api/v1/store-points/2?consistency=stale", 200, with(point(), unusable));
+    let stage = stage.expect("GET /api/v1/store-points/2?consistency=stale", 200, with(point(), unseen));
     let ended = stage.run("store-point show shelf --stale").await;
     assert!(ended.code == 0 && ended.err.starts_with("notice: this is what http://"), "{ended:?}");
 }
@@ -367,6 +392,9 @@ pauses: nothing is restored from its store point “shelf”.
 
 SEVERITY  ALERT THAT WOULD FIRE          COVERED BY
 critical  Destination is offline: vault  -
+
+Announce the stop, and whatever alert it brings is expected and asks for nobody's attention:
+  bursar server maintenance 1 --for 2h
 ";
     assert_eq!((ended.code, ended.out.as_str()), (5, expected));
     let expected = "\
@@ -378,6 +406,14 @@ next: bursar server list --filter destination=3
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")])).expect(ask, 200, answer(true));
     let ended = stage.run("server ok-to-stop ark").await;
     assert_eq!((ended.code, ended.out.contains("\npauses: nothing is restored")), (0, true), "{ended:?}");
+    assert!(ended.out.ends_with("\n  bursar server maintenance 1 --for 2h\n"), "{}", ended.out);
+    let until = json!({ "intent": { "state": "maintenance", "until": "2031-05-17T10:30:00.000Z", "reason": "" } });
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![with(server("online"), until)])).expect(ask, 200, answer(true));
+    let ended = stage.run("server ok-to-stop ark").await;
+    assert!(ended.out.contains("\n\nIt is in maintenance until 2031-05-17T10:30:00.000Z: "), "{}", ended.out);
+    let stage = Stage::set().await.expect(ARK, 200, page(vec![server("offline")])).expect(ask, 200, answer(true));
+    let ended = stage.run("server ok-to-stop ark").await;
+    assert!(!ended.out.contains("maintenance"), "there is no stop to announce: {}", ended.out);
 }
 
 #[tokio::test]
@@ -509,15 +545,61 @@ async fn what_takes_no_further_words_is_asked_for_without_any() {
 #[tokio::test]
 async fn a_store_point_is_listed_with_the_reason_why_it_is_not_online() {
     let offline = json!({ "state": "offline", "reason": "missing", "detail": "its directory is missing" });
-    let limited = with(store_point(offline), json!({ "quota_bytes": 2_199_023_255_552_u64 }));
-    let list = page(vec![store_point(json!({ "state": "online" })), limited]);
-    let ended = Stage::set().await.expect("GET /api/v1/store-points?limit=1000", 200, list).run("store-point list").await;
+    let space = json!({ "free_bytes": 5_000_000_000_u64, "total_bytes": 1_u64 << 41, "used_bytes": 4_000 });
+    let seen = json!({ "observed": space, "observed_absent": null, "observed_ms_ago": 40 });
+    let unseen = |why: &str| json!({ "observed": null, "observed_absent": why, "observed_ms_ago": null });
+    let known = with(store_point(json!({ "state": "online" })), seen.clone());
+    let missing = "its server cannot look at it: its directory is missing";
+    let limited = with(with(store_point(offline), unseen(missing)), json!({ "id": 3, "quota_bytes": 2_199_023_255_552_u64 }));
+    let unknown = |id: u64, seen: &Value| {
+        let unknown = json!({ "state": "unknown", "reason": "server_offline", "detail": "its server is offline" });
+        with(with(store_point(unknown), seen.clone()), json!({ "id": id, "server_online": false }))
+    };
+    let failing = json!({ "state": "offline", "reason": "read_only", "detail": "it can be read, but not written to" });
+    let failing = with(with(store_point(failing), seen.clone()), json!({ "id": 14 }));
+    let unheard = unseen("the leader has not heard of the server since it leads");
+    let mut list = vec![known, limited, unknown(4, &seen), failing];
+    list.extend((5..=13).map(|id| unknown(id, &unheard)));
+    let stage = Stage::set().await.expect("GET /api/v1/store-points?limit=1000&observed=true", 200, page(list));
+    let ended = stage.run("store-point list").await;
     let expected = "\
-ID  NAME   SERVER  ONLINE                             ACCEPTING DATA  NEW ARCHIVES  BALANCING  QUOTA      INTENT  PATH
-2   shelf  ark     yes                                on              off           on         unlimited  active  /srv/a
-2   shelf  ark     offline: its directory is missing  on              off           on         2 TiB      active  /srv/a
+ID  NAME   SERVER  ONLINE                                       USED    FREE             ACCEPTING DATA  NEW ARCHIVES  BALANCING  QUOTA      INTENT  PATH
+2   shelf  ark     yes                                          4 kB    5 GB of 2 TiB    on              off           on         unlimited  active  /srv/a
+3   shelf  ark     offline: its directory is missing            ?       ?                on              off           on         2 TiB      active  /srv/a
+4   shelf  ark     unknown: its server is offline               (4 kB)  (5 GB of 2 TiB)  on              off           on         unlimited  active  /srv/a
+14  shelf  ark     offline: it can be read, but not written to  (4 kB)  (5 GB of 2 TiB)  on              off           on         unlimited  active  /srv/a
 ";
-    assert_eq!((ended.code, ended.out.as_str()), (0, expected), "{}", ended.err);
+    assert!(ended.code == 0 && ended.out.starts_with(expected), "{}", ended.out);
+    let reasons = "\
+?, store point 3: its server cannot look at it: its directory is missing
+?, store point 5, 6, 7, 8, 9, 10, 11, 12 and 1 more: the leader has not heard of the server since it leads
+";
+    assert_eq!(ended.err, reasons);
+}
+
+#[tokio::test]
+async fn store_points_of_one_name_are_told_apart_by_their_servers_and_numbers() {
+    let online = || store_point(json!({ "state": "online" }));
+    let other = with(online(), json!({ "id": 7, "server": 4, "server_name": "chest", "path": "/srv/b" }));
+    let stage = Stage::set().await.expect(SHELF, 200, page(vec![online(), other.clone()]));
+    let ended = stage.run("store-point show shelf").await;
+    let expected = "\
+error: “shelf” may be more than one store point.
+  id:2  “shelf” on server 1 “ark”, at /srv/a
+  id:7  “shelf” on server 4 “chest”, at /srv/b
+hint: Write id: and the number in its place, as below.
+next: bursar store-point show id:2
+";
+    assert_eq!((ended.code, ended.err.as_str()), (2, expected));
+    let stage = Stage::set().await.expect("GET /api/v1/store-points/7", 200, other.clone());
+    let seen = with(other.clone(), json!({ "observed": null, "observed_absent": "nobody was asked" }));
+    let ended = stage.expect("GET /api/v1/store-points/7", 200, seen).run("store-point show id:7").await;
+    assert!(ended.code == 0 && ended.out.contains("server          4 “chest”, online\n"), "{ended:?}");
+
+    let mut full = page(vec![online(), other]);
+    full["next_page_token"] = "1-1".into();
+    let ended = Stage::set().await.expect(SHELF, 200, full).run("store-point drain shelf").await;
+    assert!(ended.err.contains("\n  and more: bursar store-point list\nhint: "), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -553,8 +635,9 @@ async fn a_store_point_is_made_on_a_server_and_edited_by_its_flags() {
 #[tokio::test]
 async fn sizes_are_told_in_units_to_people_and_in_bytes_to_programs() {
     let limited = || with(store_point(json!({ "state": "online" })), json!({ "quota_bytes": 1_999_999_999_999_u64 }));
-    let list = "GET /api/v1/store-points?limit=1000";
-    let ended = Stage::set().await.expect(list, 200, page(vec![limited()])).run("store-point list -o json").await;
+    let list = "GET /api/v1/store-points?limit=1000&observed=true";
+    let unseen = with(limited(), json!({ "observed": null, "observed_absent": "nobody was asked" }));
+    let ended = Stage::set().await.expect(list, 200, page(vec![unseen])).run("store-point list -o json").await;
     assert!(ended.out.contains("\"quota_bytes\": 1999999999999"), "{}", ended.out);
     let space = json!({ "free_bytes": 5_000_000_000_u64, "total_bytes": 1_u64 << 41, "used_bytes": 0 });
     let known = with(limited(), json!({ "observed": space, "observed_absent": null }));

@@ -35,7 +35,7 @@ pub struct Destination {
     pub offered: bool,
     /// How archives are spread over its store points.
     pub balancing: Balancing,
-    /// When little free space is worth an alert.
+    /// What counts as little free space.
     pub free_space: FreeSpaceThresholds,
     /// When and by whom it was made.
     pub created: Stamp,
@@ -69,13 +69,13 @@ pub struct DailyWindow {
     pub to_minute: u16,
 }
 
-/// When little free space is worth an alert, in percent of a store point's size.
+/// What counts as little free space, in percent of a store point's size. It is kept for those who look; no alert follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreeSpaceThresholds {
-    /// Below this a warning.
+    /// Below this it is worth a warning.
     pub warning_percent: u8,
-    /// Below this a critical alert.
+    /// Below this it is critical.
     pub critical_percent: u8,
 }
 

@@ -103,7 +103,7 @@ pub enum Condition {
     Online,
     /// Its server cannot use it.
     Offline(OfflineReason),
-    /// Its server does not answer.
+    /// Nobody can tell: its server is offline, or was, and has not reported on it since.
     Unknown,
 }
 
@@ -260,7 +260,7 @@ pub enum Found {
 pub enum Report {
     /// It works.
     Online,
-    /// It cannot be used.
+    /// Its server cannot use it.
     Offline(OfflineReason),
     /// Its directory could not be made.
     Failed(CreationFailure),

@@ -3,7 +3,8 @@
 //! A stopped node is examined from its files: identity and modes, whose its stores are and whether one is an older copy, the
 //! write-ahead logs, every entry of the Raft log, every record of the journal with its checksum and its place in the hash chain,
 //! the fold of the journal against the checkpoint, the invariants of the state, what the next start has to replay, and whether the
-//! node still belongs to the cluster. A running node holds its files, so it is asked what it says of itself, check by check.
+//! node still belongs to the cluster. A running node holds its files, so it is asked what it says of itself, check by check. The
+//! findings are in operators' words: the journal is the history; what a support case needs stands in parentheses.
 //!
 //! A storage server replaces its files as a whole, so they can be read while it runs: who it is, what makes it a member, what it
 //! knows of the fleet, which directories it has made and whether they are there and their own; whether its ports are free, or its

@@ -24,42 +24,43 @@ pub fn examine(directory: &DataDirectory, report: &mut Report) {
     report.add(Finding::of("settings", directory.config().map(|config| format!("API at {}", config.advertised.api))));
     report.add(Finding::of("certificate", certificate(directory)));
     report.add(Finding::of("cluster key", directory.cluster_key().map(|_key| "readable by its owner alone".to_owned())));
-    report.add(Finding::of("members", directory.keeps_members().map(told_when_it_joined)));
+    report.add(Finding::of("other members", directory.keeps_members().map(told_when_it_joined)));
     match identity {
         Ok(identity) => examine_stores(directory, &identity, report),
-        Err(_) => report.add(Finding::bad("stores", "not examined: only the identity tells whose they must be; mend it first")),
+        Err(_) => report.add(Finding::bad("data", "not examined: only the identity tells whose it must be; mend it first")),
     }
 }
 
 fn examine_stores(directory: &DataDirectory, identity: &Identity, report: &mut Report) {
     if let Err(gone) = authority::check_there(directory, identity) {
-        return report.add(Finding::bad("stores", gone.to_string()));
+        return report.add(Finding::bad("data", gone.to_string()));
     }
     let log = authority::open_log(directory, identity, ThreadBlocking.worker("doctor"), LOG_CACHE_BYTES);
-    report.add(Finding::of("raft log", log.as_ref().map(raft_log)));
+    report.add(Finding::of("log", log.as_ref().map(raft_log)));
     let ledger = authority::open_ledger(directory, identity);
     let (ledger, recovered) = match ledger {
         Ok(opened) => opened,
-        Err(error) => return report.add(Finding::bad("journal and state", error.to_string())),
+        Err(error) => return report.add(Finding::bad("history", error.to_string())),
     };
     let behind = log.as_ref().map_or(0, |log| entries_behind(log, &ledger));
-    report.add(Finding::of("journal and state", journal_and_state(&ledger, behind)));
+    report.add(Finding::of("history", history(&ledger, behind)));
     if let Ok(log) = log {
         report.add(Finding::sound("next start", next_start(&ledger, behind)));
-        report.add(Finding::of("log and ledger", of_one_age(directory, &log, &recovered)));
+        report.add(Finding::of("log and history", of_one_age(directory, &log, &recovered)));
     }
-    report.add(Finding::of("files and ledger", files_and_ledger(directory, &recovered.state)));
+    report.add(Finding::of("cluster files", cluster_files(directory, &recovered.state)));
     let founding = directory.founding();
     let kept = founding.as_ref().map(|founding| kept_for_people(directory, &recovered.state, founding.as_ref()));
     report.add(Finding::of("founding", founding.as_ref().map(|founding| told_of(founding.as_ref()).to_owned())));
     if let Ok(kept) = kept {
-        report.add(Finding::of("kept for people", kept));
+        report.add(Finding::of("secrets kept here", kept));
     }
     report.add(membership(directory, identity.node, &recovered.state));
 }
 
 fn told_when_it_joined(keeps_members: bool) -> String {
-    let told = if keeps_members { "those that it was told of when it joined, too" } else { "those of its ledger" };
+    let told =
+        if keeps_members { "known from its history, and from what it was told when it joined" } else { "known from its history" };
     told.to_owned()
 }
 
@@ -71,7 +72,10 @@ fn certificate(directory: &DataDirectory) -> Result<String, DirectoryError> {
 fn raft_log(log: &RaftLog) -> String {
     let bounds = log.bounds();
     let index = |position: Option<LogPosition>| position.map_or(0, |position| position.index);
-    format!("entries {} to {}, every checksum holds", index(bounds.purged) + 1, index(bounds.last))
+    match (index(bounds.purged), index(bounds.last)) {
+        (purged, last) if purged == last => "it reads, and has no entries (Raft log)".to_owned(),
+        (purged, last) => format!("it reads, and every checksum holds (Raft log, entries {} to {last})", purged + 1),
+    }
 }
 
 /// How many entries of the log the ledger on the disk does not show to be applied.
@@ -80,7 +84,7 @@ fn entries_behind(log: &RaftLog, ledger: &Ledger) -> u64 {
     entries_up_to(log.bounds().last).saturating_sub(entries_up_to(ledger.applied().position))
 }
 
-fn journal_and_state(ledger: &Ledger, behind: u64) -> Result<String, StorageError> {
+fn history(ledger: &Ledger, behind: u64) -> Result<String, StorageError> {
     let mut told = 0;
     let verified = ledger.verify(&mut |progress| {
         if progress.checked >= told + PROGRESS_RECORDS {
@@ -92,7 +96,7 @@ fn journal_and_state(ledger: &Ledger, behind: u64) -> Result<String, StorageErro
         return Ok(no_record(behind));
     }
     Ok(format!(
-        "revision {}, {} records, hash chain and fold hold, digest {}",
+        "whole up to revision {}, and what it comes to is what the node holds (journal of {} records, digest {})",
         verified.revision, verified.records, verified.digest
     ))
 }
@@ -100,10 +104,10 @@ fn journal_and_state(ledger: &Ledger, behind: u64) -> Result<String, StorageErro
 /// What is true of an empty journal: a node that was killed has lost nothing by it.
 fn no_record(behind: u64) -> String {
     match behind {
-        0 => "no record yet".to_owned(),
+        0 => "nothing has happened yet".to_owned(),
         behind => format!(
-            "no record on the disk yet: a node writes the newest ones down some time after the log, and the log has all that they \
-             come from, {behind} entries for the next start to apply"
+            "nothing on the disk yet: a node writes it down some time after the log, and the log has all that it comes from, {behind} \
+             entries for the next start to apply"
         ),
     }
 }
@@ -111,16 +115,16 @@ fn no_record(behind: u64) -> String {
 /// What the node has still to do before it is where it was.
 fn next_start(ledger: &Ledger, behind: u64) -> String {
     let checkpoint = match ledger.latest_checkpoint() {
-        Some(checkpoint) => format!("from the checkpoint at revision {}", checkpoint.manifest().applied.revision),
-        None => "no checkpoint yet".to_owned(),
+        Some(checkpoint) => format!("from what was saved at revision {} (checkpoint)", checkpoint.manifest().applied.revision),
+        None => "nothing was saved to start from yet (no checkpoint)".to_owned(),
     };
     match behind {
-        1 => format!("{checkpoint}; 1 entry of the log is replayed at start"),
-        behind => format!("{checkpoint}; {behind} entries of the log are replayed at start"),
+        1 => format!("{checkpoint}; 1 entry of the log is carried out again at start"),
+        behind => format!("{checkpoint}; {behind} entries of the log are carried out again at start"),
     }
 }
 
-/// Whether the node is still wanted, by what it was told and by its own journal. The cluster need not have told it.
+/// Whether the node is still wanted, by what it was told and by its own history. The cluster need not have told it.
 fn membership(directory: &DataDirectory, node: AuthorityNodeId, state: &State) -> Finding {
     const REMOVED: &str = "this node was removed from the cluster: erase this directory; the machine joins again with a new one";
     let told = match directory.was_removed() {
@@ -129,14 +133,14 @@ fn membership(directory: &DataDirectory, node: AuthorityNodeId, state: &State) -
     };
     match state.authority_nodes().get(node).map(|node| node.intent) {
         Some(Intent::Removed) => Finding::bad("membership", REMOVED),
-        // The journal of a node that has left need not reach so far.
+        // The history of a node that has left need not reach so far.
         _ if told => Finding::bad("membership", REMOVED),
         Some(Intent::Leaving { .. }) => Finding::bad(
             "membership",
             "the cluster removes this node: erase this directory once `bursar cluster members` no longer lists it",
         ),
         Some(Intent::Joining { .. } | Intent::Voting) => Finding::sound("membership", "as far as it knows, the node belongs"),
-        None => Finding::sound("membership", "its journal does not mention the node yet"),
+        None => Finding::sound("membership", "its history does not mention the node yet"),
     }
 }
 
@@ -158,9 +162,9 @@ fn kept_for_people(directory: &DataDirectory, state: &State, founding: Option<&S
         .map(|()| "setup secret and license key, where they are here, are the cluster's".to_owned())
 }
 
-fn files_and_ledger(directory: &DataDirectory, state: &State) -> Result<String, DirectoryError> {
+fn cluster_files(directory: &DataDirectory, state: &State) -> Result<String, DirectoryError> {
     directory.check_against(state).map(|()| match state.cluster() {
-        Some(_) => "authority and cluster key are those of the ledger".to_owned(),
-        None => "the ledger says nothing of authority and cluster key yet".to_owned(),
+        Some(_) => "certificate authority and cluster key are those that its history tells of".to_owned(),
+        None => "its history tells nothing of certificate authority and cluster key yet".to_owned(),
     })
 }

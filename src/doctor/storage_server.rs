@@ -86,9 +86,9 @@ async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server:
     }
     let saved = directory.projection_file(server).load().map_err(|error| error.to_string());
     let known = saved.and_then(known);
-    report.add(Finding::of("projection", known.as_ref().map(|known| told_of_known(known.as_ref()))));
+    report.add(Finding::of("fleet as it knows it", known.as_ref().map(|known| told_of_known(known.as_ref()))));
     let made = directory.store_points_made(server);
-    report.add(Finding::of("made.toml", made.as_ref().map(told_of_made)));
+    report.add(Finding::of("directories made", made.as_ref().map(told_of_made)));
     let Ok(Some(membership)) = membership else { return };
     let known = known.ok().flatten().map(|(projection, _)| projection);
     if let Some(projection) = &known {
@@ -158,18 +158,19 @@ fn known(saved: Option<Saved>) -> Result<Option<(Projection, String)>, String> {
 fn told_of_known(known: Option<&(Projection, String)>) -> String {
     match known {
         Some((projection, position)) => {
-            format!("{} as of {position}, store points: {}", projection.server, projection.store_points.len())
+            let (server, store_points) = (projection.server, projection.store_points.len());
+            format!("{server} with store points: {store_points}, as of event {position} (projection)")
         }
-        None => "nothing is known of the fleet yet; it is read from the authority".to_owned(),
+        None => "nothing yet; it is read from the authority".to_owned(),
     }
 }
 
 fn told_of_made(made: &BTreeSet<StorePointId>) -> String {
     if made.is_empty() {
-        return "no directory was made yet".to_owned();
+        return "none yet (made.toml)".to_owned();
     }
     let made: Vec<_> = made.iter().map(|store_point| store_point.0.to_string()).collect();
-    format!("store points whose directories were made: {}", made.join(", "))
+    format!("those of store points {} (made.toml)", made.join(", "))
 }
 
 async fn examine_store_points(

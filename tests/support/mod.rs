@@ -319,7 +319,7 @@ impl Fleet {
         for id in self.ids() {
             let diagnosis = doctor(&self.node(id).dir);
             assert!(diagnosis.healthy, "authority node {id}: {:#?}", diagnosis.complaints());
-            let ledger = diagnosis.of("journal and state").detail.clone();
+            let ledger = diagnosis.of("history").detail.clone();
             assert!(ledger.contains("digest"), "{ledger}");
             ledgers.entry(ledger).or_insert_with(Vec::new).push(id);
         }

@@ -8,7 +8,7 @@ use bursar_wire::{
     page::Page,
     query::{ListQuery, ReadQuery},
     servers::{self, EditServer, MaintainServer, OkToStop, Reachability, ServerCondition, ServerDetails, ServerIntent},
-    store_points::UnusableStorePoint,
+    store_points::OfflineStorePoint,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -70,27 +70,30 @@ impl Resource for Server {
 ///
 /// `filter` knows `id`, `name`, `destination` (its number), `condition` (`joining`, `online`, `offline` or `excluded`), `intent`
 /// (`active`, `maintenance`, `draining` or `removed`), `version` and `present` (`true` or `false`); `sort` goes by `id` or `name`.
+/// `observed=true` tells how their store points are filled, and when they were heard of.
 #[utoipa::path(get, path = "/api/v1/servers", tag = "servers", operation_id = "list_servers", params(ListQuery),
-    responses((status = 200, description = "A page of the servers.", body = Page<servers::Server>)))]
+    responses((status = 200, description = "A page of the servers.", body = Page<ServerDetails>)))]
 async fn list(reading: Reading<ListQuery>) -> Answered {
-    reading.list::<Server>().await
+    reading.list_observed(details).await
 }
 
-/// Read a storage server, with its store points that cannot be used, and what the leader observes of it.
+/// Read a storage server, with its store points that are offline, and what the leader observes of it.
 ///
 /// What is observed comes with a linearizable reading of the present alone.
 #[utoipa::path(get, path = "/api/v1/servers/{id}", tag = "servers", operation_id = "read_server",
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The server.", body = ServerDetails)))]
 async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
-    let details = |view: &View, observed: Result<servers::Observed, String>| {
-        let server = view.servers().get(ServerId(id))?.show(view);
-        let observed = observed.and_then(|mut all| all.by_server.remove(&id).ok_or_else(|| UNHEARD.to_owned()));
-        let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why)), |observed| (Some(observed), None));
-        let unusable_store_points = UnusableStorePoint::all_of(view, ServerId(id));
-        Some(ServerDetails { server, unusable_store_points, observed, observed_absent })
-    };
     reading.observed(ServerId(id), details).await
+}
+
+/// A server, with what was observed of all of them or why that is not known.
+fn details(view: &View, row: &Server, observed: Result<&servers::Observed, &str>) -> ServerDetails {
+    let observed = observed.and_then(|all| all.by_server.get(&row.id.0).ok_or(UNHEARD));
+    let (observed, observed_absent) =
+        observed.map_or_else(|why| (None, Some(why.to_owned())), |observed| (Some(observed.clone()), None));
+    let offline_store_points = OfflineStorePoint::all_of(view, row.id);
+    ServerDetails { server: row.show(view), offline_store_points, observed, observed_absent }
 }
 
 /// Why nothing is observed of a server where the leader observes others.

@@ -48,7 +48,7 @@ impl Resource for StorePoint {
         Field::number("server", |store_point| store_point.server.0.to_string()),
         Field::text("path", |store_point| store_point.path.to_string()),
         Field::one_of("condition", &["creating", "failed", "online", "offline", "unknown"], |store_point| {
-            StorePointCondition::from(store_point.condition).as_str().to_owned()
+            StorePointCondition::of(store_point.condition, None).as_str().to_owned()
         }),
         Field::one_of("intent", &["active", "draining", "retired"], |store_point| {
             StorePointIntent::from(store_point.intent).as_str().to_owned()
@@ -76,10 +76,11 @@ impl Resource for StorePoint {
 ///
 /// `filter` knows `id`, `name`, `server` (its number), `path`, `condition` (`creating`, `failed`, `online`, `offline` or `unknown`),
 /// `intent` (`active`, `draining` or `retired`), `accepting_data` and `present` (`true` or `false`); `sort` goes by `id` or `name`.
+/// `observed=true` tells how they are filled.
 #[utoipa::path(get, path = "/api/v1/store-points", tag = "store points", operation_id = "list_store_points", params(ListQuery),
-    responses((status = 200, description = "A page of the store points.", body = Page<store_points::StorePoint>)))]
+    responses((status = 200, description = "A page of the store points.", body = Page<StorePointDetails>)))]
 async fn list(reading: Reading<ListQuery>) -> Answered {
-    reading.list::<StorePoint>().await
+    reading.list_observed(details).await
 }
 
 /// Make a store point.
@@ -119,18 +120,19 @@ fn spotless(path: &str) -> Findings {
     params(("id" = u64, Path), ReadQuery),
     responses((status = 200, description = "The store point.", body = StorePointDetails)))]
 async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
-    let details = |view: &View, observed: Result<Observed, String>| {
-        let row = view.store_points().get(StorePointId(id))?;
-        let observed = observed.and_then(|all| {
-            let server = all.by_server.get(&row.server.0).ok_or(UNHEARD)?;
-            let observed = server.store_points.get(&id).copied().ok_or_else(|| untold(row))?;
-            Ok((observed, server.heard_ms_ago))
-        });
-        let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why)), |observed| (Some(observed), None));
-        let (observed, observed_ms_ago) = observed.unzip();
-        Some(StorePointDetails { store_point: row.show(view), observed, observed_absent, observed_ms_ago })
-    };
     reading.observed(StorePointId(id), details).await
+}
+
+/// A store point, with what was observed of all servers or why that is not known.
+fn details(view: &View, row: &StorePoint, observed: Result<&Observed, &str>) -> StorePointDetails {
+    let observed = observed.map_err(str::to_owned).and_then(|all| {
+        let server = all.by_server.get(&row.server.0).ok_or(UNHEARD)?;
+        let observed = server.store_points.get(&row.id.0).copied().ok_or_else(|| untold(row))?;
+        Ok((observed, server.heard_ms_ago))
+    });
+    let (observed, observed_absent) = observed.map_or_else(|why| (None, Some(why)), |observed| (Some(observed), None));
+    let (observed, observed_ms_ago) = observed.unzip();
+    StorePointDetails { store_point: row.show(view), observed, observed_absent, observed_ms_ago }
 }
 
 /// Why nothing is observed of a store point where the leader observes its server: that looks at what can be looked at.

@@ -28,7 +28,7 @@ pub struct Destination {
     pub offered: bool,
     /// How archives are spread over its store points.
     pub balancing: Balancing,
-    /// When little free space is worth an alert.
+    /// What counts as little free space.
     pub free_space: FreeSpace,
     /// What it comes down to, by its servers and store points. The entity tag does not cover it.
     pub roll_up: RollUp,
@@ -65,12 +65,13 @@ pub struct Window {
     pub to: String,
 }
 
-/// When little free space is worth an alert, in percent of a store point's size.
+/// What counts as little free space, in percent of a store point's size. It is kept for people and programs that look at how store
+/// points are filled; no alert follows from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FreeSpace {
-    /// Below this a warning, in percent.
+    /// Below this it is worth a warning, in percent.
     pub warning_percent: u8,
-    /// Below this a critical alert, in percent.
+    /// Below this it is critical, in percent.
     pub critical_percent: u8,
 }
 
@@ -195,7 +196,7 @@ pub struct CreateDestination {
     /// How archives are spread over its store points; what is absent takes its default.
     #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditBalancing::is_empty")]
     pub balancing: EditBalancing,
-    /// When little free space is worth an alert; what is absent takes its default.
+    /// What counts as little free space; what is absent takes its default. No alert follows from it.
     #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditFreeSpace::is_empty")]
     pub free_space: EditFreeSpace,
 }
@@ -237,7 +238,7 @@ pub struct EditDestination {
     /// How archives are spread over its store points.
     #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditBalancing::is_empty")]
     pub balancing: EditBalancing,
-    /// When little free space is worth an alert.
+    /// What counts as little free space. No alert follows from it.
     #[serde(default, deserialize_with = "crate::object", skip_serializing_if = "EditFreeSpace::is_empty")]
     pub free_space: EditFreeSpace,
 }
@@ -272,11 +273,11 @@ pub struct EditBalancing {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditFreeSpace {
-    /// Below this a warning, in percent: 1 to 99, by default 10.
+    /// Below this it is worth a warning, in percent: 1 to 99, by default 10.
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub warning_percent: Option<u8>,
-    /// Below this a critical alert, in percent: 0 to 98 and below the warning, by default 5.
+    /// Below this it is critical, in percent: 0 to 98 and below the warning, by default 5.
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub critical_percent: Option<u8>,

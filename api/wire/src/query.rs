@@ -70,6 +70,11 @@ pub struct ListQuery {
     /// A field to sort by, with `-` before it for the descending order, for instance `-name`; by default `id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
+    /// Whether each item comes with what the leader observes of it; by default it does not. Known to the lists of servers and of
+    /// store points alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(default = false)]
+    pub observed: Option<bool>,
     /// How fresh the answer has to be; by default linearizable.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(inline, default = "linearizable")]

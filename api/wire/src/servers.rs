@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     ConnectionString, FieldError, Secret,
     objects::{Stamp, etag},
-    store_points::UnusableStorePoint,
+    store_points::OfflineStorePoint,
     times::{rfc3339, timestamp},
 };
 
@@ -77,8 +77,8 @@ pub struct ServerDetails {
     /// The server itself.
     #[serde(flatten)]
     pub server: Server,
-    /// Those of its store points that are known to be unusable, and why.
-    pub unusable_store_points: Vec<UnusableStorePoint>,
+    /// Those of its store points that are offline or could not be made, and why.
+    pub offline_store_points: Vec<OfflineStorePoint>,
     /// What the leader observes of it; null where it observes nothing, and why stands in `observed_absent`. The entity tag does
     /// not cover it.
     pub observed: Option<ServerObserved>,

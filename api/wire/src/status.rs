@@ -1,9 +1,7 @@
 //! How the cluster fares: health with reasons, members, figures of the answering node.
 
-use std::sync::Arc;
-
 use bursar_domain::{
-    State,
+    ObjectRef, State,
     alert::{Alert, Severity},
     authority_node::AuthorityNode,
     operation, server,
@@ -187,20 +185,24 @@ pub struct Counts {
     pub servers: u64,
     /// Those of them that are offline.
     pub servers_offline: u64,
+    /// Those of them that are in maintenance, whether or not they are offline.
+    pub servers_in_maintenance: u64,
     /// Store points that were not retired.
     pub store_points: u64,
-    /// Those of them that cannot be used: offline, or on a server that is.
+    /// Those of them that are offline, or on a server that is.
     pub store_points_offline: u64,
-    /// Alerts in the overview: firing, or not acknowledged.
+    /// Alerts in the overview: firing, or not acknowledged. Each of them is one of those that follow.
     pub alerts_open: u64,
-    /// Those of them that fire: the others are over, and nobody has acknowledged them.
-    pub alerts_firing: u64,
-    /// Those that fire and are critical.
+    /// Critical ones that fire and ask for attention: nobody has acknowledged them, and no maintenance lets them be expected.
     pub alerts_critical: u64,
+    /// Warnings of which the same is true.
+    pub alerts_warning: u64,
     /// Those that fire, and of which somebody has taken note.
     pub alerts_acknowledged: u64,
-    /// Those of them that are critical.
-    pub alerts_critical_acknowledged: u64,
+    /// Those that fire while the maintenance of a server lets them be expected, acknowledged or not.
+    pub alerts_expected: u64,
+    /// Those that are over, and that nobody has acknowledged.
+    pub alerts_over: u64,
     /// Operations that run.
     pub operations_running: u64,
     /// Operations that have ended.
@@ -217,10 +219,9 @@ impl Counts {
         let servers = || state.servers().iter().filter(|server| server.is_present());
         let servers_offline = servers().filter(|server| server.condition == server::Condition::Offline);
         let store_points = || state.store_points().iter().filter(|store_point| store_point.is_present());
-        let alerts = || state.alerts().iter().filter(|alert| alert.is_open());
-        let firing = || alerts().filter(|alert| alert.is_firing());
-        let critical = || firing().filter(|alert| alert.severity == Severity::Critical);
-        let is_acknowledged = |alert: &&Arc<Alert>| alert.acknowledgement.is_some();
+        let in_maintenance = servers().filter(|server| matches!(server.intent, server::Intent::Maintenance { .. }));
+        let overview: Vec<_> = state.alerts().iter().filter_map(|alert| Attention::of(state, alert)).collect();
+        let alerts = |attention| overview.iter().filter(|found| **found == attention).count() as u64;
         let running = state.operations().iter().filter(|operation| operation.status == operation::Status::Running).count();
         Self {
             authority_nodes: state.authority_nodes().iter().filter(|node| node.intent.is_present()).count() as u64,
@@ -228,13 +229,15 @@ impl Counts {
             destinations: state.destinations().len() as u64,
             servers: servers().count() as u64,
             servers_offline: servers_offline.count() as u64,
+            servers_in_maintenance: in_maintenance.count() as u64,
             store_points: store_points().count() as u64,
-            store_points_offline: store_points().filter(|store_point| is_out_of_use(store_point)).count() as u64,
-            alerts_open: alerts().count() as u64,
-            alerts_firing: firing().count() as u64,
-            alerts_critical: critical().count() as u64,
-            alerts_acknowledged: firing().filter(is_acknowledged).count() as u64,
-            alerts_critical_acknowledged: critical().filter(is_acknowledged).count() as u64,
+            store_points_offline: store_points().filter(|store_point| is_offline(store_point)).count() as u64,
+            alerts_open: overview.len() as u64,
+            alerts_critical: alerts(Attention::Asked(Severity::Critical)),
+            alerts_warning: alerts(Attention::Asked(Severity::Warning)),
+            alerts_acknowledged: alerts(Attention::Given),
+            alerts_expected: alerts(Attention::Expected),
+            alerts_over: alerts(Attention::Over),
             operations_running: running as u64,
             operations_ended: (state.operations().len() - running) as u64,
             tokens: state.tokens().len() as u64,
@@ -244,8 +247,45 @@ impl Counts {
 }
 
 /// Whether nobody can use it, as far as is known. One that is only being made was never in use.
-fn is_out_of_use(store_point: &StorePoint) -> bool {
+fn is_offline(store_point: &StorePoint) -> bool {
     matches!(store_point.condition, store_point::Condition::Offline(_) | store_point::Condition::Unknown)
+}
+
+/// What an alert in the overview asks of people.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attention {
+    /// It fires: somebody should look at it.
+    Asked(Severity),
+    /// It fires, and somebody has taken note.
+    Given,
+    /// It fires because of work that was announced.
+    Expected,
+    /// It is over, and nobody has taken note.
+    Over,
+}
+
+impl Attention {
+    /// None of an alert that is history.
+    fn of(state: &State, alert: &Alert) -> Option<Self> {
+        if !alert.is_open() {
+            return None;
+        }
+        Some(match &alert.acknowledgement {
+            _ if !alert.is_firing() => Self::Over,
+            _ if is_expected(state, alert) => Self::Expected,
+            Some(_) => Self::Given,
+            None => Self::Asked(alert.severity),
+        })
+    }
+}
+
+/// Whether a maintenance covers it, or what it follows from.
+fn is_expected(state: &State, alert: &Alert) -> bool {
+    match alert.inhibited_by {
+        Some(ObjectRef::Server(_)) => true,
+        Some(ObjectRef::Alert(cause)) => state.alerts().get(cause).is_some_and(|cause| is_expected(state, cause)),
+        _ => false,
+    }
 }
 
 /// The answering node's own part in the log.

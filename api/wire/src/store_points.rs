@@ -66,9 +66,9 @@ pub struct StorePointDetails {
     pub observed_ms_ago: Option<u64>,
 }
 
-/// A store point that cannot be used, in a few words.
+/// A store point that is offline or could not be made, in a few words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct UnusableStorePoint {
+pub struct OfflineStorePoint {
     /// Its number.
     pub id: u64,
     /// Its name.
@@ -79,18 +79,18 @@ pub struct UnusableStorePoint {
     pub condition: StorePointCondition,
 }
 
-impl UnusableStorePoint {
-    /// Those of a server's store points that are known to be unusable. While the server does not answer, of none is anything known.
+impl OfflineStorePoint {
+    /// Those of a server's store points that it has reported so. While the server is offline itself, of none is anything known.
     pub fn all_of(state: &State, server: ServerId) -> Vec<Self> {
-        let unusable = store_point::of_server(state, server)
+        let offline = store_point::of_server(state, server)
             .filter(|row| matches!(row.condition, store_point::Condition::Failed(_) | store_point::Condition::Offline(_)));
         let told = |row: &store_point::StorePoint| Self {
             id: row.id.0,
             name: row.name.to_string(),
             path: row.path.to_string(),
-            condition: row.condition.into(),
+            condition: StorePointCondition::of(row.condition, None),
         };
-        unusable.map(told).collect()
+        offline.map(told).collect()
     }
 }
 
@@ -149,8 +149,13 @@ pub enum StorePointCondition {
         /// The reason in words.
         detail: String,
     },
-    /// Its server does not answer.
-    Unknown,
+    /// Nobody can tell.
+    Unknown {
+        /// `server_offline`, `server_joining` or `not_reported`.
+        reason: String,
+        /// The reason in words.
+        detail: String,
+    },
 }
 
 impl StorePointCondition {
@@ -161,13 +166,12 @@ impl StorePointCondition {
             Self::Failed { .. } => "failed",
             Self::Online => "online",
             Self::Offline { .. } => "offline",
-            Self::Unknown => "unknown",
+            Self::Unknown { .. } => "unknown",
         }
     }
-}
 
-impl From<store_point::Condition> for StorePointCondition {
-    fn from(condition: store_point::Condition) -> Self {
+    /// The same condition as people are told it, who want to know of the server where nothing else is known.
+    pub fn of(condition: store_point::Condition, server: Option<&server::Server>) -> Self {
         match condition {
             store_point::Condition::Creating => Self::Creating,
             store_point::Condition::Failed(failure) => {
@@ -175,8 +179,20 @@ impl From<store_point::Condition> for StorePointCondition {
             }
             store_point::Condition::Online => Self::Online,
             store_point::Condition::Offline(reason) => Self::Offline { reason: reason.code().into(), detail: reason.to_string() },
-            store_point::Condition::Unknown => Self::Unknown,
+            store_point::Condition::Unknown => {
+                let (reason, detail) = unknown(server.map(|server| server.condition));
+                Self::Unknown { reason: reason.into(), detail: detail.into() }
+            }
         }
+    }
+}
+
+/// Why nobody can tell how a store point is whose server is so.
+const fn unknown(server: Option<server::Condition>) -> (&'static str, &'static str) {
+    match server {
+        Some(server::Condition::Online) => ("not_reported", "its server is online and has not reported on it yet"),
+        Some(server::Condition::Joining { .. }) => ("server_joining", "its server is being taken in"),
+        Some(server::Condition::Offline | server::Condition::Excluded) | None => ("server_offline", "its server is offline"),
     }
 }
 
@@ -210,7 +226,7 @@ impl StorePoint {
                 Quota::Bytes(bytes) => Some(bytes),
             },
             intent: store_point.intent.into(),
-            condition: store_point.condition.into(),
+            condition: StorePointCondition::of(store_point.condition, server.map(AsRef::as_ref)),
             created: Stamp::of(state, store_point.created),
             changed: Stamp::of(state, store_point.changed),
             etag: etag(state, store_point.changed),

@@ -90,10 +90,12 @@ pub struct Traits {
     /// How many archives may move at once
     #[arg(long, value_name = "COUNT", value_parser = parse_concurrency, allow_negative_numbers = true)]
     concurrency: Option<u16>,
-    /// Below this much free space a warning, in percent
+    /// Below how much free space it is worth a warning, in percent of a store point's size; it is kept for those who look, no alert
+    /// follows from it
     #[arg(long, value_name = "PERCENT", value_parser = parse_warning, allow_negative_numbers = true)]
     free_space_warning: Option<u8>,
-    /// Below this much free space a critical alert, in percent
+    /// Below how much free space it is critical, in percent of a store point's size; it is kept for those who look, no alert
+    /// follows from it
     #[arg(long, value_name = "PERCENT", value_parser = parse_critical, allow_negative_numbers = true)]
     free_space_critical: Option<u8>,
 }

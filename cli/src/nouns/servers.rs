@@ -24,7 +24,10 @@ use arrival::StringSource;
 pub enum ServerCommand {
     /// List the storage servers
     #[command(
-        after_help = "--filter knows the fields id, name, destination (its number), condition (joining, online, offline or \
+        after_help = "USED is what the archives of its store points take together, FREE what their disks have left; a disk that two \
+                      store points share counts twice. In parentheses, as it was last heard, where the server is not online. \
+                      A ? is explained below the list.\n\n\
+                      --filter knows the fields id, name, destination (its number), condition (joining, online, offline or \
                       excluded), intent (active, maintenance, draining or removed), version and present (true or false; removed \
                       servers are listed with present=false alone), --sort knows id and name."
     )]
@@ -145,11 +148,11 @@ pub enum ServerCommand {
 impl ServerCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::List(options) => session.show_list::<Server>(&options).await.map(drop),
+            Self::List(options) => session.show_list::<ServerDetails>(&options).await.map(drop),
             Self::Show { server, version } => {
                 let found: Server = session.find_in(&version, &server).await?;
                 let details: ServerDetails = session.read_in(&version, &place(&found)).await?;
-                session.show(&details, || views::server(&details))?;
+                session.show_one(&details)?;
                 session.tell_if_stale(&version)
             }
             Self::Inspect { string, destination, name } => {
@@ -217,7 +220,7 @@ fn place(server: &Server) -> String {
 
 async fn ok_to_stop(session: &mut Session<'_>, server: &str) -> Result<(), Failure> {
     let (server, answer): (Server, OkToStop) = session.read_part(server, "ok-to-stop").await?;
-    session.show(&answer, || views::ok_to_stop(&answer))?;
+    session.show(&answer, || views::ok_to_stop(&answer, &server))?;
     if answer.ok {
         return Ok(());
     }
@@ -295,3 +298,49 @@ impl Noun for Server {
         ]
     }
 }
+
+/// A server, those of its store points that are offline, and what is observed of it.
+impl Noun for ServerDetails {
+    const NOUN: &'static str = Server::NOUN;
+    const PATH: &'static str = Server::PATH;
+    const LIST: &'static str = Server::LIST;
+    const HEADING: &'static [&'static str] =
+        &["id", "name", "destination", "condition", "intent", "store points", "used", "free", "version", "primary address"];
+    const NAME_FIELD: Option<&'static str> = Server::NAME_FIELD;
+    const IS_OBSERVED: bool = true;
+
+    fn id(&self) -> u64 {
+        self.server.id
+    }
+
+    fn name(&self) -> &str {
+        &self.server.name
+    }
+
+    fn row(&self) -> Vec<String> {
+        let mut row = self.server.row();
+        row.splice(FILLED..FILLED, views::filled(self));
+        row
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        views::server(self)
+    }
+
+    fn unknown(&self) -> Option<String> {
+        match &self.observed {
+            _ if self.server.store_points == 0 => None,
+            None => self.observed_absent.clone(),
+            Some(_) => match views::unfilled(self) {
+                0 => None,
+                1 => Some("how one of its store points is filled is not known; bursar store-point list tells why".to_owned()),
+                several => {
+                    Some(format!("how {several} of its store points are filled is not known; bursar store-point list tells why"))
+                }
+            },
+        }
+    }
+}
+
+/// Where a line tells how a server is filled: behind the number of its store points.
+const FILLED: usize = 6;

@@ -21,7 +21,9 @@ use crate::{
 pub enum StorePointCommand {
     /// List the store points
     #[command(
-        after_help = "--filter knows the fields id, name, server (its number), path, condition (creating, failed, online, offline \
+        after_help = "USED is what its archives take, FREE what its disk has left; in parentheses, as it was last seen, where it is \
+                      not online. A ? is explained below the list.\n\n\
+                      --filter knows the fields id, name, server (its number), path, condition (creating, failed, online, offline \
                       or unknown), intent (active, draining or retired), accepting_data and present (true or false; retired store \
                       points are listed with present=false alone), --sort knows id and name."
     )]
@@ -110,11 +112,11 @@ pub struct Traits {
 impl StorePointCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
-            Self::List(options) => session.show_list::<StorePoint>(&options).await.map(drop),
+            Self::List(options) => session.show_list::<StorePointDetails>(&options).await.map(drop),
             Self::Show { store_point, version } => {
                 let found: StorePoint = session.find_in(&version, &store_point).await?;
                 let details: StorePointDetails = session.read_in(&version, &format!("{}/{}", StorePoint::PATH, found.id)).await?;
-                session.show(&details, || output::details(all_of(&details)))?;
+                session.show_one(&details)?;
                 session.tell_if_stale(&version)
             }
             Self::Add { name, server, path, notes, quota, options } => {
@@ -152,27 +154,13 @@ impl StorePointCommand {
     }
 }
 
-/// A store point and what is observed of it.
-fn all_of(details: &StorePointDetails) -> Vec<(&'static str, String)> {
-    let mut all = details.store_point.details();
-    match (&details.observed, &details.observed_absent) {
-        (Some(StorePointObserved { free_bytes, total_bytes, used_bytes }), _) => {
-            all.push(("used", sizes::told(*used_bytes)));
-            all.push(("free", format!("{} of {}", sizes::told(*free_bytes), sizes::told(*total_bytes))));
-            all.push(("as of", or_dash(details.observed_ms_ago.map(output::ago))));
-        }
-        (None, why) => all.push(("free", format!("not known: {}", why.as_deref().unwrap_or_default()))),
-    }
-    all
-}
-
 /// How it is, with the reason where something is wrong.
 pub(super) fn condition(condition: &StorePointCondition) -> String {
     match condition {
-        StorePointCondition::Failed { detail, .. } | StorePointCondition::Offline { detail, .. } => {
-            format!("{}: {detail}", condition.as_str())
-        }
-        _ => condition.as_str().into(),
+        StorePointCondition::Failed { detail, .. }
+        | StorePointCondition::Offline { detail, .. }
+        | StorePointCondition::Unknown { detail, .. } => format!("{}: {detail}", condition.as_str()),
+        StorePointCondition::Creating | StorePointCondition::Online => condition.as_str().into(),
     }
 }
 
@@ -231,4 +219,75 @@ impl Noun for StorePoint {
             ("etag", self.etag.clone()),
         ]
     }
+
+    fn place(&self) -> Option<String> {
+        let server = self.server_name.as_ref().map_or_else(String::new, |name| format!(" “{name}”"));
+        Some(format!("on server {}{server}, at {}", self.server, self.path))
+    }
 }
+
+/// A store point and what is observed of it.
+impl Noun for StorePointDetails {
+    const NOUN: &'static str = StorePoint::NOUN;
+    const PATH: &'static str = StorePoint::PATH;
+    const LIST: &'static str = StorePoint::LIST;
+    const HEADING: &'static [&'static str] = &[
+        "id",
+        "name",
+        "server",
+        "online",
+        "used",
+        "free",
+        "accepting data",
+        "new archives",
+        "balancing",
+        "quota",
+        "intent",
+        "path",
+    ];
+    const NAME_FIELD: Option<&'static str> = StorePoint::NAME_FIELD;
+    const IS_OBSERVED: bool = true;
+
+    fn id(&self) -> u64 {
+        self.store_point.id
+    }
+
+    fn name(&self) -> &str {
+        &self.store_point.name
+    }
+
+    fn row(&self) -> Vec<String> {
+        let filled = match self.observed {
+            Some(StorePointObserved { free_bytes, total_bytes, used_bytes }) => {
+                let free = format!("{} of {}", sizes::told(free_bytes), sizes::told(total_bytes));
+                // What stands in parentheses says nothing of the present, as in the matrix of ports.
+                let is_online = self.store_point.condition == StorePointCondition::Online;
+                [sizes::told(used_bytes), free].map(|told| if is_online { told } else { format!("({told})") })
+            }
+            None => [output::UNKNOWN; 2].map(str::to_owned),
+        };
+        let mut row = self.store_point.row();
+        row.splice(FILLED..FILLED, filled);
+        row
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        let mut all = self.store_point.details();
+        match (&self.observed, &self.observed_absent) {
+            (Some(StorePointObserved { free_bytes, total_bytes, used_bytes }), _) => {
+                all.push(("used", sizes::told(*used_bytes)));
+                all.push(("free", format!("{} of {}", sizes::told(*free_bytes), sizes::told(*total_bytes))));
+                all.push(("as of", or_dash(self.observed_ms_ago.map(output::ago))));
+            }
+            (None, why) => all.push(("free", format!("not known: {}", why.as_deref().unwrap_or_default()))),
+        }
+        all
+    }
+
+    fn unknown(&self) -> Option<String> {
+        self.observed_absent.clone()
+    }
+}
+
+/// Where a line tells how a store point is filled: behind whether it is online.
+const FILLED: usize = 4;

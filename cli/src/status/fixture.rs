@@ -26,9 +26,10 @@ pub(super) fn three_members() -> Status {
         "members": [member(1, "voter", observed(0, 12)), member(2, "leader", leader), member(3, "voter", observed(7, 48))],
         "unobserved_reason": null,
         "counts": {
-            "authority_nodes": 3, "sites": 2, "destinations": 1, "servers": 2, "servers_offline": 0, "store_points": 3,
-            "store_points_offline": 0, "alerts_open": 0, "alerts_firing": 0, "alerts_critical": 0, "alerts_acknowledged": 0,
-            "alerts_critical_acknowledged": 0,
+            "authority_nodes": 3, "sites": 2, "destinations": 1, "servers": 2, "servers_offline": 0, "servers_in_maintenance": 0,
+            "store_points": 3,
+            "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "alerts_warning": 0, "alerts_acknowledged": 0,
+            "alerts_expected": 0, "alerts_over": 0,
             "operations_running": 0, "operations_ended": 2,
             "tokens": 1, "invitations": 0,
         },

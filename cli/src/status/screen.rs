@@ -58,16 +58,22 @@ pub(super) fn health(status: &Status, console: &Console) -> String {
     text
 }
 
-/// The authority's grade, and beside it the alerts that nobody has taken note of: they are of storage, and no grade covers them.
+/// The authority's grade, and beside it the alerts that ask for attention: they are of storage, and no grade covers them. What
+/// somebody has taken note of raises nothing, and is not kept quiet: no `OK` stands alone while it fires.
 fn verdict(status: &Status, console: &Console) -> String {
     let grade = grade(status.health, console);
-    let Unnoted { critical, warning } = Unnoted::of(&status.counts);
-    if critical + warning == 0 {
-        return grade;
+    let Counts { alerts_critical: critical, alerts_warning: warning, alerts_acknowledged: acknowledged, .. } = status.counts;
+    let asking = match (critical, warning) {
+        (0, 0) => None,
+        (0, warning) => Some(console.painted(Paint::Doubtful, &counted(warning, "warning"))),
+        (critical, _) => Some(console.painted(Paint::Bad, &counted(critical, "critical alert"))),
+    };
+    let mut verdict = asking.map_or_else(|| grade.clone(), |alerts| format!("authority {grade}, storage with {alerts}"));
+    if acknowledged > 0 {
+        let fire = if acknowledged == 1 { "fires" } else { "fire" };
+        verdict.push_str(&format!("; {} still {fire}", counted(acknowledged, "acknowledged alert")));
     }
-    let paint = if critical > 0 { Paint::Bad } else { Paint::Doubtful };
-    let alerts = if critical > 0 { counted(critical, "critical alert") } else { counted(warning, "warning") };
-    format!("authority {grade}, storage with {}", console.painted(paint, &alerts))
+    verdict
 }
 
 fn grade(grade: Grade, console: &Console) -> String {
@@ -146,34 +152,24 @@ fn as_of(status: &Status) -> Option<String> {
 
 fn storage(status: &Status) -> String {
     let counts = status.counts;
-    let failing = |failing: u64, how: &str| if failing == 0 { String::new() } else { format!(", {failing} {how}") };
-    let servers = counted(counts.servers, "server") + &failing(counts.servers_offline, "offline");
-    let store_points = counted(counts.store_points, "store point") + &failing(counts.store_points_offline, "out of use");
+    let of_them = |some: u64, how: &str| if some == 0 { String::new() } else { format!(", {some} {how}") };
+    let servers = counted(counts.servers, "server")
+        + &of_them(counts.servers_offline, "offline")
+        + &of_them(counts.servers_in_maintenance, "in maintenance");
+    let store_points = counted(counts.store_points, "store point") + &of_them(counts.store_points_offline, "offline");
     format!("{servers}; {store_points}")
 }
 
-/// The alerts that fire, and that nobody has taken note of.
-struct Unnoted {
-    critical: u64,
-    warning: u64,
-}
-
-impl Unnoted {
-    fn of(counts: &Counts) -> Self {
-        let critical = counts.alerts_critical.saturating_sub(counts.alerts_critical_acknowledged);
-        let all = counts.alerts_firing.saturating_sub(counts.alerts_acknowledged);
-        Self { critical, warning: all.saturating_sub(critical) }
-    }
-}
-
-/// What fires by its severity, then what somebody has taken note of, then what is over and nobody has.
+/// What asks for attention by its severity; then what fires and does not: for somebody has taken note, or because it was announced;
+/// then what is over and nobody has taken note of.
 fn alerts(counts: &Counts) -> String {
-    let Unnoted { critical, warning } = Unnoted::of(counts);
-    let over = counts.alerts_open.saturating_sub(counts.alerts_firing);
+    let Counts { alerts_critical: critical, alerts_warning: warning, .. } = *counts;
+    let Counts { alerts_acknowledged: acknowledged, alerts_expected: expected, alerts_over: over, .. } = *counts;
     let parts = [
         (critical, format!("{critical} critical")),
         (warning, counted(warning, "warning")),
-        (counts.alerts_acknowledged, format!("{} acknowledged", counts.alerts_acknowledged)),
+        (acknowledged, format!("{acknowledged} acknowledged")),
+        (expected, format!("{expected} expected by maintenance")),
         (over, format!("{over} over and not acknowledged")),
     ];
     let parts: Vec<_> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part).collect();
@@ -290,13 +286,13 @@ mod tests {
     fn storage_that_fails_is_told_with_its_alerts_and_no_ok_stands_alone() {
         let mut status = three_members();
         (status.counts.servers_offline, status.counts.store_points_offline) = (1, 2);
-        (status.counts.alerts_open, status.counts.alerts_firing, status.counts.alerts_critical) = (4, 4, 3);
-        assert_eq!(storage(&status), "2 servers, 1 offline; 3 store points, 2 out of use");
+        (status.counts.alerts_open, status.counts.alerts_critical, status.counts.alerts_warning) = (4, 3, 1);
+        assert_eq!(storage(&status), "2 servers, 1 offline; 3 store points, 2 offline");
         assert_eq!(alerts(&status.counts), "3 critical, 1 warning: bursar alert list");
         assert_eq!(verdict(&status, &console(false)), "authority OK, storage with 3 critical alerts");
         let painted = verdict(&status, &console(true));
         assert!(painted.contains("\x1b[31m3 critical alerts\x1b[0m"), "{painted:?}");
-        (status.counts.alerts_firing, status.counts.alerts_critical) = (1, 0);
+        status.counts.alerts_critical = 0;
         assert_eq!(verdict(&status, &console(false)), "authority OK, storage with 1 warning");
     }
 
@@ -304,13 +300,27 @@ mod tests {
     fn alerts_that_somebody_has_taken_note_of_or_that_are_over_are_told_apart() {
         let mut status = three_members();
         assert_eq!(alerts(&status.counts), "none");
-        (status.counts.alerts_open, status.counts.alerts_firing, status.counts.alerts_critical) = (6, 4, 3);
-        (status.counts.alerts_acknowledged, status.counts.alerts_critical_acknowledged) = (2, 1);
+        (status.counts.alerts_open, status.counts.alerts_critical) = (6, 2);
+        (status.counts.alerts_acknowledged, status.counts.alerts_over) = (2, 2);
         let expected = "2 critical, 2 acknowledged, 2 over and not acknowledged: bursar alert list";
         assert_eq!(alerts(&status.counts), expected);
-        (status.counts.alerts_acknowledged, status.counts.alerts_critical_acknowledged) = (4, 3);
-        assert_eq!(alerts(&status.counts), "4 acknowledged, 2 over and not acknowledged: bursar alert list");
-        assert_eq!(verdict(&status, &console(false)), "OK", "somebody knows of all of them");
+        let expected = "authority OK, storage with 2 critical alerts; 2 acknowledged alerts still fire";
+        assert_eq!(verdict(&status, &console(false)), expected);
+        (status.counts.alerts_critical, status.counts.alerts_acknowledged) = (0, 1);
+        assert_eq!(alerts(&status.counts), "1 acknowledged, 2 over and not acknowledged: bursar alert list");
+        assert_eq!(verdict(&status, &console(false)), "OK; 1 acknowledged alert still fires");
+        status.counts.alerts_acknowledged = 0;
+        assert_eq!(verdict(&status, &console(false)), "OK", "what is over is no trouble");
+    }
+
+    #[test]
+    fn what_a_maintenance_lets_be_expected_asks_for_nothing_and_the_servers_in_it_are_counted() {
+        let mut status = three_members();
+        (status.counts.servers_offline, status.counts.servers_in_maintenance) = (1, 1);
+        (status.counts.alerts_open, status.counts.alerts_expected) = (3, 3);
+        assert_eq!(storage(&status), "2 servers, 1 offline, 1 in maintenance; 3 store points");
+        assert_eq!(alerts(&status.counts), "3 expected by maintenance: bursar alert list");
+        assert_eq!(verdict(&status, &console(false)), "OK");
     }
 
     #[test]

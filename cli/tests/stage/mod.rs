@@ -220,10 +220,11 @@ pub fn status(health: &str, checks: Value) -> Value {
         "fault_tolerance": { "voters": 1, "quorum": 1, "failures_tolerated": 0, "voters_reachable": 1 },
         "members": [], "unobserved_reason": null,
         "counts": {
-            "authority_nodes": 1, "sites": 0, "destinations": 0, "servers": 0, "servers_offline": 0, "store_points": 0,
-            "store_points_offline": 0, "alerts_open": 0, "alerts_firing": 0, "alerts_critical": 0,
-            "alerts_acknowledged": 0, "alerts_critical_acknowledged": 0, "operations_running": 0, "operations_ended": 0,
-            "tokens": 1, "invitations": 0,
+            "authority_nodes": 1, "sites": 0, "destinations": 0, "servers": 0, "servers_offline": 0,
+            "servers_in_maintenance": 0, "store_points": 0,
+            "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "alerts_warning": 0,
+            "alerts_acknowledged": 0, "alerts_expected": 0, "alerts_over": 0, "operations_running": 0,
+            "operations_ended": 0, "tokens": 1, "invitations": 0,
         },
         "node": {
             "id": 1, "role": "leader", "term": 1, "last_log_index": 1, "committed_index": 1, "applied_index": 1,

@@ -5,21 +5,25 @@ use std::{collections::BTreeSet, fmt::Write};
 use bursar_wire::{
     objects::{NamedObject, ObjectRef},
     problem::code,
-    servers::{AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, ServerDetails},
-    store_points::UnusableStorePoint,
+    servers::{
+        AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, Server,
+        ServerCondition, ServerDetails, ServerIntent,
+    },
+    store_points::OfflineStorePoint,
 };
 
 use crate::{
     noun::Noun,
     nouns::{cover, store_points},
-    output::{ago, details, or_dash, table, warnings},
+    output::{UNKNOWN, ago, details, or_dash, table, warnings},
+    sizes,
 };
 
-/// A server, what of it cannot be used, and what is observed of it.
-pub(super) fn server(server: &ServerDetails) -> String {
+/// Everything about a server: itself, those of its store points that are offline, and what is observed of it.
+pub(super) fn server(server: &ServerDetails) -> Vec<(&'static str, String)> {
     let mut all = server.server.details();
-    for UnusableStorePoint { id, name, path, condition } in &server.unusable_store_points {
-        all.push(("unusable", format!("store point {id} “{name}” at {path}, {}", store_points::condition(condition))));
+    for OfflineStorePoint { id, name, path, condition } in &server.offline_store_points {
+        all.push(("not online", format!("store point {id} “{name}” at {path}, {}", store_points::condition(condition))));
     }
     match (&server.observed, &server.observed_absent) {
         (Some(observed), _) => {
@@ -29,7 +33,31 @@ pub(super) fn server(server: &ServerDetails) -> String {
         }
         (None, why) => all.push(("heard of", format!("not known: {}", why.as_deref().unwrap_or_default()))),
     }
-    details(all)
+    all
+}
+
+/// What the archives of its store points take, and what their disks have left, as far as that is known.
+pub(super) fn filled(server: &ServerDetails) -> [String; 2] {
+    let Some(observed) = server.observed.as_ref().filter(|observed| !observed.store_points.is_empty()) else {
+        let nothing = if server.server.store_points == 0 { "-" } else { UNKNOWN };
+        return [nothing; 2].map(str::to_owned);
+    };
+    let sums = observed
+        .store_points
+        .values()
+        .fold([0_u64; 2], |[used, free], one| [used.saturating_add(one.used_bytes), free.saturating_add(one.free_bytes)]);
+    sums.map(|sum| {
+        let rest = if unfilled(server) > 0 { format!(" + {UNKNOWN}") } else { String::new() };
+        let told = sizes::told(sum) + &rest;
+        // What stands in parentheses says nothing of the present, as in the matrix of ports.
+        if server.server.condition == ServerCondition::Online { told } else { format!("({told})") }
+    })
+}
+
+/// Of how many store points of a server that was heard of nobody knows how they are filled.
+pub(super) fn unfilled(server: &ServerDetails) -> u64 {
+    let known = server.observed.as_ref().map_or(0, |observed| observed.store_points.len() as u64);
+    server.server.store_points.saturating_sub(known)
 }
 
 /// What a connection string says, and what was found.
@@ -107,8 +135,8 @@ fn address(found: &AddressFound) -> Vec<String> {
     ]
 }
 
-/// Whether it may be stopped, and what would follow.
-pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
+/// Whether it may be stopped, what would follow, and how to have nobody alarmed by it.
+pub(super) fn ok_to_stop(answer: &OkToStop, server: &Server) -> String {
     let mut text = format!("{}: {}.", if answer.ok { "yes" } else { "no" }, answer.reason);
     if let Some(pauses) = &answer.pauses {
         write!(text, "\npauses: {pauses}.").expect("a String takes everything");
@@ -120,7 +148,29 @@ pub(super) fn ok_to_stop(answer: &OkToStop) -> String {
             .map(|alert| vec![alert.severity.as_str().into(), alert.text.clone(), or_dash(alert.covered_by.as_ref().map(cover))]);
         section(&mut text, &table(&["severity", "alert that would fire", "covered by"], alerts));
     }
+    if let Some(announced) = announced(server) {
+        section(&mut text, &announced);
+    }
     text
+}
+
+/// How whoever stops a server says so before; nothing of a server that is not online, whose silence is news no more.
+fn announced(server: &Server) -> Option<String> {
+    if server.condition != ServerCondition::Online {
+        return None;
+    }
+    Some(match &server.intent {
+        ServerIntent::Maintenance { until, .. } => {
+            format!(
+                "It is in maintenance until {until}: whatever alert its stop brings is expected, and asks for nobody's attention."
+            )
+        }
+        _ => format!(
+            "Announce the stop, and whatever alert it brings is expected and asks for nobody's attention:\n  \
+             bursar server maintenance {} --for 2h",
+            server.id
+        ),
+    })
 }
 
 /// The matrix of neighbours and ports, and behind it what a cell has no room for.
