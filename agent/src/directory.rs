@@ -12,7 +12,7 @@
 //! projection              what the server knows of the fleet, and up to where it has read
 //! made.toml               the store points whose directories were made, each of them once
 //! lock                    held while the server is made or runs
-//! connection-string.lock  held while a connection string is issued
+//! connection-string.lock  held while a connection string is issued, or the server becomes a member by one
 //! ```
 //!
 //! The directory and everything secret in it are for their owner alone; a server refuses to use them where they are looser. Only
@@ -26,10 +26,10 @@ use std::{
     sync::Arc,
 };
 
-use bursar_domain::StorePointId;
+use bursar_domain::{Hash, StorePointId};
 use bursar_net::{
-    CertificateError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_to_toml, read_kept, read_settings,
-    write_settings,
+    CertificateError, FileError, FileLock, Files, NodeKey, SETTINGS_FILE, SelfSignedCertificate, kept_to_toml, read_kept,
+    read_settings, write_settings,
 };
 use bursar_wire::control;
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ use crate::{
     membership::{Membership, MembershipFault, MembershipFile},
     projection_file::ProjectionFile,
     settings::Settings,
-    standing::Standing,
+    standing::{Standing, StringRefusal},
     store_points::{Made, MadeError, read_made},
 };
 
@@ -57,6 +57,9 @@ pub(crate) enum AdoptionError {
     /// It cannot be kept.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The connection string by which it was to happen is void.
+    #[error(transparent)]
+    Refused(#[from] StringRefusal),
 }
 
 const IDENTITY_FILE: &str = "identity.toml";
@@ -145,9 +148,13 @@ impl DataDirectory {
         Ok(self.files.lock(&self.root.join(LOCK_FILE))?)
     }
 
-    /// Takes hold of the connection string that stands, for who replaces it. A running server does not stand in the way.
+    /// Takes hold of the connection string that stands, for who replaces it, and for who makes the server a member by it. A
+    /// server that merely runs does not stand in the way.
     pub fn lock_standing(&self) -> Result<FileLock, DirectoryError> {
-        Ok(self.files.lock(&self.root.join(STANDING_LOCK_FILE))?)
+        self.files.lock(&self.root.join(STANDING_LOCK_FILE)).map_err(|error| match error {
+            FileError::Locked { .. } => DirectoryError::StandingHeld(self.root.clone()),
+            error => error.into(),
+        })
     }
 
     /// Writes a new server's files; the identity last, so that an interrupted attempt leaves no server.
@@ -208,10 +215,15 @@ impl DataDirectory {
         })
     }
 
-    /// Makes the server the member that it is told to be; on return that is durable. What does not fit the server is refused, and
-    /// nothing is written.
-    pub(crate) fn adopt(&self, server: &Server, told: &control::Membership) -> Result<(), AdoptionError> {
+    /// Makes the server the member that it is told to be, by the connection string with this secret; on return that is durable.
+    /// What does not fit the server is refused, and so is a string that was voided: then nothing is written.
+    pub(crate) fn adopt(&self, server: &Server, secret: Hash, told: &control::Membership) -> Result<(), AdoptionError> {
         let file = MembershipFile::of(server, told)?;
+        // Who issues another string either did so before, and is found here, or finds a member afterwards.
+        let _lock = self.lock_standing()?;
+        if self.standing()?.is_none_or(|standing| standing.secret != secret) {
+            return Err(StringRefusal::Voided.into());
+        }
         let written = self
             .put(CLUSTERS_CERTIFICATE_FILE, &told.certificate)
             .and_then(|()| self.put(AUTHORITY_FILE, &told.ca_certificate))

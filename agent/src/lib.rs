@@ -22,6 +22,7 @@ mod make;
 mod member;
 mod membership;
 mod newcomer;
+mod own_disk;
 mod program;
 mod projection_file;
 mod reach;

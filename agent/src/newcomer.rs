@@ -5,7 +5,8 @@
 //! voids the former at once. A refused question uses nothing up.
 //!
 //! An adoption that was begun goes on, whether or not whoever brought it still waits, and every other question waits for it. So
-//! nobody is told that a string has expired by which the server became, or may have become, a member.
+//! nobody is told that a string has expired by which the server became, or may have become, a member. Nor that it is void: while
+//! the server becomes a member no other string is issued, and where one was issued just before, it does not become one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -163,14 +164,22 @@ impl Desk {
         self.require(secret, adopted.as_ref()).await?;
         // The lock goes where the work is done: the caller may leave meanwhile.
         let desk = Arc::clone(self);
-        let taking = self.newcomer.world.blocking.run(move || desk.take(membership, adopted));
-        taking.await.map_err(failed)?.map_err(failed)?;
-        Ok(NewcomerAnswer::Adopted)
+        let taking = self.newcomer.world.blocking.run(move || desk.take(secret, membership, adopted));
+        match taking.await.map_err(failed)? {
+            Ok(()) => Ok(NewcomerAnswer::Adopted),
+            Err(AdoptionError::Refused(refusal)) => Err(refused(&refusal)),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Becomes a member, durably.
-    fn take(&self, membership: Membership, mut adopted: OwnedMutexGuard<Option<Membership>>) -> Result<(), AdoptionError> {
-        self.newcomer.directory.adopt(&self.newcomer.server, &membership)?;
+    fn take(
+        &self,
+        secret: Hash,
+        membership: Membership,
+        mut adopted: OwnedMutexGuard<Option<Membership>>,
+    ) -> Result<(), AdoptionError> {
+        self.newcomer.directory.adopt(&self.newcomer.server, secret, &membership)?;
         bursar_net::point!("server.adopted");
         info!(cluster = %membership.cluster, server = %membership.server, "the server was adopted");
         *adopted = Some(membership);
@@ -192,15 +201,19 @@ impl Desk {
             Err(StringRefusal::Expired(_)) if is_members => return Ok(()),
             Err(refusal) => refusal,
         };
-        info!(%refusal, "an authority node was refused");
-        Err(match refusal {
-            StringRefusal::Voided => NewcomerAnswer::Voided,
-            StringRefusal::Expired(_) => NewcomerAnswer::Expired,
-        })
+        Err(refused(&refusal))
     }
 
     fn now(&self) -> Timestamp {
         Timestamp(self.newcomer.world.clock.now_unix_ms())
+    }
+}
+
+fn refused(refusal: &StringRefusal) -> NewcomerAnswer {
+    info!(%refusal, "an authority node was refused");
+    match refusal {
+        StringRefusal::Voided => NewcomerAnswer::Voided,
+        StringRefusal::Expired(_) => NewcomerAnswer::Expired,
     }
 }
 

@@ -155,6 +155,7 @@ impl Service {
             // This node may lag: whoever leads knows what has happened.
             latest = self.read_latest_by(Some(asked), deadline).await?;
         }
+        // Before a place among the versions is taken; what a floor overtakes behind this is told as gone, too.
         let floor = Cursor { revision: self.authority.floor(), ..asked };
         if asked.revision < floor.revision {
             return Err(Failure::gone(asked, floor));
@@ -162,7 +163,7 @@ impl Service {
         let state = if asked.revision == latest.revision() {
             latest
         } else {
-            self.past.state_at(&self.authority, asked.revision, deadline).await?
+            self.past.state_at(&self.authority, asked, deadline).await?
         };
         caller.stands(&self.authority.latest(), self.now())?;
         Ok(state)

@@ -7,6 +7,7 @@ use bursar_domain::{AuthorityNodeId, Revision, State, Submission};
 pub use bursar_raft::{
     Applied, Consistency, Counters, Fate, NodeStatus, PeerStatus, ReadError, Role, SubmitError, TransferError, Unavailability,
 };
+pub use bursar_storage::ledger::{BelowFloor, PastError};
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
@@ -37,8 +38,8 @@ pub trait Authority: Send + Sync + 'static {
     /// `bytes_max`.
     async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<Bytes>, JournalError>;
 
-    /// The state as it was at `revision`, which the journal here reaches. It may take long.
-    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError>;
+    /// The state as it was at `revision`, as far as the journal here reaches and goes back. It may take long.
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, PastError>;
 
     /// Who leads, as far as is known here.
     fn leader(&self) -> Option<AuthorityNodeId>;

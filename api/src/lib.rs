@@ -38,8 +38,8 @@ mod serve;
 
 pub use api::Api;
 pub use authority::{
-    Applied, Authority, Consistency, Fate, JournalError, NodeStatus, PeerStatus, ReadError, Role, SubmitError, TransferError,
-    Unavailability,
+    Applied, Authority, BelowFloor, Consistency, Fate, JournalError, NodeStatus, PastError, PeerStatus, ReadError, Role,
+    SubmitError, TransferError, Unavailability,
 };
 pub use config::{Config, ServeLimits};
 pub use fleet::{ContactError, ExamineError, Fleet, FleetCounters, ObservedError};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
 use crate::authority::{
-    Applied, Authority, Consistency, Counters, JournalError, NodeStatus, ReadError, SubmitError, TransferError,
+    Applied, Authority, Consistency, Counters, JournalError, NodeStatus, PastError, ReadError, SubmitError, TransferError,
 };
 
 #[async_trait]
@@ -44,9 +44,8 @@ impl Authority for Node {
         Ok(records.into_iter().map(|record| record.bytes).collect())
     }
 
-    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError> {
-        let made = Self::state_at(self, revision).await.map_err(|error| JournalError(error.to_string()))?;
-        made.map(Arc::new).ok_or_else(|| JournalError(format!("revision {revision} lies beyond its end or below its floor")))
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, PastError> {
+        Self::state_at(self, revision).await.map(Arc::new)
     }
 
     fn leader(&self) -> Option<AuthorityNodeId> {

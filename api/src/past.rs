@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bursar_domain::{Revision, State};
+use bursar_domain::{Cursor, Revision, State};
 use bursar_net::Shutdown;
 use tokio::{
     sync::watch,
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    authority::{Authority, JournalError},
+    authority::{Authority, BelowFloor, JournalError, PastError},
     failure::Failure,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Past {
 }
 
 /// What became of making a version; nothing while it is under way.
-type Made = Option<Result<Arc<State>, JournalError>>;
+type Made = Option<Result<Arc<State>, PastError>>;
 
 /// A version that is being made, or was.
 struct Version {
@@ -47,16 +47,19 @@ impl Past {
         Self { versions: Arc::default(), versions_max, shutdown }
     }
 
-    /// The state at a revision that is in this node's journal. Who asks for a version that is being made waits for that one.
+    /// The state at a cursor that this node's journal reaches. Who asks for a version that is being made waits for that one.
     pub(crate) async fn state_at(
         &self,
         authority: &Arc<dyn Authority>,
-        revision: Revision,
+        asked: Cursor,
         deadline: Instant,
     ) -> Result<Arc<State>, Failure> {
-        let mut made = self.version(authority, revision)?;
+        let mut made = self.version(authority, asked.revision)?;
         match timeout_at(deadline, made.wait_for(Option::is_some)).await {
-            Ok(Ok(made)) => Ok(made.clone().expect("it was waited for")?),
+            Ok(Ok(made)) => made.clone().expect("it was waited for").map_err(|error| match error {
+                PastError::BelowFloor(BelowFloor { floor, .. }) => Failure::gone(asked, Cursor { revision: floor, ..asked }),
+                error => JournalError(error.to_string()).into(),
+            }),
             Ok(Err(_)) => Err(JournalError("the making of a version broke off".into()).into()),
             // It is made to the end nevertheless: who asks again finds it.
             Err(_elapsed) => Err(Failure::overloaded("That version of the past takes longer to make than a request may take.")),

@@ -5,9 +5,15 @@
 mod support;
 
 use axum::http::StatusCode;
-use bursar_domain::store_point::{OfflineReason, Report};
+use bursar_domain::{
+    AlertId, Command, Submission, alert,
+    store_point::{OfflineReason, Report},
+};
 use serde_json::{Value, json};
-use support::World;
+use support::{
+    World,
+    authority::{ADMINISTRATOR, submission},
+};
 
 /// The numbers of the alerts that a list has.
 async fn listed(world: &World, filter: &str) -> Vec<u64> {
@@ -213,6 +219,40 @@ async fn who_says_something_else_of_an_alert_is_told_who_has_spoken_before() {
     let none = world.post("/api/v1/alerts/acknowledge", &body).send().await.json();
     assert_eq!(none["acknowledged_before"], json!([2, 1]));
     assert_eq!(world.digest(), digest);
+}
+
+/// Somebody else takes note of one alert by its number.
+fn another_notes(alert: u64) -> Submission {
+    let alerts = vec![AlertId(alert)];
+    let acknowledge = alert::Command::Acknowledge { alerts, note: "cable".into(), unnoted_only: false };
+    submission(ADMINISTRATOR, &format!("another notes {alert}"), Command::Alert(acknowledge))
+}
+
+#[tokio::test]
+async fn what_somebody_else_notes_meanwhile_meets_no_condition_any_more_and_the_rest_is_acknowledged() {
+    let world = World::new().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    for name in ["a", "b", "c"] {
+        let store_point = world.store_point(ark, name);
+        world.report(ark, store_point, Report::Offline(OfflineReason::Missing));
+    }
+    let ask = async |body: Value| world.post("/api/v1/alerts/acknowledge", &body).send().await;
+    world.authority.let_another_come_first(another_notes(1));
+    let named = ask(json!({ "ids": [1, 2], "note": "thieves" })).await;
+    named.refuses(409, "already_acknowledged");
+
+    world.authority.let_another_come_first(another_notes(2));
+    let told = ask(json!({ "filter": "", "note": "thieves" })).await.json();
+    let notes = told["alerts"].as_array().unwrap().iter().map(|alert| (&alert["id"], &alert["acknowledgement"]["note"]));
+    assert_eq!(notes.collect::<Vec<_>>(), [(&json!(2), &json!("cable")), (&json!(3), &json!("thieves"))]);
+    assert_eq!(told["acknowledged_before"], json!([2]));
+
+    let shelf = world.store_point(ark, "d");
+    world.report(ark, shelf, Report::Offline(OfflineReason::Missing));
+    world.authority.let_another_come_first(another_notes(4));
+    let told = ask(json!({ "filter": "", "note": "thieves" })).await.json();
+    assert_eq!((&told["alerts"][0]["acknowledgement"]["note"], &told["acknowledged_before"]), (&json!("cable"), &json!([4])));
 }
 
 #[tokio::test]

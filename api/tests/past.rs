@@ -73,6 +73,19 @@ async fn a_reading_of_the_past_that_cannot_be_is_refused() {
 }
 
 #[tokio::test]
+async fn what_the_floor_overtakes_while_it_is_read_is_gone_like_what_lay_below_it() {
+    let world = World::new().await;
+    world.site("Lyon").await;
+    world.authority.raise_floor_amid_a_reading(3);
+    let overtaken = world.get("/api/v1/sites?as_of=2").send().await.refuses(410, "gone").json();
+    let below = world.get("/api/v1/sites?as_of=2").send().await.refuses(410, "gone").json();
+    assert_eq!(overtaken["detail"], below["detail"]);
+    world.authority.raise_floor_amid_a_reading(4);
+    world.get("/api/v1/events/4").send().await.refuses(410, "gone");
+    assert_eq!(world.get("/api/v1/sites?as_of=4").send().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn the_past_needs_no_quorum_and_a_node_that_lags_asks_for_what_it_lacks() {
     let world = World::new().await;
     world.authority.lag();

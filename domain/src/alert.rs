@@ -10,6 +10,8 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "mutants")]
+use crate::mutants;
 use crate::{
     actor::Actor,
     decision::{Outcome, Reply},
@@ -204,6 +206,9 @@ pub enum Command {
         alerts: Vec<AlertId>,
         /// What there is to say, unchecked.
         note: String,
+        /// Whether those of them that somebody has noted are passed over, whatever was said: they are meant by what they have in
+        /// common, and not by their numbers.
+        unnoted_only: bool,
     },
 }
 
@@ -288,9 +293,10 @@ pub struct Explained {
 }
 
 /// The rules of alerts: what people may do with them. What one has said of an alert stays: another cannot write over it, and is
-/// told so rather than not heard. Where one has said nothing, another may: then it is the other who has taken note.
+/// told so rather than not heard. Where one has said nothing, another may: then it is the other who has taken note. Who means
+/// only what nobody has noted leaves alone what somebody else has noted meanwhile, and takes note of the rest.
 pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
-    let Command::Acknowledge { alerts, note } = command;
+    let Command::Acknowledge { alerts, note, unnoted_only } = command;
     let at_fault = |fault| Rejection::InvalidField { field: "alerts".into(), fault };
     let note = Text::parse("note", note)?;
     let first = *alerts.first().ok_or_else(|| at_fault(FieldFault::Empty))?;
@@ -301,7 +307,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     for id in alerts {
         let alert = draft.state().alerts().get(*id).ok_or(Rejection::NotFound { object: (*id).into() })?;
         match &alert.acknowledgement {
-            Some(noted) if note.as_str().is_empty() || note == noted.note => {}
+            Some(noted) if *unnoted_only || note.as_str().is_empty() || note == noted.note => {}
             Some(noted) if !noted.note.as_str().is_empty() => {
                 return Err(Rejection::AlreadyAcknowledged { alert: *id, by: noted.by, at: noted.at });
             }
@@ -310,6 +316,8 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Outcome {
         }
     }
     let Some(noted) = news_of.first().copied() else { return Ok(Reply::unchanged(first)) };
+    #[cfg(feature = "mutants")]
+    let news_of = if mutants::planted(mutants::Mutant::MapOrderInEvent) { mutants::unordered(news_of) } else { news_of };
     draft.emit(Event::Acknowledged { alerts: news_of, note }.into());
     Ok(Reply::changed(noted))
 }

@@ -135,17 +135,20 @@ impl Expected {
     }
 }
 
+/// How many requests are on their way a second time at most; any more arrive once.
+const AGAIN_MAX: usize = 8;
+
 /// Requests as they arrive at the other end.
 struct Fated<S> {
     requests: S,
     expected: Expected,
-    /// What is to arrive once more, and when.
-    again: Option<(Append, Instant)>,
+    /// What is to arrive once more, and when; the first to do so first.
+    again: VecDeque<(Append, Instant)>,
     broken: bool,
 }
 
 fn fated<S: Stream<Item = Append> + Unpin>(requests: S, expected: Expected) -> impl Stream<Item = Append> {
-    let fated = Fated { requests, expected, again: None, broken: false };
+    let fated = Fated { requests, expected, again: VecDeque::new(), broken: false };
     stream::unfold(fated, |mut fated| async { Some((fated.next().await?, fated)) })
 }
 
@@ -154,7 +157,7 @@ impl<S: Stream<Item = Append> + Unpin> Fated<S> {
         if self.broken {
             return None;
         }
-        let due = self.again.as_ref().map(|(_, due)| *due);
+        let due = self.again.front().map(|(_, due)| *due);
         let request = tokio::select! {
             biased;
             () = async { sleep_until(due.expect("it is looked at first")).await }, if due.is_some() => None,
@@ -162,7 +165,7 @@ impl<S: Stream<Item = Append> + Unpin> Fated<S> {
         };
         let Some(request) = request else {
             self.expected.push(Hearing::Unheard);
-            return self.again.take().map(|(again, _)| again);
+            return self.again.pop_front().map(|(again, _)| again);
         };
         match fate_of_call() {
             CallFate::Carried => {}
@@ -176,11 +179,18 @@ impl<S: Stream<Item = Append> + Unpin> Fated<S> {
                 self.expected.push(Hearing::Broken);
                 return Some(request);
             }
-            CallFate::Repeated { after } => self.again = Some((request.clone(), Instant::now() + after)),
+            CallFate::Repeated { after } => self.repeat(request.clone(), Instant::now() + after),
             CallFate::Late { by } => sleep(by).await,
         }
         self.expected.push(Hearing::Heard);
         Some(request)
+    }
+
+    fn repeat(&mut self, request: Append, due: Instant) {
+        if self.again.len() < AGAIN_MAX {
+            let place = self.again.partition_point(|(_, others)| *others <= due);
+            self.again.insert(place, (request, due));
+        }
     }
 }
 
@@ -242,12 +252,17 @@ mod tests {
         }
     }
 
-    /// Sends three requests, one a second, with these fates, to somebody who answers each with its index. Tells which arrived, and
-    /// what was heard; nothing where the stream broke off.
+    /// Sends three requests, one a second, with these fates. See [`sent_all`].
     async fn sent(fates: impl IntoIterator<Item = CallFate>) -> (Vec<u64>, Vec<Option<u64>>) {
+        sent_all(3, fates).await
+    }
+
+    /// Sends so many requests, one a second, with these fates, to somebody who answers each with its index. Tells which arrived,
+    /// and what was heard; nothing where the stream broke off.
+    async fn sent_all(count: u64, fates: impl IntoIterator<Item = CallFate>) -> (Vec<u64>, Vec<Option<u64>>) {
         let overseer = Arc::new(Fates(Mutex::new(fates.into_iter().collect())));
-        let sending = async {
-            let requests = Box::pin(stream::iter([1, 2, 3]).then(|index| async move {
+        let sending = async move {
+            let requests = Box::pin(stream::iter(1..=count).then(|index| async move {
                 sleep(Duration::from_secs(1)).await;
                 request(index)
             }));
@@ -274,5 +289,19 @@ mod tests {
         assert_eq!(sent([CallFate::Repeated { after }]).await, (vec![1, 2, 1, 3], all()));
         let late = Duration::from_secs(60);
         assert_eq!(sent([CallFate::Late { by: late }]).await, (vec![1, 2, 3], all()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_appends_arrive_again_each_when_it_is_due() {
+        let after = |after_ms| CallFate::Repeated { after: Duration::from_millis(after_ms) };
+        let (arrived, heard) = sent([after(1_900), after(500)]).await;
+        assert_eq!((arrived, heard), (vec![1, 2, 2, 1, 3], vec![Some(1), Some(2), Some(3)]));
+
+        // All of them are due just before the last one leaves, which is one more than are kept.
+        let kept = AGAIN_MAX as u64;
+        let due_ms = (kept + 2) * 1_000 - 500;
+        let (arrived, _) = sent_all(kept + 2, (1..=kept + 1).map(|index| after(due_ms - index * 1_000 + index))).await;
+        let expected: Vec<_> = (1..=kept + 1).chain(1..=kept).chain([kept + 2]).collect();
+        assert_eq!(arrived, expected);
     }
 }

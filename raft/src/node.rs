@@ -12,7 +12,7 @@ use bursar_domain::{AuthorityNodeId, Revision, State};
 use bursar_net::{Admission, Blocking, LaneHandler, TaskSet};
 use bursar_storage::{
     StorageError,
-    ledger::{Ledger, StoredRecord},
+    ledger::{Ledger, PastError, StoredRecord},
     log::{Member, RaftLog},
 };
 use futures_util::{
@@ -268,18 +268,21 @@ impl Node {
         }
     }
 
-    /// The state as it was at a revision; none beyond this node's head. Made where blocking is allowed; see
-    /// [`Ledger::state_at`].
+    /// The state as it was at a revision. Made where blocking is allowed; see [`Ledger::state_at`].
     ///
     /// # Errors
-    /// Storage that fails or is damaged; it stops the node.
-    pub async fn state_at(&self, revision: Revision) -> Result<Option<State>, StorageError> {
+    /// A revision below the floor of this node's journal, or beyond its head; storage that fails or is damaged, which stops the
+    /// node.
+    pub async fn state_at(&self, revision: Revision) -> Result<State, PastError> {
         let Inner { blocking, ledger, stop, .. } = &*self.0;
         let ledger = ledger.clone();
-        match blocking.run(move || ledger.state_at(revision)).await {
-            Ok(made) => made.inspect_err(|error| stop.stop(StopReason::Storage(error.clone()))),
-            Err(lost) => Err(StorageError::io("make a version of the past", lost)),
-        }
+        let made = blocking.run(move || ledger.state_at(revision)).await;
+        let made = made.map_err(|lost| StorageError::io("make a version of the past", lost))?;
+        made.inspect_err(|error| {
+            if let PastError::Storage(error) = error {
+                stop.stop(StopReason::Storage(error.clone()));
+            }
+        })
     }
 
     /// Who leads, as far as this node knows.

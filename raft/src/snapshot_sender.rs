@@ -54,6 +54,8 @@ impl SnapshotSender<'_> {
         line.say(&SenderMessage::Offer { vote: offered, manifest: Cow::Borrowed(&manifest) }).await?;
         match line.reply().await? {
             ReceiverMessage::Missing { after } => {
+                // Reading what is gone would look like damage, and stop this node.
+                checkpoint.reaches(after).map_err(|gone| NetworkError::new(&gone))?;
                 self.send_chunks(&mut line, &checkpoint).await?;
                 self.send_records(&mut line, &checkpoint, after).await?;
                 line.say(&SenderMessage::Finish).await?;

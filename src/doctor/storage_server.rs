@@ -218,22 +218,45 @@ async fn look(world: &World, membership: &Membership, id: StorePointId, store_po
 
 async fn examine_ports(world: &World, listen: &Listen, runs: bool, report: &mut Report) {
     for (what, address) in [("peer port", &listen.peer), ("transfer port", &listen.transfer), ("control port", &listen.control)] {
-        report.add(port(world, what, address, runs).await);
+        report.add(if runs {
+            served_port(&*world.network, what, address).await
+        } else {
+            vacant_port(&*world.network, what, address).await
+        });
     }
 }
 
-/// A port that nobody has is as it should be while the server does not run, and one that somebody has while it does.
-async fn port(world: &World, what: &'static str, address: &Address, runs: bool) -> Finding {
-    match world.network.bind(address).await {
-        Ok(_listener) if runs => Finding::bad(what, format!("the server runs, and nobody listens on {address}: see its log")),
+/// A port of a server that runs: somebody has it. It is only called: the server may be starting, and about to take it.
+async fn served_port(network: &dyn Network, what: &'static str, address: &Address) -> Finding {
+    match timeout(PORT_PATIENCE, network.connect(&called_here(address))).await {
+        Ok(Ok(_connection)) => Finding::sound(what, format!("{address} is in use, as it should be while the server runs")),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let remedy = "where it was started just now look again in a moment, else see its log";
+            Finding::bad(what, format!("the server runs, and nobody listens on {address}: {remedy}"))
+        }
+        Ok(Err(error)) => Finding::bad(what, format!("the server runs, and {address} is not reached ({error}): see its log")),
+        Err(_elapsed) => {
+            let patience_s = PORT_PATIENCE.as_secs();
+            Finding::bad(what, format!("the server runs, and {address} does not answer within {patience_s} s: see its log"))
+        }
+    }
+}
+
+/// Where an address that is listened on is called from the machine itself.
+fn called_here(address: &Address) -> Address {
+    let loopback = if address.host().contains(':') { "::1" } else { "127.0.0.1" };
+    let host = if address.is_unspecified() { loopback } else { address.host() };
+    Address::new(host, address.port()).expect("a host that was one, or this machine")
+}
+
+/// A port of a server that does not run: nobody has it, and it can be listened on. It is taken to find out, and given back at once;
+/// the server cannot be started meanwhile, as its directory is held.
+async fn vacant_port(network: &dyn Network, what: &'static str, address: &Address) -> Finding {
+    match network.bind(address).await {
         Ok(_listener) => Finding::sound(what, format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if runs {
-                Finding::sound(what, format!("{address} is in use, as it should be while the server runs"))
-            } else {
-                let remedy = "end it, or choose another port in bursar.toml";
-                Finding::bad(what, format!("{address} is in use by another program: {remedy}"))
-            }
+            let remedy = "end it, or choose another port in bursar.toml";
+            Finding::bad(what, format!("{address} is in use by another program: {remedy}"))
         }
         Err(error) => Finding::bad(what, format!("nobody can listen on {address} ({error}): correct it in bursar.toml")),
     }
@@ -243,9 +266,37 @@ async fn port(world: &World, what: &'static str, address: &Address, runs: bool) 
 mod tests {
     use std::net::TcpListener;
 
-    use bursar_net::TcpNetwork;
+    use async_trait::async_trait;
+    use bursar_net::{BoxedStream, Listener, TcpNetwork};
 
     use super::*;
+
+    /// A network of which no port is taken.
+    struct CallsOnly;
+
+    #[async_trait]
+    impl Network for CallsOnly {
+        async fn connect(&self, address: &Address) -> io::Result<BoxedStream> {
+            TcpNetwork.connect(address).await
+        }
+
+        async fn bind(&self, address: &Address) -> io::Result<Box<dyn Listener>> {
+            panic!("{address} is taken")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_of_a_server_that_may_be_starting_is_not_taken() {
+        let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+        let address = Address::from(listener.local_addr().expect("it listens"));
+        let served = async || served_port(&CallsOnly, "peer port", &address).await;
+        let there = served().await;
+        assert!(there.is_sound() && there.detail().contains("is in use, as it should be"), "{}", there.detail());
+        drop(listener);
+        let missing = served().await;
+        let told = missing.detail();
+        assert!(!missing.is_sound() && told.contains("nobody listens") && told.contains("look again in a moment"), "{told}");
+    }
 
     #[tokio::test]
     async fn a_server_that_no_authority_node_answers_is_warned_of_and_one_that_could_be_heard_is_not_called_heard() {

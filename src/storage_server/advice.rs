@@ -74,6 +74,7 @@ fn examine(directory: &Path) -> String {
 fn about(error: &DirectoryError, directory: &Path) -> Advice {
     let next = match error {
         DirectoryError::Empty(_) | DirectoryError::Occupied { .. } => INIT_HELP.to_owned(),
+        DirectoryError::StandingHeld(_) => format!("bursar storage-server connection-string --dir {}", directory.display()),
         DirectoryError::Member(_) => format!("bursar storage-server run --dir {}", directory.display()),
         DirectoryError::Settings(_)
         | DirectoryError::File(_)

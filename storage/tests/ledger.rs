@@ -10,7 +10,7 @@ use bursar_domain::{Hash, Revision, Sealed, StoreId};
 use bursar_storage::StorageError;
 use bursar_storage::engine::{Batch, Engine, MemoryEngine, Space};
 use bursar_storage::envelope::{self, HEADER_BYTES, Kind};
-use bursar_storage::ledger::{Applied, Ledger, Progress, Recovered};
+use bursar_storage::ledger::{Applied, Ledger, PastError, Progress, Recovered};
 use bytes::Bytes;
 use common::author::{Decided, history, last};
 use common::wishes::{Ask, Wish, bulk, edits};
@@ -108,12 +108,14 @@ fn every_state_of_the_past_is_found_again<F: Fixture>() {
     // Before the checkpoint, at it, and behind it.
     for decided in &history {
         let revision = decided.applied.revision;
-        let state = replica.ledger.state_at(revision).expect("a sound journal").expect("it was committed");
+        let state = replica.ledger.state_at(revision).expect("it was committed");
         assert_eq!((state.revision(), state.head(), state.digest()), (revision, decided.state.head(), decided.state.digest()));
     }
-    let nothing = replica.ledger.state_at(Revision::ZERO).expect("a sound journal").expect("where everything begins");
+    let nothing = replica.ledger.state_at(Revision::ZERO).expect("where everything begins");
     assert_eq!((nothing.revision(), nothing.sites().len()), (Revision::ZERO, 0));
-    assert!(replica.ledger.state_at(replica.ledger.head().next()).expect("a sound journal").is_none());
+    let head = replica.ledger.head();
+    let beyond = replica.ledger.state_at(head.next()).err();
+    assert_eq!(beyond, Some(PastError::BeyondHead { asked: head.next(), head }));
 }
 
 fn readers_get_what_they_ask_for_from_memory_and_from_the_engine<F: Fixture>() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bursar_domain::{Hash, Revision};
 use bursar_storage::engine::{Engine, MemoryEngine, Space};
-use bursar_storage::ledger::{Checkpoint, InstallError, Ledger};
+use bursar_storage::ledger::{BelowFloor, Checkpoint, InstallError, Ledger, PastError};
 use bytes::Bytes;
 use common::author::{Decided, history, last};
 use common::wishes::{bulk, edits};
@@ -42,13 +42,13 @@ fn assert_begins_behind(ledger: &Ledger, history: &[Decided], behind: usize) {
     for below in [Revision::ZERO, Revision(floor.0 - 1)] {
         assert_eq!(ledger.records(below, Revision(u64::MAX), 100_000), Ok(Vec::new()));
         assert_eq!(ledger.hash_at(below), Ok(None));
-        assert!(ledger.state_at(below).expect("a sound ledger").is_none());
+        assert_eq!(ledger.state_at(below).err(), Some(PastError::BelowFloor(BelowFloor { asked: below, floor })));
     }
     let records = ledger.records(floor, Revision(u64::MAX), usize::MAX).expect("a sound journal");
     assert_eq!(records.into_iter().map(|record| record.bytes).collect::<Vec<_>>(), journal_of(there));
     for decided in &history[behind - 1..] {
         let revision = decided.applied.revision;
-        let state = ledger.state_at(revision).expect("a sound journal").expect("it was committed");
+        let state = ledger.state_at(revision).expect("it was committed");
         assert_eq!((state.head(), state.digest()), (decided.state.head(), decided.state.digest()), "{revision}");
         assert_eq!(ledger.hash_at(revision), Ok(Some(decided.state.head())));
     }
@@ -168,7 +168,9 @@ fn a_node_that_lacks_what_is_gone_takes_no_snapshot_and_one_that_has_it_does() {
     let (mut behind, engine) = Replica::in_memory();
     behind.commit(&history[..5]);
     let refused = behind.ledger.installer(checkpoint.manifest().clone()).expect_err("there would be a hole");
-    assert!(matches!(&refused, InstallError::Refused { .. }) && !refused.stops_the_node(), "{refused}");
+    let lacks = BelowFloor { asked: history[4].applied.revision, floor };
+    assert!(refused == InstallError::BelowFloor(lacks) && !refused.stops_the_node(), "{refused}");
+    assert_eq!((checkpoint.reaches(lacks.asked), checkpoint.reaches(floor)), (Err(lacks), Ok(())));
     Replica::open(Arc::new(engine)).expect("a sound ledger").assert_stands_at(&history[4]);
 
     let (mut there, engine) = Replica::in_memory();
@@ -181,11 +183,13 @@ fn a_node_that_lacks_what_is_gone_takes_no_snapshot_and_one_that_has_it_does() {
 }
 
 #[test]
-fn a_reading_that_the_floor_overtakes_finds_nothing_and_no_damage() {
+fn a_reading_that_the_floor_overtakes_finds_no_damage() {
     type Read = fn(&Ledger) -> bool;
-    let reads: [Read; 2] = [
+    let reads: [Read; 3] = [
         |ledger| ledger.records(Revision::ZERO, Revision(9), 100).expect("no damage").is_empty(),
         |ledger| ledger.hash_at(Revision(1)).expect("no damage").is_none(),
+        // What it needs stays until it is done.
+        |ledger| ledger.state_at(Revision(1)).expect("no damage").revision() == Revision(1),
     ];
     for read in reads {
         let history = history(&edits(10));

@@ -57,6 +57,12 @@ pub enum DirectoryError {
         /// What is wrong.
         source: MembershipFault,
     },
+    /// Somebody else has hold of the connection string that stands.
+    #[error(
+        "the connection string of the storage server in {} is being replaced, or the server is just being taken in with it: try \
+         again in a moment", .0.display()
+    )]
+    StandingHeld(PathBuf),
     /// A connection string was asked for, and none is needed.
     #[error(
         "the storage server in {} belongs to a cluster already, and needs no connection string: `bursar storage-server run` \

@@ -200,7 +200,7 @@ fn two_do_not_issue_at_the_same_time() {
     let directory = open(&root);
     let _held = directory.lock_standing().unwrap();
     let refused = issue(&open(&root), &Noon, &SystemEntropy::new()).unwrap_err();
-    assert!(matches!(refused, DirectoryError::File(bursar_net::FileError::Locked { .. })), "{refused}");
+    assert!(matches!(refused, DirectoryError::StandingHeld(_)), "{refused}");
 }
 
 #[test]
@@ -285,20 +285,20 @@ fn membership(root: &Path) -> Result<Option<Membership>, DirectoryError> {
 
 #[test]
 fn an_interrupted_adoption_leaves_a_newcomer_or_a_member_and_can_be_repeated() {
-    let (_folder, root, _) = made();
+    let (_folder, root, issued) = made();
     let told = told(&root);
     for moment in Moment::ALL {
         for at in 0.. {
             let files = Arc::new(FaultyFiles::ending_at(at, moment));
             let directory = DataDirectory::open(files.clone(), &root).unwrap();
-            let attempt = directory.adopt(&directory.server().unwrap(), &told);
+            let attempt = directory.adopt(&directory.server().unwrap(), issued.says.secret.hash(), &told);
             if !files.have_ended() {
-                assert!(attempt.is_ok() && at == 3, "an adoption changes the disk {at} times");
+                assert!(attempt.is_ok() && at == 4, "an adoption changes the disk {at} times");
                 break;
             }
             assert!(attempt.is_err(), "{moment:?} at {at}");
-            // Only once its last file is there.
-            let is_member = at == 2 && matches!(moment, Moment::After);
+            // The lock is the first change; it is a member only once its last file is there.
+            let is_member = at == 3 && matches!(moment, Moment::After);
             assert_eq!(membership(&root).unwrap().is_some(), is_member, "{moment:?} at {at}");
         }
         let adopted = membership(&root).unwrap().unwrap();
@@ -309,10 +309,10 @@ fn an_interrupted_adoption_leaves_a_newcomer_or_a_member_and_can_be_repeated() {
 
 #[test]
 fn what_changed_in_a_membership_is_noticed() {
-    let (_folder, root, _) = made();
+    let (_folder, root, issued) = made();
     let told = told(&root);
     let directory = open(&root);
-    directory.adopt(&directory.server().unwrap(), &told).unwrap();
+    directory.adopt(&directory.server().unwrap(), issued.says.secret.hash(), &told).unwrap();
     let noticed = |what: &str| {
         let Err(refused) = membership(&root) else { panic!("{what} is taken") };
         let said = refused.to_string();
@@ -332,9 +332,9 @@ fn what_changed_in_a_membership_is_noticed() {
     noticed("a membership without an authority");
     fs::write(&path, &sound).unwrap();
 
-    let (_other_folder, others, _) = made();
+    let (_other_folder, others, others_issued) = made();
     let other = open(&others);
-    other.adopt(&other.server().unwrap(), &self::told(&others)).unwrap();
+    other.adopt(&other.server().unwrap(), others_issued.says.secret.hash(), &self::told(&others)).unwrap();
     for file in [CLUSTERS_CERTIFICATE_FILE, AUTHORITY_FILE, MEMBERSHIP_FILE] {
         let own = fs::read(root.join(file)).unwrap();
         fs::copy(others.join(file), root.join(file)).unwrap();

@@ -11,7 +11,10 @@ use bursar_net::{Address, Blocking};
 use tracing::{info, warn};
 
 use super::MemberError;
-use crate::projection_file::{ProjectionFile, ProjectionFileError, Saved};
+use crate::{
+    own_disk::patiently,
+    projection_file::{ProjectionFile, ProjectionFileError, Saved},
+};
 
 /// What the server knows, and up to where it has read: nothing, or both.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +31,7 @@ impl Known {
         me: ServerId,
     ) -> Result<Self, MemberError> {
         let reading = Arc::clone(file);
-        let loaded = blocking.run(move || reading.load()).await;
+        let loaded = patiently("read what the server knows", blocking.run(move || reading.load())).await;
         let Some(Saved { position, schema, projection }) = loaded.expect("reading a file does not panic")? else {
             return Ok(Self::default());
         };
@@ -53,7 +56,7 @@ impl Known {
             let projection = encode(&*projection);
             file.save(Saved { position, schema: u32::from(SCHEMA), projection })
         };
-        blocking.run(saving).await.expect("writing a file does not panic")
+        patiently("keep what the server knows", blocking.run(saving)).await.expect("writing a file does not panic")
     }
 
     /// Up to where it has read.

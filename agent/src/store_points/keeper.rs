@@ -25,12 +25,13 @@ use super::{
     made::{Made, MadeError},
     make::prepare,
 };
-use crate::member::{Fullness, Outbox};
+use crate::{
+    member::{Fullness, Outbox},
+    own_disk::{HANGS_AFTER, patiently},
+};
 
 /// From one check to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A store point's disk that takes longer than this over a step fails.
-const HANGS_AFTER: Duration = Duration::from_secs(10);
 /// From one measuring of what a store point takes to the next: it looks at every file.
 const MEASURED_EVERY: Duration = Duration::from_secs(600);
 
@@ -146,16 +147,16 @@ impl Keeper {
         self.on_its_disk(move |_, place| prepared.give_name(place)).await
     }
 
-    /// Does something on the server's own disk, however long that takes.
+    /// Does something on the server's own disk, however long that takes: it is not the store point's fault.
     async fn on_own_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Made) -> Result<T, MadeError> + Send + 'static,
     ) -> Result<T, Unmade> {
         let made = Arc::clone(&self.made);
-        Ok(self.loose.run(move || work(&made)).await??)
+        Ok(patiently("note which store points were made", self.loose.run(move || work(&made))).await??)
     }
 
-    /// Does something on the store point's disk; one that hangs over it has failed, whatever comes of it later.
+    /// Does something on the store point's disk; one that hangs over a step has failed, whatever comes of it later.
     async fn on_its_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Volumes, &Place) -> Result<T, CreationFailure> + Send + 'static,

@@ -149,6 +149,32 @@ async fn an_adoption_goes_on_without_whoever_brought_it_and_nobody_is_told_that_
     assert!(machine.directory().membership(&machine.server()).unwrap().is_some());
 }
 
+/// Another string is issued when this one was looked at, and before the membership rests.
+#[tokio::test(start_paused = true)]
+async fn a_string_that_is_voided_while_the_server_is_about_to_become_a_member_makes_it_none() {
+    let network = MemoryNetwork::default();
+    let machine = Machine::new(&network);
+    let membership = Cluster::new(&network).membership(ME, &machine, nodes(&[1]));
+    let blocking = Arc::new(HeldBlocking::default());
+    let waiting = machine.wait_in(World { blocking: Arc::clone(&blocking) as _, ..machine.world() }).await;
+
+    blocking.hold_after(1);
+    let brought = tokio::spawn(Machine::answer(machine.call().await, machine.adopt(membership.clone())));
+    patiently(blocking.holds()).await;
+    let second = machine.issue().says.secret.hash();
+    blocking.release();
+    assert_eq!(patiently(brought).await.unwrap(), NewcomerAnswer::Voided);
+    assert!(machine.directory().membership(&machine.server()).unwrap().is_none(), "who issued it was told that it stands");
+
+    // And while the server becomes a member, no other string is issued: whoever comes second is told to try again.
+    let held = machine.directory().lock_standing().unwrap();
+    let answer = machine.asked(machine.adopt_by(second, membership.clone())).await;
+    assert!(matches!(&answer, NewcomerAnswer::Failed { detail } if detail.contains("try again")), "{answer:?}");
+    drop(held);
+    assert_eq!(machine.asked(machine.adopt_by(second, membership)).await, NewcomerAnswer::Adopted);
+    waiting.ended().await.unwrap();
+}
+
 /// The membership has its name, and the disk failed before it said so: the next start may find it.
 #[tokio::test(start_paused = true)]
 async fn an_adoption_that_may_rest_is_done_again_however_late() {

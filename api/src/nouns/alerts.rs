@@ -107,7 +107,7 @@ async fn read(Id(id): Id, reading: Reading<ReadQuery>) -> Answered {
 /// An alert that is over leaves the overview with it. One that fires stays marked there, and asks for attention again when it gets
 /// worse, or fires anew after it was over. What somebody has said of an alert stays: another note for it is refused. What was
 /// acknowledged without a note takes one later; by whom and when it was acknowledged is then by whom and when that was said. Where
-/// no alert meets the condition, nothing is done.
+/// no alert meets the condition, nothing is done; what somebody else acknowledges meanwhile is told, and the rest acknowledged.
 #[utoipa::path(post, path = "/api/v1/alerts/acknowledge", tag = "alerts", operation_id = "acknowledge_alerts",
     request_body = AcknowledgeAlerts,
     responses((status = 200, description = "The alerts as they stand now.", body = Acknowledged)))]

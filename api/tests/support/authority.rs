@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bursar_api::{Authority, JournalError};
+use bursar_api::{Authority, BelowFloor, JournalError, PastError};
 use bursar_domain::{
     Actor, AuthorityNodeId, ClusterId, Command, Hash, Level, Proposal, RequestId, Revision, Sealed, State, StoreId, Submission,
     Timestamp, TokenId, authority_node, cluster, decide, evolve, seal, site,
@@ -43,6 +43,10 @@ pub struct MemoryAuthority {
     /// How long a quorum takes to answer.
     slowness: Mutex<Duration>,
     floor: AtomicU64,
+    /// Where the floor is from the next reading of the journal on.
+    next_floor: AtomicU64,
+    /// What others ask for, and have decided, just before the next submission arrives.
+    others: Mutex<Vec<Submission>>,
     /// The version that a lagging node shows; it catches up when it is asked for a linearizable reading.
     lagging: Mutex<Option<Arc<State>>>,
     pub submissions: AtomicUsize,
@@ -67,6 +71,8 @@ impl MemoryAuthority {
             overloaded: AtomicBool::default(),
             slowness: Mutex::default(),
             floor: AtomicU64::default(),
+            next_floor: AtomicU64::default(),
+            others: Mutex::default(),
             lagging: Mutex::default(),
             submissions: AtomicUsize::default(),
             linearizable_readings: AtomicUsize::default(),
@@ -120,6 +126,16 @@ impl MemoryAuthority {
         self.floor.store(floor, Ordering::SeqCst);
     }
 
+    /// Drops the history up to `floor` when the journal is read the next time.
+    pub fn raise_floor_amid_a_reading(&self, floor: u64) {
+        self.next_floor.store(floor, Ordering::SeqCst);
+    }
+
+    /// Has somebody else's submission decided just before the next one arrives.
+    pub fn let_another_come_first(&self, submission: Submission) {
+        self.others.lock().unwrap().push(submission);
+    }
+
     /// From now on this node shows what it has now, until it is asked for a linearizable reading.
     pub fn lag(&self) {
         *self.lagging.lock().unwrap() = Some(self.state());
@@ -156,6 +172,12 @@ impl MemoryAuthority {
             self.revisions.send_replace(self.state().revision());
         }
         Applied { outcome: decision.outcome, revision: decision.revision, repeated: decision.repeated }
+    }
+
+    /// The journal is read: the floor is where it is now.
+    fn begin_reading(&self) -> Revision {
+        self.floor.fetch_max(self.next_floor.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.floor()
     }
 
     fn catch_up(&self) {
@@ -195,6 +217,9 @@ impl Authority for MemoryAuthority {
         let reason = Unavailability::NoQuorum;
         let lost = |waited_ms| SubmitError::Unavailable { waited_ms, reason, fate: Fate::Unknown };
         self.quorum(deadline).await.map_err(lost)?;
+        for other in std::mem::take(&mut *self.others.lock().unwrap()) {
+            self.take(other).outcome.unwrap();
+        }
         let applied = self.take(submission);
         if !self.stuck.load(Ordering::SeqCst) {
             self.catch_up();
@@ -240,7 +265,7 @@ impl Authority for MemoryAuthority {
     }
 
     async fn records(&self, after: Revision, upto: Revision, bytes_max: usize) -> Result<Vec<Bytes>, JournalError> {
-        if after < self.floor() {
+        if after < self.begin_reading() {
             return Ok(Vec::new());
         }
         let journal = self.journal.lock().unwrap();
@@ -256,9 +281,13 @@ impl Authority for MemoryAuthority {
         Ok(records)
     }
 
-    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, JournalError> {
+    async fn state_at(&self, revision: Revision) -> Result<Arc<State>, PastError> {
         self.past_versions_made.fetch_add(1, Ordering::SeqCst);
         let _may_be_made = self.past.lock().await;
+        let floor = self.begin_reading();
+        if revision < floor {
+            return Err(BelowFloor { asked: revision, floor }.into());
+        }
         let mut state = State::default();
         for bytes in &self.journal.lock().unwrap()[..revision.0 as usize] {
             evolve(&mut state, &Sealed::open(bytes.to_vec()).unwrap());

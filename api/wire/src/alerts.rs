@@ -213,8 +213,9 @@ pub struct AcknowledgeAlerts {
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub filter: Option<String>,
-    /// What there is to say: at most 4,096 characters; by default nothing. What was said of an alert before stays: where this is
-    /// something else, all of the request is refused. Where nothing was said, this is set, with who says it and when.
+    /// What there is to say: at most 4,096 characters; by default nothing. What was said before of an alert that is named by its
+    /// number stays: where this is something else, all of the request is refused. Where nothing was said, this is set, with who
+    /// says it and when. What somebody has taken note of meanwhile does not meet a condition any more, and stays as it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -239,9 +240,10 @@ impl AcknowledgeAlerts {
         }
     }
 
-    /// What it asks for, of these alerts.
+    /// What it asks for, of these alerts, which are named or were found to meet the condition.
     pub fn command(self, alerts: Vec<AlertId>) -> Command {
-        Command::Alert(alert::Command::Acknowledge { alerts, note: self.note })
+        let unnoted_only = self.filter.is_some();
+        Command::Alert(alert::Command::Acknowledge { alerts, note: self.note, unnoted_only })
     }
 }
 

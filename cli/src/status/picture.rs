@@ -172,15 +172,20 @@ fn complete(status: &mut Status, asked: &[Asked]) {
     }
     let is_open = |asked: &Asked| asked.answers.is_none();
     let is_told = status.checks.iter().any(|check| check.code == NO_QUORUM);
-    if status.leader.is_some() || status.stale.is_none() || is_told || asked.iter().any(is_open) {
+    // A node that was never told who votes cannot count them.
+    let knows_voters = !status.node.voters.is_empty();
+    if status.leader.is_some() || status.stale.is_none() || is_told || !knows_voters || asked.iter().any(is_open) {
         return;
     }
     let tolerance = status.fault_tolerance;
     let (voters, quorum, answering) = (tolerance.voters, tolerance.quorum, voters_answering(status, asked));
     let check = if answering < quorum {
-        let is_down = |member: &&MemberStatus| asked.iter().any(|asked| asked.id == member.id && asked.answers == Some(false));
-        let down =
-            status.members.iter().filter(is_down).map(|member| format!("authority node {} at {}", member.id, member.api_address));
+        let answers = |voter: u64| asked.iter().any(|asked| asked.id == voter && asked.answers == Some(true));
+        let named = |voter: u64| match status.members.iter().find(|member| member.id == voter) {
+            Some(member) => format!("authority node {voter} at {}", member.api_address),
+            None => format!("authority node {voter}"),
+        };
+        let down = status.node.voters.iter().copied().filter(|voter| !answers(*voter)).map(named);
         let down = down.collect::<Vec<_>>().join(", ");
         Check {
             code: NO_QUORUM.to_owned(),
@@ -232,6 +237,24 @@ mod tests {
             "{}",
             check.remedy
         );
+    }
+
+    #[test]
+    fn to_be_started_are_voters_and_nobody_else() {
+        let mut lost = alone();
+        let learner = MemberStatus { id: 4, api_address: "10.0.0.4:4285".into(), ..lost.members[0].clone() };
+        lost.members.push(learner);
+        // One that left the members and still counts, and one that joined them and does not yet.
+        lost.members.retain(|member| member.id != 3);
+        let picture = Picture::of(lost, vec![(1, down("connection refused")), (4, down("connection refused"))]);
+        assert_eq!(codes(&picture), [NO_QUORUM]);
+        let remedy = &picture.status.checks[0].remedy;
+        assert!(remedy.starts_with("Start authority node 1 at 10.0.0.1:4285, authority node 3 with `"), "{remedy}");
+
+        let mut untold = alone();
+        untold.node.voters.clear();
+        let picture = Picture::of(untold, vec![(1, down("connection refused")), (3, down("connection refused"))]);
+        assert_eq!(picture.status.checks, alone().checks, "it knows of no voter that could be started");
     }
 
     #[test]

@@ -2,8 +2,6 @@
 //!
 //! Causes go before what they cover: a destination before its servers, a server before its store points.
 
-#[cfg(feature = "mutants")]
-use crate::mutants::{Mutant, planted, unordered};
 use crate::{
     draft::Draft,
     ids::{AlertId, DestinationId, ObjectRef, ServerId, StorePointId},
@@ -63,8 +61,6 @@ fn follow(draft: &mut Draft<'_>, causes: &[(Kind, ObjectRef)]) {
         changes.add(state, *kind, *subject, &mut next);
     }
     let Changes { raised, resolved, covered, worsened, explained } = changes;
-    #[cfg(feature = "mutants")]
-    let raised = if planted(Mutant::MapOrderInEvent) { unordered(raised) } else { raised };
     let events = [
         (!raised.is_empty()).then_some(Event::Raised { alerts: raised }),
         (!resolved.is_empty()).then_some(Event::Resolved { alerts: resolved }),

@@ -14,6 +14,7 @@ pub fn command(verb: &[&str], words: &Words, now: Timestamp) -> Option<Command> 
         ["acknowledge", alerts] => Command::Alert(alert::Command::Acknowledge {
             alerts: alerts.split(',').map(number).map(AlertId).collect(),
             note: words.get("note").unwrap_or_default().to_owned(),
+            unnoted_only: false,
         }),
         ["create", "store-point", name] => Command::StorePoint(create(name, words)),
         [verb, "store-point", store_point] => {

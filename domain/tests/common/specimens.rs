@@ -216,7 +216,7 @@ pub fn commands() -> Vec<Specimen> {
                 report: store_point::Report::Offline(store_point::OfflineReason::ForeignIdentity),
             }),
         "alert.acknowledge": Command::Alert(alert::Command::Acknowledge { .. }) =>
-            Command::Alert(alert::Command::Acknowledge { alerts: vec![ALERT], note: "seen to".into() }),
+            Command::Alert(alert::Command::Acknowledge { alerts: vec![ALERT], note: "seen to".into(), unnoted_only: true }),
         "operation.report": Command::Operation(operation::Command::Report { .. }) =>
             Command::Operation(operation::Command::Report {
                 operation: OPERATION,

@@ -27,7 +27,13 @@ fn acknowledge(alerts: impl IntoIterator<Item = u64>) -> Command {
 
 fn acknowledge_saying(note: &str, alerts: impl IntoIterator<Item = u64>) -> Command {
     let alerts = alerts.into_iter().map(AlertId).collect();
-    Command::Alert(alert::Command::Acknowledge { alerts, note: note.into() })
+    Command::Alert(alert::Command::Acknowledge { alerts, note: note.into(), unnoted_only: false })
+}
+
+/// Takes note of those of them that nobody has noted.
+fn acknowledge_the_unnoted(note: &str, alerts: impl IntoIterator<Item = u64>) -> Command {
+    let alerts = alerts.into_iter().map(AlertId).collect();
+    Command::Alert(alert::Command::Acknowledge { alerts, note: note.into(), unnoted_only: true })
 }
 
 fn maintenance() -> Event {
@@ -160,6 +166,18 @@ rules! {
         }
         let already = Rejection::AlreadyAcknowledged { alert: AlertId(1), by: Actor::Founder, at: START };
         noted().when(ADMINISTRATOR, acknowledge_saying("a cable", [2, 1])).refused("already_acknowledged").because(already);
+    }
+
+    /// Whatever was said, or not.
+    fn whoever_means_only_what_nobody_has_noted_passes_over_what_somebody_has_noted_meanwhile() {
+        let noted = || one_of_two_offline().and([acknowledged([1])]);
+        let rest = noted().when(ADMINISTRATOR, acknowledge_the_unnoted("seen to", [1, 2])).then([acknowledged([2])]);
+        rest.told(Effect::Changed, AlertId(2));
+        let another = acknowledge_the_unnoted("a cable", [1]);
+        noted().when(ADMINISTRATOR, another).then([]).told(Effect::Unchanged, AlertId(1));
+        let silently: Event = alert::Event::Acknowledged { alerts: vec![AlertId(1)], note: description("") }.into();
+        let wordless = one_of_two_offline().and([silently]);
+        wordless.when(ADMINISTRATOR, acknowledge_the_unnoted("a cable", [1])).then([]).told(Effect::Unchanged, AlertId(1));
     }
 
     /// Who says something first is who has taken note, and then when they did: also of an alert that is history.

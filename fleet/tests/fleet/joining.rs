@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bursar_domain::{
-    Hash, OperationId, ServerId, State,
+    Hash, OperationId, Projection, ServerId, State,
     operation::{Status, Step, WaitCode},
     server::{self, Condition, JoinFailure},
 };
+use bursar_net::Lane;
 
 use crate::{
-    machine::Machine,
-    world::{DESTINATION, Running, World, operation},
+    machine::{Machine, findings},
+    world::{DESTINATION, Running, World, operation, soon},
 };
 
 /// Waits until an operation has ended, and says how, and over which steps it came.
@@ -163,6 +164,51 @@ async fn another_leader_goes_on_with_a_join() {
     for running in nodes {
         running.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_whose_replacement_is_withdrawn_follows_on_and_works() {
+    let world = World::new();
+    let first = world.found().await;
+    let machine = Machine::new(&world, 1);
+    let waiting = machine.waits_at(&world, &machine.primary()).await;
+    let (server, _) = machine.is_added(&world, &first, DESTINATION).await;
+    let joined = machine.joins(&world).await;
+    waiting.abort();
+    joined.beats(1).await;
+    first.until_server(server, Condition::Online).await;
+    let mut following = joined.follows(1, None).await;
+    following.head(first.node.latest().cursor()).await;
+    let (known, since) = (following.known.clone(), following.cursor);
+    drop(following);
+    first.until_server(server, Condition::Offline).await;
+
+    // Its place is offered to another machine, whose connection string is void by then.
+    let successor = Machine::new(&world, 2);
+    let replace = server::Command::Replace { server, introduction: successor.introduction(&world) };
+    let reply = world.administer(&first, bursar_domain::Command::Server(replace)).await;
+    let operation = OperationId(reply.object.number());
+    waits(&first, operation, true).await;
+    assert!(joined.dial(1, Lane::Follow).await.is_err(), "its place is being given away");
+    successor.issue_another();
+    let waiting = successor.waits_at(&world, &successor.primary()).await;
+    assert_eq!(ended(&first, operation).await, (Status::Failed { failure: JoinFailure::Superseded }, vec![]));
+    waiting.abort();
+    let row = first.node.latest().servers().get(server).unwrap().clone();
+    assert_eq!((row.facts.guid, &row.predecessor, row.condition), (machine.guid, &None, Condition::Offline));
+
+    // It is heard again, goes on where it had stopped, and is asked for things.
+    joined.beats(1).await;
+    first.until_server(server, Condition::Online).await;
+    let mut following = joined.follows(1, since).await;
+    following.known = known;
+    let end = first.node.latest().cursor();
+    let digest = following.head(end).await;
+    let expected = Projection::of(&first.node.latest(), server).expect("it is a member");
+    assert_eq!((following.known.as_ref(), digest), (Some(&expected), Some(expected.digest())));
+    let examined = first.fleet.examine(server, "/srv/archive", soon()).await.unwrap();
+    assert_eq!(examined, findings("/srv/archive".into()));
+    first.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

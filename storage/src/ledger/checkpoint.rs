@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::applied::Applied;
 use super::chunk::{self, Chunk};
+use super::floor::BelowFloor;
 use super::generations::Pin;
 use super::journal::{self, StoredRecord, undecodable};
 use super::layout::{self, CHECKPOINTS};
@@ -39,6 +40,14 @@ impl Checkpoint {
         let generation = self.pin.generation();
         (from..self.manifest.chunks)
             .map(move |number| Ok(layout::read_chunk(&*self.shared.engine, generation, number)?.into_frame()))
+    }
+
+    /// Refuses a revision behind which it has not all records.
+    ///
+    /// # Errors
+    /// A revision below the floor that the manifest names.
+    pub fn reaches(&self, after: Revision) -> Result<(), BelowFloor> {
+        BelowFloor::check(after, self.manifest.floor)
     }
 
     /// The records behind `after` up to the checkpoint; see [`super::Ledger::records`]. Those behind the floor that the manifest

@@ -7,13 +7,30 @@
 use std::sync::Arc;
 
 use bursar_domain::{Revision, State};
+use thiserror::Error;
 
 use super::checkpoint::{self, Checkpoint};
-use super::generations::Pin;
+use super::generations::{Pin, Reliance};
 use super::manifest::Manifest;
 use super::{Shared, layout};
 use crate::StorageError;
 use crate::engine::{Batch, Engine};
+
+/// What was asked for is gone: it lies below the floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("revision {asked} lies below {floor}, where the history that is kept begins")]
+pub struct BelowFloor {
+    /// The revision that was asked for, or behind which records were.
+    pub asked: Revision,
+    /// The floor.
+    pub floor: Revision,
+}
+
+impl BelowFloor {
+    pub(super) fn check(asked: Revision, floor: Revision) -> Result<(), Self> {
+        if asked < floor { Err(Self { asked, floor }) } else { Ok(()) }
+    }
+}
 
 /// See [`super::Ledger::raise_floor`].
 pub(super) fn raise(shared: &Arc<Shared>, checkpoint: Checkpoint) -> Result<(), StorageError> {
@@ -36,16 +53,24 @@ pub(super) fn raise(shared: &Arc<Shared>, checkpoint: Checkpoint) -> Result<(), 
 /// Where the fold of the journal begins. Nothing that it takes goes away while this lives.
 pub(super) struct Beginning {
     base: Option<(Pin, Arc<Manifest>)>,
+    /// Where there is no base yet it keeps the first records; a floor that is raised between the two only keeps more.
+    _reliance: Reliance,
 }
 
 impl Beginning {
     pub(super) fn of(shared: &Shared) -> Self {
-        Self { base: shared.generations.base() }
+        let reliance = shared.generations.rely();
+        Self { base: shared.generations.base(), _reliance: reliance }
     }
 
     /// The floor.
     pub(super) fn floor(&self) -> Revision {
         self.base.as_ref().map_or(Revision::ZERO, |(_, manifest)| manifest.applied.revision)
+    }
+
+    /// Refuses a revision that lies below the floor.
+    pub(super) fn reaches(&self, asked: Revision) -> Result<(), BelowFloor> {
+        BelowFloor::check(asked, self.floor())
     }
 
     /// The state there.

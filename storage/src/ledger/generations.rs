@@ -31,8 +31,14 @@ struct Table {
 /// Keeps a generation in the engine while it lives, and the journal behind the floor that there was when it was taken.
 #[derive(Debug)]
 pub(super) struct Pin {
-    generations: Generations,
     generation: u64,
+    reliance: Reliance,
+}
+
+/// Keeps the journal behind the floor that there was when it was taken, while it lives.
+#[derive(Debug)]
+pub(super) struct Reliance {
+    generations: Generations,
     floor: Revision,
 }
 
@@ -75,6 +81,12 @@ impl Generations {
         Some((self.pin(&mut table, generation), manifest))
     }
 
+    /// For one who reads the journal from where it begins now.
+    pub(super) fn rely(&self) -> Reliance {
+        let mut table = self.table();
+        self.reliance(&mut table)
+    }
+
     /// What the generation at the floor says of itself.
     pub(super) fn base_manifest(&self) -> Option<Arc<Manifest>> {
         self.table().base.as_ref().map(|(_, manifest)| Arc::clone(manifest))
@@ -107,10 +119,14 @@ impl Generations {
     }
 
     fn pin(&self, table: &mut Table, generation: u64) -> Pin {
-        let floor = table.floor();
         *table.holders.entry(generation).or_insert(0) += 1;
+        Pin { generation, reliance: self.reliance(table) }
+    }
+
+    fn reliance(&self, table: &mut Table) -> Reliance {
+        let floor = table.floor();
         *table.floors.entry(floor).or_insert(0) += 1;
-        Pin { generations: self.clone(), generation, floor }
+        Reliance { generations: self.clone(), floor }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -133,16 +149,21 @@ impl Pin {
 
     /// Where the journal that it keeps begins.
     pub(super) const fn floor(&self) -> Revision {
-        self.floor
+        self.reliance.floor
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut table = self.generations.table();
-        if let Some(holders) = table.holders.get_mut(&self.generation) {
+        if let Some(holders) = self.reliance.generations.table().holders.get_mut(&self.generation) {
             *holders -= 1;
         }
+    }
+}
+
+impl Drop for Reliance {
+    fn drop(&mut self) {
+        let mut table = self.generations.table();
         if let Entry::Occupied(mut relying) = table.floors.entry(self.floor) {
             *relying.get_mut() -= 1;
             if *relying.get() == 0 {
@@ -185,6 +206,7 @@ mod tests {
     fn the_generation_at_the_floor_stays_and_so_do_records_that_somebody_relies_on() {
         let generations = Generations::new(Some((7, manifest(3))), None);
         let (before, _) = generations.latest().expect("generation 7 is in use");
+        let reader = generations.rely();
         let floor = generations.begin();
         generations.supersede(&floor, manifest(20));
         generations.raise_floor(&floor, manifest(20));
@@ -195,7 +217,9 @@ mod tests {
         drop(newer);
         assert_eq!(generations.take_unheld(), Unheld { generations: vec![], records_upto: Revision::ZERO });
         drop(before);
-        assert_eq!(generations.take_unheld(), Unheld { generations: vec![7], records_upto: Revision(20) });
+        assert_eq!(generations.take_unheld(), Unheld { generations: vec![7], records_upto: Revision::ZERO }, "it is still read");
+        drop(reader);
+        assert_eq!(generations.take_unheld(), Unheld { generations: vec![], records_upto: Revision(20) });
         assert_eq!(generations.base().map(|(base, _)| base.generation()), Some(8));
 
         let opened = Generations::new(Some((9, manifest(30))), Some((8, manifest(20))));

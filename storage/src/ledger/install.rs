@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::applied::Applied;
 use super::chunk::Chunk;
+use super::floor::BelowFloor;
 use super::generations::Pin;
 use super::manifest::Manifest;
 use super::{Shared, Writer, checkpoint, journal, layout};
@@ -53,6 +54,9 @@ pub enum InstallError {
         /// The hash of the sender's.
         theirs: Hash,
     },
+    /// The sender no longer keeps what this node lacks: there would be a hole.
+    #[error("the sender of the snapshot does not keep what this node lacks: {0}")]
+    BelowFloor(#[from] BelowFloor),
     /// Another install has begun since.
     #[error("another install has begun since")]
     Superseded,
@@ -71,7 +75,7 @@ impl InstallError {
     pub const fn stops_the_node(&self) -> bool {
         match self {
             Self::Storage(_) | Self::Ahead { .. } | Self::Diverged { .. } => true,
-            Self::Outdated { .. } | Self::Superseded | Self::Refused { .. } => false,
+            Self::Outdated { .. } | Self::BelowFloor(_) | Self::Superseded | Self::Refused { .. } => false,
         }
     }
 
@@ -101,12 +105,7 @@ impl Installer {
         let mut writer = shared.writer();
         let own = shared.head().applied.clone();
         compare(shared, &own, &manifest.applied)?;
-        if own.revision < manifest.floor {
-            let (floor, own) = (manifest.floor, own.revision);
-            let detail =
-                format!("the sender keeps what followed revision {floor}, this node has {own} and lacks what is between");
-            return Err(InstallError::refused("journal", detail));
-        }
+        BelowFloor::check(own.revision, manifest.floor)?;
         writer.install += 1;
         Ok(Self {
             shared: Arc::clone(shared),

@@ -41,9 +41,11 @@ use bursar_domain::{
 
 pub use applied::{Applied, StoredMembership};
 pub use checkpoint::Checkpoint;
+pub use floor::BelowFloor;
 pub use install::{InstallError, Installer};
 pub use journal::StoredRecord;
 pub use manifest::{BaseManifest, Manifest};
+pub use past::PastError;
 pub use recover::Recovered;
 pub use verify::{Progress, Verified};
 
@@ -161,12 +163,12 @@ impl Ledger {
         self.shared.records(after, upto, bytes_max)
     }
 
-    /// The state as it was at a revision; none beyond the head or below the floor. Folds the journal, from the checkpoint in use
-    /// where that is old enough, else from the beginning, and takes as long as that takes.
+    /// The state as it was at a revision. Folds the journal, from the checkpoint in use where that is old enough, else from the
+    /// beginning, and takes as long as that takes; a floor that is raised meanwhile takes nothing away from it.
     ///
     /// # Errors
-    /// A record or a checkpoint that is missing or damaged; a failing engine.
-    pub fn state_at(&self, revision: Revision) -> Result<Option<State>, StorageError> {
+    /// A revision below the floor or beyond the head; a record or a checkpoint that is missing or damaged; a failing engine.
+    pub fn state_at(&self, revision: Revision) -> Result<State, PastError> {
         past::state_at(&self.shared, revision)
     }
 
@@ -193,7 +195,10 @@ impl Ledger {
 
     /// Lets the journal begin behind a checkpoint of this ledger, durably; what it held before is gone. Where it begins there
     /// already, or later, nothing changes. Everybody is told of the floor at once; records go when nobody holds a checkpoint any
-    /// more that was handed out before. A node that lacks what is gone cannot be sent a snapshot from here.
+    /// more that was handed out before.
+    ///
+    /// Raised on a quorum, that cannot be made good: no ledger can be rebuilt from the quorum's journals from the first record any
+    /// more, and a node that lacks what is gone, a new one among them, refuses the snapshots that are sent from here.
     ///
     /// # Errors
     /// A failing engine.

@@ -3,16 +3,38 @@
 use std::sync::Arc;
 
 use bursar_domain::{Revision, State};
+use thiserror::Error;
 
-use super::floor::Beginning;
+use super::floor::{Beginning, BelowFloor};
 use super::{Shared, checkpoint, journal};
 use crate::StorageError;
 
+/// Why there is no version of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PastError {
+    /// This node's own storage failed or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What led to it is gone.
+    #[error(transparent)]
+    BelowFloor(#[from] BelowFloor),
+    /// It has not come to be, as far as this node knows.
+    #[error("revision {asked} lies beyond {head}, where the history ends")]
+    BeyondHead {
+        /// The revision that was asked for.
+        asked: Revision,
+        /// The revision of the last record.
+        head: Revision,
+    },
+}
+
 /// See [`super::Ledger::state_at`].
-pub(super) fn state_at(shared: &Arc<Shared>, revision: Revision) -> Result<Option<State>, StorageError> {
+pub(super) fn state_at(shared: &Arc<Shared>, revision: Revision) -> Result<State, PastError> {
     let beginning = Beginning::of(shared);
-    if revision > shared.head().applied.revision || revision < beginning.floor() {
-        return Ok(None);
+    beginning.reaches(revision)?;
+    let head = shared.head().applied.revision;
+    if revision > head {
+        return Err(PastError::BeyondHead { asked: revision, head });
     }
     let engine = &*shared.engine;
     let latest = checkpoint::latest(shared).filter(|checkpoint| checkpoint.manifest().applied.revision <= revision);
@@ -21,5 +43,5 @@ pub(super) fn state_at(shared: &Arc<Shared>, revision: Revision) -> Result<Optio
         None => beginning.state(engine)?,
     };
     journal::replay(engine, state.revision(), revision, |sealed| journal::follow(&mut state, sealed))?;
-    Ok(Some(state))
+    Ok(state)
 }

@@ -232,9 +232,11 @@ impl History {
         let is_again = self.dice.chance(25);
         let meant = state.alerts().iter().filter(|alert| alert.acknowledgement.is_some() == is_again);
         let meant: Vec<_> = meant.map(|alert| alert.id).collect();
-        let alerts = (0..self.dice.below(4)).map(|_| self.known_or_any(&meant, AlertId)).collect();
+        let alerts: Vec<_> = (0..self.dice.below(4)).map(|_| self.known_or_any(&meant, AlertId)).collect();
         let note = self.dice.pick(&["", "", "seen to", "a cable"]).to_owned();
-        alert::Command::Acknowledge { alerts, note }
+        // One is meant by its number, several by what they have in common.
+        let unnoted_only = alerts.len() > 1;
+        alert::Command::Acknowledge { alerts, note, unnoted_only }
     }
 
     fn servers(&self, state: &State, wanted: fn(&Server) -> bool) -> Vec<ServerId> {
