@@ -44,6 +44,10 @@ pub trait Excuses {
     /// Whether the disk of this process has failed it lately, or it has lost what it kept there: a node stops then, and may not come
     /// back by itself.
     fn has_failing_disk(&self, process: &str) -> bool;
+
+    /// Whether the disk at this path of the process's machine has ever failed, hung, or been somewhere else: whoever looks after it may
+    /// tell of it late.
+    fn had_failing_disk(&self, process: &str, path: &str) -> bool;
 }
 
 /// Who looks on over the API, and has seen what it shows.

@@ -41,6 +41,15 @@ struct Secret {
     homes: BTreeSet<PathBuf>,
 }
 
+/// A secret that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Where it is kept.
+    AtHome,
+    /// This one, where it is not.
+    Leaked(String),
+}
+
 impl Secrets {
     /// There is a secret text, which `homes` hold.
     pub fn text(&self, what: impl fmt::Display, text: &str, homes: &[PathBuf]) {
@@ -73,9 +82,10 @@ impl Secrets {
         self.known().found_in(bytes).next().map(|secret| secret.what.clone())
     }
 
-    /// Which secret the contents of a file give away that the file is not meant to hold.
-    pub fn leak_at(&self, path: &Path, contents: &[u8]) -> Option<String> {
-        self.known().found_in(contents).find(|secret| !secret.is_at_home(path)).map(|secret| secret.what.clone())
+    /// What the contents of a file give away.
+    pub fn found_at(&self, path: &Path, contents: &[u8]) -> Vec<Found> {
+        let found = |secret: &Secret| if secret.is_at_home(path) { Found::AtHome } else { Found::Leaked(secret.what.clone()) };
+        self.known().found_in(contents).map(found).collect()
     }
 
     /// Somebody was answered this, as `what`, by who should keep all of them.
@@ -175,11 +185,11 @@ mod tests {
     fn a_secret_is_at_home_in_its_files_and_in_what_is_written_aside_for_them() {
         let secrets = Secrets::default();
         secrets.text("a token", TOKEN, &["/var/lib/a/token".into()]);
-        let leak_at = |path: &str| secrets.leak_at(Path::new(path), TOKEN.as_bytes());
-        assert_eq!(leak_at("/var/lib/a/token"), None);
-        assert_eq!(leak_at("/var/lib/a/.token.aside"), None);
-        assert_eq!(leak_at("/var/lib/b/token").as_deref(), Some("a token"));
-        assert_eq!(leak_at("/var/lib/a/.other.aside").as_deref(), Some("a token"));
+        let found_at = |path: &str| secrets.found_at(Path::new(path), TOKEN.as_bytes());
+        assert_eq!(found_at("/var/lib/a/token"), [Found::AtHome]);
+        assert_eq!(found_at("/var/lib/a/.token.aside"), [Found::AtHome]);
+        assert_eq!(found_at("/var/lib/b/token"), [Found::Leaked("a token".into())]);
+        assert_eq!(found_at("/var/lib/a/.other.aside"), [Found::Leaked("a token".into())]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Broken, broken};
 use crate::disk::Disks;
-use crate::secrets::Secrets;
+use crate::secrets::{Found, Secrets};
 
 const NAME: &str = "no-secret-in-clear";
 
@@ -25,13 +25,23 @@ pub(super) fn look_at_the_end<'d>(
             return Err(broken(NAME, format!("somebody said {leak}: {line}")));
         }
     }
-    let mut found = Vec::new();
+    let (mut at_home, mut leaked) = (0, Vec::new());
     for (machine, disks) in machines {
         disks.visit(&mut |path: &Path, contents: &[u8]| {
-            found.extend(secrets.leak_at(path, contents).map(|leak| format!("{machine} keeps {leak} in {}", path.display())));
+            for found in secrets.found_at(path, contents) {
+                match found {
+                    Found::AtHome => at_home += 1,
+                    Found::Leaked(secret) => leaked.push(format!("{machine} keeps {secret} in {}", path.display())),
+                }
+            }
         });
     }
-    found.first().map_or(Ok(()), |leak| Err(broken(NAME, leak)))
+    match leaked.first() {
+        Some(leak) => Err(broken(NAME, leak)),
+        // Whoever finds no key where keys are kept would find none elsewhere.
+        None if at_home == 0 => Err(broken(NAME, "no secret was found, not even where it is kept: nothing can be said")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -45,8 +55,18 @@ mod tests {
 
     const TOKEN: &str = "bursar_Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4";
 
+    /// The disks of a machine that keeps the token.
     fn disks() -> Disks {
-        Disks::new("a1", 1 << 20, Draws::of_seed(7).stream("disk"), Trace::begin(None), || {})
+        let disks = Disks::new("a1", 1 << 20, Draws::of_seed(7).stream("disk"), Trace::begin(None), || {});
+        disks.files(1).create_directory(Path::new("/var")).unwrap();
+        disks.files(1).write_atomic(Path::new("/var/token"), TOKEN.as_bytes()).unwrap();
+        disks
+    }
+
+    fn secrets() -> Secrets {
+        let secrets = Secrets::default();
+        secrets.text("the token", TOKEN, &["/var/token".into()]);
+        secrets
     }
 
     fn detail(secrets: &Secrets, said: &[String], disks: &Disks) -> Option<String> {
@@ -55,25 +75,20 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_in_what_is_said_and_in_what_rests_and_not_where_it_is_kept() {
-        let (secrets, disks) = (Secrets::default(), disks());
-        secrets.text("the token", TOKEN, &["/var/token".into()]);
-        let files = disks.files(1);
-        files.create_directory(Path::new("/var")).unwrap();
-        files.write_atomic(Path::new("/var/token"), TOKEN.as_bytes()).unwrap();
+        let (secrets, disks) = (secrets(), disks());
         assert_eq!(detail(&secrets, &["log a1 all is well".into()], &disks), None);
 
         let line = format!("log a1 the token is {TOKEN}");
         let told = detail(&secrets, &[line], &disks).unwrap();
         assert!(told.starts_with("somebody said the token: log a1"), "{told}");
 
-        files.write_atomic(Path::new("/var/copy"), format!("token = {TOKEN:?}").as_bytes()).unwrap();
+        disks.files(1).write_atomic(Path::new("/var/copy"), format!("token = {TOKEN:?}").as_bytes()).unwrap();
         assert_eq!(detail(&secrets, &[], &disks).as_deref(), Some("a1 keeps the token in /var/copy"));
     }
 
     #[test]
     fn a_secret_is_found_in_a_store_and_on_a_mounted_disk() {
-        let (secrets, disks) = (Secrets::default(), disks());
-        secrets.text("the token", TOKEN, &[]);
+        let (secrets, disks) = (secrets(), disks());
         let engine = disks.engines().create(Path::new("/ledger"), Profile::Ledger).unwrap();
         let mut batch = Batch::default();
         batch.put(Space::Journal, vec![1], TOKEN.as_bytes());
@@ -88,9 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn who_finds_nothing_where_something_is_kept_has_not_looked() {
+        let (secrets, disks) = (secrets(), disks());
+        disks.files(1).remove(Path::new("/var/token")).unwrap();
+        let told = detail(&secrets, &[], &disks).unwrap();
+        assert!(told.starts_with("no secret was found"), "{told}");
+    }
+
+    #[test]
     fn an_answer_that_was_overheard_fails_the_run() {
-        let secrets = Secrets::default();
-        secrets.text("the token", TOKEN, &[]);
+        let secrets = secrets();
         assert_eq!(look(&secrets), Ok(()));
         secrets.overhear("a list", TOKEN.as_bytes());
         assert_eq!(look(&secrets).unwrap_err().detail, "a list shows the token");
