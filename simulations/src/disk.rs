@@ -17,10 +17,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bursar_storage::engine::{Engines, MemoryEngines};
+use bursar_storage::engine::{Direction, Engine, Engines, KeyRange, MemoryEngines, Space};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -253,6 +254,29 @@ impl Disks {
             place -= engine.values();
         }
         None
+    }
+
+    /// Shows all that rests: the contents of each file, with its path, and each value of each store, with the path of the store and
+    /// the name of its key space.
+    pub fn visit(&self, visit: &mut dyn FnMut(&Path, &[u8])) {
+        let (mounts, engines) = {
+            let machine = self.machine();
+            let files = machine.mounts.iter().map(|(path, id)| (path.clone(), machine.volumes[id].files()));
+            (files.collect::<Vec<_>>(), machine.engines.clone())
+        };
+        for (mount, files) in mounts {
+            files.iter().for_each(|(path, contents)| visit(&mount.join(path), contents));
+        }
+        for (path, engine) in engines.paths().into_iter().filter_map(|path| engines.at(&path).map(|engine| (path, engine))) {
+            for space in Space::ALL {
+                let place = path.join(space.name());
+                let scanned = engine.scan(space, KeyRange::ALL, Direction::Forward, &mut |_key, value| {
+                    visit(&place, value);
+                    Ok(ControlFlow::Continue(()))
+                });
+                scanned.expect("an engine in memory that nobody has let fail is read");
+            }
+        }
     }
 
     /// Takes the power, where there is any. What is durable stays; of what was not synced, the disks have taken any number of changes in the order in

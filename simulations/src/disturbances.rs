@@ -4,6 +4,9 @@ use crate::invariants::Excuses;
 use crate::plan::{FaultKind, Role};
 use crate::world::World;
 
+/// Longer than any run.
+const EVER_MS: u64 = 24 * 3_600 * 1_000;
+
 /// What has befallen a world.
 pub struct Disturbances<'w> {
     world: &'w World,
@@ -60,6 +63,20 @@ impl Excuses for Disturbances<'_> {
             | FaultKind::ReadOnlyDisk { host: struck, .. }
             | FaultKind::FailingDisk { host: struck, .. } => struck == host,
             FaultKind::LostCopy { process: struck, .. } => struck == process,
+            _ => false,
+        })
+    }
+
+    fn had_failing_disk(&self, process: &str, path: &str) -> bool {
+        let host = self.world.host_of(process).name();
+        self.world.befallen.had(EVER_MS, |kind| match kind {
+            FaultKind::HangingDisks { host: struck } => struck == host,
+            FaultKind::ReadOnlyDisk { host: struck, path: failing }
+            | FaultKind::FailingDisk { host: struck, path: failing, .. }
+            | FaultKind::PulledDisk { host: struck, path: failing } => struck == host && failing == path,
+            FaultKind::SwappedDisks { host: struck, one, other } => {
+                struck == host && [one, other].iter().any(|disk| *disk == path)
+            }
             _ => false,
         })
     }

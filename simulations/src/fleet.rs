@@ -1,30 +1,28 @@
 //! A fleet in a world: the programs that production runs, on simulated machines.
 
+mod authority_nodes;
+mod backup;
 mod members;
 mod servers;
 
-use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bursar::authority::{self, Checkpoints, Config, DataDirectory, FleetTiming, Founding, Joining, Listen, RaftTiming};
-use bursar::storage_server;
-use bursar_agent::{Issued, ProjectionFile, Saved, Settings};
-use bursar_domain::ServerId;
+use bursar::authority::{Checkpoints, FleetTiming, RaftTiming};
+use bursar_agent::{ProjectionFile, Saved};
+use bursar_domain::{ServerId, State};
 use bursar_net::{Address, Files, MasterLicenseKey, TlsTransport, Transport, Trust};
-use bursar_raft::Node;
 use bursar_wire::Secret;
 use bursar_wire::client::{Change, Client, ClientConfig, ClientError, ClientParts, NodeUrl};
 use bursar_wire::destinations::{CreateDestination, Destination};
-use bursar_wire::invitation::Invitation;
 use bursar_wire::operations::{Operation, OperationStatus};
 use bursar_wire::query::ReadQuery;
 use bursar_wire::servers::AddServer;
 use bursar_wire::sites::{CreateSite, Site};
-use bursar_wire::store_points::{CreateStorePoint, StorePoint};
+use bursar_wire::store_points::{CreateStorePoint, StorePoint, StorePointCondition};
 use bursar_wire::tokens::{IssueToken, IssuedToken};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
 
 use crate::clear::Clear;
@@ -32,8 +30,13 @@ use crate::draws::Draws;
 use crate::entropy::HostEntropy;
 use crate::host::{Host, Parts, Program};
 use crate::network::{HostId, Internet};
-use crate::plan::{FaultKind, Plan, Role};
+use crate::plan::{Plan, Role};
+use crate::secrets::Secrets;
 use crate::world::World;
+use servers::Introduction;
+
+pub use authority_nodes::AuthorityNode;
+pub use servers::StorageServer;
 
 /// The customary ports, of the first process on a machine; those of the next are so many higher.
 const PEER_PORT: u16 = 4283;
@@ -73,54 +76,14 @@ pub struct Place {
     index: u16,
 }
 
-/// An authority node. Where it loses what it keeps it goes on as another member of the cluster.
-pub struct AuthorityNode {
-    /// Where it runs.
-    pub place: Place,
-    /// What it is invited with; the first is not.
-    invitation: Arc<watch::Sender<Option<Invitation>>>,
-    /// What ran there last, and how often anything did.
-    started: Arc<Mutex<Started>>,
-}
-
-/// What runs, and how often anything did.
-struct Started {
-    /// The member that it was last.
-    id: Option<u64>,
-    /// Whether it makes a cluster where it finds no directory.
-    founds: bool,
-    /// It has lost what it keeps, and means nothing any more.
-    is_lost: bool,
-    starts: u32,
-    node: Option<Node>,
-}
-
-/// A storage server.
-pub struct StorageServer {
-    /// Where it runs.
-    pub place: Place,
-    /// Where its store point is.
-    archives: String,
-    /// How it introduces itself, once it is made.
-    introduction: Arc<Mutex<Option<Introduction>>>,
-    /// Held while another machine takes its place.
-    replacing: AsyncMutex<()>,
-}
-
-/// How a machine that was made introduces itself.
-#[derive(Clone)]
-struct Introduction {
-    connection_string: Secret,
-    /// Of the machine, as no other has it.
-    guid: String,
-}
-
 /// The processes of a plan, and what they run.
 pub struct Fleet {
     /// The authority nodes, by their number less one.
     pub authority_nodes: Vec<AuthorityNode>,
     /// The storage servers, by their number less one.
     pub storage_servers: Vec<StorageServer>,
+    /// What must be read nowhere but where it is kept.
+    pub secrets: Secrets,
     internet: Internet,
     draws: Draws,
     settled: Settled,
@@ -147,7 +110,9 @@ impl Fleet {
         let raft = RaftTiming { heartbeat_ms, election_ms_min: 4 * heartbeat_ms, election_ms_max: 8 * heartbeat_ms };
         let checkpoints = Checkpoints { every: world.plan.knobs.checkpoint_every, log_kept: world.plan.knobs.log_kept };
         let fleet = FleetTiming { detection_window_ms: world.plan.knobs.detection_window_ms };
-        let settled = Settled { raft, checkpoints, fleet, tls: world.plan.knobs.tls };
+        let settled = Settled { raft, checkpoints, fleet, tls: world.plan.knobs.tls, restart_after };
+        let secrets = Secrets::default();
+        secrets.text("the master license key", license_key.as_str(), &[]);
         let (mut authority_nodes, mut storage_servers) = (Vec::new(), Vec::new());
         for planned in &world.plan.topology.hosts {
             for (index, process) in (0..).zip(&planned.processes) {
@@ -155,30 +120,23 @@ impl Fleet {
                 match process.role {
                     Role::Authority => {
                         let founds = authority_nodes.is_empty();
-                        let started = Started { id: None, founds, is_lost: false, starts: 0, node: None };
-                        let invitation = Arc::new(watch::Sender::default());
-                        let node = AuthorityNode { place, invitation, started: Arc::new(Mutex::new(started)) };
-                        node.install(settled, license_key, restart_after);
-                        authority_nodes.push(node);
+                        authority_nodes.push(AuthorityNode::install(place, founds, settled, license_key, &secrets));
                     }
                     Role::StorageServer => {
                         let own = |path: &&String| path.contains(&format!("/{}/", process.name));
-                        let archives = planned.disks.iter().find(own).expect("a storage server has a disk").clone();
-                        let server =
-                            StorageServer { place, archives, introduction: Arc::default(), replacing: AsyncMutex::default() };
-                        server.install(settled.tls, license_key, restart_after);
-                        storage_servers.push(server);
+                        let disks = planned.disks.iter().filter(own).cloned().collect();
+                        storage_servers.push(StorageServer::install(place, disks, settled, license_key, &secrets));
                     }
                 }
             }
         }
         let desk = world.internet.attach("desk", 0);
         let (internet, draws, losing) = (world.internet.clone(), world.draws, AsyncMutex::default());
-        Self { authority_nodes, storage_servers, internet, draws, settled, desk, losing }
+        Self { authority_nodes, storage_servers, secrets, internet, draws, settled, desk, losing }
     }
 
     /// Founds the cluster, lets all nodes and servers join but for those nodes that the plan has join later, and gives each server a
-    /// store point. Nothing may go wrong meanwhile.
+    /// store point on each of its disks. Nothing may go wrong meanwhile.
     pub async fn set_up(&self, plan: &Plan) -> Result<Access, SetUpError> {
         let access = self.found().await?;
         let client = self.client("set-up", &access, 0);
@@ -208,17 +166,16 @@ impl Fleet {
         until("the first node is made", async || first.running()).await?;
         let ca_pem: Arc<[u8]> = files.read(&kept("ca.crt"), CERTIFICATE_BYTES_MAX)?.into();
         let secret = files.read_private(&kept("setup-secret"), SECRET_BYTES_MAX)?;
+        let setup_secret = Secret::new(String::from_utf8_lossy(&secret).into_owned());
+        self.secrets.text("the setup secret", setup_secret.expose(), &[kept("setup-secret")]);
         let nobody = Access { token_id: 0, token: Secret::new(String::new()), ca_pem: Arc::clone(&ca_pem) };
         let client = self.client("founder", &nobody, 0);
-        let request = IssueToken {
-            name: "operator".into(),
-            expires_at: None,
-            setup_secret: Some(Secret::new(String::from_utf8_lossy(&secret).into_owned())),
-        };
+        let request = IssueToken { name: "operator".into(), expires_at: None, setup_secret: Some(setup_secret) };
         let issued = until("the first node is ready", async || client.probe("/readyz").await.ok());
         issued.await?;
         let issued = done("making the first token", client.post("tokens", &request, Change::default())).await?;
         let issued: IssuedToken = parsed("making the first token", issued.json())?;
+        self.secrets.text("the operators' token", issued.secret.expose(), &[]);
         Ok(Access { token_id: issued.id, token: issued.secret, ca_pem })
     }
 
@@ -236,15 +193,21 @@ impl Fleet {
         let found: bursar_wire::page::Page<bursar_wire::servers::Server> =
             done("listing servers", client.page("servers", &bursar_wire::query::ListQuery::default())).await?;
         let id = found.items.iter().find(|found| found.name == server.place.process).expect("it was added").id;
-        let making =
-            CreateStorePoint { name: "archives".into(), path: server.archives.clone(), notes: String::new(), quota_bytes: None };
-        let made =
-            done("making a store point", client.post(&format!("servers/{id}/store-points"), &making, Change::default())).await?;
-        let made: StorePoint = parsed("making a store point", made.json())?;
+        for (number, path) in (1..).zip(&server.disks) {
+            self.make_store_point(client, id, format!("archives-{number}"), path.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_store_point(&self, client: &Client, server: u64, name: String, path: String) -> Result<(), SetUpError> {
+        const MAKING: &str = "making a store point";
+        let making = CreateStorePoint { name, path, notes: String::new(), quota_bytes: None };
+        let made = done(MAKING, client.post(&format!("servers/{server}/store-points"), &making, Change::default())).await?;
+        let made: StorePoint = parsed(MAKING, made.json())?;
         until("a store point is online", async || {
             let path = format!("store-points/{}", made.id);
-            let now: serde_json::Value = client.get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
-            (now["condition"]["state"] == "online").then_some(())
+            let now: StorePoint = client.get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
+            (now.condition == StorePointCondition::Online).then_some(())
         })
         .await
     }
@@ -310,15 +273,25 @@ impl Fleet {
         });
         leading.max_by_key(|(term, _)| *term).map(|(_, member)| member)
     }
+
+    /// Says what the key of the cluster's certificate authority is, which nothing keeps but sealed.
+    pub fn confess_the_authoritys_key(&self, state: &State) {
+        let mut keys = self.authority_nodes.iter().filter_map(|node| node.authority_key(state));
+        if let Some(key) = keys.next() {
+            self.secrets.private_key("the key of the cluster's certificate authority", &key, &[]);
+        }
+    }
 }
 
-/// The settings that all authority nodes have alike.
+/// The settings that all processes have alike.
 #[derive(Clone, Copy)]
 struct Settled {
     raft: RaftTiming,
     checkpoints: Checkpoints,
     fleet: FleetTiming,
     tls: bool,
+    /// How long after it ended by itself a process is started again.
+    restart_after: Duration,
 }
 
 impl Place {
@@ -338,120 +311,6 @@ impl Place {
     /// Where it listens.
     fn anywhere(&self, port: u16) -> Address {
         Address::new("0.0.0.0", port + self.index * PORTS_APART).expect("an address of numbers")
-    }
-}
-
-impl AuthorityNode {
-    /// The number of the member that it is, or was last; 0 where it never was one.
-    pub fn id(&self) -> u64 {
-        lock(&self.started).id.unwrap_or(0)
-    }
-
-    /// The node, while its process runs and has not lost what it keeps, and the number of its start.
-    pub fn running(&self) -> Option<(u32, Node)> {
-        if !self.place.host.is_running(&self.place.process) {
-            return None;
-        }
-        let Started { starts, node, is_lost, .. } = &*lock(&self.started);
-        node.clone().filter(|_| !is_lost).map(|node| (*starts, node))
-    }
-
-    /// Whether it has lost what it keeps, and is not another member yet.
-    pub fn has_lost_what_it_keeps(&self) -> bool {
-        lock(&self.started).is_lost
-    }
-
-    /// What a plan says to have it join late.
-    fn joining_late(&self) -> FaultKind {
-        FaultKind::LateNode { process: self.place.process.clone() }
-    }
-
-    fn install(&self, settled: Settled, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
-        let place = &self.place;
-        let config = Config {
-            listen: Listen {
-                peer: place.anywhere(PEER_PORT),
-                api: place.anywhere(API_PORT),
-                control: place.anywhere(CONTROL_PORT),
-            },
-            advertised: authority::Advertised {
-                peer: place.address(PEER_PORT),
-                api: place.address(API_PORT),
-                control: place.address(CONTROL_PORT),
-            },
-            plain_http_on_loopback: false,
-            raft: settled.raft,
-            checkpoints: settled.checkpoints,
-            fleet: settled.fleet,
-        };
-        let (tls, license_key, root) = (settled.tls, Arc::clone(license_key), place.root());
-        let (invitation, started) = (Arc::clone(&self.invitation), Arc::clone(&self.started));
-        place.host.install(
-            &place.process,
-            Some(restart_after),
-            program(tls, move |world| {
-                let (config, license_key, root) = (config.clone(), Arc::clone(&license_key), root.clone());
-                let (invitation, started) = (Arc::clone(&invitation), Arc::clone(&started));
-                async move {
-                    // Whoever holds a node holds its stores, too.
-                    lock(&started).node = None;
-                    if !DataDirectory::exists(&world, &root).map_err(told)? {
-                        let founds = lock(&started).founds;
-                        if founds {
-                            let license_key = MasterLicenseKey::parse(license_key.as_str()).expect("it was one before");
-                            let founding = Founding { world: &world, directory: &root, config, license_key: Some(license_key) };
-                            authority::found(founding).map_err(told)?;
-                        } else {
-                            let mut invitation = invitation.subscribe();
-                            let invitation = invitation.wait_for(Option::is_some).await.map_err(told)?.clone();
-                            let invitation = invitation.expect("it was waited for");
-                            let joining = Joining { world: &world, directory: &root, config, invitation, patience: PATIENCE };
-                            authority::join(joining).await.map_err(told)?;
-                        }
-                    }
-                    let watch = |node: &Node| {
-                        let mut started = lock(&started);
-                        started.starts += 1;
-                        (started.id, started.founds, started.node) = (Some(node.id().0), false, Some(node.clone()));
-                    };
-                    authority::run_watched(&world, &root, pending(), watch).await.map_err(told)
-                }
-            }),
-        );
-    }
-}
-
-impl StorageServer {
-    fn install(&self, tls: bool, license_key: &Arc<MasterLicenseKey>, restart_after: Duration) {
-        let place = &self.place;
-        let settings = Settings {
-            name: place.process.clone(),
-            listen: bursar_agent::Listen {
-                peer: place.anywhere(PEER_PORT),
-                transfer: place.anywhere(TRANSFER_PORT),
-                control: place.anywhere(CONTROL_PORT),
-            },
-            advertised: bursar_agent::Advertised { primary: place.address(CONTROL_PORT), secondary: None },
-        };
-        let (license_key, introduction, root) = (Arc::clone(license_key), Arc::clone(&self.introduction), place.root());
-        let disks = place.host.disks().clone();
-        place.host.install(
-            &place.process,
-            Some(restart_after),
-            program(tls, move |world| {
-                let (settings, license_key) = (settings.clone(), Arc::clone(&license_key));
-                let (introduction, root, disks) = (Arc::clone(&introduction), root.clone(), disks.clone());
-                async move {
-                    if lock(&introduction).is_none() {
-                        // An attempt that was interrupted may have left something.
-                        disks.erase(&root);
-                        let Issued { line, says } = storage_server::make(&world, &root, settings, &license_key).map_err(told)?;
-                        *lock(&introduction) = Some(Introduction { connection_string: line, guid: says.guid.to_string() });
-                    }
-                    storage_server::run(&world, &root, pending()).await.map_err(told)
-                }
-            }),
-        );
     }
 }
 

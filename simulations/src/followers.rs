@@ -8,6 +8,7 @@ use bursar_wire::client::{Client, ClientError};
 use bursar_wire::events::StreamItem;
 use bursar_wire::query::EventsQuery;
 
+use crate::secrets::Secrets;
 use crate::workload::{FIRST_EPOCH, revision_of};
 
 /// Something that a follower was sent.
@@ -40,10 +41,10 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows the events as `client` from now on, whatever becomes of the nodes that it asks.
-    pub fn start(client: Client) -> Self {
+    /// Follows the events as `client` from now on, whatever becomes of the nodes that it asks. No event may hold a secret.
+    pub fn start(client: Client, secrets: Secrets) -> Self {
         let sent: Arc<Mutex<Vec<Followed>>> = Arc::default();
-        tasks::spawn(follow(client, Arc::clone(&sent)));
+        tasks::spawn(follow(client, secrets, Arc::clone(&sent)));
         Self { sent }
     }
 
@@ -53,13 +54,17 @@ impl Follower {
     }
 }
 
-async fn follow(client: Client, sent: Arc<Mutex<Vec<Followed>>>) {
+async fn follow(client: Client, secrets: Secrets, sent: Arc<Mutex<Vec<Followed>>>) {
     let mut since = Cursor { epoch: FIRST_EPOCH, revision: Revision::ZERO };
     loop {
         let mut reader = client.events(EventsQuery { since: Some(since.to_string()), ..EventsQuery::default() });
         loop {
             let item = match reader.next().await {
-                Ok(Some(item)) => followed(item),
+                Ok(Some(item)) => {
+                    let told = serde_json::to_vec(&item).expect("an item of the stream can be written as JSON");
+                    secrets.overhear("the stream of events", &told);
+                    followed(item)
+                }
                 // It goes on behind what it was sent last.
                 Ok(None) => break,
                 Err(error) if is_passing(&error) => break,
@@ -76,7 +81,7 @@ async fn follow(client: Client, sent: Arc<Mutex<Vec<Followed>>>) {
 }
 
 /// Whether nobody could answer for the moment.
-fn is_passing(error: &ClientError) -> bool {
+pub(crate) fn is_passing(error: &ClientError) -> bool {
     match error {
         ClientError::Unreachable { .. } => true,
         ClientError::Problem { problem, .. } => matches!(problem.status, 408 | 429 | 503 | 504),

@@ -8,8 +8,11 @@ mod decisions;
 mod endings;
 mod journals;
 mod leaders;
+mod leaks;
+mod open_alerts;
 mod projections;
 mod promotions;
+mod second_lives;
 mod streams;
 mod terms;
 mod votes;
@@ -18,15 +21,19 @@ use std::fmt;
 
 use crate::fleet::Fleet;
 use crate::followers::Follower;
+use crate::overview::Overview;
 use crate::verdict::Broken;
+use crate::world::World;
 
 pub use alarms::Alarms;
 pub use decisions::Decisions;
 pub use endings::Endings;
 pub use journals::Journals;
 pub use leaders::Leaders;
+pub use open_alerts::OpenAlerts;
 pub use projections::Projections;
 pub use promotions::Promotions;
+pub use second_lives::SecondLives;
 pub use streams::Streams;
 pub use terms::Terms;
 pub use votes::Votes;
@@ -39,6 +46,19 @@ pub trait Excuses {
     /// Whether the disk of this process has failed it lately, or it has lost what it kept there: a node stops then, and may not come
     /// back by itself.
     fn has_failing_disk(&self, process: &str) -> bool;
+
+    /// Whether the disk at this path of the process's machine has ever failed, hung, or been somewhere else: whoever looks after it may
+    /// tell of it late.
+    fn had_failing_disk(&self, process: &str, path: &str) -> bool;
+}
+
+/// Who looks on over the API, and has seen what it shows.
+#[derive(Clone, Copy, Default)]
+pub struct Onlookers<'o> {
+    /// Those who follow the events.
+    pub followers: &'o [Follower],
+    /// Who looks after alerts, once the fleet is set up.
+    pub overview: Option<&'o Overview>,
 }
 
 /// All invariants of a run.
@@ -54,28 +74,43 @@ pub struct Invariants {
     streams: Streams,
     endings: Endings,
     alarms: Alarms,
+    open_alerts: OpenAlerts,
+    second_lives: SecondLives,
     projections: Projections,
 }
 
 impl Invariants {
     /// Looks at what is new.
-    pub fn look(&mut self, fleet: &Fleet, followers: &[Follower], excuses: &dyn Excuses) -> Result<(), Broken> {
+    pub fn look(&mut self, fleet: &Fleet, onlookers: Onlookers<'_>, excuses: &dyn Excuses) -> Result<(), Broken> {
         self.journals.look(fleet)?;
         self.decisions.look(&self.journals, fleet)?;
         self.leaders.look(fleet)?;
         self.terms.look(fleet)?;
         self.votes.look(fleet)?;
         self.promotions.look(fleet)?;
-        self.streams.look(&self.journals, followers)?;
+        self.second_lives.look(fleet)?;
+        self.streams.look(&self.journals, onlookers.followers)?;
         self.endings.look(fleet, excuses)?;
-        self.alarms.look(&self.journals, fleet, excuses)
+        self.alarms.look(&self.journals, fleet, excuses)?;
+        if let Some(overview) = onlookers.overview {
+            self.open_alerts.look(&self.journals, overview)?;
+        }
+        leaks::look(&fleet.secrets)
     }
 
     /// Looks at all of it, of a fleet that had time.
     pub fn look_at_the_end(&mut self, fleet: &Fleet) -> Result<(), Broken> {
         self.journals.look_at_the_end(fleet)?;
         self.streams.look_at_the_end(&self.journals)?;
+        self.open_alerts.look_at_the_end(&self.journals)?;
         self.projections.look_at_the_end(&self.journals, fleet)
+    }
+
+    /// Looks through all that was said, and through all disks, of a world in which everything is over.
+    pub fn look_for_secrets(&self, fleet: &Fleet, world: &World) -> Result<(), Broken> {
+        fleet.confess_the_authoritys_key(self.journals.state());
+        let machines = world.hosts.values().map(|host| (host.name(), host.disks()));
+        leaks::look_at_the_end(&fleet.secrets, &world.trace.said(), machines)
     }
 }
 

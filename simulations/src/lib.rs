@@ -27,7 +27,8 @@
 //! |---|---|
 //! | [`production`] | the inhabitants, put together: read it first |
 //! | [`fleet`] | authority nodes and storage servers, founded by the programs of production |
-//! | [`workload`], [`followers`] | operators and programs, and what they see |
+//! | [`workload`], [`followers`], [`overview`] | operators and programs, and what they see |
+//! | [`secrets`] | what must be read nowhere but where it is kept |
 //! | [`chronicle`] | what the fleet itself recorded, told in the trace |
 //! | [`invariants`], [`verdict`], [`disturbances`] | what must hold, how it is told that it does not, and what excuses that |
 //! | [`history`] | the judges of what everybody saw |
@@ -51,12 +52,14 @@ pub mod host;
 pub mod invariants;
 pub mod nemesis;
 pub mod network;
+pub mod overview;
 pub mod panics;
 pub mod plan;
 pub mod points;
 pub mod production;
 pub mod report;
 pub mod runtime;
+pub mod secrets;
 pub mod shim;
 pub mod shrink;
 pub mod timeline;

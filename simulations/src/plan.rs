@@ -201,6 +201,9 @@ pub enum Loss {
     Everything,
     /// Its log and its ledger; it still knows who it was.
     Stores,
+    /// Its whole directory. Somebody puts its certificate and its keys back, from a backup, and makes the rest anew: so it starts under
+    /// its old number.
+    AllButKeys,
     /// A bit of one of the values in them: both are any numbers.
     Bit {
         /// Of which value.

@@ -16,8 +16,9 @@ use crate::disturbances::Disturbances;
 use crate::fleet::{Access, Fleet};
 use crate::followers::Follower;
 use crate::history::{Limits, Searched};
-use crate::invariants::Invariants;
+use crate::invariants::{Invariants, Onlookers};
 use crate::network::HostId;
+use crate::overview::Overview;
 use crate::plan::{Fault, FaultKind, Operation};
 use crate::verdict::Broken;
 use crate::workload::{Worker, Workload};
@@ -38,6 +39,7 @@ pub struct Production {
     access: OnceLock<Access>,
     workload: OnceLock<Workload>,
     followers: OnceLock<Vec<Follower>>,
+    overview: OnceLock<Overview>,
     workers: Mutex<BTreeMap<u32, Arc<AsyncMutex<Worker>>>>,
     invariants: Mutex<Invariants>,
     chronicle: Mutex<Chronicle>,
@@ -52,6 +54,7 @@ impl Production {
             access: OnceLock::new(),
             workload: OnceLock::new(),
             followers: OnceLock::new(),
+            overview: OnceLock::new(),
             workers: Mutex::default(),
             invariants: Mutex::default(),
             chronicle: Mutex::default(),
@@ -61,11 +64,13 @@ impl Production {
     async fn set_up(&self, world: &World) -> Result<(), Broken> {
         let fleet = self.fleet.get_or_init(|| Fleet::install(world, &self.license_key));
         let access = fleet.set_up(&world.plan).await.map_err(|error| Broken::new("set-up", error))?;
-        self.workload.get_or_init(|| Workload::new(world.born, access.token_id));
+        self.workload.get_or_init(|| Workload::new(world.born, access.token_id, fleet.secrets.clone()));
         self.followers.get_or_init(|| {
-            let follower = |number| Follower::start(fleet.client(&format!("follower-{number}"), &access, number as usize));
+            let client = |number| fleet.client(&format!("follower-{number}"), &access, number as usize);
+            let follower = |number| Follower::start(client(number), fleet.secrets.clone());
             (0..world.plan.knobs.followers).map(follower).collect()
         });
+        self.overview.get_or_init(|| Overview::start(fleet.client("overview", &access, 0), fleet.secrets.clone()));
         self.access.get_or_init(|| access);
         Ok(())
     }
@@ -134,8 +139,9 @@ impl Inhabitants for Production {
 
     fn look(&self, world: &World) -> Result<(), Broken> {
         let followers = self.followers.get().map_or(&[][..], Vec::as_slice);
+        let onlookers = Onlookers { followers, overview: self.overview.get() };
         let mut invariants = self.invariants();
-        let looked = invariants.look(self.fleet(), followers, &Disturbances::of(world));
+        let looked = invariants.look(self.fleet(), onlookers, &Disturbances::of(world));
         self.chronicle.lock().unwrap_or_else(PoisonError::into_inner).tell(&invariants.journals, &world.trace);
         looked
     }
@@ -162,6 +168,7 @@ impl Inhabitants for Production {
         }
         let history = self.workload.get().expect("the fleet was set up").history();
         let invariants = self.invariants();
+        invariants.look_for_secrets(self.fleet(), world)?;
         let journal = invariants.journals.records();
         if let Some(violation) = history.violations(journal).first() {
             return Err(Broken::new(LINEARIZABLE, violation));

@@ -40,6 +40,7 @@ struct Written {
     lines: Option<Box<dyn Write + Send>>,
     line: String,
     recent: VecDeque<String>,
+    said: Vec<String>,
     coverage: Coverage,
 }
 
@@ -72,6 +73,7 @@ impl Trace {
             lines,
             line: String::new(),
             recent: VecDeque::new(),
+            said: Vec::new(),
             coverage: Coverage::default(),
         };
         Self { begun: Instant::now(), written: Arc::new(Mutex::new(written)) }
@@ -86,7 +88,7 @@ impl Trace {
     pub fn record_with(&self, what: &str, told: fmt::Arguments<'_>, bytes: &[u8]) {
         let at = self.begun.elapsed();
         let mut written = self.written();
-        let Written { hash, events, lines, line, recent, coverage } = &mut *written;
+        let Written { hash, events, lines, line, recent, said, coverage } = &mut *written;
         line.clear();
         write!(line, "{}.{:06} {what} ", at.as_secs(), at.subsec_micros()).expect("a text takes whatever is told");
         let told_from = line.len();
@@ -112,11 +114,19 @@ impl Trace {
             }
             recent.push_back(line.clone());
         }
+        if taken_apart.is_said() {
+            said.push(line.clone());
+        }
     }
 
     /// The latest lines that matter to whoever wants to know how a run came to its end, oldest first: 30 at most.
     pub fn recent(&self) -> Vec<String> {
         self.written().recent.iter().cloned().collect()
+    }
+
+    /// All lines so far that tell what a process said, oldest first.
+    pub fn said(&self) -> Vec<String> {
+        self.written().said.clone()
     }
 
     /// What was exercised so far.
@@ -173,6 +183,11 @@ impl<'l> Line<'l> {
             "log" => self.logged().is_some_and(|logged| logged.level != "DEBUG"),
             _ => true,
         }
+    }
+
+    /// Whether it tells what a process said: what it logged, or why it ended.
+    pub fn is_said(&self) -> bool {
+        matches!(self.what, "log" | "host")
     }
 
     /// What a line that was logged says.
@@ -303,6 +318,9 @@ mod tests {
         assert_eq!(recent.len(), RECENT_MAX);
         assert_eq!(recent[0], "0.000000 host a1 11");
         assert_eq!(recent[RECENT_MAX - 1], "0.000000 log a1 INFO bursar_raft::duty this node leads");
+        // What was said is remembered all, for whoever looks for something in it.
+        let said = trace.said();
+        assert_eq!((said.len(), said[1].as_str()), (81, "0.000000 log a1 DEBUG bursar_raft::peers for those who look closely"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::history::{Answer, Change, Client as ClientId, Demand, History, Moment, Read, Seen, Write, WriteEnd};
 use crate::plan::{Action, Operation};
+use crate::secrets::Secrets;
 
 /// The site that all destinations are at.
 const SITE: u64 = 1;
@@ -35,14 +36,17 @@ struct Shared {
     /// Of the token that all clients show.
     actor: Actor,
     seen: Mutex<History>,
+    /// No answer may hold one.
+    secrets: Secrets,
     /// The object that the plan calls by a number, as far as anybody knows.
     objects: Mutex<BTreeMap<u32, u64>>,
 }
 
 impl Workload {
     /// Nobody at work yet; `begun` is when the world began, and `token` what the clients show.
-    pub fn new(begun: Instant, token: u64) -> Self {
-        let shared = Shared { begun, actor: Actor::Token(TokenId(token)), seen: Mutex::default(), objects: Mutex::default() };
+    pub fn new(begun: Instant, token: u64, secrets: Secrets) -> Self {
+        let actor = Actor::Token(TokenId(token));
+        let shared = Shared { begun, actor, seen: Mutex::default(), secrets, objects: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -60,6 +64,14 @@ impl Workload {
 impl Shared {
     fn now(&self) -> Moment {
         Moment(u64::try_from(self.begun.elapsed().as_nanos()).expect("a run ends within centuries"))
+    }
+
+    /// Hears what was answered, as every program of an operator does.
+    fn hear(&self, answered: &Result<client::Answer, ClientError>) {
+        match answered {
+            Ok(answer) => self.secrets.overhear("an answer", &answer.body),
+            Err(error) => self.secrets.overhear("an error", error.to_string().as_bytes()),
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, History> {
@@ -202,6 +214,7 @@ impl Worker {
         let called = self.shared.now();
         let answered = send(client::Change { request_id: Some(key), ..client::Change::default() }).await;
         let at = self.shared.now();
+        self.shared.hear(&answered);
         let mut done_to = None;
         let (end, ended) = match answered {
             Ok(answer) => {
@@ -226,6 +239,7 @@ impl Worker {
         let key = format!("client-{}-write-{}", self.number, self.done);
         self.done += 1;
         let answered = send(&self.client, client::Change { request_id: Some(key), ..client::Change::default() }).await;
+        self.shared.hear(&answered);
         answered.map_or_else(Ended::of, |_| Ended::Done)
     }
 
@@ -241,6 +255,7 @@ impl Worker {
         let called = self.shared.now();
         let answered = self.client.get(&path_of(id), &query).await;
         let at = self.shared.now();
+        self.shared.hear(&answered);
         let (shown, seen) = match answered {
             Ok(answer) => (self.shown(&answer), Some(seen(&answer))),
             // An answer that there is no such object tells no revision, and what tells nothing is not judged.

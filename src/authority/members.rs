@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// The members, as the one says who lets a machine in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Members {
-    pub members: Vec<KnownMember>,
+pub struct Members {
+    pub(super) members: Vec<KnownMember>,
 }
 
 /// Who a member is, and where.
@@ -37,7 +37,7 @@ impl Members {
     }
 
     /// As the consensus takes them.
-    pub fn into_peers(self) -> BTreeMap<AuthorityNodeId, Member> {
+    pub(super) fn into_peers(self) -> BTreeMap<AuthorityNodeId, Member> {
         let peer = |KnownMember { node, store, peer_address, api_address }| {
             (node, Member { store_id: store, peer_address, api_address })
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -211,6 +211,19 @@ impl Volume {
     pub fn used_within(&self, directory: Inode) -> io::Result<u64> {
         self.check(DiskOperation::Read)?;
         Ok(self.entries(directory)?.values().map(|entry| self.used_by(*entry)).sum())
+    }
+
+    /// All files in sight, each with its path within the volume, whatever is wrong with the disk.
+    pub fn files(&self) -> Vec<(PathBuf, Bytes)> {
+        let (mut files, mut waiting) = (Vec::new(), vec![(PathBuf::new(), Self::ROOT)]);
+        while let Some((path, inode)) = waiting.pop() {
+            match self.seen.get(&inode).map(|node| &node.kind) {
+                None => {}
+                Some(Kind::File(contents)) => files.push((path, contents.clone())),
+                Some(Kind::Directory(entries)) => waiting.extend(entries.iter().map(|(name, inode)| (path.join(name), *inode))),
+            }
+        }
+        files
     }
 
     /// Turns over one bit of a file, at rest and in sight.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bursar_wire::client::{Change, Client};
 use bursar_wire::cluster::{InviteMember, IssuedInvitation, Member, MemberIntent};
+use bursar_wire::invitation::Invitation;
 use bursar_wire::query::ReadQuery;
 use tokio::time::sleep;
 
+use super::authority_nodes::Making;
 use super::{AuthorityNode, Fleet, SetUpError, lock, parsed, until};
 use crate::plan::{FaultKind, Loss};
 use crate::verdict::Broken;
@@ -23,7 +25,10 @@ impl Fleet {
             client.post("cluster/members", &InviteMember::default(), Change::default()).await.ok()
         });
         let invited: IssuedInvitation = parsed("inviting a node", invited.await?.json())?;
-        let invitation = invited.join_token.expose().parse().expect("the API issues well-formed join tokens");
+        let token = invited.join_token.expose();
+        let invitation: Invitation = token.parse().expect("the API issues well-formed join tokens");
+        self.secrets.text(format_args!("a join token for {}", node.place.process), token, &[]);
+        self.secrets.text(format_args!("the secret of a join token for {}", node.place.process), &invitation.secret, &[]);
         node.invitation.send_replace(Some(invitation));
         node.place.host.open(&node.place.process);
         let id = until("a node has joined", async || Some(node.id()).filter(|id| *id != former)).await?;
@@ -58,10 +63,14 @@ impl Fleet {
             return Ok(());
         }
         let _going_on = world.befallen.begin(&FaultKind::LostCopy { process: process.to_owned(), loss });
-        lock(&node.started).is_lost = true;
+        lock(&node.started).lost = Some(loss);
         host.close(process);
         sleep(DOWN_FOR).await;
-        let starts = lock(&node.started).starts;
+        let starts = {
+            let mut started = lock(&node.started);
+            started.node = None;
+            started.starts
+        };
         let lost = match loss {
             Loss::Everything => {
                 host.disks().erase(&root);
@@ -70,6 +79,11 @@ impl Fleet {
             Loss::Stores => {
                 host.disks().erase_stores(&root);
                 "its stores".to_owned()
+            }
+            Loss::AllButKeys => {
+                host.disks().erase(&root);
+                self.put_keys_back(node);
+                "all but its keys".to_owned()
             }
             Loss::Bit { place, bit } => host.disks().rot_stores(&root, place, bit).unwrap_or_default(),
         };
@@ -81,17 +95,28 @@ impl Fleet {
         sleep(DOWN_FOR).await;
         host.disks().erase(&root);
         node.invitation.send_replace(None);
-        // A bit may be one that nobody has looked at.
-        if lock(&node.started).starts > starts && !matches!(loss, Loss::Bit { .. }) {
+        // A bit may be one that nobody has looked at; and how others take one who has keys is looked at all the time.
+        let may_start = matches!(loss, Loss::Bit { .. } | Loss::AllButKeys);
+        if lock(&node.started).starts > starts && !may_start {
             return Err(Broken::new("no-second-life", format_args!("{process} lost {lost}, and went on as node {}", node.id())));
         }
         let not_repaired = |error: SetUpError| Broken::new("repair", format_args!("{process} lost {lost}: {error}"));
         self.remove(client, node.id()).await.map_err(not_repaired)?;
         {
             let mut started = lock(&node.started);
-            (started.is_lost, started.node) = (false, None);
+            (started.lost, started.node, started.making) = (None, None, Making::Joins);
         }
         self.take_in_node(client, node).await.map_err(not_repaired)
+    }
+
+    /// Lets a node start from its backup the next time, and tells it whom else there is.
+    fn put_keys_back(&self, node: &AuthorityNode) {
+        let running = self.authority_nodes.iter().filter_map(|other| other.running()).map(|(_, other)| other.latest());
+        let newest = running.max_by_key(|state| state.revision()).unwrap_or_default();
+        let mut started = lock(&node.started);
+        let backup = started.backup.clone().expect("a node that is a member has started");
+        let members = backup.others_in(&newest);
+        started.making = Making::Restores(backup, members);
     }
 
     /// Has a member leave, and returns once it has.

@@ -1,6 +1,6 @@
-//! Once nothing goes wrong any more, every storage server knows what it should.
+//! Once nothing goes wrong any more, every storage server knows what it should, and every store point works.
 
-use bursar_domain::{Projection, encoding::decode, server};
+use bursar_domain::{Projection, encoding::decode, server, store_point};
 
 use super::{Broken, Journals, broken};
 use crate::fleet::Fleet;
@@ -27,6 +27,12 @@ impl Projections {
                 return Err(broken(NAME, format!("{name} knows {known:?} at {}, and should know {expected:?}", saved.position)));
             }
         }
-        Ok(())
+        match state.store_points().iter().find(|row| row.is_present() && row.condition != store_point::Condition::Online) {
+            Some(row) => {
+                let name = fleet.process_of(row.server);
+                Err(broken(NAME, format!("the store point of {name} on {} is {:?}", row.path, row.condition)))
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -123,9 +123,10 @@ const KINDS: [(&str, u64, Drawing); 25] = [
     ("lost-copy", 10_000, |chance, fleet| {
         // Fewer have no copy to lose.
         let nodes = Some(processes_of(fleet, Role::Authority)).filter(|nodes| nodes.len() >= 3)?;
-        let loss = match chance.below(3) {
+        let loss = match chance.below(4) {
             0 => Loss::Everything,
             1 => Loss::Stores,
+            2 => Loss::AllButKeys,
             _ => Loss::Bit { place: chance.word() >> 32, bit: chance.word() >> 32 },
         };
         Some(FaultKind::LostCopy { process: (*chance.one_of(&nodes)).clone(), loss })
@@ -266,8 +267,8 @@ fn orders(chance: &mut Stream, fleet: &Topology, client: u32) -> Vec<Operation> 
         Action::AcknowledgeAlerts,
         Action::AcknowledgeAlerts,
     ];
-    let servers =
-        fleet.hosts.iter().flat_map(|host| &host.processes).filter(|process| process.role == Role::StorageServer).count();
+    let servers = processes_of(fleet, Role::StorageServer).len() as u64;
+    let store_points = fleet.hosts.iter().map(|host| host.disks.len() as u64).sum::<u64>();
     let mut orders = Vec::new();
     if servers == 0 {
         return orders;
@@ -277,7 +278,11 @@ fn orders(chance: &mut Stream, fleet: &Topology, client: u32) -> Vec<Operation> 
     while at_ms < DURATION_MS {
         let action = *chance.one_of(&ACTIONS);
         // There need be no object of that number.
-        let subject = chance.within(if action == Action::AcknowledgeAlerts { 0..=4 } else { 1..=servers as u64 + 2 });
+        let subject = chance.within(match action {
+            Action::AcknowledgeAlerts => 0..=4,
+            Action::CloseStorePoint | Action::OpenStorePoint => 1..=store_points + 2,
+            _ => 1..=servers + 2,
+        });
         orders.push(Operation { at_ms, client, action, subject: u32::try_from(subject).expect("few") });
         at_ms += chance.within(1..=2 * every_ms);
     }

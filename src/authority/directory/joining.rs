@@ -47,7 +47,7 @@ impl DataDirectory {
     }
 
     /// Keeps the members that a node was told of when it joined.
-    pub(in crate::authority) fn write_members(&self, members: &Members) -> Result<(), DirectoryError> {
+    pub fn write_members(&self, members: &Members) -> Result<(), DirectoryError> {
         self.put(MEMBERS_FILE, &with_hash(kept_to_toml(members).as_bytes()))
     }
 
