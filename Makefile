@@ -29,7 +29,8 @@ check: setup ## formatting and lints
 unit: setup ## tests of the crates, storage and consensus on both engines
 	cargo test --locked --features bursar-storage/rocksdb,bursar-raft/rocksdb \
 	    -p bursar-domain -p bursar-domain-testing -p bursar-net -p bursar-storage -p bursar-raft -p bursar-fleet -p bursar-wire -p bursar-api -p bursar-cli -p bursar-agent
-	cargo test --locked -p bursar-simulations
+	cargo test --locked --lib -p bursar-simulations -p bursar-net -p bursar-raft
+	cargo test --locked -p bursar-simulations --test '*'
 
 process: setup ## tests of the program with real processes
 	scripts/test-processes

@@ -64,7 +64,8 @@ impl Shared {
         match heard.and_then(|answer| relayed::decode(&answer).map_err(|error| error.to_string())) {
             Ok(Answer::Heard { again_ms }) => {
                 self.meter.heartbeats_relayed.fetch_add(1, Relaxed);
-                ServerAnswer::Heard { again_ms, level: self.node.latest().level() }
+                let state = self.node.latest();
+                ServerAnswer::Heard { again_ms, level: state.level(), lost_sight: store_point::has_lost_sight(&state, server) }
             }
             Ok(_) => self.unheard("the leader answers another question".to_owned()),
             Err(detail) => self.unheard(detail),

@@ -41,7 +41,9 @@ impl Excuses for Disturbances<'_> {
             | FaultKind::SlowLink { one, other, .. } => one == host || other == host,
             // Nothing happens to servers by that: other nodes are there, or nobody was told of a leader.
             FaultKind::LostCopy { .. } | FaultKind::LateNode { .. } => false,
-            FaultKind::IsolateLeader | FaultKind::ClockJump { .. } | FaultKind::ClockDrift { .. } => false,
+            FaultKind::ClockJump { .. } | FaultKind::ClockDrift { .. } => false,
+            // Who needs nobody else's vote leads on while nobody reaches it; others are followed by somebody who is reached.
+            FaultKind::IsolateLeader => self.world.plan.processes(Role::Authority).count() == 1,
             FaultKind::PowerLoss { host: struck }
             | FaultKind::PowerLossAtSync { host: struck, .. }
             | FaultKind::CrashAtPoint { host: struck, .. }

@@ -32,7 +32,7 @@ impl Conversation {
             let caller = Caller::new(link.reader, link.writer, CALLS_MAX);
             outbox.say_all_again();
             let reason = tokio::select! {
-                reason = pulse.beat(&caller, &mut search) => reason,
+                reason = pulse.beat(&caller, &mut search, &outbox) => reason,
                 reason = outbox.deliver(&caller) => reason,
                 () = caller.closed() => "the connection is lost".to_owned(),
             };

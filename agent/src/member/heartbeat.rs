@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Fullness, Known, search::Search, sights::Sights};
+use super::{Fullness, Known, Outbox, search::Search, sights::Sights};
 use crate::program;
 
 /// How often it says so until the authority tells how often it wants to hear it.
@@ -39,15 +39,19 @@ impl Pulse {
     }
 
     /// Says it again and again, at once at first; returns why the node is of no use any more.
-    pub(super) async fn beat(&mut self, caller: &Caller, search: &mut Search) -> String {
+    pub(super) async fn beat(&mut self, caller: &Caller, search: &mut Search, outbox: &Outbox) -> String {
         loop {
             let begun = Instant::now();
             let heartbeat = self.heartbeat();
             let told = heartbeat.sights.clone();
             let question = ServerQuestion::Heartbeat(Box::new(heartbeat));
             match caller.call(&question, begun + self.interval).await {
-                Ok(ServerAnswer::Heard { again_ms, .. }) => {
+                Ok(ServerAnswer::Heard { again_ms, lost_sight, .. }) => {
                     search.found();
+                    if lost_sight {
+                        // The connection outlived a silence that was taken for an outage.
+                        outbox.say_again_of_store_points();
+                    }
                     self.sights.were_told(&told);
                     self.interval = Duration::from_millis(again_ms).max(OFTENEST);
                 }

@@ -66,7 +66,16 @@ impl Outbox {
 
     /// Has everything said again: the authority may have forgotten how things are while it did not hear of the server.
     pub(super) fn say_all_again(&self) {
-        for entry in self.entries().values_mut().filter(|entry| entry.settled) {
+        self.say_again(|_| true);
+    }
+
+    /// Has said again how all store points are: the authority has forgotten it.
+    pub(super) fn say_again_of_store_points(&self) {
+        self.say_again(|subject| matches!(subject, Subject::StorePoint(_)));
+    }
+
+    fn say_again(&self, is_meant: impl Fn(&Subject) -> bool) {
+        for (_, entry) in self.entries().iter_mut().filter(|(subject, entry)| entry.settled && is_meant(subject)) {
             (entry.request, entry.settled) = (self.request(), false);
         }
         self.news.notify_one();

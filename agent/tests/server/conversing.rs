@@ -32,7 +32,7 @@ async fn it_is_heard_as_often_as_the_authority_wants() {
             let passed = Instant::now() - before;
             assert!(passed.abs_diff(expected) < Duration::from_millis(100), "{passed:?} instead of {expected:?}");
         }
-        speaker.answer(number, ServerAnswer::Heard { again_ms, level: Level::FIRST }).await;
+        speaker.answer(number, ServerAnswer::Heard { again_ms, level: Level::FIRST, lost_sight: false }).await;
     }
 }
 

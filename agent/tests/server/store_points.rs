@@ -3,10 +3,11 @@
 use std::fs;
 
 use bursar_domain::{
+    Level,
     projection::Making,
     store_point::{CreationFailure, OfflineReason, Report},
 };
-use bursar_wire::control::Notice;
+use bursar_wire::control::{Notice, ServerAnswer, ServerQuestion};
 
 use crate::support::*;
 
@@ -151,4 +152,37 @@ async fn nothing_is_written_to_what_bears_another_identity() {
         speaker.hear_until(|heartbeat| heartbeat.store_points.is_empty()).await;
     }
     assert_eq!(changed(), was, "nothing was made in it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_that_lost_sight_of_them_is_told_again_how_they_are() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let mut node = cluster.node(1).await;
+    let _running = machine.run().await;
+    let mut fleet = fleet(&[1]);
+    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
+    let (mut call, _) = node.follower().await;
+    call.tell(anew(10, &fleet)).await;
+    let mut speaker = node.speaker().await;
+    let first = speaker.note_until(&told(3, Report::Online)).await;
+    // The server was held up for longer than its silence is borne, and its connection outlived that.
+    let mut lost_sight = true;
+    let again = loop {
+        match speaker.question().await {
+            (number, ServerQuestion::Heartbeat(_)) => {
+                let heard = ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, lost_sight };
+                speaker.answer(number, heard).await;
+                lost_sight = false;
+            }
+            (number, ServerQuestion::Notice { request, notice }) => {
+                speaker.answer(number, noted()).await;
+                if notice == told(3, Report::Online) {
+                    break request;
+                }
+            }
+        }
+    };
+    assert_ne!(again, first, "it is another telling");
 }

@@ -221,6 +221,8 @@ pub enum ServerAnswer {
         again_ms: u64,
         /// The level that the cluster has agreed on.
         level: Level,
+        /// Whether the ledger lost sight of the server's store points while nobody heard of it: it is to tell again how they are.
+        lost_sight: bool,
     },
     /// It is in the ledger.
     Noted {

@@ -173,7 +173,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             Notice::Projection { state: ProjectionState::Mismatched, at: Revision(13) },
     }
     every! { samples, ServerAnswer:
-        "server_answer.heard": ServerAnswer::Heard { .. } => ServerAnswer::Heard { again_ms: 5_000, level: Level(1) },
+        "server_answer.heard": ServerAnswer::Heard { .. } => ServerAnswer::Heard { again_ms: 5_000, level: Level(1), lost_sight: true },
         "server_answer.noted": ServerAnswer::Noted { .. } => ServerAnswer::Noted { revision: Revision(13) },
         "server_answer.refused": ServerAnswer::Refused { .. } =>
             ServerAnswer::Refused { code: "not_found".into(), detail: "store point 5 does not exist".into() },

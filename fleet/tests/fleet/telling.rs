@@ -33,7 +33,7 @@ async fn a_follower_relays_heartbeats_and_says_when_to_come_again() {
     let nodes = world.three().await;
     let (_, joined) = member(&world, &nodes[0]).await;
     for node in [2, 3] {
-        assert_eq!(joined.beats(node).await, ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST });
+        assert_eq!(joined.beats(node).await, ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, lost_sight: false });
     }
     let relayed = nodes.iter().map(|running| running.fleet.counters().heartbeats_relayed).collect::<Vec<_>>();
     assert_eq!(relayed, [1, 1, 1]);

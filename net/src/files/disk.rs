@@ -64,7 +64,10 @@ impl Files for DiskFiles {
             self.create_directory(parent)?;
         }
         DirBuilder::new().mode(DIRECTORY_MODE).create(directory).map_err(failed("create", directory))?;
-        sync_directory_of(directory)
+        sync_directory_of(directory).inspect_err(|_| {
+            // Nothing better can be done on a disk that fails.
+            let _ = fs::remove_dir(directory);
+        })
     }
 
     fn require_private(&self, directory: &Path) -> Result<(), FileError> {

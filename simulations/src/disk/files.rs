@@ -115,7 +115,9 @@ impl Files for HostFiles {
         self.act("create", directory, |machine| {
             let (parent, name) = machine.parent(directory)?;
             machine.volume(parent.volume).create_directory(parent.inode, &name)?;
-            machine.sync(parent)
+            machine.sync(parent).inspect_err(|_| {
+                let _ = machine.volume(parent.volume).remove_directory(parent.inode, &name);
+            })
         })
     }
 

@@ -214,6 +214,18 @@ async fn what_a_failed_sync_should_have_kept_is_lost_though_the_next_sync_succee
 }
 
 #[tokio::test]
+async fn a_directory_that_is_not_known_to_be_durable_is_made_anew() {
+    let (disks, directory) = (disks(), Path::new("/data"));
+    disks.break_with(Path::new("/"), DiskFault::Fails(DiskOperation::Sync));
+    files(&disks).create_directory(directory).unwrap_err();
+    disks.mend_all();
+    files(&disks).create_directory(directory).unwrap();
+    disks.power_off();
+    disks.power_on();
+    files(&disks).list(directory).unwrap();
+}
+
+#[tokio::test]
 async fn a_disk_that_is_pulled_shows_the_bare_directory_and_comes_back_as_it_was() {
     let disks = disks();
     let (volumes, path) = (disks.volumes(), Path::new("/srv/a"));

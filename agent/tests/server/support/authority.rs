@@ -180,13 +180,13 @@ impl Call {
         }
     }
 
-    /// Hears and notes everything until this is told.
-    pub async fn note_until(&mut self, awaited: &Notice) {
+    /// Notes everything until this is told, and gives the request under which it was.
+    pub async fn note_until(&mut self, awaited: &Notice) -> String {
         loop {
-            let (number, _, notice) = self.unanswered().await;
+            let (number, request, notice) = self.unanswered().await;
             self.answer(number, noted()).await;
             if notice == *awaited {
-                return;
+                return request;
             }
         }
     }
@@ -218,7 +218,7 @@ impl Call {
 }
 
 pub fn heard() -> ServerAnswer {
-    ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST }
+    ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, lost_sight: false }
 }
 
 pub fn noted() -> ServerAnswer {
