@@ -22,6 +22,7 @@ use bursar_wire::servers::AddServer;
 use bursar_wire::sites::{CreateSite, Site};
 use bursar_wire::store_points::{CreateStorePoint, StorePoint, StorePointCondition};
 use bursar_wire::tokens::{IssueToken, IssuedToken};
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
 
@@ -152,9 +153,15 @@ impl Fleet {
         let destination: Destination = parsed("making a destination", made.json())?;
         for server in &self.storage_servers {
             server.place.start();
-            let Introduction { connection_string, .. } = server.introduced().await?;
-            self.take_in(&client, destination.id, server, connection_string).await?;
         }
+        let mut joining = Vec::new();
+        for server in &self.storage_servers {
+            let Introduction { connection_string, .. } = server.introduced().await?;
+            // One after the other, for they are numbered as they are added.
+            let operation = self.add(&client, destination.id, connection_string).await?;
+            joining.push(self.furnish(&client, server, operation));
+        }
+        try_join_all(joining).await?;
         Ok(access)
     }
 
@@ -179,11 +186,16 @@ impl Fleet {
         Ok(Access { token_id: issued.id, token: issued.secret, ca_pem })
     }
 
-    async fn take_in(&self, client: &Client, destination: u64, server: &StorageServer, string: Secret) -> Result<(), SetUpError> {
-        let adding = AddServer { connection_string: string, name: None };
+    /// Adds a storage server, and gives the operation that takes it in.
+    async fn add(&self, client: &Client, destination: u64, connection_string: Secret) -> Result<Operation, SetUpError> {
         let path = format!("destinations/{destination}/servers");
+        let adding = AddServer { connection_string, name: None };
         let added = done("adding a server", client.post(&path, &adding, Change::default())).await?;
-        let operation: Operation = parsed("adding a server", added.json())?;
+        parsed("adding a server", added.json())
+    }
+
+    /// Waits until a server was taken in by this operation, and gives it a store point on each of its disks.
+    async fn furnish(&self, client: &Client, server: &StorageServer, operation: Operation) -> Result<(), SetUpError> {
         until("a server joins", async || {
             let path = format!("operations/{}", operation.id);
             let now: Operation = client.get(&path, &ReadQuery::default()).await.ok()?.json().ok()?;
