@@ -55,5 +55,5 @@ fn lost_machines_are_replaced_under_load() {
 
 #[test]
 fn a_seed_is_the_same_run_in_every_process() {
-    passes(&["meta", "--seed", "6"]);
+    passes(&["meta", "--seeds", "6..7"]);
 }

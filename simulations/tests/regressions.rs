@@ -20,6 +20,8 @@ macro_rules! regressions {
 
 regressions! {
     a_log_that_has_lost_its_tail: "A power cut took the tail of a node's log and left what it had applied: it did not start again.",
+    a_server_that_was_held_up_tells_again_how_its_store_points_are: "A server was paused for longer than the detection window, on a connection that outlived \
+        it: nothing was known of its store points any more.",
 }
 
 fn directory() -> PathBuf {
