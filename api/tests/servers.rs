@@ -596,6 +596,7 @@ struct Alerts {
     critical: u64,
     warning: u64,
     acknowledged: u64,
+    covered: u64,
     expected: u64,
     over: u64,
 }
@@ -608,6 +609,7 @@ async fn alerts(world: &World) -> Alerts {
         critical: counted("critical"),
         warning: counted("warning"),
         acknowledged: counted("acknowledged"),
+        covered: counted("covered"),
         expected: counted("expected"),
         over: counted("over"),
     }
@@ -634,7 +636,11 @@ async fn what_a_maintenance_lets_be_expected_is_counted_apart_with_all_that_foll
     // The destination's trouble is nobody's plan: its other server was to stay.
     world.lose(chest);
     let found = alerts(&world).await;
-    assert_eq!((found.critical, found.expected), (3, 2), "the destination, the other server and its store point: {found:?}");
+    let cause = (found.critical, found.covered, found.expected);
+    assert_eq!(cause, (1, 2, 2), "the destination, which covers the other server, and that its store point: {found:?}");
+    world.post("/api/v1/alerts/acknowledge", &json!({ "filter": "kind=destination_offline" })).send().await;
+    let found = alerts(&world).await;
+    assert_eq!((found.critical, found.acknowledged, found.covered), (0, 1, 2), "who takes note of a cause has taken note");
     world.act("/api/v1/servers/1/activate").send().await;
     assert_eq!(in_maintenance().await, (json!(2), json!(0)));
     assert_eq!(alerts(&world).await.expected, 0, "nothing is expected any more");

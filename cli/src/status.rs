@@ -30,12 +30,13 @@ pub(crate) async fn health(session: &mut Session<'_>) -> Result<(), Failure> {
     let status = &picture.status;
     match session.format {
         Format::Json => {
-            let Counts { alerts_critical, alerts_warning, alerts_acknowledged, alerts_expected, .. } = status.counts;
+            let Counts { alerts_critical, alerts_warning, alerts_acknowledged, alerts_covered, alerts_expected, .. } =
+                status.counts;
             let document = serde_json::json!({
                 "health": status.health, "checks": status.checks, "stale": status.stale,
                 "alerts": {
                     "critical": alerts_critical, "warning": alerts_warning, "acknowledged": alerts_acknowledged,
-                    "expected": alerts_expected,
+                    "covered": alerts_covered, "expected": alerts_expected,
                 },
             });
             session.console.line(&output::json(&document))?;

@@ -86,6 +86,9 @@ struct Door {
     addresses: Vec<Address>,
 }
 
+/// Why the ports of a server were not tried, or those that it would have tried.
+const NOT_ONLINE: &str = "the server is not online";
+
 /// Looks at the machine that a connection string is of, and around it.
 pub(crate) async fn inspect(
     fleet: &Shared,
@@ -99,7 +102,9 @@ pub(crate) async fn inspect(
     let left_out = servers.len().saturating_sub(SERVERS_MAX);
     servers.truncate(SERVERS_MAX);
     let own = doors_of_machine(string);
-    let (asked, unasked) = within_one_question(doors_of_neighbours(&state, &servers));
+    let (online, silent): (Vec<_>, Vec<_>) = servers.iter().copied().partition(|server| server.condition == Condition::Online);
+    let neighbours = doors_of_nodes(&state).chain(doors_of_servers(&online)).collect();
+    let (asked, unasked) = within_one_question(neighbours);
     let probe: Vec<_> = asked.iter().flat_map(|door| &door.addresses).cloned().collect();
 
     let known = addresses_of(string);
@@ -109,7 +114,9 @@ pub(crate) async fn inspect(
     let at_servers = join_all(servers.iter().map(|server| knock(fleet, addresses(server), deadline)));
     let (addresses, from_nodes, from_servers, at_servers) = tokio::join!(looks, from_nodes, from_servers, at_servers);
 
-    let from_machine = seen_by_machine(string, &addresses, &asked, &unasked);
+    let mut from_machine = seen_by_machine(string, &addresses, &asked, &unasked);
+    // That nobody reaches those says nothing of the machine.
+    from_machine.extend(doors_of_servers(&silent).map(|door| door.seen(&string.name, Err(NOT_ONLINE.to_owned()))));
     let from_servers: Vec<_> = from_servers.into_iter().flatten().collect();
     let is_of_server = |seen: &&PortInspected| servers.iter().any(|server| server.name.as_str() == seen.of);
     let latencies = Latencies {
@@ -169,20 +176,22 @@ fn doors_of_machine(string: &ConnectionString) -> Vec<Door> {
     doors.map(|(port, addresses)| Door { of: string.name.clone(), port, addresses }).into()
 }
 
-fn doors_of_neighbours(state: &State, servers: &[&Server]) -> Vec<Door> {
+fn doors_of_nodes(state: &State) -> impl Iterator<Item = Door> {
     let nodes = state.authority_nodes().iter().filter(|node| node.intent.is_present());
-    let nodes = nodes.flat_map(|node| {
+    nodes.flat_map(|node| {
         [(Port::Peer, &node.peer_address), (Port::Control, &node.control_address)].map(|(port, address)| Door {
             of: node.id.to_string(),
             port,
             addresses: dialled(address).into_iter().collect(),
         })
-    });
-    let servers = servers.iter().flat_map(|server| {
+    })
+}
+
+fn doors_of_servers(servers: &[&Server]) -> impl Iterator<Item = Door> {
+    servers.iter().flat_map(|server| {
         let doors = Port::of_server(&addresses(server), server.facts.addresses.ports);
         doors.map(|(port, addresses)| Door { of: server.name.to_string(), port, addresses })
-    });
-    nodes.chain(servers).collect()
+    })
 }
 
 /// As many doors as fit into one question, and the others.
@@ -220,7 +229,7 @@ async fn look_from(fleet: &Shared, server: &Server, own: &[Door], deadline: Inst
     let deadline = deadline.min(Instant::now() + NEIGHBOUR_TIMEOUT);
     let probed = match server.condition {
         Condition::Online => fleet.calls.probe(server, probe, deadline).await.map_err(|failure| failure.to_string()),
-        Condition::Joining { .. } | Condition::Offline | Condition::Excluded => Err("it is not online".to_owned()),
+        Condition::Joining { .. } | Condition::Offline | Condition::Excluded => Err(NOT_ONLINE.to_owned()),
     };
     seen_by(&server.name.to_string(), own, probed.as_deref())
 }

@@ -38,8 +38,8 @@ pub trait Files: Send + Sync + 'static {
     fn list(&self, directory: &Path) -> Result<Vec<OsString>, FileError>;
 
     /// Makes a directory for the owner alone, and its parents where they are missing. One that
-    /// exists is left as it is; one that is not known to be durable is taken away again, for whoever
-    /// comes next would take it for one that is.
+    /// exists is left as it is; one whose making cannot be synced is taken away again, for whoever
+    /// comes next would take it for durable.
     fn create_directory(&self, directory: &Path) -> Result<(), FileError>;
 
     /// Refuses a directory that others than its owner may look into or write to.

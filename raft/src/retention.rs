@@ -2,7 +2,8 @@
 //!
 //! The core could purge by itself, at a fixed distance behind each checkpoint. But where more is written than that while a snapshot is
 //! on its way, what comes next is gone by the time it arrives: its receiver gets one snapshot after the other, and never comes to
-//! vote. A leader therefore keeps what those lack who answer, up to a bound.
+//! vote. A leader therefore keeps what those lack who have answered it lately, up to a bound. A follower keeps no more than it is told to, and a leader
+//! that has just begun has heard nobody yet: where the leader changes amid all that, it may take another snapshot.
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::{
 
 /// The most entries that are kept for those who lack them. Usual ones have some hundred bytes.
 const HELD_MAX: u64 = 100_000;
+/// How often a leader looks whether somebody has fallen silent.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// Has the log purged behind checkpoints, but for the last `kept` entries that one covers, and for what others lack who have answered
 /// within `silence`. Returns when the core ends.
@@ -37,7 +40,7 @@ pub(crate) async fn purge(raft: Raft, kept: u64, silence: Duration) {
             }
         }
         // Somebody may have fallen silent, of which nobody tells.
-        if let Ok(Err(_gone)) = timeout(silence, metrics.changed()).await {
+        if let Ok(Err(_gone)) = timeout(LOOKS_EVERY, metrics.changed()).await {
             return;
         }
     }

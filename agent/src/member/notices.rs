@@ -69,9 +69,13 @@ impl Outbox {
         self.say_again(|_| true);
     }
 
-    /// Has said again how all store points are: the authority has forgotten it.
+    /// Has said again how all store points are, the authority having forgotten it; unless something is to be said of one as it is: then
+    /// that has to be heard first, or those that come last never would be.
     pub(super) fn say_again_of_store_points(&self) {
-        self.say_again(|subject| matches!(subject, Subject::StorePoint(_)));
+        let is_of_store_point = |subject: &Subject| matches!(subject, Subject::StorePoint(_));
+        if self.entries().iter().all(|(subject, entry)| entry.settled || !is_of_store_point(subject)) {
+            self.say_again(is_of_store_point);
+        }
     }
 
     fn say_again(&self, is_meant: impl Fn(&Subject) -> bool) {

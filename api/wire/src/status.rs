@@ -193,12 +193,15 @@ pub struct Counts {
     pub store_points_offline: u64,
     /// Alerts in the overview: firing, or not acknowledged. Each of them is one of those that follow.
     pub alerts_open: u64,
-    /// Critical ones that fire and ask for attention: nobody has acknowledged them, and no maintenance lets them be expected.
+    /// Critical ones that fire and ask for attention: nobody has acknowledged them, they follow from no other, and no maintenance lets
+    /// them be expected.
     pub alerts_critical: u64,
     /// Warnings of which the same is true.
     pub alerts_warning: u64,
-    /// Those that fire, and of which somebody has taken note.
+    /// Those of them that fire, follow from no other, and of which somebody has taken note.
     pub alerts_acknowledged: u64,
+    /// Those that fire because another one does, acknowledged or not: one cause asks for attention once.
+    pub alerts_covered: u64,
     /// Those that fire while the maintenance of a server lets them be expected, acknowledged or not.
     pub alerts_expected: u64,
     /// Those that are over, and that nobody has acknowledged.
@@ -236,6 +239,7 @@ impl Counts {
             alerts_critical: alerts(Attention::Asked(Severity::Critical)),
             alerts_warning: alerts(Attention::Asked(Severity::Warning)),
             alerts_acknowledged: alerts(Attention::Given),
+            alerts_covered: alerts(Attention::Covered),
             alerts_expected: alerts(Attention::Expected),
             alerts_over: alerts(Attention::Over),
             operations_running: running as u64,
@@ -258,6 +262,8 @@ enum Attention {
     Asked(Severity),
     /// It fires, and somebody has taken note.
     Given,
+    /// It fires because another one does.
+    Covered,
     /// It fires because of work that was announced.
     Expected,
     /// It is over, and nobody has taken note.
@@ -273,6 +279,7 @@ impl Attention {
         Some(match &alert.acknowledgement {
             _ if !alert.is_firing() => Self::Over,
             _ if is_expected(state, alert) => Self::Expected,
+            _ if alert.inhibited_by.is_some() => Self::Covered,
             Some(_) => Self::Given,
             None => Self::Asked(alert.severity),
         })

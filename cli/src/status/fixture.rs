@@ -29,7 +29,7 @@ pub(super) fn three_members() -> Status {
             "authority_nodes": 3, "sites": 2, "destinations": 1, "servers": 2, "servers_offline": 0, "servers_in_maintenance": 0,
             "store_points": 3,
             "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "alerts_warning": 0, "alerts_acknowledged": 0,
-            "alerts_expected": 0, "alerts_over": 0,
+            "alerts_covered": 0, "alerts_expected": 0, "alerts_over": 0,
             "operations_running": 0, "operations_ended": 2,
             "tokens": 1, "invitations": 0,
         },

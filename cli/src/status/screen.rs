@@ -164,11 +164,13 @@ fn storage(status: &Status) -> String {
 /// then what is over and nobody has taken note of.
 fn alerts(counts: &Counts) -> String {
     let Counts { alerts_critical: critical, alerts_warning: warning, .. } = *counts;
-    let Counts { alerts_acknowledged: acknowledged, alerts_expected: expected, alerts_over: over, .. } = *counts;
+    let Counts { alerts_acknowledged: acknowledged, alerts_covered: covered, .. } = *counts;
+    let Counts { alerts_expected: expected, alerts_over: over, .. } = *counts;
     let parts = [
         (critical, format!("{critical} critical")),
         (warning, counted(warning, "warning")),
         (acknowledged, format!("{acknowledged} acknowledged")),
+        (covered, format!("{covered} covered by another")),
         (expected, format!("{expected} expected by maintenance")),
         (over, format!("{over} over and not acknowledged")),
     ];

@@ -223,7 +223,7 @@ pub fn status(health: &str, checks: Value) -> Value {
             "authority_nodes": 1, "sites": 0, "destinations": 0, "servers": 0, "servers_offline": 0,
             "servers_in_maintenance": 0, "store_points": 0,
             "store_points_offline": 0, "alerts_open": 0, "alerts_critical": 0, "alerts_warning": 0,
-            "alerts_acknowledged": 0, "alerts_expected": 0, "alerts_over": 0, "operations_running": 0,
+            "alerts_acknowledged": 0, "alerts_covered": 0, "alerts_expected": 0, "alerts_over": 0, "operations_running": 0,
             "operations_ended": 0, "tokens": 1, "invitations": 0,
         },
         "node": {

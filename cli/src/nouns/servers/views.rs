@@ -142,10 +142,14 @@ pub(super) fn ok_to_stop(answer: &OkToStop, server: &Server) -> String {
         write!(text, "\npauses: {pauses}.").expect("a String takes everything");
     }
     if !answer.alerts.is_empty() {
-        let alerts = answer
-            .alerts
-            .iter()
-            .map(|alert| vec![alert.severity.as_str().into(), alert.text.clone(), or_dash(alert.covered_by.as_ref().map(cover))]);
+        // Where nothing was announced, the server's own alert covers those that follow from it.
+        let covered = |by: &NamedObject| match server.intent {
+            ServerIntent::Maintenance { .. } => cover(by),
+            _ => format!("the alert of {by}"),
+        };
+        let alerts = answer.alerts.iter().map(|alert| {
+            vec![alert.severity.as_str().into(), alert.text.clone(), or_dash(alert.covered_by.as_ref().map(covered))]
+        });
         section(&mut text, &table(&["severity", "alert that would fire", "covered by"], alerts));
     }
     if let Some(announced) = announced(server) {
