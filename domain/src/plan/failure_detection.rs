@@ -30,6 +30,8 @@ pub struct Observed {
     listens_since_ms: u64,
     /// When the leader looked last.
     looked_ms: u64,
+    /// For how long a majority had not confirmed it by then.
+    unconfirmed_ms: u64,
     /// Who was heard, by which identity and when.
     heard: BTreeMap<ServerId, (ServerGuid, u64)>,
 }
@@ -37,7 +39,7 @@ pub struct Observed {
 impl Observed {
     /// Of a leader that begins to listen now.
     pub const fn new(window_ms: u64, now_ms: u64) -> Self {
-        Self { window_ms, listens_since_ms: now_ms, looked_ms: now_ms, heard: BTreeMap::new() }
+        Self { window_ms, listens_since_ms: now_ms, looked_ms: now_ms, unconfirmed_ms: 0, heard: BTreeMap::new() }
     }
 
     /// A server was heard.
@@ -53,7 +55,7 @@ impl Observed {
         if deaf_ms > self.window_ms / 3 && !planted(Mutant::DetectorBlindToGaps) {
             self.listens_since_ms = now_ms;
         }
-        self.looked_ms = now_ms;
+        (self.looked_ms, self.unconfirmed_ms) = (now_ms, unconfirmed_ms);
     }
 
     /// Forgets servers that are not part of the fleet any more.
@@ -66,8 +68,12 @@ impl Observed {
         self.heard_ms(server).is_some_and(|heard_ms| self.looked_ms.saturating_sub(heard_ms) < self.window_ms)
     }
 
-    /// Whether the machine that has this place now was silent for a whole window, while the leader listened.
+    /// Whether the machine that has this place now was silent for a whole window, while the leader listened. A leader whom a majority
+    /// has just not confirmed cannot tell yet whether it still listens, and its word might count only once that is over.
     fn misses(&self, server: &Server) -> bool {
+        if self.unconfirmed_ms > self.window_ms / 8 {
+            return false;
+        }
         let listens_since_ms = if planted(Mutant::DetectorWithoutGrace) { 0 } else { self.listens_since_ms };
         let last_ms = self.heard_ms(server).map_or(listens_since_ms, |heard_ms| heard_ms.max(listens_since_ms));
         self.looked_ms.saturating_sub(last_ms) >= self.window_ms

@@ -86,7 +86,17 @@ fn a_leader_whom_no_majority_confirmed_for_a_while_gives_everybody_a_window() {
     assert_eq!(planned(servers(1), &observed), []);
     looks_until(&mut observed, WINDOW_MS, 2 * WINDOW_MS - 1);
     assert_eq!(planned(servers(1), &observed), []);
-    observed.look(2 * WINDOW_MS, WINDOW_MS / 3);
+    observed.look(2 * WINDOW_MS, 0);
+    assert_eq!(planned(servers(1), &observed), [misses()]);
+}
+
+#[test]
+fn a_leader_whom_no_majority_confirms_calls_nobody_silent_until_one_does() {
+    let mut observed = a_leader();
+    looks_until(&mut observed, 0, WINDOW_MS - 1);
+    observed.look(WINDOW_MS, WINDOW_MS / 8 + 1);
+    assert_eq!(planned(servers(1), &observed), [], "it may be deaf for longer yet");
+    observed.look(WINDOW_MS + LOOK_MS, WINDOW_MS / 8);
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
 
