@@ -31,8 +31,6 @@ pub struct NodeConfig {
     pub checkpoint_bytes: u64,
     /// How many entries that a checkpoint covers stay in the log, for nodes that come back. What those lack who answer stays, too.
     pub log_kept: u64,
-    /// For how long after its last answer a node is waited for that lacks what is to be purged. It may be busy with a snapshot.
-    pub lacking_waited_for: Duration,
     /// What may be under way at a time.
     pub limits: Limits,
     /// The newest level that the node can carry out. It stops where the cluster agrees on a newer one.
@@ -70,7 +68,6 @@ impl NodeConfig {
             checkpoint_every: 10_000,
             checkpoint_bytes: 64 << 20,
             log_kept: 10_000,
-            lacking_waited_for: Duration::from_secs(5),
             limits: Limits::default(),
             supported: Level::SUPPORTED,
             facts,

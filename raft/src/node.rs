@@ -213,7 +213,7 @@ impl Node {
         let distance = tasks::CheckpointDistance { revisions: config.checkpoint_every, bytes: config.checkpoint_bytes };
         let checkpoints = tasks::write_checkpoints(raft.clone(), ledger.clone(), Arc::clone(published), distance);
         spawn("writing checkpoints", Box::pin(checkpoints));
-        let purging = retention::purge(raft.clone(), config.log_kept, config.lacking_waited_for);
+        let purging = retention::purge(raft.clone(), config.log_kept);
         spawn("purging the log", Box::pin(purging));
         spawn("noticing a removal", Box::pin(tasks::notice_removal(config.id, Arc::clone(published), stop.clone())));
         spawn("announcing this node", Box::pin(tasks::announce(self.clone(), Arc::clone(published), config.facts.clone())));

@@ -17,18 +17,20 @@ use crate::{
 
 /// The most entries that are kept for those who lack them. Usual ones have some hundred bytes.
 const HELD_MAX: u64 = 100_000;
+/// For how long after its last answer a node is waited for that lacks what is to be purged. It may be busy with a snapshot.
+const WAITED_FOR: Duration = Duration::from_secs(5);
 /// How often a leader looks whether somebody has fallen silent.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// Has the log purged behind checkpoints, but for the last `kept` entries that one covers, and for what others lack who have answered
-/// within `silence`. Returns when the core ends.
-pub(crate) async fn purge(raft: Raft, kept: u64, silence: Duration) {
+/// lately. Returns when the core ends.
+pub(crate) async fn purge(raft: Raft, kept: u64) {
     let mut metrics = raft.metrics();
     let mut asked_for = None;
     loop {
         let due = {
             let metrics = metrics.borrow_and_update();
-            let lacking = answering(&metrics, silence).map(|peer| peer.matched);
+            let lacking = answering(&metrics, WAITED_FOR).map(|peer| peer.matched);
             purge_up_to(Extent::of(&metrics), kept, HELD_MAX, lacking)
         };
         if due > asked_for {

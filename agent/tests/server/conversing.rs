@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bursar_domain::{Level, projection::Making, store_point::Report};
+use bursar_domain::{Level, store_point::Report};
 use bursar_wire::control::{Notice, ServerAnswer, ServerQuestion};
 use tokio::time::Instant;
 
@@ -86,10 +86,7 @@ async fn how_things_are_is_told_again_after_each_connection_and_else_only_when_i
     let machine = Machine::adopted(&network, &cluster, &[1]).await;
     let mut node = cluster.node(1).await;
     let _running = machine.run().await;
-    let mut fleet = fleet(&[1]);
-    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
-    let (mut call, _) = node.follower().await;
-    call.tell(anew(10, &fleet)).await;
+    let _call = node.wants_a_store_point(&machine).await;
     let mut speaker = node.speaker().await;
     speaker.note_until(&told(3, Report::Online)).await;
     for _ in 0..5 {

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use bursar_domain::{
-    projection::Making,
-    store_point::{Found, Report},
-};
+use bursar_domain::store_point::{Found, Report};
 use bursar_net::{Caller, DialError, Lane, Link, Member, RefusalCode, StoreId};
 use bursar_wire::control::{AuthorityAnswer, AuthorityQuestion, PROBED_MAX};
 use tokio::time::Instant;
@@ -52,10 +49,7 @@ async fn it_says_what_is_at_a_path_and_what_it_reaches() {
     let machine = Machine::adopted(&network, &cluster, &[1]).await;
     let mut node = cluster.node(1).await;
     let _running = machine.run().await;
-    let mut fleet = fleet(&[1]);
-    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
-    let (mut call, _) = node.follower().await;
-    call.tell(anew(10, &fleet)).await;
+    let _call = node.wants_a_store_point(&machine).await;
     node.speaker().await.note_until(&told(3, Report::Online)).await;
 
     let Link { reader, writer, .. } =

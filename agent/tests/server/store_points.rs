@@ -18,10 +18,7 @@ async fn a_directory_is_made_once_and_never_again() {
     let machine = Machine::adopted(&network, &cluster, &[1]).await;
     let mut node = cluster.node(1).await;
     let running = machine.run().await;
-    let mut fleet = fleet(&[1]);
-    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
-    let (mut call, _) = node.follower().await;
-    call.tell(anew(10, &fleet)).await;
+    let mut call = node.wants_a_store_point(&machine).await;
     let mut speaker = node.speaker().await;
     speaker.note_until(&told(3, Report::Online)).await;
     let directory = machine.disk().join("CrashPlanArchive_m7x3");
@@ -53,10 +50,7 @@ async fn a_directory_that_vanished_before_its_report_was_noted_is_not_made_again
     let machine = Machine::adopted(&network, &cluster, &[1]).await;
     let mut node = cluster.node(1).await;
     let running = machine.run().await;
-    let mut fleet = fleet(&[1]);
-    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
-    let (mut call, _) = node.follower().await;
-    call.tell(anew(10, &fleet)).await;
+    let call = node.wants_a_store_point(&machine).await;
     let mut speaker = node.speaker().await;
     // The server dies after it has said that the directory is there, and before anybody has noted that.
     let online = told(3, Report::Online);
@@ -161,10 +155,7 @@ async fn an_authority_that_lost_sight_of_them_is_told_again_how_they_are() {
     let machine = Machine::adopted(&network, &cluster, &[1]).await;
     let mut node = cluster.node(1).await;
     let _running = machine.run().await;
-    let mut fleet = fleet(&[1]);
-    fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
-    let (mut call, _) = node.follower().await;
-    call.tell(anew(10, &fleet)).await;
+    let _call = node.wants_a_store_point(&machine).await;
     let mut speaker = node.speaker().await;
     let first = speaker.note_until(&told(3, Report::Online)).await;
     // The server was held up for longer than its silence is borne, and its connection outlived that.

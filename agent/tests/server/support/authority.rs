@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bursar_domain::{AuthorityNodeId, Cursor, Level, Revision, ServerId};
+use bursar_domain::{AuthorityNodeId, Cursor, Level, Revision, ServerId, projection::Making};
 use bursar_net::{
     Acceptor, Address, Admission, Attested, CertificateAuthority, CertificateRequest, ConnectionLimits, ConnectionMeter,
     Credentials, Dialer, FRAME_BYTES_MAX, FrameReader, FrameWriter, Hello, Lane, LaneHandler, LeafProfile, LocalNode, Member,
@@ -18,7 +18,7 @@ use bursar_wire::control::{FeedItem, Follow, Heartbeat, Membership, Notice, Serv
 use bytes::{Buf, Bytes};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{Machine, MemoryNetwork, control_of, patiently};
+use super::{Machine, MemoryNetwork, anew, control_of, fleet, patiently, store_point};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -137,6 +137,15 @@ impl Node {
         let mut call = patiently(self.followers.recv()).await.unwrap();
         let follow = patiently(call.reader.receive()).await.unwrap();
         (call, follow)
+    }
+
+    /// The next that follows; it is told of a fleet of this node, in which the server has store point 3 to make on its disk.
+    pub async fn wants_a_store_point(&mut self, machine: &Machine) -> Call {
+        let mut fleet = fleet(&[1]);
+        fleet.store_points.extend([store_point(3, &machine.disk(), Making::Wanted)]);
+        let (mut call, _) = self.follower().await;
+        call.tell(anew(10, &fleet)).await;
+        call
     }
 
     /// The next that wants to speak.
