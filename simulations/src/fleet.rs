@@ -202,9 +202,7 @@ impl Fleet {
             (now.status == OperationStatus::Succeeded).then_some(())
         })
         .await?;
-        let found: bursar_wire::page::Page<bursar_wire::servers::Server> =
-            done("listing servers", client.page("servers", &bursar_wire::query::ListQuery::default())).await?;
-        let id = found.items.iter().find(|found| found.name == server.place.process).expect("it was added").id;
+        let id = operation.task.object.id;
         for (number, path) in (1..).zip(&server.disks) {
             self.make_store_point(client, id, format!("archives-{number}"), path.clone()).await?;
         }

@@ -281,6 +281,29 @@ async fn a_machine_that_has_its_power_back_knows_no_connection_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_was_answered_before_the_power_was_lost_is_not_answered_again() {
+    let three = three();
+    let listener = three.listen().await;
+    three.internet.impair([(three.far, three.near)], Impairment::Slow { added_ms: 5_000, bytes_per_second: 10_000 });
+    let network = three.internet.of(three.near);
+    // It knocks three times before the first answer is there: the last arrives at a machine that has been away meanwhile.
+    let dialling = tokio::spawn(async move {
+        let mut dialled = network.connect(&at("far")).await?;
+        dialled.read_exact(&mut [0; 5]).await.map(|_| ())
+    });
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    accepted.write_all(b"hello").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    three.internet.power_off(three.far);
+    drop((accepted, listener));
+    three.internet.power_on(three.far);
+    let listener = three.listen().await;
+    assert!(timeout(Duration::from_secs(4), listener.accept()).await.is_err(), "nobody dialled anew");
+    let outcome = timeout(Duration::from_secs(60), dialling).await.unwrap().unwrap();
+    assert!(outcome.is_ok(), "what was said before arrives: {outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_idle_lasts_and_one_that_is_over_is_forgotten() {
     let three = three();
     let (mut dialled, mut accepted) = three.pair().await;

@@ -294,9 +294,11 @@ impl State {
         let (port, from) = (connection.port, connection.dialler.host);
         let end = &mut connection.acceptor;
         let machine = self.hosts.get_mut(&end.host).expect("machines stay attached");
-        if end.boot == Some(machine.boot) {
-            // It knocks again while the answer is on its way.
-            return self.send(id, Side::Acceptor, Segment::SynAck);
+        if let Some(boot) = end.boot {
+            // It knocks again while the answer is on its way; or it was answered before the machine lost its power, and what it is
+            // about to hear is of a connection that nobody knows any more.
+            let answer = if boot == machine.boot { Segment::SynAck } else { Segment::Reset };
+            return self.send(id, Side::Acceptor, answer);
         }
         let local = from == end.host;
         match machine.ports.get_mut(&port).filter(|listener| local || !listener.loopback) {
