@@ -40,8 +40,9 @@ pub(crate) fn routes() -> OpenApiRouter<Service> {
 ///
 /// As server-sent events (`Accept: text/event-stream`, the default) `event` is the item's name, `id` its cursor and `data` its
 /// JSON; as NDJSON (`Accept: application/x-ndjson`) each line is an item. The events of a decision come together and in order.
-/// Bookmarks tell how far the stream has come when nothing else does. A stream ends after `gone`, or `problem`; else a reader
-/// that is cut off resumes with the last cursor that it has, as `since` or in `Last-Event-ID`.
+/// Bookmarks tell how far the stream has come when nothing else does. A stream ends after `gone`, or `problem`: `behind` from a
+/// node that has not been confirmed to be up to date for longer than lies between two bookmarks. A reader that is cut off, or
+/// told so, resumes at another node with the last cursor that it has, as `since` or in `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "follow_events",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "The cursor to resume behind; it comes before `since`.")),
     responses(

@@ -3,6 +3,8 @@
 mod fleet;
 mod named;
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -164,6 +166,16 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::STOPPING, title, "This node takes no more requests.")
             .hint("Ask another node.")
             .fate(Fate::NotDone)
+            .retry_after_ms(PAUSE_MS)
+    }
+
+    /// No quorum has confirmed lately that this node is up to date: for so long, or never since it was started.
+    pub(crate) fn cut_off(since: Option<Duration>) -> Self {
+        let since = since.map_or("since it was started".to_owned(), |since| format!("for {} s", since.as_secs()));
+        let detail =
+            format!("No quorum has confirmed {since} that this node is up to date: what happened meanwhile it may not know.");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::BEHIND, "The node may be behind", detail)
+            .hint("Go on at another node, behind the last cursor that you have.")
             .retry_after_ms(PAUSE_MS)
     }
 

@@ -324,6 +324,21 @@ async fn a_stream_ends_when_its_token_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_its_node_is_cut_off_from_the_others() {
+    let world = World::new().await;
+    let mut following = reader(&world, "").await;
+    assert_eq!(following.next().await.unwrap()["item"], "bookmark");
+    assert_eq!(following.next().await.unwrap()["item"], "bookmark", "the node is confirmed");
+    world.authority.go_unconfirmed();
+    let items = following.rest().await;
+    assert_eq!((&items[0]["item"], &items[0]["code"], &items[0]["status"]), (&json!("problem"), &json!("behind"), &json!(503)));
+    assert_eq!(items.len(), 1, "{items:?}");
+    // Whoever only wants what the node has is given it.
+    let items = reader(&world, "?follow=false&since=1-0").await.rest().await;
+    assert_eq!(items.last().unwrap()["item"], "bookmark");
+}
+
+#[tokio::test(start_paused = true)]
 async fn streams_end_when_the_node_goes_down() {
     let world = World::new().await;
     let mut reader = reader(&world, "").await;

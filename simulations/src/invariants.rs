@@ -17,6 +17,7 @@ mod streams;
 mod terms;
 mod votes;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::fleet::Fleet;
@@ -98,12 +99,13 @@ impl Invariants {
         leaks::look(&fleet.secrets)
     }
 
-    /// Looks at all of it, of a fleet that had time.
-    pub fn look_at_the_end(&mut self, fleet: &Fleet) -> Result<(), Broken> {
-        self.journals.look_at_the_end(fleet)?;
+    /// Looks at all of it, of a fleet that had time and in which nothing is wrong with these processes; the others are as good as not
+    /// there.
+    pub fn look_at_the_end(&mut self, fleet: &Fleet, core: &BTreeSet<&str>) -> Result<(), Broken> {
+        self.journals.look_at_the_end(fleet, core)?;
         self.streams.look_at_the_end(&self.journals)?;
         self.open_alerts.look_at_the_end(&self.journals)?;
-        self.projections.look_at_the_end(&self.journals, fleet)
+        self.projections.look_at_the_end(&self.journals, fleet, core)
     }
 
     /// Looks through all that was said, and through all disks, of a world in which everything is over.

@@ -21,6 +21,9 @@ use crate::points::Crash;
 use crate::verdict::Broken;
 use crate::world::{Inhabitants, World};
 
+/// How long what is left broken would last: longer than any run, in milliseconds.
+const FOR_GOOD_MS: u64 = 24 * 3_600 * 1_000;
+
 /// Lets the faults of a world's plan happen, and returns when the plan's time is over, whatever goes on by then.
 pub async fn run(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) {
     let mut faults = TaskSet::new();
@@ -52,6 +55,20 @@ pub async fn repair(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) -> R
 async fn begun(world: &World, fault: &Fault) {
     world.until(fault.at_ms).await;
     world.trace.record("fault", format_args!("{:?} for {} ms", fault.kind, fault.for_ms));
+}
+
+/// Breaks what a world's plan leaves broken, for as long as what is returned is kept; the rest [`mend`] does.
+pub fn leave_broken(world: &Arc<World>, inhabitants: &Arc<dyn Inhabitants>) -> TaskSet<()> {
+    let mut broken = TaskSet::new();
+    for kind in &world.plan.left_broken {
+        let fault = Fault { at_ms: world.plan.duration_ms, for_ms: FOR_GOOD_MS, kind: kind.clone() };
+        let (world, inhabitants) = (Arc::clone(world), Arc::clone(inhabitants));
+        broken.spawn(async move {
+            begun(&world, &fault).await;
+            happen(&world, &*inhabitants, &fault).await;
+        });
+    }
+    broken
 }
 
 /// Ends whatever is wrong with a world: all machines have power, sound disks and right clocks, and reach each other.

@@ -40,6 +40,10 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// What is asked of the fleet, in order of time.
     pub operations: Vec<Operation>,
+    /// What stays broken, or breaks anew, once all else is mended: whoever is not struck by it has to come into line and to serve
+    /// without the others. It is mended last.
+    #[serde(default)]
+    pub left_broken: Vec<FaultKind>,
 }
 
 /// The machines of a world, and where they stand.
@@ -330,6 +334,12 @@ impl Plan {
         serde_json::to_string_pretty(self).expect("a plan can be written as JSON") + "\n"
     }
 
+    /// The same, but that nothing goes wrong, and nobody asks for anything.
+    #[must_use]
+    pub fn without_items(&self) -> Self {
+        Self { faults: Vec::new(), operations: Vec::new(), left_broken: Vec::new(), ..self.clone() }
+    }
+
     /// How long it runs.
     pub fn duration(&self) -> Duration {
         Duration::from_millis(self.duration_ms)
@@ -343,6 +353,18 @@ impl Plan {
             .filter(move |(_, process)| process.role == role)
     }
 
+    /// The processes that nothing strikes which is left broken.
+    pub fn core(&self) -> BTreeSet<&str> {
+        let struck: Vec<Named<'_>> = self.left_broken.iter().map(FaultKind::names).collect();
+        let is_struck = |host: &HostPlan, process: &ProcessPlan| {
+            let strikes = |named: &Named<'_>| named.hosts.contains(&host.name.as_str()) || named.process == Some(&process.name);
+            struck.iter().any(strikes)
+        };
+        let hosts = self.topology.hosts.iter();
+        let processes = hosts.flat_map(|host| host.processes.iter().map(move |process| (host, process)));
+        processes.filter(|(host, process)| !is_struck(host, process)).map(|(_, process)| process.name.as_str()).collect()
+    }
+
     /// Refuses a plan that names what it does not have.
     fn check(&self) -> Result<(), PlanError> {
         let hosts: BTreeSet<&str> = self.topology.hosts.iter().map(|host| host.name.as_str()).collect();
@@ -354,8 +376,8 @@ impl Plan {
             .iter()
             .flat_map(|host| host.disks.iter().map(|path| (host.name.as_str(), path.as_str())).chain([(host.name.as_str(), "/")]))
             .collect();
-        for fault in &self.faults {
-            let named = fault.kind.names();
+        for kind in self.faults.iter().map(|fault| &fault.kind).chain(&self.left_broken) {
+            let named = kind.names();
             let unknown = |what, name: &str| Err(PlanError::Unknown { what, name: name.to_owned() });
             if let Some(host) = named.hosts.iter().find(|host| !hosts.contains(**host)) {
                 return unknown("machine", host);

@@ -1,14 +1,15 @@
 //! The fleet that production runs, living in a world: founded, worked with, looked at, judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bursar_net::MasterLicenseKey;
+use bursar_net::{MasterLicenseKey, tasks};
 use bursar_wire::client::Client;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::chronicle::Chronicle;
@@ -19,9 +20,9 @@ use crate::history::{Limits, Searched};
 use crate::invariants::{Invariants, Onlookers};
 use crate::network::HostId;
 use crate::overview::Overview;
-use crate::plan::{Fault, FaultKind, Operation};
+use crate::plan::{Action, Fault, FaultKind, Operation};
 use crate::verdict::Broken;
-use crate::workload::{Worker, Workload};
+use crate::workload::{Ended, Worker, Workload};
 use crate::world::{Inhabitants, World};
 
 /// How long everything may take to come into line again once nothing goes wrong any more: a detection window, an election, a
@@ -29,6 +30,10 @@ use crate::world::{Inhabitants, World};
 const CONVERGENCE: Duration = Duration::from_secs(90);
 /// How often is looked whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Who comes at the end to see whether the fleet serves, counted behind the clients and the operator of storage servers.
+const VISITOR: u32 = 1;
+/// The object that this one makes, which no plan has.
+const VISITED: u32 = u32::MAX;
 /// What the judges of the history look at.
 const LINEARIZABLE: &str = "linearizable";
 
@@ -106,6 +111,20 @@ impl Production {
         Arc::clone(workers.entry(number).or_insert_with(new))
     }
 
+    /// Has somebody come who makes a destination and reads it, however often that takes.
+    fn visit(&self, world: &Arc<World>) -> JoinHandle<()> {
+        let (world, client) = (Arc::clone(world), world.plan.knobs.clients + VISITOR);
+        let worker = self.worker(client);
+        tasks::spawn(async move {
+            for action in [Action::Create, Action::Read] {
+                let operation = Operation { at_ms: world.plan.duration_ms, client, action, subject: VISITED };
+                while carry_out(&worker, &world, operation).await != Ended::Done {
+                    sleep(LOOK_AGAIN).await;
+                }
+            }
+        })
+    }
+
     fn fleet(&self) -> &Fleet {
         self.fleet.get().expect("it was founded before")
     }
@@ -121,6 +140,17 @@ impl Default for Production {
     }
 }
 
+/// Lets a client do what it is to do next, and tells what came of it.
+async fn carry_out(worker: &AsyncMutex<Worker>, world: &World, operation: Operation) -> Ended {
+    let begun = Instant::now();
+    // Nobody else waits for it: a client does one thing after another.
+    let ended = worker.lock().await.carry_out(operation).await;
+    let Operation { client, action, subject, .. } = operation;
+    let took_ms = begun.elapsed().as_millis();
+    world.trace.record("operation", format_args!("client-{client} {action} {subject} {ended} after {took_ms} ms"));
+    ended
+}
+
 #[async_trait]
 impl Inhabitants for Production {
     fn settle<'a>(&'a self, world: &'a Arc<World>) -> LocalBoxFuture<'a, Result<(), Broken>> {
@@ -129,12 +159,7 @@ impl Inhabitants for Production {
 
     async fn operate(&self, world: &Arc<World>, operation: Operation) {
         let worker = self.worker(operation.client);
-        let begun = Instant::now();
-        // Nobody else waits for it: a client does one thing after another.
-        let ended = worker.lock().await.carry_out(operation).await;
-        let Operation { client, action, subject, .. } = operation;
-        let took_ms = begun.elapsed().as_millis();
-        world.trace.record("operation", format_args!("client-{client} {action} {subject} {ended} after {took_ms} ms"));
+        carry_out(&worker, world, operation).await;
     }
 
     fn look(&self, world: &World) -> Result<(), Broken> {
@@ -154,11 +179,16 @@ impl Inhabitants for Production {
         Box::pin(self.undo(world, fault))
     }
 
-    async fn judge(&self, world: &Arc<World>) -> Result<(), Broken> {
+    async fn converge(&self, world: &Arc<World>, core: &BTreeSet<&str>) -> Result<(), Broken> {
         let deadline = Instant::now() + CONVERGENCE;
+        let visit = self.visit(world);
         while let Err(broken) = {
             self.look(world)?;
-            self.invariants().look_at_the_end(self.fleet())
+            if visit.is_finished() {
+                self.invariants().look_at_the_end(self.fleet(), core)
+            } else {
+                Err(Broken::new("service", "nobody could make a destination and read it"))
+            }
         } {
             if Instant::now() >= deadline {
                 let detail = format!("{} s after the last fault, {}", CONVERGENCE.as_secs(), broken.detail);
@@ -166,6 +196,11 @@ impl Inhabitants for Production {
             }
             sleep(LOOK_AGAIN).await;
         }
+        world.trace.record("judge", format_args!("{} processes are in line", core.len()));
+        Ok(())
+    }
+
+    async fn judge(&self, world: &Arc<World>) -> Result<(), Broken> {
         let history = self.workload.get().expect("the fleet was set up").history();
         let invariants = self.invariants();
         invariants.look_for_secrets(self.fleet(), world)?;

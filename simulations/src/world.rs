@@ -1,6 +1,6 @@
 //! A world: machines as a plan wants them, what befalls them, and who lives there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -77,7 +77,13 @@ pub trait Inhabitants: Send + Sync + 'static {
     /// Which machine leads, as far as anybody can tell.
     fn leader(&self, world: &World) -> Option<HostId>;
 
-    /// Judges a world in which everything has been mended, and in which time goes on.
+    /// Waits until these processes have come into line and serve, whatever the others do, while time goes on.
+    ///
+    /// # Errors
+    /// What they have not come to in the time that they had, in words for whoever has to find out why.
+    async fn converge(&self, world: &Arc<World>, core: &BTreeSet<&str>) -> Result<(), Broken>;
+
+    /// Judges what everybody saw, of a world that has converged.
     ///
     /// # Errors
     /// What does not hold, in words for whoever has to find out why.
@@ -110,6 +116,7 @@ pub fn run(plan: Plan, inhabitants: Arc<dyn Inhabitants>, lines: Option<Box<dyn 
         let verdict = async {
             inhabitants.settle(&world).await?;
             world.live(&inhabitants).await?;
+            world.converge(&inhabitants).await?;
             inhabitants.judge(&world).await
         };
         let verdict = AssertUnwindSafe(verdict).catch_unwind().await;
@@ -201,6 +208,19 @@ impl World {
             failed = self.watch(inhabitants) => failed,
             lived = lived => lived.map(|((), ())| ()),
         }
+    }
+
+    /// Waits until those are in line whom the plan leaves in peace, then mends the rest, and waits until all are.
+    async fn converge(self: &Arc<Self>, inhabitants: &Arc<dyn Inhabitants>) -> Result<(), Broken> {
+        if !self.plan.left_broken.is_empty() {
+            let broken = nemesis::leave_broken(self, inhabitants);
+            inhabitants.converge(self, &self.plan.core()).await?;
+            drop(broken);
+            nemesis::mend(self);
+        }
+        let hosts = self.plan.topology.hosts.iter();
+        let all = hosts.flat_map(|host| &host.processes).map(|process| process.name.as_str()).collect();
+        inhabitants.converge(self, &all).await
     }
 
     /// Looks again and again at what must hold, and returns where it does not.

@@ -43,7 +43,7 @@ fn calm() -> Plan {
             && (2..6).contains(&plan.processes(Role::StorageServer).count())
             && plan.topology.hosts.iter().any(|host| host.disks.len() > 1)
     };
-    Plan { faults: Vec::new(), ..plans.into_iter().find(has_much).expect("one of a hundred fleets") }
+    Plan { faults: Vec::new(), left_broken: Vec::new(), ..plans.into_iter().find(has_much).expect("one of a hundred fleets") }
 }
 
 #[test]

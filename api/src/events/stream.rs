@@ -3,7 +3,7 @@
 //! A task of its own reads the journal page by page and hands each page over; it reads the next only when the reader has taken
 //! the one before. So a reader costs a page or two however slow it is, and whatever it misses meanwhile waits in the journal.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -94,7 +94,7 @@ enum End {
     ReaderTooSlow,
     /// The node is going down.
     Shutdown,
-    /// The reader may no longer read.
+    /// The reader may no longer read, or should do so elsewhere.
     Refused(Failure),
     /// What comes next is no longer kept.
     Gone,
@@ -143,9 +143,21 @@ impl Stream {
                 self.wait().await?;
             }
             if Instant::now() >= self.next_bookmark {
+                self.is_in_touch()?;
                 self.bookmark().await?;
             }
         }
+    }
+
+    /// Ends a stream that would wait in vain: a node that is cut off has nothing to tell, and its reader would take that for calm.
+    fn is_in_touch(&self) -> Result<(), End> {
+        let status = self.service.authority.status();
+        let since = status.confirmed_ms_ago.map(Duration::from_millis);
+        let may_be_brief = since.is_some_and(|since| since <= self.service.config.bookmark_interval);
+        if self.ends_at_head || status.confirmed || may_be_brief {
+            return Ok(());
+        }
+        Err(End::Refused(Failure::cut_off(since)))
     }
 
     /// Waits for something to say.

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::apart::Apart;
 use super::{CommandError, failed, mutant, read_plan};
-use crate::plan::{Fault, HostPlan, Operation, Plan, Role};
+use crate::plan::{Fault, FaultKind, HostPlan, Operation, Plan, Role};
 use crate::report::Again;
 use crate::shrink::{Plan as _, Shrunk, Verdict, shrink};
 use crate::verdict::Broken;
@@ -122,6 +122,7 @@ struct Reducible(Plan);
 #[derive(Clone, Debug)]
 enum Item {
     Fault(Fault),
+    LeftBroken(FaultKind),
     Operation(Operation),
 }
 
@@ -130,14 +131,16 @@ impl crate::shrink::Plan for Reducible {
 
     fn items(&self) -> Vec<Item> {
         let faults = self.0.faults.iter().cloned().map(Item::Fault);
-        faults.chain(self.0.operations.iter().copied().map(Item::Operation)).collect()
+        let left_broken = self.0.left_broken.iter().cloned().map(Item::LeftBroken);
+        faults.chain(left_broken).chain(self.0.operations.iter().copied().map(Item::Operation)).collect()
     }
 
     fn with_items(&self, items: Vec<Item>) -> Self {
-        let mut plan = Plan { faults: Vec::new(), operations: Vec::new(), ..self.0.clone() };
+        let mut plan = self.0.without_items();
         for item in items {
             match item {
                 Item::Fault(fault) => plan.faults.push(fault),
+                Item::LeftBroken(kind) => plan.left_broken.push(kind),
                 Item::Operation(operation) => plan.operations.push(operation),
             }
         }
@@ -177,12 +180,12 @@ impl Reducible {
             return None;
         }
         // What names a machine that is no more there is no plan.
-        let possible = |fault: &Fault| {
-            let alone = Plan { faults: vec![fault.clone()], operations: Vec::new(), ..plan.clone() };
-            Plan::from_json(&alone.to_json()).is_ok()
+        let possible = |item: &Item| {
+            let alone = Self(plan.clone()).with_items(vec![item.clone()]);
+            Plan::from_json(&alone.0.to_json()).is_ok()
         };
-        let faults = plan.faults.iter().filter(|fault| possible(fault)).cloned().collect();
-        Some(Self(Plan { faults, ..plan }))
+        let items = self.items().into_iter().filter(possible).collect();
+        Some(Self(plan.clone()).with_items(items))
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
     fn a_plan_of_all_its_items_is_the_plan() {
         let plan = Reducible(Plan::of_seed(7));
         let items = plan.items();
-        assert_eq!(items.len(), plan.0.faults.len() + plan.0.operations.len());
+        assert_eq!(items.len(), plan.0.faults.len() + plan.0.left_broken.len() + plan.0.operations.len());
         assert_eq!(plan.with_items(items), plan);
     }
 

@@ -1,6 +1,6 @@
 //! All nodes tell one history, without gaps; and what each holds is what that history comes to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_domain::{Digest, Revision, Sealed, State, evolve, invariants};
 use bursar_raft::Node;
@@ -12,6 +12,9 @@ const NAME: &str = "one-history";
 /// How many bytes of records are compared at a time.
 const PAGE_BYTES: usize = 1 << 20;
 
+/// At one look of so many, what the nodes hold is looked at as a whole.
+const WHOLE_EVERY: u64 = 50;
+
 /// The one history, as far as any node has told it.
 #[derive(Debug, Default)]
 pub struct Journals {
@@ -22,6 +25,7 @@ pub struct Journals {
     state: State,
     /// Up to where the journal of each node's process was compared.
     compared: BTreeMap<(u64, u32), Revision>,
+    looks: u64,
 }
 
 impl Journals {
@@ -41,9 +45,13 @@ impl Journals {
     }
 
     pub(super) fn look(&mut self, fleet: &Fleet) -> Result<(), Broken> {
+        self.looks += 1;
         for member in &fleet.authority_nodes {
             if let Some((start, node)) = member.running() {
                 self.compare(member.id(), start, &node)?;
+                if self.looks.is_multiple_of(WHOLE_EVERY) {
+                    sound(&node.latest())?;
+                }
             }
         }
         Ok(())
@@ -101,10 +109,10 @@ impl Journals {
         if revision == Revision::ZERO { State::default().digest() } else { self.digests[index_of(revision)] }
     }
 
-    /// Reads everything that rests, and looks at the state as a whole.
-    pub(super) fn look_at_the_end(&mut self, fleet: &Fleet) -> Result<(), Broken> {
+    /// Reads everything that rests at the nodes of these processes, which have come equally far, and looks at the state as a whole.
+    pub(super) fn look_at_the_end(&mut self, fleet: &Fleet, core: &BTreeSet<&str>) -> Result<(), Broken> {
         self.look(fleet)?;
-        for member in &fleet.authority_nodes {
+        for member in fleet.authority_nodes.iter().filter(|member| core.contains(member.place.process.as_str())) {
             let Some((_, node)) = member.running() else {
                 return Err(broken("service", format!("node {} does not run", member.id())));
             };
@@ -117,10 +125,15 @@ impl Journals {
                 .verify(&mut |_| ())
                 .map_err(|error| broken(NAME, format!("what node {} holds: {error}", member.id())))?;
         }
-        match invariants::violations(&self.state).first() {
-            Some(violation) => Err(broken("sound-state", violation)),
-            None => Ok(()),
-        }
+        sound(&self.state)
+    }
+}
+
+/// Computes anew what a state carries along, and looks at all that must hold of it.
+fn sound(state: &State) -> Result<(), Broken> {
+    match invariants::violations(state).first() {
+        Some(violation) => Err(broken("sound-state", violation)),
+        None => Ok(()),
     }
 }
 

@@ -35,7 +35,8 @@ pub fn expand(seed: u64, wanted: Wanted) -> Plan {
     let mut operations = operations(&mut draws.stream("plan/operations"), knobs.clients);
     operations.extend(orders(&mut draws.stream("plan/orders"), &topology, knobs.clients));
     operations.sort_by_key(|operation| (operation.at_ms, operation.client));
-    Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations }
+    let left_broken = left_broken(&mut draws.stream("plan/left-broken"), &topology);
+    Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations, left_broken }
 }
 
 fn topology(chance: &mut Stream, wanted: Wanted) -> Topology {
@@ -228,6 +229,36 @@ fn faults(draws: &Draws, fleet: &Topology) -> Vec<Fault> {
     faults
 }
 
+/// What stays broken at the end, in every second world: fewer nodes than a majority consists of, and perhaps a machine with storage
+/// servers.
+fn left_broken(chance: &mut Stream, fleet: &Topology) -> Vec<FaultKind> {
+    let mut left = Vec::new();
+    if chance.happens(CERTAIN / 2) {
+        return left;
+    }
+    let (mut nodes, servers): (Vec<&HostPlan>, Vec<&HostPlan>) =
+        fleet.hosts.iter().partition(|host| host.processes.iter().any(|process| process.role == Role::Authority));
+    chance.shuffle(&mut nodes);
+    let minority = nodes.len().saturating_sub(1) as u64 / 2;
+    let struck = usize::try_from(chance.within(0..=minority)).expect("few");
+    left.extend(nodes[..struck].iter().map(|host| broken_for_good(chance, host)));
+    if !servers.is_empty() && chance.happens(CERTAIN / 2) {
+        let host = *chance.one_of(&servers);
+        left.push(broken_for_good(chance, host));
+    }
+    left
+}
+
+fn broken_for_good(chance: &mut Stream, HostPlan { name, processes, .. }: &HostPlan) -> FaultKind {
+    let process = chance.one_of(processes).name.clone();
+    match chance.below(4) {
+        0 => FaultKind::PowerLoss { host: name.clone() },
+        1 => FaultKind::Partition { hosts: BTreeSet::from([name.clone()]) },
+        2 => FaultKind::Kill { process },
+        _ => FaultKind::Pause { process },
+    }
+}
+
 fn operations(chance: &mut Stream, clients: u32) -> Vec<Operation> {
     const ACTIONS: [Action; 9] = [
         Action::Create,
@@ -346,6 +377,21 @@ mod tests {
         let authorities: BTreeSet<usize> = plans.iter().map(|plan| plan.processes(Role::Authority).count()).collect();
         assert_eq!(authorities, (1..=5).collect());
         assert!(plans.iter().any(|plan| plan.processes(Role::StorageServer).count() > 20));
+    }
+
+    #[test]
+    fn what_is_left_broken_at_the_end_leaves_a_majority() {
+        let plans: Vec<Plan> = (0..100).map(Plan::of_seed).collect();
+        for plan in &plans {
+            let core = plan.core();
+            let nodes = plan.processes(Role::Authority).filter(|(_, process)| core.contains(process.name.as_str())).count();
+            assert!(2 * nodes > plan.processes(Role::Authority).count(), "{:?}", plan.left_broken);
+        }
+        let all = plans.iter().flat_map(|plan| &plan.left_broken);
+        let kinds: BTreeSet<String> = all.map(|kind| format!("{kind:?}").split(' ').next().expect("a word").to_owned()).collect();
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["Kill", "Partition", "Pause", "PowerLoss"]);
+        let whole = plans.iter().filter(|plan| plan.left_broken.is_empty()).count();
+        assert!((40..90).contains(&whole), "{whole} of 100 worlds are mended at once");
     }
 
     #[test]
