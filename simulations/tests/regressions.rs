@@ -1,4 +1,5 @@
-//! Plans that failed once, and must not again: `regressions/NAME.json`, as `bursar-simulate` kept or shrank them.
+//! Plans that failed once, and must not again: `regressions/NAME.json`, as `bursar-simulate` kept or shrank them, or written
+//! after the story of a bug, failing where its mend is taken out.
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::collections::BTreeSet;
@@ -22,6 +23,20 @@ regressions! {
     a_log_that_has_lost_its_tail: "A power cut took the tail of a node's log and left what it had applied: it did not start again.",
     a_server_that_was_held_up_tells_again_how_its_store_points_are: "A server was paused for longer than the detection window, on a connection that outlived \
         it: nothing was known of its store points any more.",
+    a_directory_whose_sync_failed_is_made_anew: "The sync of a new node's directory failed, the next attempt found it and \
+        took it for durable: a power cut took all of the node.",
+    a_node_that_joins_under_load_comes_to_vote: "The log was purged right at each checkpoint: a node that joined under load \
+        got one snapshot after the other, and never voted.",
+    a_leader_whom_no_majority_confirmed_gives_everybody_a_window: "A leader without a majority sent heartbeats back: when \
+        the majority was there again, servers had been silent for a window.",
+    a_leader_whom_no_majority_confirms_calls_nobody_silent: "Servers that looked for another node were called silent just \
+        after the majority was lost: that was decided once it was back.",
+    an_edit_that_is_repeated_after_the_removal_says_that_it_was_made: "A rename whose answer was lost was sent again when \
+        its object was removed: 404, as if it had never been made.",
+    a_node_that_joins_over_a_thin_link_catches_up: "An append carried up to a megabyte, and was never answered in time over \
+        a thin link: the node that joined there never voted.",
+    a_conversation_that_finds_a_node_brings_the_other_back: "One of a server's conversations had found the authority again, \
+        and the one with the heartbeats rested on: the server was called silent.",
 }
 
 fn directory() -> PathBuf {
