@@ -1,11 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use bursar_net::Address;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
-use crate::logging::LogFormat;
+use crate::{logging::LogFormat, whose::Owner};
 
 /// The replicated authority of a private backup-storage fleet.
 #[derive(Parser, Debug)]
@@ -32,6 +35,35 @@ pub enum Command {
     /// Whatever operators do over the API
     #[command(flatten)]
     Operator(bursar_cli::Command),
+}
+
+impl Command {
+    /// Which data directory the command is about, and whose it has to be.
+    pub fn data_directory(&self) -> Option<(Owner, &Path)> {
+        Some(match self {
+            Self::Authority(
+                Authority::Init(Init { dir, .. }) | Authority::Join(Join { dir, .. }) | Authority::Run(Run { dir, .. }),
+            ) => (Owner::AuthorityNode, dir),
+            Self::StorageServer(StorageServer::Init(init)) => (Owner::StorageServer, &init.dir),
+            Self::StorageServer(
+                StorageServer::ConnectionString(ConnectionString { dir, .. }) | StorageServer::Run(Run { dir, .. }),
+            ) => (Owner::StorageServer, dir),
+            Self::Demo(_) | Self::Doctor(_) | Self::Operator(_) => return None,
+        })
+    }
+}
+
+/// The command whose help tells how to write a command line that was refused: the innermost that its words name.
+pub fn help_for(words: impl IntoIterator<Item = OsString>) -> String {
+    let program = Arguments::command();
+    let (mut command, mut named) = (&program, program.get_name().to_owned());
+    for word in words {
+        if let Some(inner) = command.find_subcommand(&word) {
+            named = format!("{named} {}", inner.get_name());
+            command = inner;
+        }
+    }
+    format!("{named} --help")
 }
 
 /// What can be done with authority nodes.
@@ -228,4 +260,23 @@ pub struct Doctor {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_for_a_refused_command_line_is_that_of_the_command_that_it_names() {
+        for (line, help) in [
+            ("site add", "bursar site add --help"),
+            ("site --output json add --nonsense", "bursar site add --help"),
+            ("site ad", "bursar site --help"),
+            ("store-point show one two", "bursar store-point show --help"),
+            ("nonsense", "bursar --help"),
+            ("", "bursar --help"),
+        ] {
+            assert_eq!(help_for(line.split_whitespace().map(OsString::from)), help, "{line}");
+        }
+    }
 }

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use bursar::{
     World,
-    arguments::{Arguments, Authority, Command, Run, StorageServer},
+    advice::Advice,
+    arguments::{Arguments, Authority, Command, Run, StorageServer, help_for},
     authority::{self, CommandError},
     demo, doctor, logging,
     signals::{SignalError, Signals},
-    storage_server::{self, Advice, StorageServerError},
+    storage_server::{self, StorageServerError},
+    whose::WrongDirectory,
 };
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use rustix::fs::Mode;
 
 /// The path of a write makes many small allocations: under a load of writes, 23 % of a node's processor samples were within
@@ -22,36 +24,76 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     // What the program writes is its owner's alone, also what RocksDB writes on its behalf.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let invoked = Arguments::command().get_matches();
+    let parsed = Arguments::command().try_get_matches().and_then(|invoked| {
+        let arguments = Arguments::from_arg_matches(&invoked)?;
+        Ok((invoked, arguments.command))
+    });
+    let (invoked, command) = match parsed {
+        Ok(parsed) => parsed,
+        Err(told) => return not_carried_out(&told),
+    };
     let world = World::real();
-    match Arguments::from_arg_matches(&invoked).unwrap_or_else(|error| error.exit()).command {
-        Command::Authority(Authority::Init(init)) => ended_with(authority::init_command(&world, init), CommandError::exit_code),
+    if let Some((owner, directory)) = command.data_directory()
+        && let Err(wrong) = owner.require(&world, directory)
+    {
+        return ended(Err(wrong), |_| MISUSED, WrongDirectory::advice);
+    }
+    match command {
+        Command::Authority(Authority::Init(init)) => {
+            let directory = init.dir.clone();
+            let made = authority::init_command(&world, init);
+            ended(made, CommandError::exit_code, |error| error.advice(&directory, "bursar authority init --help"))
+        }
         Command::Authority(Authority::Join(join)) => {
-            ended_with(authority::join_command(&world, join).await, CommandError::exit_code)
+            let directory = join.dir.clone();
+            let joined = authority::join_command(&world, join).await;
+            ended(joined, CommandError::exit_code, |error| error.advice(&directory, "bursar authority join --help"))
         }
         Command::Authority(Authority::Run(run)) => match service(&run) {
-            Ok(mut signals) => ended(authority::run(&world, &run.dir, signals.received()).await),
-            Err(error) => ended(Err(error)),
+            Ok(mut signals) => {
+                let ran = authority::run(&world, &run.dir, signals.received()).await;
+                ended(ran, |_| FAILED, |error| error.advice(&run.dir))
+            }
+            Err(error) => ended(Err(error), |_| FAILED, |_| Advice::next("bursar authority run --help")),
         },
         Command::StorageServer(StorageServer::Init(init)) => {
             let made = storage_server::init_command(&world, &init);
-            ended_advised(made, StorageServerError::exit_code, |error| error.advice(&init.dir))
+            ended(made, StorageServerError::exit_code, |error| error.advice(&init.dir))
         }
         Command::StorageServer(StorageServer::ConnectionString(arguments)) => {
             let issued = storage_server::connection_string_command(&world, &arguments);
-            ended_advised(issued, StorageServerError::exit_code, |error| error.advice(&arguments.dir))
+            ended(issued, StorageServerError::exit_code, |error| error.advice(&arguments.dir))
         }
         Command::StorageServer(StorageServer::Run(run)) => match service(&run) {
             Ok(mut signals) => {
-                let ended = storage_server::run(&world, &run.dir, signals.received()).await;
-                ended_advised(ended, storage_server::RunError::exit_code, |error| error.advice(&run.dir))
+                let ran = storage_server::run_command(&world, &run.dir, signals.received()).await;
+                ended(ran, storage_server::RunError::exit_code, |error| error.advice(&run.dir))
             }
-            Err(error) => ended(Err(error)),
+            Err(error) => ended(Err(error), |_| FAILED, |_| Advice::next("bursar storage-server run --help")),
         },
-        Command::Demo(options) => ended(demo::run(options).await),
+        Command::Demo(options) => {
+            let folder = options.dir.clone();
+            ended(demo::run(options).await, |_| FAILED, |error| error.advice(&folder))
+        }
         Command::Doctor(options) => doctor::run(&world, options).await,
         Command::Operator(command) => bursar_cli::run(command, Arguments::command(), &invoked).await,
     }
+}
+
+/// The exit code where a command has failed.
+const FAILED: u8 = 1;
+/// The exit code where the command line is wrong.
+const MISUSED: u8 = 2;
+
+/// Tells what is wrong with the command line; or what was asked for in place of a command, the help or the version.
+fn not_carried_out(told: &clap::Error) -> ExitCode {
+    // Nobody is left to be told where that fails.
+    let _ = told.print();
+    let shows_help = told.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if told.use_stderr() && !shows_help {
+        eprintln!("next: {}", help_for(std::env::args_os().skip(1)));
+    }
+    ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(MISUSED))
 }
 
 /// Makes this process a service: it logs, and ends when it is told to.
@@ -60,26 +102,12 @@ fn service(run: &Run) -> Result<Signals, SignalError> {
     Signals::of_service(run.own_session)
 }
 
-/// Tells what went wrong, on standard error, and says so to the caller.
-fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
-    ended_with(result, |_| 1)
-}
-
-/// The same, with what to do next.
-fn ended_advised<E: std::error::Error>(
+/// Tells what went wrong and what to do next, on standard error, and says so to the caller.
+fn ended<E: std::error::Error>(
     result: Result<(), E>,
-    exit_code: impl Fn(&E) -> u8,
-    advice: impl Fn(&E) -> Advice,
+    exit_code: impl FnOnce(&E) -> u8,
+    advice: impl FnOnce(&E) -> Advice,
 ) -> ExitCode {
-    let advice = result.as_ref().err().map(advice);
-    let code = ended_with(result, exit_code);
-    if let Some(advice) = advice {
-        eprintln!("{advice}");
-    }
-    code
-}
-
-fn ended_with<E: std::error::Error>(result: Result<(), E>, exit_code: impl Fn(&E) -> u8) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let mut told = error.to_string();
     // What comes from a parser may end with a line of its own.
@@ -93,5 +121,6 @@ fn ended_with<E: std::error::Error>(result: Result<(), E>, exit_code: impl Fn(&E
         }
         (told, source) = (cause_told, cause.source());
     }
+    eprintln!("{}", advice(&error));
     ExitCode::from(exit_code(&error))
 }

@@ -15,8 +15,7 @@ use crate::{
     license::{LicenseFileError, read_license_key},
 };
 
-pub use advice::Advice;
-pub use run::{RunError, run};
+pub use run::{RunError, run, run_command};
 
 /// The customary ports of a storage server beside that of its advertised addresses.
 const PEER_PORT: u16 = 4283;

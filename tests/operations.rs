@@ -1,4 +1,4 @@
-//! What the pages for operators tell, done as they tell it: storage is added, goes offline, and comes back.
+//! What the pages for operators tell, done as they tell it: storage is added, goes offline, comes back, and gets another machine.
 
 mod support;
 
@@ -16,21 +16,22 @@ use tokio::time::Instant;
 
 const ADD_STORAGE: &str = include_str!("../docs/operations/add-storage.md");
 const STORE_POINT_OFFLINE: &str = include_str!("../docs/operations/store-point-offline.md");
+const REPLACE_A_STORAGE_SERVER: &str = include_str!("../docs/operations/replace-a-storage-server.md");
 /// Where the pages have a storage server keep its data.
 const DATA: &str = "/var/lib/bursar-storage";
 /// Where the pages have a disk mounted.
 const DISK: &str = "/mnt/disk-1";
-/// Under which address the pages have the machine reached.
-const ADDRESS: &str = "store-1.example:4288";
 /// How soon a machine is online that was taken in, in seconds.
 const ONLINE_WITHIN_S: u64 = 10;
 
-/// An operator with a cluster and a machine. All is on this one: folders stand for the places where it keeps things, a folder that
-/// is moved away for a disk that is not mounted.
+/// An operator with a cluster and a machine, and then another one. All is on this one: folders stand for the places where a machine
+/// keeps things, a folder that is moved away for a disk that is not mounted.
 struct Operator {
     fleet: Fleet,
     shell: Shell,
-    /// The machine's ports: for reachability, for archives, for the authority.
+    /// How the pages call the machine that is worked on.
+    machine: &'static str,
+    /// Its ports: for reachability, for archives, for the authority.
     ports: [String; 3],
     server: Option<Background>,
     /// What each command printed, in order.
@@ -38,7 +39,7 @@ struct Operator {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn storage_is_added_goes_offline_and_comes_back_as_the_pages_tell() {
+async fn storage_is_added_goes_offline_comes_back_and_gets_another_machine_as_the_pages_tell() {
     let mut operator = Operator::new();
     operator.follow(ADD_STORAGE).await;
     assert!(operator.told_by("bursar server inspect").contains("Nothing stands in the way of adding it."));
@@ -71,6 +72,19 @@ async fn storage_is_added_goes_offline_and_comes_back_as_the_pages_tell() {
     assert!(history.contains("Store point is unavailable: Disk 1") && history.contains("resolved"), "{history}");
     let alert = operator.prints("bursar alert show 1");
     assert!(alert.contains("the cable was loose") && alert.contains("token 1 “"), "who took note, and of what: {alert}");
+
+    let first = operator.fleet.folder().join("store-1");
+    operator.machine_breaks();
+    operator.until_prints("bursar server list", "offline").await;
+    operator.has_another_machine("store-2");
+    operator.follow(REPLACE_A_STORAGE_SERVER).await;
+    let server = operator.told_by("bursar server show");
+    assert!(server.contains("online") && server.contains(&operator.ports[2]), "it is the other machine: {server}");
+    operator.until_prints("bursar store-point list", "yes").await;
+    assert!(made.is_dir(), "the archives are where they were");
+    let examined = doctor(&first);
+    let [complaint] = examined.complaints()[..] else { panic!("it is none of the fleet's any more, nothing else: {examined:?}") };
+    assert!(complaint.detail.contains("its place given to another machine") && complaint.what == "authority", "{complaint:?}");
 }
 
 impl Operator {
@@ -84,7 +98,17 @@ impl Operator {
         fs::copy(license, fleet.folder().join("license.key")).expect("the node that founded the cluster has the license key");
         fs::create_dir(fleet.folder().join("disk-1")).expect("a disk");
         let ports = free_addresses(fleet.folder());
-        Self { fleet, shell, ports, server: None, told: Vec::new() }
+        Self { fleet, shell, machine: "store-1", ports, server: None, told: Vec::new() }
+    }
+
+    /// Its server is killed, and its disk taken out.
+    fn machine_breaks(&mut self) {
+        self.server = None;
+        self.unmount();
+    }
+
+    fn has_another_machine(&mut self, name: &'static str) {
+        (self.machine, self.ports) = (name, free_addresses(self.fleet.folder()));
     }
 
     /// Types what a page says.
@@ -103,11 +127,14 @@ impl Operator {
     async fn type_in(&mut self, line: &str) {
         if line == format!("mount {DISK}") {
             self.mount();
-            return self.until_prints("bursar store-point list", "yes").await;
+            if self.server.is_some() {
+                self.until_prints("bursar store-point list", "yes").await;
+            }
+            return;
         }
         let began = Instant::now();
         if line.starts_with("bursar storage-server run ") {
-            let mut server = self.shell.start(&self.here(line), "store-1.log");
+            let mut server = self.shell.start(&self.here(line), &format!("{}.log", self.machine));
             until("the server waits", async || {
                 server.expect_running();
                 server.said().contains("waits for the authority").then_some(())
@@ -141,8 +168,10 @@ impl Operator {
         let [peer, transfer, control] = &self.ports;
         // Ports that a page leaves to custom are customary on a machine of its own alone.
         let address = format!("{control} --listen-control {control} --listen-peer {peer} --listen-transfer {transfer}");
-        let line = line.replace(DATA, &folder.join("store-1").display().to_string());
-        let line = line.replace(ADDRESS, &address).replace(DISK, &self.disk().display().to_string());
+        let line = line.replace(DATA, &folder.join(self.machine).display().to_string());
+        // Under this address the pages have the machine reached.
+        let line = line.replace(&format!("{}.example:4288", self.machine), &address);
+        let line = line.replace(DISK, &self.disk().display().to_string());
         assert!(!line.contains(".example"), "it names a machine that there is not: {line}");
         line
     }

@@ -213,12 +213,40 @@ fn a_directory_without_a_storage_server_issues_nothing() {
     assert!(said.contains("bursar storage-server init"), "{said}");
     let unmade = machine.run(&["storage-server", "run"]);
     assert!(unmade.refusal(1).ends_with("next: bursar storage-server init --help\n"), "{unmade:?}");
+}
 
+#[test]
+fn a_directory_of_another_role_is_called_what_it_is_and_not_damaged() {
     let authority = ["authority", "init", "--peer-address", "127.0.0.1:4283", "--api-address", "127.0.0.1:4285"];
-    assert_eq!(machine.run(&authority).code, Some(0));
-    let other = machine.connection_string();
-    let said = other.refusal(1);
-    assert!(said.contains("identity.toml"), "{said}");
+    let wrong = |machine: &Machine, arguments: &[&str], is: &str, meant: &str| {
+        let answer = machine.run(arguments);
+        let (said, dir) = (answer.refusal(2), machine.dir().display().to_string());
+        assert!(said.starts_with(&format!("error: {dir} is the data directory of {is}, and this command is for ")), "{said}");
+        assert!(said.ends_with(&format!("\nnext: bursar {meant} run --dir {dir}\n")), "{said}");
+    };
+    let node = Machine::new();
+    assert_eq!(node.run(&authority).code, Some(0));
+    for arguments in [["storage-server", "run"], ["storage-server", "connection-string"]] {
+        wrong(&node, &arguments, "an authority node", "authority");
+    }
+    let server = Machine::new();
+    server.init(&[]).line();
+    let before = fs::read_dir(server.dir()).expect("a folder").count();
+    for arguments in [&["authority", "run"][..], &authority] {
+        wrong(&server, arguments, "a storage server", "storage-server");
+    }
+    assert_eq!(fs::read_dir(server.dir()).expect("a folder").count(), before, "a refusal writes nothing");
+}
+
+#[test]
+fn whatever_refuses_a_command_line_names_the_command_to_try_next() {
+    let machine = Machine::new();
+    let unmade = machine.run(&["authority", "run"]);
+    assert!(unmade.refusal(1).ends_with("next: bursar authority init --help\n"), "{unmade:?}");
+    let unnamed = machine.run(&["storage-server", "init", "--name", "store-7"]);
+    assert!(unnamed.refusal(2).ends_with("\nnext: bursar storage-server init --help\n"), "{unnamed:?}");
+    let no_demo = machine.run(&["demo", "--stop"]);
+    assert!(no_demo.refusal(1).ends_with(" demo --help\n"), "{no_demo:?}");
 }
 
 #[test]
@@ -280,7 +308,7 @@ fn the_doctor_examines_a_newcomer() {
     for (what, told) in [
         ("data directory", "no server runs in it"),
         ("identity", "belong together"),
-        ("membership", "no cluster has taken it in yet"),
+        ("membership", "no cluster has taken it in yet, as far as it knows"),
         ("connection string", "one stands until"),
         ("fleet as it knows it", "nothing yet; it is read from the authority"),
         ("directories made", "none yet"),

@@ -25,7 +25,11 @@ use bursar_wire::{
     control::{Membership, NewcomerAnswer, NewcomerQuestion},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use support::{BURSAR, PATIENCE, ended::bursar, free_addresses, until};
+use support::{
+    BURSAR, PATIENCE,
+    ended::{Diagnosis, bursar, doctor},
+    free_addresses, until,
+};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -171,6 +175,12 @@ fn net_cluster(id: ClusterId) -> bursar_net::ClusterId {
     bursar_net::ClusterId::new(&id.to_string()).expect("a label")
 }
 
+/// What the doctor says, while the authority of this very process may answer it.
+async fn examined(machine: &Machine) -> Diagnosis {
+    let dir = machine.dir();
+    tokio::task::spawn_blocking(move || doctor(&dir)).await.expect("the doctor does not panic")
+}
+
 #[tokio::test]
 async fn it_waits_is_adopted_runs_alone_and_ends_when_it_is_removed() {
     let (machine, cluster) = (Machine::new(), Cluster::new());
@@ -218,7 +228,25 @@ async fn it_waits_is_adopted_runs_alone_and_ends_when_it_is_removed() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(1) && said.contains("belongs to a cluster already"), "{said}");
 
-    let _refusing = cluster.refuse_at(&authority).await;
+    // While no authority node is there, nobody knows whether the server is still one of the fleet's.
+    until("it runs again", async || {
+        dialer.dial(machine.control(), Member::server(SERVER.0), guid, Lane::Probe, PATIENCE).await.ok()
+    })
+    .await;
+    let open = examined(&machine).await.of("authority").clone();
+    assert!(open.sound && open.warning && open.detail.contains("still has server 7 is not known"), "{open:?}");
+
+    let refusing = cluster.refuse_at(&authority).await;
     assert_eq!(run.ended().await, Some(4), "{}", machine.said());
     assert!(machine.said().contains("bursar storage-server init"), "{}", machine.said());
+    // The doctor asks the authority; where nobody answers, it tells what the server was told.
+    let asked = examined(&machine).await.of("authority").clone();
+    assert!(!asked.sound && asked.detail.starts_with("authority node 1 at "), "{asked:?}");
+    refusing.request();
+    until("the authority listens no more", async || TcpNetwork.connect(&authority).await.err()).await;
+    let alone = examined(&machine).await.of("authority").clone();
+    assert!(!alone.sound && alone.detail.starts_with("no authority node answers, and when the server ran last"), "{alone:?}");
+    for told in [&asked, &alone] {
+        assert!(told.detail.contains("Archives stay on its disks") && told.detail.contains("may be removed"), "{told:?}");
+    }
 }

@@ -11,6 +11,7 @@
 //! membership.toml         what makes it a member; written last of the three
 //! projection              what the server knows of the fleet, and up to where it has read
 //! made.toml               the store points whose directories were made, each of them once
+//! removed                 on a server that was told that the authority has removed it, or given its place to another machine
 //! lock                    held while the server is made or runs
 //! connection-string.lock  held while a connection string is issued, or the server becomes a member by one
 //! ```
@@ -71,6 +72,7 @@ const AUTHORITY_FILE: &str = "ca.crt";
 const MEMBERSHIP_FILE: &str = "membership.toml";
 const PROJECTION_FILE: &str = "projection";
 const MADE_FILE: &str = "made.toml";
+const EXCLUDED_FILE: &str = "removed";
 /// The lock within the data directory: it names the process that makes the server, or runs it.
 pub const LOCK_FILE: &str = "lock";
 const STANDING_LOCK_FILE: &str = "connection-string.lock";
@@ -254,6 +256,16 @@ impl DataDirectory {
     /// Of which store points the server has made the directories, as far as it still knows them.
     pub fn store_points_made(&self, server: &Server) -> Result<BTreeSet<StorePointId>, MadeError> {
         read_made(&*self.files, &self.root.join(MADE_FILE), server.identity.store)
+    }
+
+    /// Writes down that the server was told that it is none of the fleet's any more.
+    pub fn note_excluded(&self) -> Result<(), DirectoryError> {
+        self.put(EXCLUDED_FILE, "The authority has removed this server, or given its place to another machine.\n")
+    }
+
+    /// Whether the server was told that it is none of the fleet's any more.
+    pub fn was_excluded(&self) -> Result<bool, DirectoryError> {
+        Ok(self.files.exists(&self.root.join(EXCLUDED_FILE))?)
     }
 
     /// The directory itself.

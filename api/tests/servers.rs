@@ -155,9 +155,7 @@ async fn the_last_server_that_is_online_is_not_ok_to_stop() {
     let ask = || world.get("/api/v1/servers/1/ok-to-stop").send();
     let two = ask().await.json();
     assert_eq!((&two["ok"], &two["remedy"]), (&json!(true), &Value::Null));
-    let goes_on =
-        "destination 1 “vault” goes on with another server that is online, and the authority rests on no storage server";
-    assert_eq!(two["reason"], goes_on);
+    assert_eq!(two["reason"], "destination 1 “vault” goes on with another server that is online");
     let pauses = "until ark runs again, nothing is restored from its store point “shelf”, and nothing is backed up to it";
     assert_eq!(two["pauses"], pauses, "its archives are nowhere else");
     let alerts = two["alerts"].as_array().unwrap();
@@ -175,8 +173,10 @@ async fn the_last_server_that_is_online_is_not_ok_to_stop() {
             && last["reason"].as_str().unwrap().starts_with("ark is the last server of destination 1 “vault”"),
         "{last}"
     );
+    assert!(last["remedy"].as_str().unwrap().starts_with("Bring another server of the destination online first."), "{last}");
     // One that is down already takes nothing with it.
     let down = world.get("/api/v1/servers/2/ok-to-stop").send().await.json();
+    assert_eq!(down["reason"], "chest is offline already: nobody can use anything of it until it is back");
     assert_eq!((&down["ok"], &down["alerts"], &down["pauses"]), (&json!(true), &json!([]), &Value::Null));
     world.get("/api/v1/servers/9/ok-to-stop").send().await.refuses(404, "not_found");
 }
@@ -188,23 +188,70 @@ async fn the_only_server_that_takes_backups_is_not_ok_to_stop_and_many_store_poi
     let (ark, chest) = (world.server(vault, "ark"), world.server(vault, "chest"));
     let ask = || world.get("/api/v1/servers/1/ok-to-stop").send();
     let empty = ask().await.json();
-    assert_eq!((&empty["ok"], &empty["pauses"]), (&json!(true), &Value::Null), "nothing is kept there: {empty}");
+    assert_eq!((&empty["ok"], &empty["pauses"]), (&json!(true), &Value::Null), "{empty}");
+    assert_eq!(empty["reason"], "nothing is kept on ark: it has no store point");
     for number in 1..=10 {
         world.store_point(ark, &format!("shelf-{number}"));
     }
     let drawer = world.store_point(chest, "drawer");
     world.patch(&format!("/api/v1/store-points/{}", drawer.0), &json!({ "accepting_data": false })).send().await;
     let only = ask().await.json();
-    assert_eq!(
-        (&only["ok"], &only["remedy"]),
-        (&json!(false), &json!("Let a store point of another server take backups first."))
-    );
+    assert_eq!(only["ok"], false);
+    assert!(only["remedy"].as_str().unwrap().starts_with("Let a store point of another server take backups first: "), "{only}");
     let reason = "no other server of destination 1 “vault” that is online takes backups: without ark nobody can back up there";
     assert_eq!(only["reason"], reason);
     let pauses = only["pauses"].as_str().unwrap();
     assert!(pauses.contains("“shelf-1”") && pauses.contains(" and 2 more, and nothing is backed up to them"), "{pauses}");
     let other = world.get("/api/v1/servers/2/ok-to-stop").send().await.json();
     assert_eq!(other["ok"], true, "its store point takes no backups anyway: {other}");
+}
+
+#[tokio::test]
+async fn whatever_a_server_is_the_reason_says_so_and_what_is_in_the_way_has_a_remedy() {
+    let world = World::licensed().await;
+    let vault = world.vault().await;
+    let ark = world.server(vault, "ark");
+    let shelf = world.store_point(ark, "shelf");
+    let told = async |id: u64| {
+        let answer = world.get(&format!("/api/v1/servers/{id}/ok-to-stop")).send().await.json();
+        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+        (answer["ok"].as_bool().unwrap(), text("reason"), text("remedy"))
+    };
+    let may = |reason: &str| (true, reason.to_owned(), String::new());
+    let last = "ark is the last server of destination 1 “vault” that is online: without it nobody can back up or restore there";
+    let (ok, reason, remedy) = told(1).await;
+    assert_eq!((ok, reason.as_str()), (false, last));
+    assert!(remedy.starts_with("The destination has no other server: add one first. "), "{remedy}");
+    world.report(ark, shelf, Report::Offline(OfflineReason::Missing));
+    assert_eq!(told(1).await, may("nobody can use ark anyway: none of its store points can be read"));
+    world.report(ark, shelf, Report::Offline(OfflineReason::ReadOnly));
+    assert!(!told(1).await.0, "restores go on from it");
+
+    let body = json!({ "connection_string": Machine::new(1, "boat").string() });
+    world.post("/api/v1/destinations/1/servers", &body).send().await;
+    assert_eq!(told(2).await, may("boat has not joined yet: nothing is kept on it"));
+    let (ok, reason, remedy) = told(1).await;
+    assert_eq!((ok, reason.as_str()), (false, last), "nobody can use the other one");
+    assert!(remedy.starts_with("Bring another server of the destination online first. "), "{remedy}");
+    world.delete("/api/v1/servers/2").send().await;
+    let gone = "boat was removed: the authority hears nothing of its machine any more, and nobody uses it";
+    assert_eq!(told(2).await, may(gone));
+
+    // While another machine takes a dead one's place it is open whether the destination is offline; the last one is the last one.
+    let chest = world.server(vault, "chest");
+    world.store_point(chest, "drawer");
+    world.store_point(world.server(vault, "hull"), "hold");
+    assert_eq!(told(chest.0).await, may("destination 1 “vault” goes on with 2 other servers that are online"));
+    world.lose(ServerId(4));
+    world.lose(ark);
+    let body = json!({ "connection_string": Machine::new(2, "newcomer").string() });
+    world.post("/api/v1/servers/1/replace", &body).send().await;
+    let joining = "the machine that is to take the place of ark has not joined yet: nobody can use anything of it";
+    assert_eq!(told(1).await, may(joining));
+    let drawer = json!({ "accepting_data": false });
+    world.patch("/api/v1/store-points/2", &drawer).send().await;
+    let (ok, reason, _) = told(chest.0).await;
+    assert!(!ok && reason.starts_with("chest is the last server of "), "{reason}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bursar_domain::Cursor;
 use bursar_wire::{
     client::Change,
-    query::{Consistency, ReadQuery},
+    query::{Consistency, ListQuery, ReadQuery},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,11 @@ impl ConfirmedOptions {
         self.edit.change()
     }
 
+    /// The same change, of which only the consequences are told.
+    pub fn rehearsal(&self) -> Change {
+        Change { dry_run: true, ..self.change() }
+    }
+
     /// Whether nothing is to be changed.
     pub fn dry_run(&self) -> bool {
         self.edit.change.dry_run
@@ -160,7 +165,16 @@ pub struct VersionOptions {
 impl VersionOptions {
     /// How a read says which version it means.
     pub fn query(&self) -> ReadQuery {
-        ReadQuery { consistency: self.stale.then_some(Consistency::Stale), as_of: self.as_of.clone(), ..ReadQuery::default() }
+        ReadQuery { consistency: self.consistency(), as_of: self.as_of.clone(), ..ReadQuery::default() }
+    }
+
+    /// The same for a list.
+    pub fn list_query(&self) -> ListQuery {
+        ListQuery { consistency: self.consistency(), as_of: self.as_of.clone(), ..ListQuery::default() }
+    }
+
+    fn consistency(&self) -> Option<Consistency> {
+        self.stale.then_some(Consistency::Stale)
     }
 }
 

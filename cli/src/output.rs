@@ -23,10 +23,9 @@ pub(crate) fn details<N: Into<String>>(pairs: impl IntoIterator<Item = (N, Strin
     finished(table)
 }
 
-/// What to know before something is done, one a line.
-pub(crate) fn warnings(warnings: &[Warning]) -> String {
-    let lines = warnings.iter().map(|Warning { code, detail }| format!("warning: {detail} ({code})"));
-    lines.collect::<Vec<_>>().join("\n")
+/// What to know before something is done, a line each.
+pub(crate) fn warnings(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(|Warning { code, detail }| format!("warning: {detail} ({code})")).collect()
 }
 
 /// JSON for people and programs.

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use bursar_wire::{
     Client, ClientError,
-    client::Answer,
+    client::{Answer, Change},
     objects::{Done, Effect},
     operations::{Operation, OperationFailure, OperationStatus},
-    page::{DryRun, PAGE_ITEMS_MAX},
+    page::{DryRun, PAGE_ITEMS_MAX, Warning},
     query::{EventsQuery, ListQuery, ReadQuery},
     sites::Site,
 };
@@ -19,7 +19,7 @@ use crate::{
     config::ConfigFile,
     failure::{Exit, Failure},
     neighbours,
-    noun::Noun,
+    noun::{Noun, Observed},
     options::{ConfirmedOptions, EditOptions, Format, ListOptions, Options, VersionOptions},
     output,
     settings::Settings,
@@ -78,11 +78,6 @@ impl<'s> Session<'s> {
         Ok(self.client.get(path, &ReadQuery::default()).await?.json()?)
     }
 
-    /// The same, of a version.
-    pub async fn read_in<T: DeserializeOwned>(&self, version: &VersionOptions, path: &str) -> Result<T, Failure> {
-        Ok(self.client.get(path, &version.query()).await?.json()?)
-    }
-
     /// An object, and what else can be read of it behind `part` of its path. Without a quorum it is said what could not be read.
     pub async fn read_part<N: Noun, T: DeserializeOwned>(&self, reference: &str, part: &str) -> Result<(N, T), Failure> {
         let read = async {
@@ -110,9 +105,8 @@ impl<'s> Session<'s> {
     pub async fn list<N: Noun>(&self, options: &ListOptions) -> Result<(Vec<N>, bool), Failure> {
         let wanted = options.limit.unwrap_or(usize::MAX);
         let mut items = Vec::new();
-        let ReadQuery { consistency, as_of, .. } = options.version.query();
         let (filter, sort, observed) = (options.filter.clone(), options.sort.clone(), N::IS_OBSERVED.then_some(true));
-        let mut query = ListQuery { filter, sort, observed, consistency, as_of, ..ListQuery::default() };
+        let mut query = ListQuery { filter, sort, observed, ..options.version.list_query() };
         while items.len() < wanted {
             let rest = u32::try_from(wanted - items.len()).unwrap_or(u32::MAX);
             query.limit = Some(rest.min(PAGE_ITEMS_MAX));
@@ -208,22 +202,38 @@ impl<'s> Session<'s> {
 
     /// Those that are called so, and whether there are more of them.
     async fn named<N: Noun>(&self, version: &VersionOptions, field: &str, name: &str) -> Result<(Vec<N>, bool), Failure> {
-        let ReadQuery { consistency, as_of, .. } = version.query();
         let filter = Some(format!("{field}={name}"));
-        let query = ListQuery { filter, consistency, as_of, limit: Some(NAMESAKES_MAX), ..ListQuery::default() };
+        let query = ListQuery { filter, limit: Some(NAMESAKES_MAX), ..version.list_query() };
         let page = self.client.page::<N>(N::PATH, &query).await?;
         let found = page.items.into_iter().filter(|object| object.name().eq_ignore_ascii_case(name)).collect();
         Ok((found, page.next_page_token.is_some()))
     }
 
-    /// Asks before something that is not easily undone. Without anybody to ask, only `--yes` goes on.
-    pub fn confirm(&mut self, what: &str, options: &ConfirmedOptions, again: &str) -> Result<(), Failure> {
-        if options.yes || options.dry_run() {
-            return Ok(());
+    /// Makes a change that is not easily undone, and asks before, unless `--yes` was given. Nobody is asked about what would be
+    /// refused: `change` is rehearsed first.
+    pub async fn confirmed(
+        &mut self,
+        question: Question,
+        options: &ConfirmedOptions,
+        change: impl AsyncFn(&Client, Change) -> Result<Answer, Failure>,
+    ) -> Result<Answer, Failure> {
+        if !options.yes && !options.dry_run() {
+            let DryRun { warnings, .. } = change(&self.client, options.rehearsal()).await?.json()?;
+            self.ask(question, &warnings)?;
         }
+        change(&self.client, options.change()).await
+    }
+
+    /// Asks whether to go on. Without anybody to ask, only `--yes` does.
+    fn ask(&mut self, question: Question, warnings: &[Warning]) -> Result<(), Failure> {
+        let Question { what, warning, again } = question;
+        let warnings = warning.map(|warning| format!("warning: {warning}")).into_iter().chain(output::warnings(warnings));
         if !self.console.interactive {
             let message = format!("{what}? Needs confirmation: repeat with --yes.");
-            return Err(Failure::usage(message, format!("{again} --yes")));
+            return Err(Failure { details: warnings.collect(), ..Failure::usage(message, format!("{again} --yes")) });
+        }
+        for warning in warnings {
+            self.console.tell(&warning)?;
         }
         if self.console.confirms(&format!("{what}?"))? {
             return Ok(());
@@ -254,6 +264,15 @@ impl<'s> Session<'s> {
         self.tell_if_stale(version)
     }
 
+    /// Shows the object that a person means, in a version, with what is observed of it.
+    pub async fn show_observed<O: Observed>(&mut self, version: &VersionOptions, reference: &str) -> Result<(), Failure> {
+        let found: O::Object = self.find_in(version, reference).await?;
+        let path = format!("{}/{}", O::Object::PATH, found.id());
+        let observed: O = self.client.get(&path, &version.query()).await?.json()?;
+        self.show_one(&observed)?;
+        self.tell_if_stale(version)
+    }
+
     /// Removes the object that a person means, once they have agreed: `question` asks what becomes of it, and `command` is what
     /// to repeat for it.
     pub async fn remove<N: Noun>(
@@ -264,8 +283,9 @@ impl<'s> Session<'s> {
         options: &ConfirmedOptions,
     ) -> Result<(), Failure> {
         let object: N = self.find(reference).await?;
-        self.confirm(&question(&object.described()), options, &format!("{command} {}", object.id()))?;
-        let answer = self.client.delete(&format!("{}/{}", N::PATH, object.id()), options.change()).await?;
+        let question = Question::new(question(&object.described()), format!("{command} {}", object.id()));
+        let path = format!("{}/{}", N::PATH, object.id());
+        let answer = self.confirmed(question, options, async |client, change| Ok(client.delete(&path, change).await?)).await?;
         self.show_removed(&object, &N::NOUN.replace(' ', "_"), &answer, options.dry_run())
     }
 
@@ -291,7 +311,7 @@ impl<'s> Session<'s> {
             let mut text = format!("{}\noutcome: {}", output::table(&["cursor", "kind", "summary"], rows), dry_run.outcome);
             if !dry_run.warnings.is_empty() {
                 text.push_str("\n\n");
-                text.push_str(&output::warnings(&dry_run.warnings));
+                text.push_str(&output::warnings(&dry_run.warnings).join("\n"));
             }
             text
         })
@@ -348,6 +368,28 @@ impl<'s> Session<'s> {
             }
             None => Failure::new(Exit::Failed, format!("Operation {id} was {}.", operation.status.as_str()), next),
         })
+    }
+}
+
+/// What is asked before something that is not easily undone.
+pub(crate) struct Question {
+    /// What is to be done.
+    what: String,
+    /// What to know before, in a sentence.
+    warning: Option<String>,
+    /// The command to repeat for it.
+    again: String,
+}
+
+impl Question {
+    pub fn new(what: impl Into<String>, again: impl Into<String>) -> Self {
+        Self { what: what.into(), warning: None, again: again.into() }
+    }
+
+    /// The same, with what to know before.
+    #[must_use]
+    pub fn with_warning(self, warning: Option<String>) -> Self {
+        Self { warning, ..self }
     }
 }
 

@@ -17,10 +17,11 @@ use bursar_wire::{
 };
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
-use stage::{Program, Stage, event, operation, page, parse, problem, site, stamp, status, status_with_members};
+use stage::{Program, Stage, event, operation, page, parse, problem, rehearsed, site, stamp, status, status_with_members};
 
 const STATUS: &str = "GET /api/v1/status?consistency=stale";
 const LIST: &str = "GET /api/v1/sites?limit=1000";
+const REHEARSE_REMOVAL: &str = "DELETE /api/v1/sites/1?dry_run=true";
 const BY_NAME: &str = "GET /api/v1/sites?filter=name%3DWest&limit=10";
 
 #[tokio::test]
@@ -179,16 +180,17 @@ etag                  1-8
 #[tokio::test]
 async fn a_removal_is_asked_about_and_needs_a_yes() {
     let found = || async { Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")])) };
-    let stage = found().await.typing("y\n").expect("DELETE /api/v1/sites/1", 204, Value::Null);
+    let rehearsed = || async { found().await.expect(REHEARSE_REMOVAL, 200, rehearsed("removed", "site", 1)) };
+    let stage = rehearsed().await.typing("y\n").expect("DELETE /api/v1/sites/1", 204, Value::Null);
     let ended = stage.run("site remove West").await;
     let expected = "Remove site 1 “West”? [y/N] removed site 1 “West”\n";
     assert_eq!((ended.code, ended.err.as_str(), ended.out.as_str()), (0, expected, ""));
 
-    let ended = found().await.typing("\n").run("site remove West").await;
+    let ended = rehearsed().await.typing("\n").run("site remove West").await;
     assert_eq!(ended.code, 1);
     assert!(ended.err.ends_with("error: Nothing was changed.\nnext: bursar site remove 1 --dry-run\n"), "{}", ended.err);
 
-    let ended = found().await.run("site remove West").await;
+    let ended = rehearsed().await.run("site remove West").await;
     assert_eq!(ended.code, 2);
     assert!(ended.err.ends_with("next: bursar site remove 1 --yes\n"), "{}", ended.err);
 
@@ -197,6 +199,26 @@ async fn a_removal_is_asked_about_and_needs_a_yes() {
     let removed: Value = serde_json::from_str(&ended.out).unwrap();
     let expected = json!({ "outcome": { "effect": "removed", "object": { "kind": "site", "id": 1 } }, "revision": "1-9" });
     assert_eq!(removed, expected);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_what_would_be_refused_and_what_to_know_stands_before_the_question() {
+    let blockers = vec![Blocker { kind: "destination".into(), id: 3, name: "Vault".into() }];
+    let in_use = Problem { blockers, ..problem(409, "in_use") };
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")])).refuse(REHEARSE_REMOVAL, in_use);
+    let ended = stage.typing("y\n").run("site remove West").await;
+    let expected = "\
+error: It cannot be. (in_use)
+  in use by destination 3 “Vault”
+next: bursar destination show 3
+";
+    assert_eq!((ended.code, ended.err.as_str()), (5, expected));
+
+    let mut warned = rehearsed("removed", "site", 1);
+    warned["warnings"] = json!([{ "code": "last", "detail": "It is the last one." }]);
+    let stage = Stage::set().await.expect(BY_NAME, 200, page(vec![site(1, "West")])).expect(REHEARSE_REMOVAL, 200, warned);
+    let ended = stage.typing("\n").run("site remove West").await;
+    assert!(ended.err.starts_with("warning: It is the last one. (last)\nRemove site 1 “West”? [y/N] "), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -684,6 +706,40 @@ async fn a_list_names_the_sites_and_says_where_it_was_cut() {
     let ended = stage.expect(LIST, 200, page(vec![site(1, "West")])).run("cluster members --limit 1").await;
     assert!(ended.out.contains("  1 West  "), "{}", ended.out);
     assert_eq!(ended.err, "there are more than these 1; --limit tells how many to show\n");
+}
+
+/// The words that lists and details show as they stand in the API, which names all of them.
+#[test]
+fn the_page_on_words_has_every_word_of_the_output() {
+    let document: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+    let page = include_str!("../../docs/operations/words.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")).filter_map(|line| line.split_once(" | "));
+    let explained: Vec<&str> = rows.flat_map(|(words, _)| words.split(", ")).collect();
+    for shown in [
+        "Accepting",
+        "AlertCondition",
+        "AlertExtent",
+        "AlertSeverity",
+        "Grade",
+        "MemberIntent",
+        "MemberRole",
+        "NodeRole",
+        "OperationStatus",
+        "ProjectionState",
+        "ServerCondition",
+        "ServerIntent",
+        "StorePointCondition",
+        "StorePointIntent",
+    ] {
+        let schema = &document["components"]["schemas"][shown];
+        let tagged = schema["oneOf"].as_array().into_iter().flatten();
+        let enums = tagged.map(|variant| &variant["properties"]["state"]["enum"]).chain([&schema["enum"]]);
+        let words: Vec<&str> = enums.filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+        assert!(words.len() > 1, "{shown} has words: {schema}");
+        for word in words {
+            assert!(explained.contains(&word), "{word}, of {shown}");
+        }
+    }
 }
 
 #[test]

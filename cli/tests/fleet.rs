@@ -7,7 +7,7 @@ mod stage;
 use bursar_wire::{Fate, Problem, objects::ObjectRef, problem::FieldError};
 use clap::Parser;
 use serde_json::{Value, json};
-use stage::{Program, Stage, page, problem, stamp};
+use stage::{Program, Stage, page, problem, rehearsed, stamp};
 
 const ARK: &str = "GET /api/v1/servers?filter=name%3Dark&limit=10";
 const SHELF: &str = "GET /api/v1/store-points?filter=name%3Dshelf&limit=10";
@@ -25,6 +25,11 @@ fn server(condition: &str) -> Value {
 fn with(mut object: Value, more: Value) -> Value {
     object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     object
+}
+
+/// The server that operation 4 takes in.
+fn newcomer() -> Value {
+    with(server("joining"), json!({ "condition": { "state": "joining", "operation": 4 } }))
 }
 
 fn store_point(condition: Value) -> Value {
@@ -518,6 +523,7 @@ async fn a_second_address_is_taken_away_and_a_replacement_is_asked_about() {
     assert_eq!((ended.code, ended.err.ends_with("next: bursar server edit --help\n")), (2, true));
 
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("offline")]));
+    let stage = stage.expect("POST /api/v1/servers/1/replace?dry_run=true", 200, rehearsed("accepted", "operation", 4));
     let ended = stage.run("server replace ark bursar1.a.b").await;
     assert_eq!(ended.code, 2);
     assert!(ended.err.ends_with("next: bursar server replace 1 --file FILE --yes\n"), "{}", ended.err);
@@ -532,14 +538,51 @@ async fn what_takes_no_further_words_is_asked_for_without_any() {
     let stage = Stage::set().await.expect(ARK, 200, page(vec![server("online")]));
     let ended = stage.expect("POST /api/v1/servers/1/drain", 200, server("online")).run("server drain ark --if-match 1-7").await;
     assert_eq!((ended.code, ended.err.as_str()), (0, "unchanged: nothing to change in server 1 “ark”\n"));
-    let stage = Stage::set().await.expect("GET /api/v1/operations/4", 200, joining("running", 21));
-    let stage = stage.expect("POST /api/v1/operations/4/cancel", 200, joining("cancelled", 22));
-    let ended = stage.run("operation cancel 4 --yes").await;
-    assert_eq!((ended.code, &stage.asked()[1]["body"]), (0, &Value::Null), "{}", ended.err);
     let stage = Stage::set().await.expect(SHELF, 200, page(vec![store_point(json!({ "state": "online" }))]));
     let stage = stage.expect("POST /api/v1/store-points/2/activate", 200, store_point(json!({ "state": "online" })));
     let ended = stage.run("store-point activate shelf").await;
     assert_eq!((ended.code, &stage.asked()[1]["body"]), (0, &Value::Null), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn who_calls_a_joining_off_is_told_before_and_after_what_becomes_of_the_machine() {
+    let cancel = "POST /api/v1/operations/4/cancel";
+    let looked_at = async |status: &str, server: Value| {
+        let stage = Stage::set().await.expect("GET /api/v1/operations/4", 200, joining(status, 21));
+        if status == "running" { stage.expect("GET /api/v1/servers/1", 200, server) } else { stage }
+    };
+    let rehearsed = |stage: Stage| stage.expect(&format!("{cancel}?dry_run=true"), 200, rehearsed("changed", "operation", 4));
+    let lost =
+        "server 1 “ark” is gone for good, and its machine is accepted with no connection string any more until it is made anew.";
+    let anew = "to take that machine in after all, run `bursar storage-server init` there with an empty data directory, and use the \
+                connection string that it prints\n";
+
+    let stage = rehearsed(looked_at("running", newcomer()).await);
+    let ended = stage.typing("\n").run("operation cancel 4").await;
+    assert!(ended.code == 1 && ended.err.starts_with(&format!("warning: {lost}\nCall operation 4 off? [y/N] ")), "{}", ended.err);
+    let ended = rehearsed(looked_at("running", newcomer()).await).run("operation cancel 4").await;
+    assert!(ended.code == 2 && ended.err.contains(&format!("\n  warning: {lost}\nnext: ")), "{}", ended.err);
+
+    let stage = looked_at("running", newcomer()).await.expect(cancel, 200, joining("cancelled", 22));
+    let ended = stage.run("operation cancel 4 --yes").await;
+    assert_eq!((ended.code, ended.err), (0, format!("called off, carried by operation 4\n{lost}\n{anew}")));
+    assert_eq!(stage.asked()[2]["body"], Value::Null);
+    // The place of a dead machine outlives whoever was to take it.
+    let replaced = with(newcomer(), json!({ "former_guids": ["06"] }));
+    let stage = looked_at("running", replaced).await.expect(cancel, 200, joining("cancelled", 22));
+    let ended = stage.run("operation cancel 4 --yes").await;
+    assert!(ended.err.contains("server 1 “ark” is without a machine until another one takes its place, and"), "{}", ended.err);
+
+    // Whoever removes the server instead has the same trouble.
+    let stage = Stage::set().await.expect("GET /api/v1/servers/1", 200, newcomer());
+    let stage = stage.expect("DELETE /api/v1/servers/1", 204, Value::Null);
+    let ended = stage.run("server remove id:1 --yes").await;
+    assert_eq!((ended.code, ended.err), (0, format!("removed server 1 “ark”\n{anew}")));
+
+    let ended_before = problem(409, "operation_ended");
+    let stage = looked_at("cancelled", Value::Null).await.refuse(&format!("{cancel}?dry_run=true"), ended_before);
+    let ended = stage.typing("y\n").run("operation cancel 4").await;
+    assert!(ended.code == 5 && ended.err.starts_with("error: "), "nobody is asked: {}", ended.err);
 }
 
 #[tokio::test]
@@ -740,10 +783,15 @@ async fn alerts_are_acknowledged_by_number_or_by_what_they_have_in_common() {
     let told = "acknowledged alert 5\nalert 6 was acknowledged before: 2031-05-17T08:31:00.000Z by token 1\n";
     assert_eq!((ended.code, ended.err.as_str()), (0, told));
     let answer = json!({ "alerts": [], "acknowledged_before": [] });
-    let ended = Stage::set().await.expect(acknowledge, 200, answer).run_words(&["alert", "acknowledge", "--filter", ""]).await;
+    let ended = Stage::set().await.expect(acknowledge, 200, answer).run("alert acknowledge --filter open=true").await;
     let told = "nothing to do: the condition is met by no open alert that nobody has acknowledged\n";
     assert_eq!((ended.code, ended.err.as_str()), (0, told));
     for words in ["bursar alert acknowledge", "bursar alert acknowledge 5 --filter kind=x", "bursar alert acknowledge five"] {
         assert!(Program::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
+    // A variable that is not set does not mean everything.
+    for empty in ["", " "] {
+        let refused = Program::try_parse_from(["bursar", "alert", "acknowledge", "--filter", empty]).unwrap_err().to_string();
+        assert!(refused.contains("must be a condition, and is empty; open=true means all alerts that are open"), "{refused}");
     }
 }

@@ -139,10 +139,15 @@ impl DataDirectory {
     }
 
     /// Whether a node was made there, or has left something.
-    pub fn is_at(World { files, engines, .. }: &World, root: &Path) -> bool {
+    pub fn is_at(world: &World, root: &Path) -> bool {
         // A directory that cannot be looked at is for whoever opens it to report.
-        let is_there = |file: &&str| files.exists(&root.join(file)).unwrap_or(true);
-        [IDENTITY_FILE, CLUSTER_KEY_FILE].iter().any(is_there) || STORES.iter().any(|store| engines.exists(&root.join(store)))
+        world.files.exists(&root.join(IDENTITY_FILE)).unwrap_or(true) || Self::is_certainly_at(world, root)
+    }
+
+    /// Whether there is something that a node has, and nobody else.
+    pub fn is_certainly_at(World { files, engines, .. }: &World, root: &Path) -> bool {
+        files.exists(&root.join(CLUSTER_KEY_FILE)).unwrap_or(false)
+            || STORES.iter().any(|store| engines.exists(&root.join(store)))
     }
 
     /// What a node has in its directory.

@@ -1,6 +1,7 @@
 //! An authority node: how one is founded, joins, and runs.
 
 mod admission;
+mod advice;
 mod commands;
 mod config;
 #[cfg(test)]

@@ -11,7 +11,10 @@ use bursar_net::FileError;
 use bursar_wire::client::ClientError;
 
 use super::{places::Place, program};
-use crate::authority::{DirectoryError, FoundError, JoinError};
+use crate::{
+    advice::Advice,
+    authority::{DirectoryError, FoundError, JoinError},
+};
 
 /// Why the demo does not run.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +153,33 @@ pub enum DemoError {
     },
 }
 
+impl DemoError {
+    /// What to do next about the demo of a folder.
+    pub fn advice(&self, folder: &Path) -> Advice {
+        let again = |flags: &str| format!("{} demo{flags} --dir {}", program(), folder.display());
+        Advice::next(match self {
+            Self::Runs { .. } => stop_command(folder),
+            Self::License(_) => again(" --storage-servers 0"),
+            Self::PortsBusy { .. } => again(" --ports auto"),
+            Self::OwnPortsBusy { .. } => format!("{} demo --ports auto --dir OTHER", program()),
+            Self::Ended { log, .. } => format!("cat {}", log.display()),
+            Self::Slow { folder, .. } => format!("tail {}", folder.join("*").join("*.log").display()),
+            Self::Held { pid: Some(pid), .. } => format!("ps -p {pid}"),
+            Self::Client(_) | Self::Foreign { .. } | Self::Join(_) | Self::NotTakenIn { .. } => again(""),
+            Self::File(_)
+            | Self::Directory(_)
+            | Self::Found(_)
+            | Self::ServerDirectory(_)
+            | Self::Make(_)
+            | Self::Stray { .. }
+            | Self::Credentials(_)
+            | Self::NoDemo(_)
+            | Self::Held { pid: None, .. }
+            | Self::System { .. } => format!("{} demo --help", program()),
+        })
+    }
+}
+
 /// The command that ends the demo of a folder.
 pub fn stop_command(folder: &Path) -> String {
     format!("{} demo --stop --dir {}", program(), folder.display())
@@ -180,4 +210,22 @@ fn busy(ports: &[u16]) -> String {
 
 fn listed(numbers: &[impl ToString]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_try_next_is_a_command_for_the_demos_own_folder() {
+        let folder = Path::new("/srv/demo");
+        let next = |error: DemoError| {
+            let told = error.advice(folder).to_string();
+            told.strip_prefix("next: ").and_then(|told| told.strip_prefix(&program())).expect("this program").to_owned()
+        };
+        let runs = DemoError::Runs { folder: folder.to_owned(), pids: vec![], stopped: vec![], removed: vec![] };
+        assert_eq!(next(runs), " demo --stop --dir /srv/demo");
+        assert_eq!(next(DemoError::PortsBusy { ports: vec![4283] }), " demo --ports auto --dir /srv/demo");
+        assert_eq!(next(DemoError::NoDemo(folder.to_owned())), " demo --help");
+    }
 }

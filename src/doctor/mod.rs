@@ -8,7 +8,7 @@
 //!
 //! A storage server replaces its files as a whole, so they can be read while it runs: who it is, what makes it a member, what it
 //! knows of the fleet, which directories it has made and whether they are there and their own; whether its ports are free, or its
-//! own; and whether an authority node answers where it looks for one.
+//! own; and whether the authority still lets it in, of which its files alone tell nothing.
 
 mod report;
 mod running;

@@ -101,7 +101,10 @@ impl Report {
         if !self.talkative {
             println!("{}", serde_json::to_string_pretty(self).expect("a report can be written as JSON"));
         } else if self.healthy && self.findings.iter().any(|finding| finding.warning) {
-            println!("{} is healthy; see the lines marked WARN for what does not work.", self.directory.display());
+            let directory = self.directory.display();
+            println!(
+                "{directory} is healthy as far as it is seen from here; the lines marked WARN say what does not work, or is not known."
+            );
         } else if self.healthy {
             println!("{} is healthy.", self.directory.display());
         } else {

@@ -1,4 +1,6 @@
-//! A storage server, running or stopped: its files, the directories of its store points, its ports, and the authority's.
+//! A storage server, running or stopped: its files, the directories of its store points, its ports, and what the authority says.
+
+mod standing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +12,7 @@ use std::{
 
 use bursar_agent::{DataDirectory, DirectoryError, Listen, Membership, Place, Saved, Server, Settings};
 use bursar_domain::{
-    AuthorityNodeId, Projection, ServerId, StorePointId,
+    AuthorityNodeId, Projection, StorePointId,
     encoding::decode,
     projection::{Making, SCHEMA, StorePoint},
     store_point::{Intent, OfflineReason},
@@ -20,10 +22,11 @@ use tokio::time::timeout;
 
 use super::report::{Finding, Report};
 use crate::World;
+use standing::Standing;
 
 /// How long a disk may take to answer.
 const DISK_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a port of an authority node may take to be connected to.
+/// How long a port may take to be connected to.
 const PORT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What there is to know of a server that has no identity.
@@ -94,13 +97,14 @@ async fn examine_what_it_keeps(world: &World, directory: &DataDirectory, server:
     if let Some(projection) = &known {
         examine_store_points(world, &membership, &projection.store_points, &made.unwrap_or_default(), report).await;
     }
-    report.add(if runs {
-        let nodes = known.map(|projection| control_addresses(&projection)).filter(|nodes| !nodes.is_empty());
-        let nodes = nodes.unwrap_or_else(|| membership.authority.clone());
-        authority_hears(&*world.network, membership.server, &nodes).await
-    } else {
-        let root = directory.root().display();
-        Finding::sound("authority", format!("the server is not running; `bursar storage-server run --dir {root}` starts it"))
+    let nodes = known.map(|projection| control_addresses(&projection)).filter(|nodes| !nodes.is_empty());
+    let nodes = nodes.unwrap_or_else(|| membership.authority.clone());
+    report.add(match directory.was_excluded() {
+        Ok(was_excluded) => {
+            let standing = Standing::asked(world, &membership, &nodes).await;
+            standing.finding(membership.server, was_excluded, runs, directory.root())
+        }
+        Err(error) => Finding::bad("authority", error.to_string()),
     });
 }
 
@@ -109,39 +113,10 @@ fn control_addresses(known: &Projection) -> BTreeMap<AuthorityNodeId, Address> {
     known.authority.iter().filter_map(|(node, listens)| Some((*node, listens.control.as_str().parse().ok()?))).collect()
 }
 
-/// Whether there is anybody whom the server could speak with. That it does, the process alone knows, and the authority.
-async fn authority_hears(network: &dyn Network, server: ServerId, nodes: &BTreeMap<AuthorityNodeId, Address>) -> Finding {
-    let (mut reached, mut silent) = (Vec::new(), Vec::new());
-    for (node, address) in nodes {
-        match timeout(PORT_PATIENCE, network.connect(address)).await {
-            Ok(Ok(_connection)) => reached.push(format!("{node} at {address}")),
-            Ok(Err(error)) => silent.push(format!("{node} at {address} ({error})")),
-            Err(_elapsed) => silent.push(format!("{node} at {address} (no answer within {} s)", PORT_PATIENCE.as_secs())),
-        }
-    }
-    if reached.is_empty() {
-        let silent = silent.join(", ");
-        return Finding::warning(
-            "authority",
-            format!(
-                "no authority node answers: {silent}. The server works on with what it knows; since when it hears nobody, its log \
-                 tells. See whether the nodes run, and whether this machine reaches them"
-            ),
-        );
-    }
-    let (reached, server) = (reached.join(", "), server.0);
-    Finding::sound(
-        "authority",
-        format!(
-            "reached: {reached}. Whether the running server is heard cannot be seen from here: `bursar server show {server}` tells"
-        ),
-    )
-}
-
 fn told_of_membership(membership: Option<&Membership>) -> String {
     match membership {
         Some(membership) => format!("{} of cluster {}", membership.server, membership.cluster),
-        None => "no cluster has taken it in yet".to_owned(),
+        None => "no cluster has taken it in yet, as far as it knows".to_owned(),
     }
 }
 
@@ -296,28 +271,5 @@ mod tests {
         let missing = served().await;
         let told = missing.detail();
         assert!(!missing.is_sound() && told.contains("nobody listens") && told.contains("look again in a moment"), "{told}");
-    }
-
-    #[tokio::test]
-    async fn a_server_that_no_authority_node_answers_is_warned_of_and_one_that_could_be_heard_is_not_called_heard() {
-        let [one, two] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let at = |listener: &TcpListener| -> Address {
-            listener.local_addr().expect("it listens").to_string().parse().expect("an address")
-        };
-        let nodes = BTreeMap::from([(AuthorityNodeId(1), at(&one)), (AuthorityNodeId(2), at(&two))]);
-        drop(one);
-        let hears = || authority_hears(&TcpNetwork, ServerId(3), &nodes);
-        let reached = hears().await;
-        assert!(!reached.is_warning() && reached.is_sound(), "{}", reached.detail());
-        let told = reached.detail();
-        assert!(told.starts_with("reached: authority node 2 at ") && told.contains("`bursar server show 3` tells"), "{told}");
-        drop(two);
-        let silent = hears().await;
-        assert!(silent.is_warning() && silent.is_sound(), "the server itself is well: {}", silent.detail());
-        let told = silent.detail();
-        assert!(
-            told.starts_with("no authority node answers: authority node 1 at ") && told.contains("authority node 2 at "),
-            "{told}"
-        );
     }
 }

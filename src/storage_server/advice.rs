@@ -1,19 +1,11 @@
-//! What to do where a command of a storage server has failed, told behind the failure as operators' commands tell it.
+//! What to do where a command of a storage server has failed.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
 use bursar_agent::{DirectoryError, MakeError, MemberError, ProjectionFileError};
 
 use super::{RunError, StorageServerError};
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// What helps, where the failure itself does not say it.
-    hint: Option<&'static str>,
-    /// The command to try next.
-    next: String,
-}
+use crate::advice::Advice;
 
 const LICENSE: &str = "The key is in license.key, in the data directory of the authority node that founded the cluster: copy that file \
                        here, for its owner alone, and remove it when the server is made.";
@@ -24,22 +16,13 @@ const PROJECTION: &str = "The fleet has outgrown what this version keeps: run th
                           the same.";
 const NEWER: &str = "Run the authority's version on this machine.";
 
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(hint) = self.hint {
-            writeln!(f, "hint: {hint}")?;
-        }
-        write!(f, "next: {}", self.next)
-    }
-}
-
 impl StorageServerError {
     /// What to do next about the server of this data directory.
     pub fn advice(&self, directory: &Path) -> Advice {
         match self {
-            Self::License(_) => Advice { hint: Some(LICENSE), next: INIT_HELP.to_owned() },
-            Self::Make(MakeError::Settings(_)) => Advice { hint: None, next: INIT_HELP.to_owned() },
-            Self::Make(MakeError::Certificate(_)) => Advice { hint: Some(CLOCK), next: INIT_HELP.to_owned() },
+            Self::License(_) => Advice::next(INIT_HELP).with_hint(LICENSE),
+            Self::Make(MakeError::Settings(_)) => Advice::next(INIT_HELP),
+            Self::Make(MakeError::Certificate(_)) => Advice::next(INIT_HELP).with_hint(CLOCK),
             Self::Make(MakeError::Directory(error)) | Self::Directory(error) => about(error, directory),
         }
     }
@@ -48,43 +31,40 @@ impl StorageServerError {
 impl RunError {
     /// What to do next about the server of this data directory.
     pub fn advice(&self, directory: &Path) -> Advice {
-        let again = || format!("bursar storage-server run --dir {}", directory.display());
+        let again = || Advice::next(format!("bursar storage-server run --dir {}", directory.display()));
         match self {
             Self::Directory(error) => about(error, directory),
-            Self::Certificate(_) => Advice { hint: Some(CERTIFICATE), next: examine(directory) },
-            Self::Listen { .. } => Advice { hint: None, next: examine(directory) },
-            Self::Abandoned(_) | Self::Member(MemberError::Abandoned(_)) => Advice { hint: None, next: again() },
-            Self::Member(MemberError::Excluded) => Advice { hint: None, next: INIT_HELP.to_owned() },
-            Self::Member(MemberError::Newer(_)) => Advice { hint: Some(NEWER), next: "bursar --version".to_owned() },
+            Self::Certificate(_) => Advice::examine(directory).with_hint(CERTIFICATE),
+            Self::Listen { .. } => Advice::examine(directory),
+            Self::Abandoned(_) | Self::Member(MemberError::Abandoned(_)) => again(),
+            Self::Member(MemberError::Excluded) => Advice::next(INIT_HELP),
+            Self::Member(MemberError::Newer(_)) => Advice::next("bursar --version").with_hint(NEWER),
             Self::Member(MemberError::Projection(ProjectionFileError::TooLarge { .. })) => {
-                Advice { hint: Some(PROJECTION), next: "bursar --version".to_owned() }
+                Advice::next("bursar --version").with_hint(PROJECTION)
             }
-            Self::Member(MemberError::Projection(_)) => Advice { hint: None, next: examine(directory) },
+            Self::Member(MemberError::Projection(_)) => Advice::examine(directory),
         }
     }
 }
 
 const INIT_HELP: &str = "bursar storage-server init --help";
 
-fn examine(directory: &Path) -> String {
-    format!("bursar doctor --dir {}", directory.display())
-}
-
 /// Each failure of a directory says itself what helps; the doctor shows what else is amiss where there is a server.
 fn about(error: &DirectoryError, directory: &Path) -> Advice {
-    let next = match error {
-        DirectoryError::Empty(_) | DirectoryError::Occupied { .. } => INIT_HELP.to_owned(),
-        DirectoryError::StandingHeld(_) => format!("bursar storage-server connection-string --dir {}", directory.display()),
-        DirectoryError::Member(_) => format!("bursar storage-server run --dir {}", directory.display()),
+    match error {
+        DirectoryError::Empty(_) | DirectoryError::Occupied { .. } => Advice::next(INIT_HELP),
+        DirectoryError::StandingHeld(_) => {
+            Advice::next(format!("bursar storage-server connection-string --dir {}", directory.display()))
+        }
+        DirectoryError::Member(_) => Advice::next(format!("bursar storage-server run --dir {}", directory.display())),
         DirectoryError::Settings(_)
         | DirectoryError::File(_)
         | DirectoryError::Format(_)
         | DirectoryError::NotEmpty { .. }
         | DirectoryError::Certificate { .. }
         | DirectoryError::Membership { .. }
-        | DirectoryError::AtOdds { .. } => examine(directory),
-    };
-    Advice { hint: None, next }
+        | DirectoryError::AtOdds { .. } => Advice::examine(directory),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{convert::Infallible, path::Path, sync::Arc};
 
 use bursar_agent::{Abandoned, DataDirectory, DirectoryError, ListenError, Member, MemberError, Newcomer, Ports, Server};
 use bursar_net::{CertificateError, SETTINGS_FILE, SettingsError};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::World;
 
@@ -43,6 +43,17 @@ impl RunError {
             Self::Directory(_) | Self::Certificate(_) | Self::Listen { .. } | Self::Abandoned(_) | Self::Member(_) => 1,
         }
     }
+}
+
+/// `bursar storage-server run`: what the doctor of a stopped server could not know otherwise is written down behind it.
+pub async fn run_command(world: &World, root: &Path, asked_to_end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    let ended = run(world, root, asked_to_end).await;
+    if let Err(RunError::Member(MemberError::Excluded)) = &ended
+        && let Err(error) = DataDirectory::open(Arc::clone(&world.files), root).and_then(|directory| directory.note_excluded())
+    {
+        warn!(%error, "it could not be written down that the authority has removed this server");
+    }
+    ended
 }
 
 /// Runs the server of a data directory until `asked_to_end`, which says by what, or until it cannot go on. It waits for the

@@ -30,6 +30,7 @@ pub struct Diagnosis {
 pub struct Finding {
     pub what: String,
     pub sound: bool,
+    pub warning: bool,
     pub detail: String,
 }
 

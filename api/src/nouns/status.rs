@@ -87,20 +87,23 @@ async fn version(State(service): State<Service>) -> Response {
     answer::json(&state, &Version { version, level: state.level().0, supported_level: Level::SUPPORTED.0 })
 }
 
-/// What the leader sees of a member.
+/// What the leader sees of a member; nobody else sees any.
 fn observed(node: &NodeStatus, member: &AuthorityNode) -> Option<MemberObserved> {
-    if node.role != Role::Leader {
-        return None;
+    (node.role == Role::Leader).then(|| observed_of(node, member.id))
+}
+
+fn observed_of(leader: &NodeStatus, member: AuthorityNodeId) -> MemberObserved {
+    if member == leader.id {
+        return MemberObserved { reachable: true, lag_entries: Some(0), last_answer_ms: None };
     }
-    if member.id == node.id {
-        return Some(MemberObserved { reachable: true, lag_entries: Some(0), last_answer_ms: None });
-    }
-    let peer = node.peers.iter().find(|peer| peer.id == member.id);
-    Some(MemberObserved {
-        reachable: peer.is_some_and(answers),
-        lag_entries: peer.and_then(|peer| peer.lag),
+    let peer = leader.peers.iter().find(|peer| peer.id == member);
+    let answering = peer.filter(|peer| answers(peer));
+    MemberObserved {
+        reachable: answering.is_some(),
+        // It may have more than it has confirmed, or nothing any more.
+        lag_entries: answering.and_then(|peer| peer.lag),
         last_answer_ms: peer.and_then(|peer| peer.last_ack_ms),
-    })
+    }
 }
 
 fn answers(peer: &PeerStatus) -> bool {
@@ -250,6 +253,19 @@ mod tests {
         assert_eq!(health(&leader_of(&[1, 2, 3], None), &[]), Grade::Unknown);
         assert_eq!(health(&leader_of(&[1, 2, 3], Some(7)), &[]), Grade::Ok);
         assert_eq!(health(&NodeStatus { role: Role::Follower, ..leader_of(&[1, 2, 3], None) }, &[]), Grade::Unknown);
+    }
+
+    #[test]
+    fn how_far_a_member_lags_is_told_only_while_it_answers() {
+        let member = AuthorityNodeId(2);
+        let lags = |last_ack_ms| {
+            let peers = vec![PeerStatus { id: member, matched: Some(2), lag: Some(7), last_ack_ms }];
+            let seen = observed_of(&NodeStatus { peers, ..leader_of(&[1, 2], Some(0)) }, member);
+            (seen.reachable, seen.lag_entries)
+        };
+        assert_eq!(lags(Some(SILENCE_MS_MAX)), (true, Some(7)));
+        assert_eq!(lags(Some(SILENCE_MS_MAX + 1)), (false, None));
+        assert_eq!(lags(None), (false, None));
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub struct MemberStatus {
 pub struct MemberObserved {
     /// Whether it answers.
     pub reachable: bool,
-    /// How many log entries it lacks; null where that is not known.
+    /// How many log entries it lacks; null where that is not known, as of one that does not answer.
     pub lag_entries: Option<u64>,
     /// How long ago it last answered, in milliseconds; null for the leader itself, and where it never did.
     pub last_answer_ms: Option<u64>,

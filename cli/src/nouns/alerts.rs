@@ -41,9 +41,9 @@ pub enum AlertCommand {
         /// Their numbers
         #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "ALERT")]
         alerts: Vec<u64>,
-        /// Instead of numbers: all open alerts that meet a condition, as in the list, and that nobody has acknowledged; an empty
-        /// one is met by all
-        #[arg(long, value_name = "CONDITION")]
+        /// Instead of numbers: all open alerts that meet a condition, as in the list, and that nobody has acknowledged; open=true is
+        /// met by all
+        #[arg(long, value_name = "CONDITION", value_parser = parse_condition)]
         filter: Option<String>,
         /// What there is to say; what was said of an alert before stays, where nothing was said it is set
         #[arg(long, default_value = "")]
@@ -72,6 +72,14 @@ impl AlertCommand {
                 session.show(&noted.alerts, || output::table(Alert::HEADING, noted.alerts.iter().map(Alert::row)))
             }
         }
+    }
+}
+
+/// A condition. An empty one is a mistake, as of a script whose variable is not set, and does not mean everything.
+fn parse_condition(text: &str) -> Result<String, &'static str> {
+    match text.trim() {
+        "" => Err("must be a condition, and is empty; open=true means all alerts that are open"),
+        _ => Ok(text.to_owned()),
     }
 }
 

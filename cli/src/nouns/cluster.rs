@@ -1,7 +1,7 @@
 //! `bursar cluster`
 
 use bursar_wire::{
-    ClientError,
+    Client, ClientError,
     cluster::{
         AgreedLevel, EditMember, Invitation, InviteMember, IssuedInvitation, Leadership, Member, MemberIntent, RaiseLevel,
         TransferLeadership,
@@ -17,7 +17,7 @@ use crate::{
     options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, SecretOptions},
     output::or_dash,
     secret_place::SecretPlace,
-    session::Session,
+    session::{Question, Session},
 };
 
 /// What can be done with the authority's nodes.
@@ -98,9 +98,10 @@ impl ClusterCommand {
             Self::RevokeInvitation { invitation, options } => {
                 let invitation: Invitation = session.find(&invitation).await?;
                 let again = format!("bursar cluster revoke-invitation {}", invitation.id);
-                session.confirm(&format!("Take {} back", invitation.described()), &options, &again)?;
+                let question = Question::new(format!("Take {} back", invitation.described()), again);
                 let path = format!("{}/{}", Invitation::PATH, invitation.id);
-                let answer = session.client.delete(&path, options.change()).await?;
+                let revoking = async |client: &Client, change| Ok(client.delete(&path, change).await?);
+                let answer = session.confirmed(question, &options, revoking).await?;
                 session.show_removed(&invitation, "join_token", &answer, options.dry_run())
             }
             Self::Edit { member, site, options } => {
@@ -144,8 +145,10 @@ async fn invite(
 async fn remove(session: &mut Session<'_>, member: &str, wait: bool, options: &ConfirmedOptions) -> Result<(), Failure> {
     let member = find_member(session, member).await?;
     let again = format!("bursar cluster remove {}", member.id);
-    session.confirm(&format!("Have {} leave for ever", member.described()), options, &again)?;
-    let answer = session.client.delete(&format!("{}/{}", Member::PATH, member.id), options.change()).await?;
+    let question = Question::new(format!("Have {} leave for ever", member.described()), again);
+    let path = format!("{}/{}", Member::PATH, member.id);
+    let removing = async |client: &Client, change| Ok(client.delete(&path, change).await?);
+    let answer = session.confirmed(question, options, removing).await?;
     session.show_started(&answer, options.dry_run(), wait, &format!("{} is leaving", member.described())).await
 }
 
@@ -155,10 +158,12 @@ async fn transfer(session: &mut Session<'_>, to: Option<String>, options: &Confi
         None => None,
     };
     let whom = to.as_ref().map_or("the member that has most of the log".to_owned(), Member::described);
-    session.confirm(&format!("Hand the leadership over to {whom}"), options, "bursar cluster transfer-leadership")?;
+    let question = Question::new(format!("Hand the leadership over to {whom}"), "bursar cluster transfer-leadership");
     let request = TransferLeadership { to: to.map(|member| member.id) };
-    let asked = session.client.post_once("cluster/transfer-leadership", &request, options.change());
-    let answer = asked.await.map_err(not_handed_over)?;
+    let handing_over = async |client: &Client, change| {
+        client.post_once("cluster/transfer-leadership", &request, change).await.map_err(not_handed_over)
+    };
+    let answer = session.confirmed(question, options, handing_over).await?;
     if options.dry_run() {
         return session.show_dry_run(&answer);
     }
@@ -184,9 +189,10 @@ async fn raise_level(session: &mut Session<'_>, level: Option<u16>, options: &Co
         Some(level) => level,
         None => session.read::<AgreedLevel>("cluster/level").await?.level.saturating_add(1),
     };
-    let question = format!("Agree on level {level}, with no way back");
-    session.confirm(&question, options, &format!("bursar cluster raise-level {level}"))?;
-    let answer = session.client.put("cluster/level", &RaiseLevel { level }, options.change()).await?;
+    let what = format!("Agree on level {level}, with no way back");
+    let question = Question::new(what, format!("bursar cluster raise-level {level}"));
+    let raising = async |client: &Client, change| Ok(client.put("cluster/level", &RaiseLevel { level }, change).await?);
+    let answer = session.confirmed(question, options, raising).await?;
     if options.dry_run() {
         return session.show_dry_run(&answer);
     }

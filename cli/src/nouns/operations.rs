@@ -1,14 +1,21 @@
 //! `bursar operation`
 
-use bursar_wire::operations::Operation;
+use bursar_wire::{
+    Client,
+    operations::{Operation, OperationStatus},
+    servers::Server,
+};
 use clap::Subcommand;
 
-use super::stamped;
+use super::{
+    servers::{MADE_ANEW, SPENT},
+    stamped,
+};
 use crate::{
     failure::Failure,
     noun::Noun,
     options::{ConfirmedOptions, ListOptions, VersionOptions},
-    session::Session,
+    session::{Question, Session},
 };
 
 /// What can be done with operations.
@@ -50,15 +57,45 @@ impl OperationCommand {
             }
             Self::Cancel { operation, options } => {
                 let operation: Operation = session.find(&operation).await?;
-                let again = format!("bursar operation cancel {}", operation.id);
-                session.confirm(&format!("Call {} off", operation.described()), &options, &again)?;
-                let path = format!("{}/{}/cancel", Operation::PATH, operation.id);
-                let answer = session.client.act(&path, options.change()).await?;
-                session.show_changed::<Operation>(&answer, options.dry_run(), "called off, carried by")
+                cancel(session, &operation, &options).await
             }
         }
     }
 }
+
+async fn cancel(session: &mut Session<'_>, operation: &Operation, options: &ConfirmedOptions) -> Result<(), Failure> {
+    let machine = machine_given_up(session, operation).await?;
+    let question =
+        Question::new(format!("Call {} off", operation.described()), format!("bursar operation cancel {}", operation.id));
+    let question = question.with_warning(machine.as_ref().map(|machine| format!("{machine}.")));
+    let path = format!("{}/{}/cancel", Operation::PATH, operation.id);
+    let calling_off = async |client: &Client, change| Ok(client.act(&path, change).await?);
+    let answer = session.confirmed(question, options, calling_off).await?;
+    session.show_changed::<Operation>(&answer, options.dry_run(), "called off, carried by")?;
+    match machine {
+        Some(machine) if !options.dry_run() => {
+            session.console.tell(&format!("{machine}."))?;
+            session.console.tell(MADE_ANEW)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What becomes of the server that an operation takes in, and of its machine; nothing where it does something else, or has ended.
+async fn machine_given_up(session: &Session<'_>, operation: &Operation) -> Result<Option<String>, Failure> {
+    if operation.task.kind != JOIN_SERVER || operation.status != OperationStatus::Running {
+        return Ok(None);
+    }
+    let server: Server = session.read(&format!("{}/{}", Server::PATH, operation.task.object.id)).await?;
+    let place = if server.former_guids.is_empty() {
+        "is gone for good"
+    } else {
+        "is without a machine until another one takes its place"
+    };
+    Ok(Some(format!("{} {place}, and {SPENT}", server.described())))
+}
+
+const JOIN_SERVER: &str = "join_server";
 
 impl Noun for Operation {
     const NOUN: &'static str = "operation";

@@ -1,9 +1,11 @@
 //! `bursar server`
 
 mod arrival;
+mod observed;
 mod views;
 
 use bursar_wire::{
+    Client,
     destinations::Destination,
     servers::{EditServer, MaintainServer, OkToStop, Reachability, Server, ServerCondition, ServerDetails, ServerIntent},
 };
@@ -15,9 +17,10 @@ use crate::{
     noun::Noun,
     options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, VersionOptions},
     output::or_dash,
-    session::Session,
+    session::{Question, Session},
 };
 use arrival::StringSource;
+pub(super) use arrival::{MADE_ANEW, SPENT};
 
 /// What can be done with storage servers.
 #[derive(Subcommand, Clone, Debug)]
@@ -149,12 +152,7 @@ impl ServerCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<ServerDetails>(&options).await.map(drop),
-            Self::Show { server, version } => {
-                let found: Server = session.find_in(&version, &server).await?;
-                let details: ServerDetails = session.read_in(&version, &place(&found)).await?;
-                session.show_one(&details)?;
-                session.tell_if_stale(&version)
-            }
+            Self::Show { server, version } => session.show_observed::<ServerDetails>(&version, &server).await,
             Self::Inspect { string, destination, name } => {
                 let connection_string = string.read(session.console)?;
                 let destination = match destination {
@@ -200,10 +198,7 @@ impl ServerCommand {
             }
             Self::Remove { server, options } => {
                 let server: Server = session.find(&server).await?;
-                let again = format!("bursar server remove {}", server.id);
-                session.confirm(&format!("Remove {} for ever", server.described()), &options, &again)?;
-                let answer = session.client.delete(&place(&server), options.change()).await?;
-                session.show_removed(&server, "server", &answer, options.dry_run())
+                remove(session, &server, &options).await
             }
             Self::OkToStop { server } => ok_to_stop(session, &server).await,
             Self::Reachability { server } => {
@@ -216,6 +211,18 @@ impl ServerCommand {
 
 fn place(server: &Server) -> String {
     format!("{}/{}", Server::PATH, server.id)
+}
+
+async fn remove(session: &mut Session<'_>, server: &Server, options: &ConfirmedOptions) -> Result<(), Failure> {
+    let joins = matches!(server.condition, ServerCondition::Joining { .. });
+    let what = format!("Remove {} for ever", server.described());
+    let question = Question::new(what, format!("bursar server remove {}", server.id));
+    let question = question.with_warning(joins.then(|| format!("It has not joined yet, and {SPENT}.")));
+    let path = place(server);
+    let removing = async |client: &Client, change| Ok(client.delete(&path, change).await?);
+    let answer = session.confirmed(question, options, removing).await?;
+    session.show_removed(server, "server", &answer, options.dry_run())?;
+    if joins && !options.dry_run() { session.console.tell(MADE_ANEW) } else { Ok(()) }
 }
 
 async fn ok_to_stop(session: &mut Session<'_>, server: &str) -> Result<(), Failure> {
@@ -298,49 +305,3 @@ impl Noun for Server {
         ]
     }
 }
-
-/// A server, those of its store points that are offline, and what is observed of it.
-impl Noun for ServerDetails {
-    const NOUN: &'static str = Server::NOUN;
-    const PATH: &'static str = Server::PATH;
-    const LIST: &'static str = Server::LIST;
-    const HEADING: &'static [&'static str] =
-        &["id", "name", "destination", "condition", "intent", "store points", "used", "free", "version", "primary address"];
-    const NAME_FIELD: Option<&'static str> = Server::NAME_FIELD;
-    const IS_OBSERVED: bool = true;
-
-    fn id(&self) -> u64 {
-        self.server.id
-    }
-
-    fn name(&self) -> &str {
-        &self.server.name
-    }
-
-    fn row(&self) -> Vec<String> {
-        let mut row = self.server.row();
-        row.splice(FILLED..FILLED, views::filled(self));
-        row
-    }
-
-    fn details(&self) -> Vec<(&'static str, String)> {
-        views::server(self)
-    }
-
-    fn unknown(&self) -> Option<String> {
-        match &self.observed {
-            _ if self.server.store_points == 0 => None,
-            None => self.observed_absent.clone(),
-            Some(_) => match views::unfilled(self) {
-                0 => None,
-                1 => Some("how one of its store points is filled is not known; bursar store-point list tells why".to_owned()),
-                several => {
-                    Some(format!("how {several} of its store points are filled is not known; bursar store-point list tells why"))
-                }
-            },
-        }
-    }
-}
-
-/// Where a line tells how a server is filled: behind the number of its store points.
-const FILLED: usize = 6;

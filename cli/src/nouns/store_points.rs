@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::{on_or_off, stamped, switch};
 use crate::{
     failure::{Failure, Next},
-    noun::Noun,
+    noun::{Noun, Observed},
     options::{ChangeOptions, ConfirmedOptions, EditOptions, ListOptions, VersionOptions},
     output::{self, or_dash},
     session::Session,
@@ -21,8 +21,8 @@ use crate::{
 pub enum StorePointCommand {
     /// List the store points
     #[command(
-        after_help = "USED is what its archives take, FREE what its disk has left; in parentheses, as it was last seen, where it is \
-                      not online. A ? is explained below the list.\n\n\
+        after_help = "USED is what its archives take, FREE what its disk has left; in parentheses, as its server saw it last, where \
+                      that is not heard, or can read and not write there. A ? is explained below the list.\n\n\
                       --filter knows the fields id, name, server (its number), path, condition (creating, failed, online, offline \
                       or unknown), intent (active, draining or retired), accepting_data and present (true or false; retired store \
                       points are listed with present=false alone), --sort knows id and name."
@@ -113,12 +113,7 @@ impl StorePointCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Failure> {
         match self {
             Self::List(options) => session.show_list::<StorePointDetails>(&options).await.map(drop),
-            Self::Show { store_point, version } => {
-                let found: StorePoint = session.find_in(&version, &store_point).await?;
-                let details: StorePointDetails = session.read_in(&version, &format!("{}/{}", StorePoint::PATH, found.id)).await?;
-                session.show_one(&details)?;
-                session.tell_if_stale(&version)
-            }
+            Self::Show { store_point, version } => session.show_observed::<StorePointDetails>(&version, &store_point).await,
             Self::Add { name, server, path, notes, quota, options } => {
                 let server: Server = session.find(&server).await?;
                 let request = CreateStorePoint { name, path, notes, quota_bytes: quota.0 };
@@ -226,12 +221,9 @@ impl Noun for StorePoint {
     }
 }
 
-/// A store point and what is observed of it.
-impl Noun for StorePointDetails {
-    const NOUN: &'static str = StorePoint::NOUN;
-    const PATH: &'static str = StorePoint::PATH;
-    const LIST: &'static str = StorePoint::LIST;
-    const HEADING: &'static [&'static str] = &[
+impl Observed for StorePointDetails {
+    type Object = StorePoint;
+    const COLUMNS: &'static [&'static str] = &[
         "id",
         "name",
         "server",
@@ -245,49 +237,34 @@ impl Noun for StorePointDetails {
         "intent",
         "path",
     ];
-    const NAME_FIELD: Option<&'static str> = StorePoint::NAME_FIELD;
-    const IS_OBSERVED: bool = true;
+    const FILLED: usize = 4;
 
-    fn id(&self) -> u64 {
-        self.store_point.id
+    fn object(&self) -> &StorePoint {
+        &self.store_point
     }
 
-    fn name(&self) -> &str {
-        &self.store_point.name
-    }
-
-    fn row(&self) -> Vec<String> {
-        let filled = match self.observed {
-            Some(StorePointObserved { free_bytes, total_bytes, used_bytes }) => {
-                let free = format!("{} of {}", sizes::told(free_bytes), sizes::told(total_bytes));
-                // What stands in parentheses says nothing of the present, as in the matrix of ports.
-                let is_online = self.store_point.condition == StorePointCondition::Online;
-                [sizes::told(used_bytes), free].map(|told| if is_online { told } else { format!("({told})") })
-            }
-            None => [output::UNKNOWN; 2].map(str::to_owned),
+    fn filled(&self) -> [String; 2] {
+        let Some(StorePointObserved { free_bytes, total_bytes, used_bytes }) = self.observed else {
+            return [output::UNKNOWN; 2].map(str::to_owned);
         };
-        let mut row = self.store_point.row();
-        row.splice(FILLED..FILLED, filled);
-        row
+        let free = format!("{} of {}", sizes::told(free_bytes), sizes::told(total_bytes));
+        // What stands in parentheses says nothing of the present, as in the matrix of ports.
+        let is_online = self.store_point.condition == StorePointCondition::Online;
+        [sizes::told(used_bytes), free].map(|told| if is_online { told } else { format!("({told})") })
     }
 
-    fn details(&self) -> Vec<(&'static str, String)> {
-        let mut all = self.store_point.details();
+    fn observed(&self) -> Vec<(&'static str, String)> {
         match (&self.observed, &self.observed_absent) {
-            (Some(StorePointObserved { free_bytes, total_bytes, used_bytes }), _) => {
-                all.push(("used", sizes::told(*used_bytes)));
-                all.push(("free", format!("{} of {}", sizes::told(*free_bytes), sizes::told(*total_bytes))));
-                all.push(("as of", or_dash(self.observed_ms_ago.map(output::ago))));
-            }
-            (None, why) => all.push(("free", format!("not known: {}", why.as_deref().unwrap_or_default()))),
+            (Some(StorePointObserved { free_bytes, total_bytes, used_bytes }), _) => vec![
+                ("used", sizes::told(*used_bytes)),
+                ("free", format!("{} of {}", sizes::told(*free_bytes), sizes::told(*total_bytes))),
+                ("as of", or_dash(self.observed_ms_ago.map(output::ago))),
+            ],
+            (None, why) => vec![("free", format!("not known: {}", why.as_deref().unwrap_or_default()))],
         }
-        all
     }
 
-    fn unknown(&self) -> Option<String> {
+    fn unobserved(&self) -> Option<String> {
         self.observed_absent.clone()
     }
 }
-
-/// Where a line tells how a store point is filled: behind whether it is online.
-const FILLED: usize = 4;

@@ -275,7 +275,7 @@ mod tests {
         status.health = Grade::Warn;
         status.fault_tolerance.voters_reachable = Some(2);
         let observed = status.members[2].observed.as_mut().unwrap();
-        (observed.reachable, observed.last_answer_ms) = (false, Some(90_000));
+        (observed.reachable, observed.lag_entries, observed.last_answer_ms) = (false, None, Some(90_000));
         let check = json!({
             "code": "member_unreachable", "severity": "WARN", "summary": "Authority node 3 at 10.0.0.3:4283 has not answered the leader since 2031-05-17T08:28:30.000Z.",
             "remedy": "Start it there.",

@@ -208,6 +208,11 @@ pub fn operation(status: &str, revision: u64) -> Value {
     })
 }
 
+/// What a rehearsal tells that would be carried out.
+pub fn rehearsed(effect: &str, kind: &str, id: u64) -> Value {
+    json!({ "events": [], "outcome": { "effect": effect, "object": { "kind": kind, "id": id } } })
+}
+
 pub fn problem(status: u16, code: &str) -> Problem {
     Problem::new(status, code, "title", "It cannot be.")
 }

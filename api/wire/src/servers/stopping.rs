@@ -2,7 +2,7 @@
 
 use bursar_domain::{
     Actor, Command, Duty, Event, Hash, ObjectRef, Proposal, RequestId, State, Submission,
-    alert::{self, Kind, Raised},
+    alert::{self, Raised},
     decide, destination,
     server::{self, Server},
     store_point::{self, OfflineReason, StorePoint},
@@ -17,8 +17,8 @@ use crate::{alerts::AlertSeverity, objects::NamedObject};
 pub struct OkToStop {
     /// Which server.
     pub server: NamedObject,
-    /// Whether it may: another server of its destination stays online and takes backups wherever this one does, or it is not
-    /// online itself.
+    /// Whether it may: another server of its destination stays online and takes backups wherever this one does; or nobody can use
+    /// anything of this one now.
     pub ok: bool,
     /// Why, in a sentence: what becomes of its destination.
     pub reason: String,
@@ -56,7 +56,7 @@ impl OkToStop {
             text: alert.text.clone(),
             covered_by: alert.inhibited_by.map(|by| NamedObject::of(state, cause(state, &raised, by))),
         };
-        let verdict = Verdict::on(state, server, &raised);
+        let verdict = Verdict::on(state, server);
         Self {
             server: NamedObject::of(state, server.id.into()),
             ok: verdict.remedy().is_none(),
@@ -73,8 +73,10 @@ impl OkToStop {
 enum Verdict {
     /// Nothing: the server is not there.
     NotOnline,
-    /// It would be gone.
-    TakesDestination,
+    /// Nothing: the server is there, and nobody can use anything of it.
+    Idle,
+    /// Nothing of it would be there. What else it has is offline, or there is nothing else.
+    TakesDestination { has_others: bool },
     /// It would be there, and take no backups.
     TakesBackups,
     /// It would go on, on so many other servers.
@@ -82,27 +84,29 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn on(state: &State, server: &Server, raised: &[Raised]) -> Self {
+    fn on(state: &State, server: &Server) -> Self {
         if server.condition != server::Condition::Online {
             return Self::NotOnline;
         }
-        if raised.iter().any(|alert| alert.kind == Kind::DestinationOffline) {
-            return Self::TakesDestination;
+        if usable(state, server).next().is_none() {
+            return Self::Idle;
         }
-        let is_other = |other: &&Server| other.id != server.id && other.condition == server::Condition::Online;
-        let others: Vec<_> = destination::servers(state, server.destination).filter(is_other).collect();
+        let others = || destination::servers(state, server.destination).filter(|other| other.id != server.id);
+        let online = || others().filter(|other| other.condition == server::Condition::Online);
         let takes_backups = |server: &Server| store_point::of_server(state, server.id).any(StorePoint::is_accepting);
-        if takes_backups(server) && !others.iter().any(|other| takes_backups(other)) {
-            return Self::TakesBackups;
+        match online().count() {
+            0 => Self::TakesDestination { has_others: others().next().is_some() },
+            _ if takes_backups(server) && !online().any(takes_backups) => Self::TakesBackups,
+            others => Self::GoesOn { others },
         }
-        Self::GoesOn { others: others.len() }
     }
 
     fn reason(self, state: &State, server: &Server) -> String {
         let name = &server.name;
         let destination = NamedObject::of(state, server.destination.into());
+        let has_store_points = store_point::of_server(state, server.id).next().is_some();
         match (self, server.condition) {
-            (Self::TakesDestination, _) => {
+            (Self::TakesDestination { .. }, _) => {
                 format!(
                     "{name} is the last server of {destination} that is online: without it nobody can back up or restore there"
                 )
@@ -110,23 +114,48 @@ impl Verdict {
             (Self::TakesBackups, _) => {
                 format!("no other server of {destination} that is online takes backups: without {name} nobody can back up there")
             }
-            (Self::GoesOn { others }, _) => {
-                let servers = if others == 1 { "another server that is" } else { "other servers that are" };
-                format!("{destination} goes on with {servers} online, and the authority rests on no storage server")
+            (Self::GoesOn { others: 1 }, _) => format!("{destination} goes on with another server that is online"),
+            (Self::GoesOn { others }, _) => format!("{destination} goes on with {others} other servers that are online"),
+            (Self::Idle, _) if has_store_points => {
+                format!("nobody can use {name} anyway: none of its store points can be read")
             }
-            (Self::NotOnline, server::Condition::Joining { .. }) => format!("{name} has not joined yet: nothing rests on it"),
-            (Self::NotOnline, _) => format!("{name} is not online: it takes nothing more with it"),
+            (Self::Idle, _) => format!("nothing is kept on {name}: it has no store point"),
+            (Self::NotOnline, server::Condition::Joining { .. }) if server.replaces() => {
+                format!("the machine that is to take the place of {name} has not joined yet: nobody can use anything of it")
+            }
+            (Self::NotOnline, server::Condition::Joining { .. }) => format!("{name} has not joined yet: nothing is kept on it"),
+            (Self::NotOnline, server::Condition::Excluded) => {
+                format!("{name} was removed: the authority hears nothing of its machine any more, and nobody uses it")
+            }
+            (Self::NotOnline, _) => format!("{name} is offline already: nobody can use anything of it until it is back"),
         }
     }
 
     /// What to do instead of stopping it, where it should not be.
     const fn remedy(self) -> Option<&'static str> {
         match self {
-            Self::TakesDestination => Some("Bring another server of the destination online first."),
-            Self::TakesBackups => Some("Let a store point of another server take backups first."),
-            Self::NotOnline | Self::GoesOn { .. } => None,
+            Self::TakesDestination { has_others: true } => Some(
+                "Bring another server of the destination online first. Where it has to be stopped all the same, announce that: \
+                 archives wait for it.",
+            ),
+            Self::TakesDestination { has_others: false } => Some(
+                "The destination has no other server: add one first. Where this one has to be stopped all the same, announce that: \
+                 archives wait for it.",
+            ),
+            Self::TakesBackups => Some(
+                "Let a store point of another server take backups first: bring one online, or switch one on with `bursar store-point \
+                 edit STORE_POINT --accepting-data on`.",
+            ),
+            Self::NotOnline | Self::Idle | Self::GoesOn { .. } => None,
         }
     }
+}
+
+/// The store points of a server that somebody can use: at least what is in them can be restored.
+fn usable<'s>(state: &'s State, server: &Server) -> impl Iterator<Item = &'s StorePoint> {
+    store_point::of_server(state, server.id).filter(|row| {
+        matches!(row.condition, store_point::Condition::Online | store_point::Condition::Offline(OfflineReason::ReadOnly))
+    })
 }
 
 /// How many store points are named.
@@ -137,10 +166,7 @@ fn pauses(state: &State, server: &Server) -> Option<String> {
     if server.condition != server::Condition::Online {
         return None;
     }
-    let in_use = store_point::of_server(state, server.id).filter(|row| {
-        matches!(row.condition, store_point::Condition::Online | store_point::Condition::Offline(OfflineReason::ReadOnly))
-    });
-    let names: Vec<_> = in_use.map(|row| format!("“{}”", row.name)).collect();
+    let names: Vec<_> = usable(state, server).map(|row| format!("“{}”", row.name)).collect();
     let (noun, what) = match names.len() {
         0 => return None,
         1 => ("store point", "it"),

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use bursar_wire::{
-    Secret,
+    Client, Secret,
     destinations::Destination,
     servers::{AddServer, InspectServer, Inspection, MAINTENANCE_SECONDS_MAX, ReplaceServer, Server},
 };
@@ -16,8 +16,14 @@ use crate::{
     noun::Noun,
     nouns::within,
     options::{ChangeOptions, ConfirmedOptions},
-    session::Session,
+    session::{Question, Session},
 };
+
+/// What becomes of a machine that was to be taken in, and is not: its identity is known for ever.
+pub(in crate::nouns) const SPENT: &str = "its machine is accepted with no connection string any more until it is made anew";
+/// What to do for such a machine.
+pub(in crate::nouns) const MADE_ANEW: &str = "to take that machine in after all, run `bursar storage-server init` there with an empty \
+                                              data directory, and use the connection string that it prints";
 
 /// Where a connection string comes from. It holds a secret that is good once; what stands on a command line, others on the
 /// machine can read, and an inspection does not use it up.
@@ -92,11 +98,11 @@ pub(super) async fn replace(
     wait: bool,
     options: &ConfirmedOptions,
 ) -> Result<(), Failure> {
-    let again = format!("bursar server replace {} --file FILE", server.id);
-    let question = format!("Give the place of {} to another machine, and never accept the former one again", server.described());
-    session.confirm(&question, options, &again)?;
-    let request = ReplaceServer { connection_string };
-    let answer = session.client.post(&format!("{}/replace", place(server)), &request, options.change()).await?;
+    let what = format!("Give the place of {} to another machine, and never accept the former one again", server.described());
+    let question = Question::new(what, format!("bursar server replace {} --file FILE", server.id));
+    let (path, request) = (format!("{}/replace", place(server)), ReplaceServer { connection_string });
+    let replacing = async |client: &Client, change| Ok(client.post(&path, &request, change).await?);
+    let answer = session.confirmed(question, options, replacing).await?;
     let what = format!("another machine is taking the place of {}", server.described());
     session.show_started(&answer, options.dry_run(), wait, &what).await
 }

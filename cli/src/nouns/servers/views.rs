@@ -1,4 +1,4 @@
-//! How people read what is known of a server.
+//! How people read what is asked about a server, and about a machine that is to become one.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -7,58 +7,14 @@ use bursar_wire::{
     problem::code,
     servers::{
         AddressFound, Inspection, Neighbour, Obstacle, OkToStop, PathState, Paths, PortRole, Reachability, Server,
-        ServerCondition, ServerDetails, ServerIntent,
+        ServerCondition, ServerIntent,
     },
-    store_points::OfflineStorePoint,
 };
 
 use crate::{
-    noun::Noun,
-    nouns::{cover, store_points},
-    output::{UNKNOWN, ago, details, or_dash, table, warnings},
-    sizes,
+    nouns::cover,
+    output::{ago, details, or_dash, table, warnings},
 };
-
-/// Everything about a server: itself, those of its store points that are offline, and what is observed of it.
-pub(super) fn server(server: &ServerDetails) -> Vec<(&'static str, String)> {
-    let mut all = server.server.details();
-    for OfflineStorePoint { id, name, path, condition } in &server.offline_store_points {
-        all.push(("not online", format!("store point {id} “{name}” at {path}, {}", store_points::condition(condition))));
-    }
-    match (&server.observed, &server.observed_absent) {
-        (Some(observed), _) => {
-            all.push(("heard of", ago(observed.heard_ms_ago)));
-            all.push(("has carried out", or_dash(observed.position.as_ref())));
-            all.push(("ports it tried", format!("{}, {} not reached", observed.ports_tried, observed.ports_closed)));
-        }
-        (None, why) => all.push(("heard of", format!("not known: {}", why.as_deref().unwrap_or_default()))),
-    }
-    all
-}
-
-/// What the archives of its store points take, and what their disks have left, as far as that is known.
-pub(super) fn filled(server: &ServerDetails) -> [String; 2] {
-    let Some(observed) = server.observed.as_ref().filter(|observed| !observed.store_points.is_empty()) else {
-        let nothing = if server.server.store_points == 0 { "-" } else { UNKNOWN };
-        return [nothing; 2].map(str::to_owned);
-    };
-    let sums = observed
-        .store_points
-        .values()
-        .fold([0_u64; 2], |[used, free], one| [used.saturating_add(one.used_bytes), free.saturating_add(one.free_bytes)]);
-    sums.map(|sum| {
-        let rest = if unfilled(server) > 0 { format!(" + {UNKNOWN}") } else { String::new() };
-        let told = sizes::told(sum) + &rest;
-        // What stands in parentheses says nothing of the present, as in the matrix of ports.
-        if server.server.condition == ServerCondition::Online { told } else { format!("({told})") }
-    })
-}
-
-/// Of how many store points of a server that was heard of nobody knows how they are filled.
-pub(super) fn unfilled(server: &ServerDetails) -> u64 {
-    let known = server.observed.as_ref().map_or(0, |observed| observed.store_points.len() as u64);
-    server.server.store_points.saturating_sub(known)
-}
 
 /// What a connection string says, and what was found.
 pub(super) fn inspection(inspection: &Inspection) -> String {
@@ -82,7 +38,7 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
     }
     section(&mut text, &obstacles(&inspection.obstacles));
     if !inspection.warnings.is_empty() {
-        section(&mut text, &warnings(&inspection.warnings));
+        section(&mut text, &warnings(&inspection.warnings).join("\n"));
     }
     text
 }
