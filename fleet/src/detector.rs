@@ -18,16 +18,14 @@ pub(crate) async fn run(duties: &Duties<'_>) -> Infallible {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        // A leader without a majority may be one no longer, and servers are heard elsewhere: it does not look, and afterwards
-        // gives everybody a window, as after every gap.
-        let status = duties.fleet.node.status();
+        let (status, state) = (duties.fleet.node.status(), duties.fleet.node.latest());
+        let findings = duties.listener.look(&state, status.quorum_last_ack_ms.unwrap_or(0));
+        // A leader without a majority may be one no longer, and what it wants decided may be decided much later.
         if !status.confirmed {
             continue;
         }
-        let state = duties.fleet.node.latest();
-        let findings = stream::iter(duties.listener.look(&state, status.quorum_last_ack_ms.unwrap_or(0)));
         // What is not decided until the next look is planned anew.
-        let proposals = findings.map(|command| duties.propose(Duty::FailureDetection, &state, command, look));
+        let proposals = stream::iter(findings).map(|command| duties.propose(Duty::FailureDetection, &state, command, look));
         proposals.buffer_unordered(FINDINGS_MAX).collect::<()>().await;
     }
 }

@@ -174,7 +174,8 @@ impl Relayed for Observations {
 pub(crate) struct Listener(Arc<Observations>);
 
 impl Listener {
-    /// The leader, whom a majority has not confirmed for so long, looks who is silent; what to put into the ledger. Servers that `state` does not have are forgotten.
+    /// The leader, whom a majority has not confirmed for so long, looks who is silent; what to put into the ledger. Servers that
+    /// `state` does not have are forgotten.
     pub(crate) fn look(&self, state: &State, unconfirmed_ms: u64) -> Vec<Command> {
         let (now_ms, now) = (self.0.now_ms(), Timestamp(self.0.clock.now_unix_ms()));
         let mut listening = self.0.listening();

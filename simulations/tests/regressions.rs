@@ -31,6 +31,8 @@ regressions! {
         the majority was there again, servers had been silent for a window.",
     a_leader_whom_no_majority_confirms_calls_nobody_silent: "Servers that looked for another node were called silent just \
         after the majority was lost: that was decided once it was back.",
+    a_leader_that_was_briefly_unconfirmed_calls_nobody_silent: "A heartbeat was refused by a leader that had lost its majority \
+        for a quarter of a window: the server was called silent as soon as it was back.",
     an_edit_that_is_repeated_after_the_removal_says_that_it_was_made: "A rename whose answer was lost was sent again when \
         its object was removed: 404, as if it had never been made.",
     a_node_that_joins_over_a_thin_link_catches_up: "An append carried up to a megabyte, and was never answered in time over \

@@ -54,6 +54,7 @@ impl Pulse {
                     }
                     self.sights.were_told(&told);
                     self.interval = Duration::from_millis(again_ms).max(OFTENEST);
+                    search.is_wanted_every(self.interval);
                 }
                 Ok(ServerAnswer::Unavailable { detail } | ServerAnswer::Refused { detail, .. }) => return detail,
                 Ok(ServerAnswer::Noted { .. }) => return "it answers a heartbeat as if it were a notice".to_owned(),

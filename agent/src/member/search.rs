@@ -14,7 +14,7 @@ use super::Known;
 
 /// How long a node may take to welcome.
 const WELCOME_WITHIN: Duration = Duration::from_secs(3);
-/// How long it rests once it has tried every node in vain, at first and at last.
+/// How long it rests once it has tried every node in vain, at first and at most.
 const REST_MIN: Duration = Duration::from_millis(250);
 const REST_MAX: Duration = Duration::from_secs(5);
 
@@ -35,6 +35,7 @@ pub(super) struct Search {
     /// How many were tried in vain since one was of use.
     in_vain: usize,
     rest: Duration,
+    rest_max: Duration,
     /// How often any of the server's searches has found a node that is of use, and how often as this one knows.
     finds: watch::Sender<u64>,
     seen: watch::Receiver<u64>,
@@ -50,7 +51,7 @@ impl Search {
         finds: watch::Sender<u64>,
     ) -> Self {
         let seen = finds.subscribe();
-        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN, finds, seen }
+        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN, rest_max: REST_MAX, finds, seen }
     }
 
     /// Calls one node after the other, until one welcomes the server.
@@ -79,6 +80,11 @@ impl Search {
         self.seen.mark_unchanged();
     }
 
+    /// It is wanted every so often, and must not rest longer between two attempts.
+    pub(super) fn is_wanted_every(&mut self, interval: Duration) {
+        self.rest_max = interval.min(REST_MAX);
+    }
+
     /// Whose turn it is. It rests first where all were tried in vain.
     async fn next(&mut self) -> (AuthorityNodeId, Address) {
         let count = self.nodes().len();
@@ -104,7 +110,7 @@ impl Search {
     /// Rests, the longer the more often it did, and only briefly once another search has found a node.
     async fn take_rest(&mut self) {
         let (rest, briefly) = (self.with_jitter(self.rest), self.with_jitter(REST_MIN));
-        self.rest = (self.rest * 2).min(REST_MAX);
+        self.rest = (self.rest * 2).min(self.rest_max);
         // The sender is our own.
         if timeout(rest, self.seen.changed()).await.is_ok() {
             self.rest = REST_MIN;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bursar_domain::{AuthorityNodeId, encoding::encode, projection::SCHEMA};
+use bursar_domain::{AuthorityNodeId, Level, encoding::encode, projection::SCHEMA};
 use bursar_net::{Lane, Member, RefusalCode, StoreId};
-use bursar_wire::control::{Port, Seen};
+use bursar_wire::control::{Port, Seen, ServerAnswer, ServerQuestion};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -87,6 +87,34 @@ async fn it_asks_in_vain_ever_more_rarely_and_never_gives_up() {
     };
     let in_an_hour = tokio::time::timeout(Duration::from_secs(3_600), useless).await;
     assert!(in_an_hour.is_err() && (700..1_500).contains(&welcomed), "{welcomed} attempts in an hour");
+}
+
+/// However long nobody answered: who is wanted every second and rests for longer counts as silent.
+#[tokio::test(start_paused = true)]
+async fn it_rests_no_longer_than_lies_between_two_heartbeats() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1]).await;
+    let _running = machine.run().await;
+    for round in 0..8 {
+        let mut node = cluster.node(1).await;
+        let back = Instant::now();
+        let mut speaker = node.speaker().await;
+        assert!(round == 0 || back.elapsed() < Duration::from_millis(1_100), "it came back after {:?}", back.elapsed());
+        let heard = ServerAnswer::Heard { again_ms: 1_000, level: Level::FIRST, lost_sight: false };
+        loop {
+            let (number, question) = speaker.question().await;
+            let is_heartbeat = matches!(question, ServerQuestion::Heartbeat(_));
+            speaker.answer(number, if is_heartbeat { heard.clone() } else { noted() }).await;
+            if is_heartbeat {
+                break;
+            }
+        }
+        // The next one has come, so it knows how often it is wanted.
+        speaker.hear_until(|_| true).await;
+        drop((speaker, node));
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    }
 }
 
 /// Whoever rests between two attempts learns from the other conversation that the authority is back: until it speaks again, it

@@ -30,8 +30,6 @@ pub struct Observed {
     listens_since_ms: u64,
     /// When the leader looked last.
     looked_ms: u64,
-    /// For how long a majority had not confirmed it by then.
-    unconfirmed_ms: u64,
     /// Who was heard, by which identity and when.
     heard: BTreeMap<ServerId, (ServerGuid, u64)>,
 }
@@ -39,7 +37,7 @@ pub struct Observed {
 impl Observed {
     /// Of a leader that begins to listen now.
     pub const fn new(window_ms: u64, now_ms: u64) -> Self {
-        Self { window_ms, listens_since_ms: now_ms, looked_ms: now_ms, unconfirmed_ms: 0, heard: BTreeMap::new() }
+        Self { window_ms, listens_since_ms: now_ms, looked_ms: now_ms, heard: BTreeMap::new() }
     }
 
     /// A server was heard.
@@ -47,15 +45,17 @@ impl Observed {
         self.heard.insert(server, (guid, now_ms));
     }
 
-    /// The leader looks, whom a majority has not confirmed for `unconfirmed_ms`. Where it did not look, or nobody did confirm it,
-    /// for more than a third of the window, it may have been deaf for as long: what it should have heard meanwhile went elsewhere,
-    /// was sent back, or is still on its way.
+    /// The leader looks, whom a majority has not confirmed for `unconfirmed_ms`. It may have been deaf for as long as it did not look,
+    /// where that was for more than a third of the window; and for as long as nobody confirmed it, where that was for more than an
+    /// eighth: what it should have heard meanwhile went elsewhere, was sent back, or is still on its way. The less for the latter, since
+    /// whoever is sent back has lost the time that this took, too.
     pub fn look(&mut self, now_ms: u64, unconfirmed_ms: u64) {
-        let deaf_ms = now_ms.saturating_sub(self.looked_ms).max(unconfirmed_ms);
-        if deaf_ms > self.window_ms / 3 && !planted(Mutant::DetectorBlindToGaps) {
+        let did_not_look = now_ms.saturating_sub(self.looked_ms) > self.window_ms / 3;
+        let was_unconfirmed = unconfirmed_ms > self.window_ms / 8;
+        if (did_not_look || was_unconfirmed) && !planted(Mutant::DetectorBlindToGaps) {
             self.listens_since_ms = now_ms;
         }
-        (self.looked_ms, self.unconfirmed_ms) = (now_ms, unconfirmed_ms);
+        self.looked_ms = now_ms;
     }
 
     /// Forgets servers that are not part of the fleet any more.
@@ -68,12 +68,8 @@ impl Observed {
         self.heard_ms(server).is_some_and(|heard_ms| self.looked_ms.saturating_sub(heard_ms) < self.window_ms)
     }
 
-    /// Whether the machine that has this place now was silent for a whole window, while the leader listened. A leader whom a majority
-    /// has just not confirmed cannot tell yet whether it still listens, and its word might count only once that is over.
+    /// Whether the machine that has this place now was silent for a whole window, while the leader listened.
     fn misses(&self, server: &Server) -> bool {
-        if self.unconfirmed_ms > self.window_ms / 8 {
-            return false;
-        }
         let listens_since_ms = if planted(Mutant::DetectorWithoutGrace) { 0 } else { self.listens_since_ms };
         let last_ms = self.heard_ms(server).map_or(listens_since_ms, |heard_ms| heard_ms.max(listens_since_ms));
         self.looked_ms.saturating_sub(last_ms) >= self.window_ms

@@ -82,7 +82,7 @@ fn a_leader_that_was_held_up_gives_everybody_a_window() {
 fn a_leader_whom_no_majority_confirmed_for_a_while_gives_everybody_a_window() {
     let mut observed = a_leader();
     looks_until(&mut observed, 0, WINDOW_MS - 1);
-    observed.look(WINDOW_MS, WINDOW_MS / 3 + 1);
+    observed.look(WINDOW_MS, WINDOW_MS / 8 + 1);
     assert_eq!(planned(servers(1), &observed), []);
     looks_until(&mut observed, WINDOW_MS, 2 * WINDOW_MS - 1);
     assert_eq!(planned(servers(1), &observed), []);
@@ -91,12 +91,10 @@ fn a_leader_whom_no_majority_confirmed_for_a_while_gives_everybody_a_window() {
 }
 
 #[test]
-fn a_leader_whom_no_majority_confirms_calls_nobody_silent_until_one_does() {
+fn a_confirmation_that_is_a_little_late_is_no_gap() {
     let mut observed = a_leader();
     looks_until(&mut observed, 0, WINDOW_MS - 1);
-    observed.look(WINDOW_MS, WINDOW_MS / 8 + 1);
-    assert_eq!(planned(servers(1), &observed), [], "it may be deaf for longer yet");
-    observed.look(WINDOW_MS + LOOK_MS, WINDOW_MS / 8);
+    observed.look(WINDOW_MS, WINDOW_MS / 8);
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
 
