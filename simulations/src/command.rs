@@ -24,6 +24,7 @@ use crate::plan::{Plan, PlanError, Wanted};
 use crate::report::{Report, keep};
 use crate::shim;
 use crate::timeline::Timeline;
+use crate::verdict::Broken;
 use crate::world::{Inhabitants, run as run_world};
 use apart::Apart;
 
@@ -116,6 +117,8 @@ enum CommandError {
     Addresses(io::Error),
     #[error("cannot run another process: {0}")]
     Process(io::Error),
+    #[error("seed {seed}: {failure}; there is nothing to compare. Look with bursar-simulate run --seed {seed}")]
+    NothingToCompare { seed: u64, failure: Broken },
     #[error("seed {seed}: two runs differ; compare the files that bursar-simulate run --seed {seed} --trace FILE writes")]
     Differ { seed: u64 },
     #[error("{} does not fail: there is nothing to make smaller", .0.display())]
@@ -218,6 +221,9 @@ async fn meta(Seeds { seeds, jobs }: &Seeds) -> Result<(), CommandError> {
         let [one, other] = &pair[..] else { unreachable!("each seed runs twice") };
         if (&one.hash, one.events, &one.failure) != (&other.hash, other.events, &other.failure) {
             return Err(CommandError::Differ { seed: one.seed });
+        }
+        if let Some(failure) = &one.failure {
+            return Err(CommandError::NothingToCompare { seed: one.seed, failure: failure.clone() });
         }
         println!("seed {}: two runs are the same, {} over {} events", one.seed, one.hash, one.events);
     }

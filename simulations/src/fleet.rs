@@ -27,6 +27,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
 
 use crate::clear::Clear;
+use crate::clock::HostClock;
 use crate::draws::Draws;
 use crate::entropy::HostEntropy;
 use crate::host::{Host, Parts, Program};
@@ -87,6 +88,8 @@ pub struct Fleet {
     pub secrets: Secrets,
     internet: Internet,
     draws: Draws,
+    /// When the world began.
+    born: Instant,
     settled: Settled,
     /// The machine that operators sit at.
     desk: HostId,
@@ -132,8 +135,8 @@ impl Fleet {
             }
         }
         let desk = world.internet.attach("desk", 0);
-        let (internet, draws, losing) = (world.internet.clone(), world.draws, AsyncMutex::default());
-        Self { authority_nodes, storage_servers, secrets, internet, draws, settled, desk, losing }
+        let (internet, draws, born, losing) = (world.internet.clone(), world.draws, world.born, AsyncMutex::default());
+        Self { authority_nodes, storage_servers, secrets, internet, draws, born, settled, desk, losing }
     }
 
     /// Founds the cluster, lets all nodes and servers join but for those nodes that the plan has join later, and gives each server a
@@ -229,7 +232,7 @@ impl Fleet {
         let count = nodes.len();
         nodes.rotate_left(first % count);
         let trust = self.settled.tls.then(|| {
-            let clock = Arc::new(crate::clock::HostClock::new());
+            let clock = Arc::new(HostClock::of_world(self.born));
             Trust::in_authorities(&access.ca_pem, clock).expect("a node keeps a sound certificate of its authority")
         });
         let parts = ClientParts {

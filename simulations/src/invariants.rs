@@ -99,13 +99,18 @@ impl Invariants {
         leaks::look(&fleet.secrets)
     }
 
-    /// Looks at all of it, of a fleet that had time and in which nothing is wrong with these processes; the others are as good as not
-    /// there.
+    /// Looks whether all have come to where they should be, of a fleet that had time and in which nothing is wrong with these processes;
+    /// the others are as good as not there.
     pub fn look_at_the_end(&mut self, fleet: &Fleet, core: &BTreeSet<&str>) -> Result<(), Broken> {
         self.journals.look_at_the_end(fleet, core)?;
         self.streams.look_at_the_end(&self.journals)?;
         self.open_alerts.look_at_the_end(&self.journals)?;
         self.projections.look_at_the_end(&self.journals, fleet, core)
+    }
+
+    /// Reads everything that rests at the nodes of these processes, and looks at what they hold as a whole.
+    pub fn verify(&self, fleet: &Fleet, core: &BTreeSet<&str>) -> Result<(), Broken> {
+        self.journals.verify(fleet, core)
     }
 
     /// Looks through all that was said, and through all disks, of a world in which everything is over.

@@ -283,6 +283,24 @@ pub enum PlanError {
         /// The name.
         name: String,
     },
+    /// It leaves broken what cannot be.
+    #[error(
+        "this plan leaves {kind} broken, which {why}: leave machines without power or cut off, processes killed or paused, disks failing"
+    )]
+    NotLeftBroken {
+        /// What it leaves broken.
+        kind: String,
+        /// Why that cannot be.
+        why: &'static str,
+    },
+    /// It leaves too few nodes whole.
+    #[error("this plan leaves {whole} of {nodes} authority nodes whole, which is no majority: nobody could serve")]
+    NoMajority {
+        /// How many it leaves whole.
+        whole: usize,
+        /// How many there are.
+        nodes: usize,
+    },
     /// It names a point that the code does not have.
     #[error("this plan names the point {name:?}, and the code has none of that name: run it with the program that wrote it")]
     UnknownPoint {
@@ -392,6 +410,27 @@ impl Plan {
                 return unknown("disk", path);
             }
         }
+        self.check_core()
+    }
+
+    /// Refuses a plan that leaves broken what nobody can come into line without.
+    fn check_core(&self) -> Result<(), PlanError> {
+        for kind in &self.left_broken {
+            let refused = |why| Err(PlanError::NotLeftBroken { kind: format!("{kind:?}"), why });
+            match kind {
+                _ if kind.is_repaired_by_operators() => return refused("operators repair"),
+                FaultKind::PowerLossEverywhere => return refused("leaves nobody whole"),
+                FaultKind::IsolateLeader => return refused("names nobody"),
+                FaultKind::Reset { .. } | FaultKind::ClockJump { .. } => return refused("is over in an instant"),
+                _ => {}
+            }
+        }
+        let core = self.core();
+        let nodes = self.processes(Role::Authority).count();
+        let whole = self.processes(Role::Authority).filter(|(_, process)| core.contains(process.name.as_str())).count();
+        if 2 * whole <= nodes && !self.left_broken.is_empty() {
+            return Err(PlanError::NoMajority { whole, nodes });
+        }
         Ok(())
     }
 }
@@ -466,6 +505,25 @@ mod tests {
         assert!(matches!(refused("\"version\": 1", "\"version\": 2, \"more\": 3"), PlanError::Version { found: 2 }));
         assert!(matches!(refused("\"seed\"", "\"more\": 1, \"seed\""), PlanError::Malformed(_)));
         assert!(matches!(refused("\"knobs\"", "\"nobs\""), PlanError::Malformed(_)));
+    }
+
+    #[test]
+    fn a_plan_that_leaves_broken_what_cannot_be_is_refused() {
+        let plan = (0..100).map(Plan::of_seed).find(|plan| plan.processes(Role::Authority).count() == 3).unwrap();
+        let read = |left_broken: Vec<FaultKind>| Plan::from_json(&Plan { left_broken, ..plan.clone() }.to_json());
+        let without_power = |number| FaultKind::PowerLoss { host: format!("a{number}") };
+        read(vec![without_power(2)]).unwrap();
+        let refused = read(vec![without_power(2), without_power(3)]).unwrap_err();
+        assert!(matches!(refused, PlanError::NoMajority { whole: 1, nodes: 3 }), "{refused}");
+        for kind in [
+            FaultKind::LateNode { process: "authority-2".into() },
+            FaultKind::PowerLossEverywhere,
+            FaultKind::IsolateLeader,
+            FaultKind::ClockJump { host: "a1".into(), by_ms: 1 },
+        ] {
+            let refused = read(vec![kind.clone()]).unwrap_err();
+            assert!(matches!(refused, PlanError::NotLeftBroken { .. }), "{kind:?}: {refused}");
+        }
     }
 
     #[test]

@@ -224,10 +224,13 @@ impl Worker {
                 done_to = Some(id);
                 (WriteEnd::Done(Answer { at, effect, object: object(id), shown, seen }), Ended::Done)
             }
-            Err(error) => match Ended::of(error) {
-                Ended::Refused(code) => (WriteEnd::Refused { at, code: code.clone(), shown: None }, Ended::Refused(code)),
-                ended => (WriteEnd::Unknown, ended),
-            },
+            Err(error) => {
+                let shown = self.shown_by(&error);
+                match Ended::of(error) {
+                    Ended::Refused(code) => (WriteEnd::Refused { at, code: code.clone(), shown }, Ended::Refused(code)),
+                    ended => (WriteEnd::Unknown, ended),
+                }
+            }
         };
         let write = Write { client: ClientId(self.number.into()), called, actor: self.shared.actor, request, change, end };
         self.shared.seen().writes.push(write);
@@ -256,14 +259,24 @@ impl Worker {
         let answered = self.client.get(&path_of(id), &query).await;
         let at = self.shared.now();
         self.shared.hear(&answered);
-        let (shown, seen) = match answered {
-            Ok(answer) => (self.shown(&answer), Some(seen(&answer))),
-            // An answer that there is no such object tells no revision, and what tells nothing is not judged.
-            Err(error) => return Ended::of(error),
+        let (shown, seen, ended) = match answered {
+            Ok(answer) => (self.shown(&answer), Some(seen(&answer)), Ended::Done),
+            Err(error) => match (self.shown_by(&error), Ended::of(error)) {
+                (Some(shown), ended) if ended == Ended::Refused(NOT_FOUND.to_owned()) => (shown, None, ended),
+                (_, ended) => return ended,
+            },
         };
         let client = ClientId(self.number.into());
         self.shared.seen().reads.push(Read { client, called, object: object(id), demand, at, shown, seen });
-        Ended::Done
+        ended
+    }
+
+    /// The revision of the state that a problem rests on, where it tells one.
+    fn shown_by(&mut self, error: &ClientError) -> Option<Revision> {
+        let ClientError::Problem { problem, .. } = error else { return None };
+        let shown = revision_of(problem.revision.as_deref()?);
+        self.last_shown = self.last_shown.max(Some(shown));
+        Some(shown)
     }
 
     /// The revision that an answer shows.
@@ -277,6 +290,9 @@ impl Worker {
         format!("of client {}, {}", self.number, self.done)
     }
 }
+
+/// The code of the problem that says that there is no such object.
+const NOT_FOUND: &str = "not_found";
 
 /// The epoch of a cluster that was never restored.
 pub(crate) const FIRST_EPOCH: Epoch = Epoch(1);

@@ -27,7 +27,7 @@ use crate::trace::{Digest, Trace};
 use crate::verdict::Broken;
 
 /// How often is looked at what must hold.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The machines of a plan, and the network between them.
 pub struct World {

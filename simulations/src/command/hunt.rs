@@ -51,7 +51,11 @@ async fn hunt(apart: &Apart, mutant: Mutant, Seeds { seeds, jobs }: &Seeds) -> R
     while let (None, Some(report)) = (&hunted.found_by, reports.try_next().await?) {
         hunted.seeds += 1;
         hunted.virtual_ms += report.virtual_ms;
-        hunted.found_by = report.failure.map(|broken| broken.invariant);
+        let Some(broken) = report.failure else { continue };
+        // What fails anyway has found nothing.
+        if apart.seed(report.seed, None).await?.failure.is_none() {
+            hunted.found_by = Some(broken.invariant);
+        }
     }
     Ok(hunted)
 }

@@ -15,6 +15,8 @@ use crate::shrink;
 
 /// What a register holds while its object does not exist.
 const ABSENT: Value = 0;
+/// The code of a refusal that says so.
+const NOT_FOUND: &str = "not_found";
 /// How often a contradiction is looked at to make it small.
 const REDUCTIONS_MAX: usize = 2_000;
 
@@ -101,7 +103,16 @@ impl<'h> Registers<'h> {
         for write in &history.writes {
             let answered = match &write.end {
                 WriteEnd::Done(answer) => Some(answer.at.0),
-                WriteEnd::Refused { .. } => continue,
+                WriteEnd::Refused { at, code, .. } => {
+                    // Whoever is told that there is no such object has looked.
+                    if let (NOT_FOUND, Change::Rename { object, .. } | Change::Remove { object }) = (code.as_str(), &write.change)
+                        && !leaves_a_tombstone(*object)
+                    {
+                        let access = Access { called: write.called.0, answered: Some(at.0), action: Action::Read(ABSENT) };
+                        registers.add(*object, access, Source::Write(write));
+                    }
+                    continue;
+                }
                 WriteEnd::Unknown => None,
             };
             let (object, name) = match &write.change {
