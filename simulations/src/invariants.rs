@@ -41,16 +41,17 @@ pub use votes::Votes;
 
 /// What went wrong so far, as far as it excuses what would be a failure otherwise.
 pub trait Excuses {
-    /// Whether this process, or anything between it and a quorum, was disturbed within the last so many milliseconds.
+    /// Whether this process, or its way to those that count its heartbeats, was so disturbed within the last so many milliseconds that
+    /// they may not have heard it.
     fn is_disturbed(&self, process: &str, within_ms: u64) -> bool;
 
-    /// Whether the disk of this process has failed it lately, or it has lost what it kept there: a node stops then, and may not come
-    /// back by itself.
-    fn has_failing_disk(&self, process: &str) -> bool;
+    /// Whether the own disk of the process's machine has failed it lately, or it has lost what it kept there: a node stops then, and may
+    /// not come back by itself, and a server may know something else than it was told. Disks for archives end nobody.
+    fn ended_for_its_disk(&self, process: &str) -> bool;
 
-    /// Whether the disk at this path of the process's machine has ever failed, hung, or been somewhere else: whoever looks after it may
-    /// tell of it late.
-    fn had_failing_disk(&self, process: &str, path: &str) -> bool;
+    /// Whether the disk for archives at this path of the process's machine has ever failed, hung, or been somewhere else: whoever looks
+    /// after it may tell of it late.
+    fn disk_ever_failed(&self, process: &str, path: &str) -> bool;
 }
 
 /// Who looks on over the API, and has seen what it shows.
@@ -105,6 +106,12 @@ impl Invariants {
         self.journals.look_at_the_end(fleet, core)?;
         self.streams.look_at_the_end(&self.journals)?;
         self.open_alerts.look_at_the_end(&self.journals)?;
+        // Who is left broken may be the only one who could tell what somebody was shown.
+        if fleet.processes().all(|(_, process)| core.contains(process)) {
+            self.decisions.look_at_what_is_left()?;
+            self.streams.look_at_what_is_left()?;
+            self.open_alerts.look_at_what_is_left()?;
+        }
         self.projections.look_at_the_end(&self.journals, fleet, core)
     }
 

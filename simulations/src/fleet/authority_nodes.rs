@@ -59,21 +59,26 @@ impl AuthorityNode {
 
     /// The node, while its process runs and has not lost what it keeps, and the number of its start.
     pub fn running(&self) -> Option<(u32, Node)> {
-        self.running_after(None)
+        self.running_after(|lost| lost.is_none())
     }
 
     /// The node, while its process runs under its old number although its stores are others than it was admitted on, and the number
     /// of its start.
     pub fn second_life(&self) -> Option<(u32, Node)> {
-        self.running_after(Some(Loss::AllButKeys))
+        self.running_after(|lost| lost == Some(Loss::AllButKeys))
     }
 
-    fn running_after(&self, loss: Option<Loss>) -> Option<(u32, Node)> {
+    /// The node, while its process runs on although a bit of what it keeps has turned over, and the number of its start.
+    pub fn rotten(&self) -> Option<(u32, Node)> {
+        self.running_after(|lost| matches!(lost, Some(Loss::Bit { .. })))
+    }
+
+    fn running_after(&self, is_asked_for: impl Fn(Option<Loss>) -> bool) -> Option<(u32, Node)> {
         if !self.place.host.is_running(&self.place.process) {
             return None;
         }
         let Started { starts, node, lost, .. } = &*lock(&self.started);
-        node.clone().filter(|_| *lost == loss).map(|node| (*starts, node))
+        node.clone().filter(|_| is_asked_for(*lost)).map(|node| (*starts, node))
     }
 
     /// Whether it has lost what it keeps, and is not another member yet.

@@ -62,7 +62,7 @@ impl Fleet {
         if world.elapsed() >= world.plan.duration() || node.id() == 0 {
             return Ok(());
         }
-        let _going_on = world.befallen.begin(&FaultKind::LostCopy { process: process.to_owned(), loss });
+        let going_on = world.befallen.begin(&FaultKind::LostCopy { process: process.to_owned(), loss });
         lock(&node.started).lost = Some(loss);
         host.close(process);
         sleep(DOWN_FOR).await;
@@ -94,6 +94,8 @@ impl Fleet {
         host.close(process);
         sleep(DOWN_FOR).await;
         host.disks().erase(&root);
+        // Who comes next has lost nothing, and may not end by itself.
+        drop(going_on);
         node.invitation.send_replace(None);
         // A bit may be one that nobody has looked at; and how others take one who has keys is looked at all the time.
         let may_start = matches!(loss, Loss::Bit { .. } | Loss::AllButKeys);

@@ -2,7 +2,7 @@
 //! whose disk is sound keeps something else than it was told. And no store point whose disk is sound is called unusable, whatever
 //! becomes of those beside it.
 
-use bursar_domain::{Event, ObjectRef, Revision, ServerId, StorePointId, alert, server, store_point};
+use bursar_domain::{Event, ObjectRef, Revision, StorePointId, alert, server, store_point};
 
 use super::{Broken, Excuses, Journals, broken};
 use crate::fleet::Fleet;
@@ -21,7 +21,10 @@ impl Alarms {
         let new = &journals.records()[self.seen..];
         for record in new.iter().map(|sealed| &sealed.record) {
             match &record.event {
-                Event::Server(server::Event::WentOffline { server }) => check_silence(*server, record.revision, fleet, excuses)?,
+                Event::Server(server::Event::WentOffline { server }) => {
+                    let within_ms = fleet.detection_window_ms() + SLACK_MS;
+                    check_silence(fleet.process_of(*server), within_ms, record.revision, excuses)?;
+                }
                 Event::StorePoint(store_point::Event::Reported {
                     store_point,
                     server,
@@ -32,7 +35,9 @@ impl Alarms {
                 }
                 Event::Alert(alert::Event::Raised { alerts }) => {
                     for raised in alerts.iter().filter(|raised| raised.kind == alert::Kind::ProjectionMismatch) {
-                        check_projection(raised.subject, record.revision, fleet, excuses)?;
+                        if let ObjectRef::Server(server) = raised.subject {
+                            check_projection(fleet.process_of(server), record.revision, excuses)?;
+                        }
                     }
                 }
                 _ => {}
@@ -43,15 +48,11 @@ impl Alarms {
     }
 }
 
-fn check_silence(server: ServerId, revision: Revision, fleet: &Fleet, excuses: &dyn Excuses) -> Result<(), Broken> {
-    let process = fleet.process_of(server);
-    if excuses.is_disturbed(process, fleet.detection_window_ms() + SLACK_MS) {
+fn check_silence(process: &str, within_ms: u64, revision: Revision, excuses: &dyn Excuses) -> Result<(), Broken> {
+    if excuses.is_disturbed(process, within_ms) {
         return Ok(());
     }
-    Err(broken(
-        "no-false-alarm",
-        format!("revision {revision} says that {server} does not answer; {process} ran and was reachable"),
-    ))
+    Err(broken("no-false-alarm", format!("revision {revision} says that {process} does not answer; it ran and was reachable")))
 }
 
 /// On which disk a store point is.
@@ -67,7 +68,7 @@ fn check_disk(
     revision: Revision,
     excuses: &dyn Excuses,
 ) -> Result<(), Broken> {
-    if excuses.had_failing_disk(process, path) {
+    if excuses.disk_ever_failed(process, path) {
         return Ok(());
     }
     Err(broken(
@@ -76,10 +77,8 @@ fn check_disk(
     ))
 }
 
-fn check_projection(subject: ObjectRef, revision: Revision, fleet: &Fleet, excuses: &dyn Excuses) -> Result<(), Broken> {
-    let ObjectRef::Server(server) = subject else { return Ok(()) };
-    let process = fleet.process_of(server);
-    if excuses.has_failing_disk(process) {
+fn check_projection(process: &str, revision: Revision, excuses: &dyn Excuses) -> Result<(), Broken> {
+    if excuses.ended_for_its_disk(process) {
         return Ok(());
     }
     Err(broken(
@@ -92,27 +91,49 @@ fn check_projection(subject: ObjectRef, revision: Revision, fleet: &Fleet, excus
 mod tests {
     use super::*;
 
-    /// Of the disks of one server, the first has failed once.
-    struct FirstDiskFailed;
+    /// One server was silent for a while and its machine's own disk failed lately; and of its disks for archives the first failed once.
+    struct OneServerStruck;
 
-    impl Excuses for FirstDiskFailed {
-        fn is_disturbed(&self, _process: &str, _within_ms: u64) -> bool {
-            false
+    impl Excuses for OneServerStruck {
+        fn is_disturbed(&self, process: &str, within_ms: u64) -> bool {
+            process == "storage-1" && within_ms >= 8_000
         }
 
-        fn has_failing_disk(&self, _process: &str) -> bool {
-            false
+        fn ended_for_its_disk(&self, process: &str) -> bool {
+            process == "storage-1"
         }
 
-        fn had_failing_disk(&self, _process: &str, path: &str) -> bool {
-            path == "/srv/storage-1/disk-1"
+        fn disk_ever_failed(&self, process: &str, path: &str) -> bool {
+            process == "storage-1" && path == "/srv/storage-1/disk-1"
         }
+    }
+
+    const REVISION: Revision = Revision(7);
+
+    #[test]
+    fn a_server_is_called_silent_for_its_own_silence_alone() {
+        let checked = |process: &str, within_ms| {
+            check_silence(process, within_ms, REVISION, &OneServerStruck).map_err(|broken| broken.detail)
+        };
+        assert_eq!(checked("storage-1", 8_000), Ok(()));
+        for (process, within_ms) in [("storage-1", 7_999), ("storage-2", 8_000)] {
+            let told = format!("revision 7 says that {process} does not answer; it ran and was reachable");
+            assert_eq!(checked(process, within_ms), Err(told));
+        }
+    }
+
+    #[test]
+    fn a_server_keeps_something_else_only_where_its_own_disk_failed() {
+        let checked = |process: &str| check_projection(process, REVISION, &OneServerStruck).map_err(|broken| broken.detail);
+        assert_eq!(checked("storage-1"), Ok(()));
+        let told = "revision 7 says that storage-2 keeps something else than it was told";
+        assert_eq!(checked("storage-2"), Err(told.to_owned()));
     }
 
     #[test]
     fn a_store_point_is_unusable_for_its_own_disk_alone() {
         let checked = |path: &str| {
-            check_disk("storage-1", path, store_point::OfflineReason::Missing, Revision(7), &FirstDiskFailed)
+            check_disk("storage-1", path, store_point::OfflineReason::Missing, REVISION, &OneServerStruck)
                 .map_err(|broken| broken.detail)
         };
         assert_eq!(checked("/srv/storage-1/disk-1"), Ok(()));

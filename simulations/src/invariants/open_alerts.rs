@@ -33,29 +33,41 @@ struct Alert {
 
 impl OpenAlerts {
     pub(super) fn look(&mut self, journals: &Journals, overview: &Overview) -> Result<(), Broken> {
-        for sealed in &journals.records()[self.folded..] {
-            self.fold(&sealed.record);
-        }
-        self.folded = journals.records().len();
         for shown in overview.take() {
             match shown {
                 Shown::Alerts(page) => self.pending.push(page),
                 Shown::Refused { problem } => return Err(broken(NAME, format!("the open alerts were not shown: {problem}"))),
             }
         }
+        self.judge_pending(journals)
+    }
+
+    fn judge_pending(&mut self, journals: &Journals) -> Result<(), Broken> {
+        for sealed in &journals.records()[self.folded..] {
+            self.fold(&sealed.record);
+        }
+        self.folded = journals.records().len();
         // What comes from a node that no journal has told of yet is judged later.
-        let told = Revision(self.folded as u64);
+        let told = journals.head();
         let (pages, pending) = std::mem::take(&mut self.pending).into_iter().partition(|page| page.revision <= told);
         self.pending = pending;
         pages.iter().try_for_each(|page| self.judge(page))
     }
 
     pub(super) fn look_at_the_end(&self, journals: &Journals) -> Result<(), Broken> {
-        let head = Revision(journals.records().len() as u64);
+        let head = journals.head();
         if self.reached == head {
             return Ok(());
         }
         Err(broken("convergence", format!("operators were shown the open alerts of {}, and it is {head}", self.reached)))
+    }
+
+    /// By the end all that operators were shown has been told by a journal: what was shown is not lost.
+    pub(super) fn look_at_what_is_left(&self) -> Result<(), Broken> {
+        match self.pending.first() {
+            Some(page) => Err(broken(NAME, format!("the open alerts of {} were shown, which no journal tells", page.revision))),
+            None => Ok(()),
+        }
     }
 
     fn fold(&mut self, record: &Record) {
@@ -124,6 +136,7 @@ impl Alert {
 
 #[cfg(test)]
 mod tests {
+    use super::super::journals::tests::{some_records, told};
     use super::*;
 
     /// An alert that fires at revision 3, is over at 5, acknowledged at 7, and fires anew at 9.
@@ -165,5 +178,18 @@ mod tests {
         assert_eq!(alerts.judge(&part(0, Some(1), &[1])), Ok(()));
         assert_eq!(alerts.reached, Revision::ZERO, "more is to come");
         assert!(alerts.judge(&part(0, Some(1), &[])).is_err());
+    }
+
+    #[test]
+    fn what_no_journal_tells_yet_is_judged_later_and_must_be_by_the_end() {
+        let records = some_records();
+        let (last, before) = records.split_last().unwrap();
+        let head = last.record.revision.0;
+        let mut alerts = OpenAlerts { pending: vec![page(head, &[u64::MAX])], ..OpenAlerts::default() };
+        assert_eq!(alerts.judge_pending(&told(before)), Ok(()));
+        let left = format!("the open alerts of {head} were shown, which no journal tells");
+        assert_eq!(alerts.look_at_what_is_left().unwrap_err().detail, left);
+        assert_eq!(alerts.judge_pending(&told(&records)).unwrap_err().invariant, NAME);
+        assert_eq!(alerts.look_at_what_is_left(), Ok(()));
     }
 }

@@ -33,11 +33,20 @@ impl Streams {
     }
 
     pub(super) fn look_at_the_end(&self, journals: &Journals) -> Result<(), Broken> {
-        let head = Revision(journals.records().len() as u64);
+        let head = journals.head();
         match self.streams.iter().enumerate().find(|(_, stream)| stream.reached != head) {
             Some((number, stream)) => {
                 Err(broken("convergence", format!("follower {number} was sent what is up to {} of {head}", stream.reached)))
             }
+            None => Ok(()),
+        }
+    }
+
+    /// By the end all that a follower was sent has been told by a journal: what was sent is not lost.
+    pub(super) fn look_at_what_is_left(&self) -> Result<(), Broken> {
+        let mut left = self.streams.iter().enumerate().filter_map(|(number, stream)| Some((number, stream.pending.front()?)));
+        match left.next() {
+            Some((number, sent)) => Err(broken(NAME, format!("follower {number} was sent {sent:?}, which no journal tells"))),
             None => Ok(()),
         }
     }
@@ -73,5 +82,73 @@ impl Stream {
             self.pending.pop_front();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::Sealed;
+
+    use super::super::journals::tests::{some_records, told};
+    use super::*;
+
+    fn event(sealed: &Sealed) -> Followed {
+        let record = &sealed.record;
+        let (kind, request) = (record.event.kind().to_owned(), record.request.as_str().to_owned());
+        Followed::Event { revision: record.revision, kind, request }
+    }
+
+    fn bookmark(revision: Revision) -> Followed {
+        Followed::Bookmark { revision }
+    }
+
+    fn sent(sent: impl IntoIterator<Item = Followed>) -> Stream {
+        Stream { pending: sent.into_iter().collect(), reached: Revision::ZERO }
+    }
+
+    #[test]
+    fn who_is_sent_every_event_once_follows_a_whole_stream() {
+        let records = some_records();
+        let followed = records.iter().flat_map(|sealed| {
+            let is_last = sealed.record.closing.is_some();
+            [event(sealed)].into_iter().chain(is_last.then(|| bookmark(sealed.record.revision)))
+        });
+        let mut stream = sent(followed);
+        assert_eq!(stream.look(&told(&records)), Ok(()));
+        let streams = Streams { streams: vec![stream] };
+        assert_eq!(streams.look_at_the_end(&told(&records)), Ok(()));
+        assert_eq!(streams.look_at_what_is_left(), Ok(()));
+    }
+
+    #[test]
+    fn what_a_follower_was_not_to_be_sent_is_found() {
+        let records = some_records();
+        let told = told(&records);
+        let found = |followed: &[Followed]| sent(followed.iter().cloned()).look(&told).unwrap_err();
+        let (first, second) = (event(&records[0]), event(&records[1]));
+        assert_eq!(found(std::slice::from_ref(&second)), "revision 2 where 1 was due");
+        assert_eq!(found(&[first.clone(), first.clone()]), "revision 1 where 2 was due");
+        assert_eq!(found(&[first.clone(), bookmark(Revision(2))]), "a bookmark at 2 where 2 was due");
+        let amid = records.iter().position(|sealed| sealed.record.closing.is_none()).unwrap();
+        let upto_amid = records[..=amid].iter().map(event).chain([bookmark(records[amid].record.revision)]);
+        assert!(found(&upto_amid.collect::<Vec<_>>()).ends_with("which is amid a decision"));
+        let Followed::Event { revision, kind, .. } = first else { unreachable!("it was made so") };
+        let another = Followed::Event { revision, kind, request: "another".to_owned() };
+        assert!(found(&[another]).contains("on another; it is "));
+        assert_eq!(found(&[Followed::Refused { problem: "gone".to_owned() }]), "gone");
+    }
+
+    #[test]
+    fn what_no_journal_tells_yet_is_judged_later_and_must_be_by_the_end() {
+        let records = some_records();
+        let before = told(&records[..records.len() - 1]);
+        let mut streams = Streams { streams: vec![sent(records.iter().map(event))] };
+        assert_eq!(streams.streams[0].look(&before), Ok(()));
+        assert_eq!(streams.look_at_the_end(&before), Ok(()));
+        let left = streams.look_at_what_is_left().unwrap_err();
+        assert!(left.detail.starts_with("follower 0 was sent ") && left.detail.ends_with("which no journal tells"), "{left}");
+        assert_eq!(streams.look_at_the_end(&told(&records)).unwrap_err().invariant, "convergence");
+        assert_eq!(streams.streams[0].look(&told(&records)), Ok(()));
+        assert_eq!(streams.look_at_what_is_left(), Ok(()));
     }
 }
