@@ -106,8 +106,8 @@ impl Mutant {
     pub const fn breaks(self) -> &'static str {
         match self {
             Self::NoSyncBeforeAcknowledgement => "what was acknowledged is durable",
-            Self::VoteNotKept => "a node remembers in which term it voted, and for whom",
-            Self::VotesTwice => "a node votes once in a term",
+            Self::VoteNotKept => "a node votes once in a term",
+            Self::VotesTwice => "a node has one vote to give in each term",
             Self::LogBeforeVote => "a vote is durable before what is logged after it",
             Self::AppliedApartFromRecords => "records and the applied position are written as one",
             Self::PurgeBeforeSync => "what is purged from the log is durable elsewhere",

@@ -125,7 +125,7 @@ mod tests {
         let (secrets, disks) = (secrets(), disks());
         let engine = disks.engines().create(Path::new("/ledger"), Profile::Ledger).unwrap();
         let mut batch = Batch::default();
-        batch.put(Space::Journal, TOKEN.as_bytes().to_vec(), b"value");
+        batch.put(Space::Journal, TOKEN.as_bytes().to_vec(), "value");
         engine.write(&batch).unwrap();
         assert_eq!(detail(&secrets, &[], &disks).as_deref(), Some("a1 keeps the token in /ledger/journal"));
     }
