@@ -13,6 +13,8 @@ pub enum Mutant {
     NoSyncBeforeAcknowledgement,
     /// A vote is answered and never written.
     VoteNotKept,
+    /// A node says that it votes for whoever asks, also where it has voted for another one in that term.
+    VotesTwice,
     /// Entries of the Raft log are made durable before the votes that were saved before them.
     LogBeforeVote,
     /// The applied position is written apart from the records that it counts, and before them.
@@ -51,9 +53,10 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoSyncBeforeAcknowledgement,
         Self::VoteNotKept,
+        Self::VotesTwice,
         Self::LogBeforeVote,
         Self::AppliedApartFromRecords,
         Self::PurgeBeforeSync,
@@ -78,6 +81,7 @@ impl Mutant {
         match self {
             Self::NoSyncBeforeAcknowledgement => "no-sync-before-acknowledgement",
             Self::VoteNotKept => "vote-not-kept",
+            Self::VotesTwice => "votes-twice",
             Self::LogBeforeVote => "log-before-vote",
             Self::AppliedApartFromRecords => "applied-apart-from-records",
             Self::PurgeBeforeSync => "purge-before-sync",
@@ -103,6 +107,7 @@ impl Mutant {
         match self {
             Self::NoSyncBeforeAcknowledgement => "what was acknowledged is durable",
             Self::VoteNotKept => "a node votes once in a term",
+            Self::VotesTwice => "a node has one vote to give in each term",
             Self::LogBeforeVote => "a vote is durable before what is logged after it",
             Self::AppliedApartFromRecords => "records and the applied position are written as one",
             Self::PurgeBeforeSync => "what is purged from the log is durable elsewhere",

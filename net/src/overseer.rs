@@ -11,8 +11,8 @@ use crate::tasks::Group;
 
 /// Looks after a process.
 pub trait Overseer: fmt::Debug + Send + Sync {
-    /// The process passes a named point, and may tell a number.
-    fn passes(&self, point: &'static str, number: Option<u64>) -> Passing;
+    /// The process passes a named point, and may tell numbers.
+    fn passes(&self, point: &'static str, numbers: &[u64]) -> Passing;
 
     /// What becomes of the call that the process makes now.
     fn fate_of_call(&self) -> CallFate;
@@ -56,9 +56,9 @@ pub struct EndedAtPoint;
 ///
 /// # Panics
 /// Unwinds with [`EndedAtPoint`] where the process ends here.
-pub fn pass(point: &'static str, number: Option<u64>) {
+pub fn pass(point: &'static str, numbers: &[u64]) {
     let overseer = Group::current().and_then(|group| group.overseer().cloned());
-    if overseer.is_some_and(|overseer| overseer.passes(point, number) == Passing::Ends) {
+    if overseer.is_some_and(|overseer| overseer.passes(point, numbers) == Passing::Ends) {
         resume_unwind(Box::new(EndedAtPoint));
     }
 }
@@ -79,12 +79,12 @@ mod tests {
     #[derive(Debug, Default)]
     struct Noting {
         ends_at: &'static str,
-        passed: Mutex<Vec<(&'static str, Option<u64>)>>,
+        passed: Mutex<Vec<(&'static str, Vec<u64>)>>,
     }
 
     impl Overseer for Noting {
-        fn passes(&self, point: &'static str, number: Option<u64>) -> Passing {
-            self.passed.lock().unwrap().push((point, number));
+        fn passes(&self, point: &'static str, numbers: &[u64]) -> Passing {
+            self.passed.lock().unwrap().push((point, numbers.to_vec()));
             if point == self.ends_at { Passing::Ends } else { Passing::GoesOn }
         }
 
@@ -98,12 +98,12 @@ mod tests {
         let overseer = Arc::new(Noting { ends_at: "second", ..Noting::default() });
         let group = Group::overseen("process", Arc::clone(&overseer) as Arc<dyn Overseer>);
         let ended = group.spawn(async {
-            crate::point!("first", 7);
+            crate::point!("first", 7, 8);
             crate::point!("second");
             crate::point!("third");
         });
         assert!(ended.await.unwrap_err().into_panic().is::<EndedAtPoint>());
-        assert_eq!(*overseer.passed.lock().unwrap(), [("first", Some(7)), ("second", None)]);
+        assert_eq!(*overseer.passed.lock().unwrap(), [("first", vec![7, 8]), ("second", Vec::new())]);
     }
 
     #[tokio::test]

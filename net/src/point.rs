@@ -3,21 +3,18 @@
 //! A simulation hears of each passing, and may let the process go no further ([`Overseer`](crate::overseer::Overseer) in a build
 //! that has one). In what is shipped a point is nothing at all.
 
-/// Marks a point of the code by a name that no other point has; it may tell a number, too.
+/// Marks a point of the code by a name that no other point has; it may tell numbers, too, in an order that the simulation knows.
 #[cfg(not(feature = "simulation"))]
 #[macro_export]
 macro_rules! point {
-    ($name:literal $(, $number:expr)?) => {};
+    ($name:literal $(, $number:expr)*) => {};
 }
 
-/// Marks a point of the code by a name that no other point has; it may tell a number, too.
+/// Marks a point of the code by a name that no other point has; it may tell numbers, too, in an order that the simulation knows.
 #[cfg(feature = "simulation")]
 #[macro_export]
 macro_rules! point {
-    ($name:literal) => {
-        $crate::overseer::pass($name, None)
-    };
-    ($name:literal, $number:expr) => {
-        $crate::overseer::pass($name, Some($number))
+    ($name:literal $(, $number:expr)*) => {
+        $crate::overseer::pass($name, &[$($number),*])
     };
 }

@@ -234,7 +234,7 @@ mod tests {
     struct Fates(Mutex<VecDeque<CallFate>>);
 
     impl Overseer for Fates {
-        fn passes(&self, _point: &'static str, _number: Option<u64>) -> Passing {
+        fn passes(&self, _point: &'static str, _numbers: &[u64]) -> Passing {
             Passing::GoesOn
         }
 

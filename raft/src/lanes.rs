@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bursar_domain::{AuthorityNodeId, authority_node::Intent};
+use bursar_domain::{
+    AuthorityNodeId,
+    authority_node::Intent,
+    mutants::{Mutant, planted},
+};
 use bursar_net::{FrameError, FrameReader, FrameWriter, Hello, Lane, LaneHandler, answer};
 use bursar_storage::log;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
+use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -17,7 +22,7 @@ use crate::{
     leadership::Leadership,
     published::Published,
     snapshot_receiver::SnapshotReceiver,
-    types::Raft,
+    types::{Raft, TypeConfig},
     wire::{
         self, append,
         vote::{Answer, Question},
@@ -143,12 +148,12 @@ pub(crate) fn expect_own(caller: u64, vote: log::Vote) -> Result<(), String> {
     }
 }
 
-type Appends = mpsc::Sender<openraft::raft::AppendEntriesRequest<crate::types::TypeConfig>>;
+type Appends = mpsc::Sender<openraft::raft::AppendEntriesRequest<TypeConfig>>;
 
 /// Answers that are ready at the same time share a write.
 async fn send_answers<S, E>(mut writer: FrameWriter, answers: S) -> Result<(), FrameError>
 where
-    S: futures_util::Stream<Item = Result<openraft::raft::StreamAppendResult<crate::types::TypeConfig>, E>> + Unpin,
+    S: futures_util::Stream<Item = Result<openraft::raft::StreamAppendResult<TypeConfig>, E>> + Unpin,
 {
     let mut answers = answers.fuse();
     while let Some(first) = answers.next().await {
@@ -168,7 +173,10 @@ async fn vote(raft: &Raft, meter: &Meter, caller: u64, question: &[u8]) -> Answe
     match question.and_then(|question| expect_own(caller, question.of_whom()).map(|()| question)) {
         Ok(Question::Vote(candidacy)) => {
             meter.votes_received.increment();
-            let response = raft.vote(candidacy.into()).await;
+            let request = VoteRequest::from(candidacy);
+            let response = raft.vote(request.clone()).await;
+            let response =
+                response.map(|ballot| if planted(Mutant::VotesTwice) { granted_anyway(ballot, &request) } else { ballot });
             response.map_or_else(|error| stopped(error.to_string()), |ballot| Answer::Ballot(ballot.into()))
         }
         Ok(Question::PreVote(candidacy)) => {
@@ -186,6 +194,15 @@ async fn vote(raft: &Raft, meter: &Meter, caller: u64, question: &[u8]) -> Answe
             stopped(refusal)
         }
     }
+}
+
+/// Grants a vote that was refused only because another one got it in the same term, or leads in it.
+fn granted_anyway(ballot: VoteResponse<TypeConfig>, request: &VoteRequest<TypeConfig>) -> VoteResponse<TypeConfig> {
+    let is_of_its_term = ballot.vote.leader_id.term == request.vote.leader_id.term;
+    if is_of_its_term && ballot.last_log_id <= request.last_log_id {
+        return VoteResponse { vote: request.vote, vote_granted: true, ..ballot };
+    }
+    ballot
 }
 
 fn log_end(lane: Lane, ended: Result<(), FrameError>) {

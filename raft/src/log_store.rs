@@ -33,14 +33,15 @@ const APPLY_BYTES_MAX: u64 = 1 << 20;
 /// Reads run where they are called: nearly all are served from memory, and none takes more than a megabyte from the disk.
 #[derive(Clone)]
 pub struct LogStore {
+    id: u64,
     log: RaftLog,
     stop: StopSignal,
 }
 
 impl LogStore {
-    /// Puts `log` before openraft. A failure of the log is told to `stop`.
-    pub fn new(log: RaftLog, stop: StopSignal) -> Self {
-        Self { log, stop }
+    /// Puts the `log` of node `id` before openraft. A failure of the log is told to `stop`.
+    pub fn new(id: u64, log: RaftLog, stop: StopSignal) -> Self {
+        Self { id, log, stop }
     }
 
     fn failed(&self, error: &Arc<StorageError>) -> io::Error {
@@ -108,15 +109,20 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     /// Returns once the vote is durable.
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let saved = convert::vote_to_store(*vote);
         let (sender, durable) = oneshot::channel();
         let done = Box::new(move |outcome| {
             // Nobody waits any more where the core was shut down meanwhile.
             let _ = sender.send(outcome);
         });
-        self.log.save_vote(convert::vote_to_store(*vote), done);
+        self.log.save_vote(saved, done);
         let lost = || Err(Arc::new(StorageError::io("save the vote", "the log's writer is gone")));
         durable.await.unwrap_or_else(|_| lost()).map_err(|error| self.failed(&error))?;
-        bursar_net::point!("vote.durable", vote.leader_id.term);
+        bursar_net::point!("vote.durable", saved.term, saved.leader, u64::from(saved.committed));
+        // A quorum has granted what this node asked for, and it has appended nothing as the leader yet.
+        if saved.committed && saved.leader == self.id {
+            bursar_net::point!("leader.elected", saved.term, self.id);
+        }
         Ok(())
     }
 

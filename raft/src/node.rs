@@ -92,7 +92,8 @@ impl Node {
         let (id, stop) = (config.id.0, StopSignal::default());
         StopReason::check_level(recovered.state.level(), config.supported).map_err(StartError::Outdated)?;
         let core_config = Arc::new(config.openraft(dialer.me.cluster.to_string(), dialer.frame_bytes_max)?);
-        bursar_net::point!("vote.found", log.vote().map_or(0, |vote| vote.term));
+        let vote = log.vote().unwrap_or_default();
+        bursar_net::point!("vote.found", vote.term, vote.leader, u64::from(vote.committed));
         resting::cover_what_the_log_lost(&log, &ledger, &recovered, &blocking).await?;
         let state_machine = StateMachine::new(ledger.clone(), recovered, config.supported, Arc::clone(&blocking), stop.clone());
         let (published, meter) = (state_machine.published(), state_machine.meter());
@@ -109,7 +110,7 @@ impl Node {
         };
         #[cfg(feature = "simulation")]
         let network = crate::fated::FatedNetwork(network);
-        let log_store = LogStore::new(log.clone(), stop.clone());
+        let log_store = LogStore::new(id, log.clone(), stop.clone());
         let started = Raft::new(id, core_config, network, log_store, state_machine).await;
         let raft = started.map_err(|fatal| match stop.reason() {
             Some(reason @ StopReason::Outdated { .. }) => StartError::Outdated(reason),

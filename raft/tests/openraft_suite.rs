@@ -24,7 +24,7 @@ fn stores(log: Arc<dyn Engine>, ledger: Arc<dyn Engine>) -> (LogStore, StateMach
     Ledger::make(&*ledger, STORE).expect("an empty engine");
     let log = RaftLog::open(log, STORE, blocking.worker("raft-log"), 1 << 20).expect("the log is empty");
     let (ledger, recovered) = Ledger::open(ledger, STORE).expect("the ledger is empty");
-    (LogStore::new(log, stop.clone()), StateMachine::new(ledger, recovered, Level::SUPPORTED, blocking, stop))
+    (LogStore::new(1, log, stop.clone()), StateMachine::new(ledger, recovered, Level::SUPPORTED, blocking, stop))
 }
 
 struct InMemory;

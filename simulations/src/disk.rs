@@ -256,8 +256,8 @@ impl Disks {
         None
     }
 
-    /// Shows all that rests: the contents of each file, with its path, and each value of each store, with the path of the store and
-    /// the name of its key space.
+    /// Shows all that rests: the contents of each file, with its path, and each key and each value of each store, with the path of
+    /// the store and the name of its key space.
     pub fn visit(&self, visit: &mut dyn FnMut(&Path, &[u8])) {
         let (mounts, engines) = {
             let machine = self.machine();
@@ -270,7 +270,8 @@ impl Disks {
         for (path, engine) in engines.paths().into_iter().filter_map(|path| engines.at(&path).map(|engine| (path, engine))) {
             for space in Space::ALL {
                 let place = path.join(space.name());
-                let scanned = engine.scan(space, KeyRange::ALL, Direction::Forward, &mut |_key, value| {
+                let scanned = engine.scan(space, KeyRange::ALL, Direction::Forward, &mut |key, value| {
+                    visit(&place, key);
                     visit(&place, value);
                     Ok(ControlFlow::Continue(()))
                 });

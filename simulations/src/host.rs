@@ -47,6 +47,9 @@ pub struct Parts {
 /// What a process runs from its start; what it returns is why it ended.
 pub type Program = Arc<dyn Fn(Parts) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+/// A point, and the numbers that a process has told there.
+pub type ToldAtPoint = (&'static str, Vec<u64>);
+
 /// How a process ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -99,7 +102,7 @@ struct Process {
     closed: bool,
     exits: Vec<Exit>,
     /// What it has told at points, and nobody has taken yet.
-    told: Vec<(&'static str, u64)>,
+    told: Vec<ToldAtPoint>,
 }
 
 /// What holds a process up: the start of it that does not go on, if it ran.
@@ -113,8 +116,8 @@ struct Overseen {
 }
 
 impl Overseer for Overseen {
-    fn passes(&self, point: &'static str, number: Option<u64>) -> Passing {
-        self.machine.upgrade().map_or(Passing::Ends, |machine| Host { machine }.passes(&self.process, point, number))
+    fn passes(&self, point: &'static str, numbers: &[u64]) -> Passing {
+        self.machine.upgrade().map_or(Passing::Ends, |machine| Host { machine }.passes(&self.process, point, numbers))
     }
 
     fn fate_of_call(&self) -> CallFate {
@@ -401,15 +404,17 @@ impl Host {
     }
 
     /// The numbers that a process has told since this was asked last, each with the point, in order.
-    pub fn take_told(&self, process: &str) -> Vec<(&'static str, u64)> {
+    pub fn take_told(&self, process: &str) -> Vec<ToldAtPoint> {
         self.processes().get_mut(process).map(|process| std::mem::take(&mut process.told)).unwrap_or_default()
     }
 
     /// One of its processes is at a point.
-    fn passes(&self, process: &str, point: &'static str, number: Option<u64>) -> Passing {
+    fn passes(&self, process: &str, point: &'static str, numbers: &[u64]) -> Passing {
         self.machine.trace.record("point", format_args!("{} {process} {point}", self.name()));
-        if let (Some(number), Some(process)) = (number, self.processes().get_mut(process)) {
-            process.told.push((point, number));
+        if !numbers.is_empty()
+            && let Some(process) = self.processes().get_mut(process)
+        {
+            process.told.push((point, numbers.to_vec()));
         }
         let Some(struck) = self.machine.snares.pass(point) else { return Passing::GoesOn };
         self.record(format_args!("{process} ends at {point}"));

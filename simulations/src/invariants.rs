@@ -15,6 +15,7 @@ mod promotions;
 mod second_lives;
 mod streams;
 mod terms;
+mod told;
 mod votes;
 
 use std::collections::BTreeSet;
@@ -84,11 +85,13 @@ pub struct Invariants {
 impl Invariants {
     /// Looks at what is new.
     pub fn look(&mut self, fleet: &Fleet, onlookers: Onlookers<'_>, excuses: &dyn Excuses) -> Result<(), Broken> {
+        // Who votes and leads as nobody may is told of before what comes of it.
+        let told = told::take_from(fleet);
+        self.votes.look(fleet, &told)?;
+        self.leaders.look(fleet, &told)?;
+        self.terms.look(fleet, &told)?;
         self.journals.look(fleet)?;
         self.decisions.look(&self.journals, fleet)?;
-        self.leaders.look(fleet)?;
-        self.terms.look(fleet)?;
-        self.votes.look(fleet)?;
         self.promotions.look(fleet)?;
         self.second_lives.look(fleet)?;
         self.streams.look(&self.journals, onlookers.followers)?;

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// All of them.
-pub const POINTS: [&str; 21] = [
+pub const POINTS: [&str; 22] = [
     "log.written",
     "log.synced",
     "log.purge",
     "vote.durable",
     "vote.found",
+    "leader.elected",
     "ledger.committed",
     "checkpoint.written",
     "checkpoint.pointed",

@@ -1,7 +1,10 @@
 //! The secrets of a world: what gives each away, and where it is kept.
 //!
-//! A text gives itself away by the longest part of it that is written alike wherever it stands; a private key by the lines of its PEM
-//! and by the number itself. Whoever finds such bytes anywhere but where the secret is kept has found a leak.
+//! A text gives itself away by the longest part of it that is written alike wherever it stands; bytes by themselves, and as what
+//! programs write of bytes ([`forms`]); a private key by the lines of its PEM and by its number, which is bytes. Whoever finds such a
+//! sign anywhere but where the secret is kept has found a leak.
+
+mod forms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,10 +28,13 @@ pub struct Secrets {
 
 #[derive(Default)]
 struct Known {
-    /// By the bytes that give each away.
-    signs: BTreeMap<Vec<u8>, Secret>,
+    secrets: Vec<Secret>,
+    /// By the bytes that give each away, which secret that is.
+    signs: BTreeMap<Vec<u8>, usize>,
     /// The first two bytes of each sign; empty before there is one.
     beginnings: Vec<bool>,
+    /// Which secret a file was said to hold last.
+    kept: BTreeMap<PathBuf, usize>,
     /// What was said of them where nobody should have.
     overheard: Vec<String>,
 }
@@ -55,12 +61,12 @@ impl Secrets {
     pub fn text(&self, what: impl fmt::Display, text: &str, homes: &[PathBuf]) {
         let parts = text.split(|character: char| !(character.is_ascii_alphanumeric() || "+/-_".contains(character)));
         let sign = parts.max_by_key(|part| part.len()).expect("a text has a part");
-        self.known().add(&what, sign.as_bytes(), homes);
+        self.known().add(&what, vec![sign.as_bytes().to_vec()], homes);
     }
 
     /// There are secret bytes.
     pub fn bytes(&self, what: impl fmt::Display, bytes: &[u8], homes: &[PathBuf]) {
-        self.known().add(&what, bytes, homes);
+        self.known().add(&what, forms::of(bytes), homes);
     }
 
     /// There is a private key, in PEM.
@@ -69,23 +75,34 @@ impl Secrets {
         let der = STANDARD.decode(lines.concat()).expect("the inner lines of a PEM are base64");
         let before = der.windows(NUMBER_FOLLOWS.len()).position(|found| found == NUMBER_FOLLOWS);
         let number = &der[before.expect("a private key has its number") + NUMBER_FOLLOWS.len()..][..NUMBER_BYTES];
-        let mut known = self.known();
-        known.add(&what, number, homes);
+        let mut signs = forms::of(number);
         // The last is of the public half.
-        for line in &lines[..lines.len() - 1] {
-            known.add(&what, line.as_bytes(), homes);
-        }
+        signs.extend(lines[..lines.len() - 1].iter().map(|line| line.as_bytes().to_vec()));
+        self.known().add(&what, signs, homes);
     }
 
     /// Which secret these bytes give away, said by nobody who may.
     pub fn leak_in(&self, bytes: &[u8]) -> Option<String> {
-        self.known().found_in(bytes).next().map(|secret| secret.what.clone())
+        let known = self.known();
+        known.found_in(bytes).next().map(|secret| known.secrets[secret].what.clone())
     }
 
     /// What the contents of a file give away.
     pub fn found_at(&self, path: &Path, contents: &[u8]) -> Vec<Found> {
-        let found = |secret: &Secret| if secret.is_at_home(path) { Found::AtHome } else { Found::Leaked(secret.what.clone()) };
-        self.known().found_in(contents).map(found).collect()
+        let known = self.known();
+        let found = |secret: usize| match &known.secrets[secret] {
+            secret if secret.is_at_home(path) => Found::AtHome,
+            secret => Found::Leaked(secret.what.clone()),
+        };
+        known.found_in(contents).map(found).collect()
+    }
+
+    /// Which secret the contents of a file should give away, and do not.
+    pub fn missed_at(&self, path: &Path, contents: &[u8]) -> Option<String> {
+        let known = self.known();
+        let kept = *known.kept.get(path)?;
+        let is_found = known.found_in(contents).any(|secret| secret == kept);
+        (!is_found).then(|| known.secrets[kept].what.clone())
     }
 
     /// Somebody was answered this, as `what`, by who should keep all of them.
@@ -107,20 +124,32 @@ impl Secrets {
 }
 
 impl Known {
-    fn add(&mut self, what: &impl fmt::Display, sign: &[u8], homes: &[PathBuf]) {
-        assert!(sign.len() >= SIGN_BYTES_MIN, "{what} is long enough to stand nowhere by chance");
-        let new = || Secret { what: what.to_string(), homes: BTreeSet::new() };
-        self.signs.entry(sign.to_vec()).or_insert_with(new).homes.extend(homes.iter().cloned());
+    /// Adds a secret, or more homes of one whose first sign is known.
+    fn add(&mut self, what: &impl fmt::Display, signs: Vec<Vec<u8>>, homes: &[PathBuf]) {
+        let secret = match self.signs.get(&signs[0]) {
+            Some(secret) => *secret,
+            None => {
+                self.secrets.push(Secret { what: what.to_string(), homes: BTreeSet::new() });
+                self.secrets.len() - 1
+            }
+        };
+        self.secrets[secret].homes.extend(homes.iter().cloned());
+        self.kept.extend(homes.iter().map(|home| (home.clone(), secret)));
         self.beginnings.resize(1 << 16, false);
-        self.beginnings[beginning(sign)] = true;
+        for sign in signs {
+            assert!(sign.len() >= SIGN_BYTES_MIN, "{what} is long enough to stand nowhere by chance");
+            self.beginnings[beginning(&sign)] = true;
+            self.signs.insert(sign, secret);
+        }
     }
 
-    fn found_in<'k>(&'k self, bytes: &'k [u8]) -> impl Iterator<Item = &'k Secret> {
+    /// Which secrets these bytes give away, as often as they do.
+    fn found_in<'k>(&'k self, bytes: &'k [u8]) -> impl Iterator<Item = usize> {
         let begins = |pair: &[u8]| self.beginnings.get(beginning(pair)).is_some_and(|begins| *begins);
         let places = bytes.windows(2).enumerate().filter(move |(_, pair)| begins(pair));
         places.flat_map(move |(place, pair)| {
             let like = self.signs.range(pair.to_vec()..).take_while(move |(sign, _)| sign.starts_with(pair));
-            like.filter(move |(sign, _)| bytes[place..].starts_with(sign)).map(|(_, secret)| secret)
+            like.filter(move |(sign, _)| bytes[place..].starts_with(sign)).map(|(_, secret)| *secret)
         })
     }
 }
@@ -174,7 +203,8 @@ mod tests {
         let pem = key.to_pem();
         secrets.private_key("a key", &pem, &[]);
         let der = STANDARD.decode(pem.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap();
-        for leak in [pem.as_bytes(), &der, pem.lines().nth(2).unwrap().as_bytes()] {
+        let written = format!("{der:?}");
+        for leak in [pem.as_bytes(), &der, pem.lines().nth(2).unwrap().as_bytes(), written.as_bytes()] {
             assert_eq!(secrets.leak_in(leak).as_deref(), Some("a key"));
         }
         assert_eq!(secrets.leak_in(key.request().unwrap().as_der()), None);
@@ -190,6 +220,18 @@ mod tests {
         assert_eq!(found_at("/var/lib/a/.token.aside"), [Found::AtHome]);
         assert_eq!(found_at("/var/lib/b/token"), [Found::Leaked("a token".into())]);
         assert_eq!(found_at("/var/lib/a/.other.aside"), [Found::Leaked("a token".into())]);
+    }
+
+    #[test]
+    fn a_file_that_does_not_hold_what_it_was_said_to_hold_last_is_told() {
+        let (secrets, path) = (Secrets::default(), Path::new("/var/lib/a/key"));
+        secrets.bytes("an old key", &[7; 32], &[path.into()]);
+        assert_eq!(secrets.missed_at(path, &[7; 32]), None);
+        secrets.bytes("a new key", &[8; 32], &[path.into()]);
+        assert_eq!(secrets.missed_at(path, &[7; 32]).as_deref(), Some("a new key"));
+        assert_eq!(secrets.missed_at(path, &[8; 32]), None);
+        assert_eq!(secrets.found_at(path, &[7; 32]), [Found::AtHome], "it was there before");
+        assert_eq!(secrets.missed_at(Path::new("/var/lib/a/other"), b""), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use bursar_net::tasks::Group;
 use tokio::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -124,7 +124,7 @@ impl Trace {
         self.written().recent.iter().cloned().collect()
     }
 
-    /// All lines so far that tell what a process said, oldest first.
+    /// All lines so far that tell what a process said, oldest first, those of libraries included.
     pub fn said(&self) -> Vec<String> {
         self.written().said.clone()
     }
@@ -148,10 +148,18 @@ impl Trace {
         }
     }
 
-    /// A subscriber that records what our own crates log at debug and above. It is for the simulating thread.
+    /// Remembers a line that a library of others logged, for whoever looks for something in what was said. What a library logs is
+    /// its own affair: it is no part of the trace, and two runs of a seed may differ in it.
+    fn overhear(&self, told: String) {
+        self.written().said.push(told);
+    }
+
+    /// A subscriber that records what our own crates log at debug and above, and remembers what all others log at info and above. It is
+    /// for the simulating thread.
     pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
         tracing_subscriber::registry().with(Logged(self.clone()).with_filter(tracing_subscriber::filter::filter_fn(|metadata| {
-            metadata.target().starts_with("bursar") && *metadata.level() <= LevelFilter::DEBUG
+            let level = if is_ours(metadata) { LevelFilter::DEBUG } else { LevelFilter::INFO };
+            metadata.is_event() && *metadata.level() <= level
         })))
     }
 
@@ -234,8 +242,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logged {
         let metadata = event.metadata();
         let group = Group::current();
         let process = group.as_ref().map_or("world", Group::name);
-        self.0.record("log", format_args!("{process} {} {}{}", metadata.level(), metadata.target(), fields.0));
+        let (level, target) = (metadata.level(), metadata.target());
+        if is_ours(metadata) {
+            self.0.record("log", format_args!("{process} {level} {target}{}", fields.0));
+        } else {
+            self.0.overhear(format!("log {process} {level} {target}{}", fields.0));
+        }
     }
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("bursar")
 }
 
 struct Fields(String);
@@ -324,16 +341,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn our_own_lines_are_recorded_from_debug_up() {
+    async fn our_own_lines_are_recorded_from_debug_up_and_those_of_others_remembered_from_info_up() {
         let lines = Shared::default();
         let trace = Trace::begin(Some(Box::new(lines.clone())));
         tracing::subscriber::with_default(trace.subscriber(), || {
             tracing::debug!(number = 7, "ours");
             tracing::trace!("too fine");
-            tracing::error!(target: "hyper", "not ours");
+            tracing::info!(target: "hyper", number = 8, "not ours");
+            tracing::debug!(target: "hyper", "too fine");
         });
         let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(told, "0.000000 log world DEBUG bursar_simulations::trace::tests ours number=7\n");
         assert_eq!(trace.digest().events, 1);
+        assert_eq!(trace.said(), [told.trim_end(), "log world INFO hyper not ours number=8"]);
     }
 }

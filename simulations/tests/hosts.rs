@@ -152,7 +152,7 @@ async fn a_process_ends_at_a_point_before_it_does_what_lies_behind() {
         assert_eq!(struck.await.unwrap(), PROCESS);
         sleep(Duration::from_secs(60)).await;
         assert!(!host.is_running(PROCESS) && host.exits(PROCESS).is_empty(), "it did not end by itself");
-        let told = [3, 3, 5].map(|length| ("log.synced", length));
+        let told = [3, 3, 5].map(|length| ("log.synced", vec![length]));
         assert_eq!((host.take_told(PROCESS), host.take_told(PROCESS)), (told.to_vec(), Vec::new()));
         assert_eq!(host.has_power(), crash == Crash::Exit);
         match crash {

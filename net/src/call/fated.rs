@@ -50,7 +50,7 @@ mod tests {
     struct Fated(Mutex<CallFate>);
 
     impl Overseer for Fated {
-        fn passes(&self, _point: &'static str, _number: Option<u64>) -> Passing {
+        fn passes(&self, _point: &'static str, _numbers: &[u64]) -> Passing {
             Passing::GoesOn
         }
 

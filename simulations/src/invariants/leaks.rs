@@ -25,7 +25,7 @@ pub(super) fn look_at_the_end<'d>(
             return Err(broken(NAME, format!("somebody said {leak}: {line}")));
         }
     }
-    let (mut at_home, mut leaked) = (0, Vec::new());
+    let (mut at_home, mut leaked, mut missed) = (0, Vec::new(), Vec::new());
     for (machine, disks) in machines {
         disks.visit(&mut |path: &Path, contents: &[u8]| {
             for found in secrets.found_at(path, contents) {
@@ -34,11 +34,17 @@ pub(super) fn look_at_the_end<'d>(
                     Found::Leaked(secret) => leaked.push(format!("{machine} keeps {secret} in {}", path.display())),
                 }
             }
+            if let Some(secret) = secrets.missed_at(path, contents) {
+                missed.push(format!(
+                    "{machine} was not found to keep {secret} in {}, where it is kept: nothing can be said",
+                    path.display()
+                ));
+            }
         });
     }
-    match leaked.first() {
+    // Whoever does not find a secret where it is kept would not find it elsewhere.
+    match leaked.first().or(missed.first()) {
         Some(leak) => Err(broken(NAME, leak)),
-        // Whoever finds no key where keys are kept would find none elsewhere.
         None if at_home == 0 => Err(broken(NAME, "no secret was found, not even where it is kept: nothing can be said")),
         None => Ok(()),
     }
@@ -108,6 +114,20 @@ mod tests {
         disks.files(1).remove(Path::new("/var/token")).unwrap();
         let told = detail(&secrets, &[], &disks).unwrap();
         assert!(told.starts_with("no secret was found"), "{told}");
+
+        disks.files(1).write_atomic(Path::new("/var/token"), b"another one").unwrap();
+        let told = detail(&secrets, &[], &disks).unwrap();
+        assert!(told.starts_with("a1 was not found to keep the token in /var/token"), "{told}");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_the_key_of_a_store() {
+        let (secrets, disks) = (secrets(), disks());
+        let engine = disks.engines().create(Path::new("/ledger"), Profile::Ledger).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Space::Journal, TOKEN.as_bytes().to_vec(), "value");
+        engine.write(&batch).unwrap();
+        assert_eq!(detail(&secrets, &[], &disks).as_deref(), Some("a1 keeps the token in /ledger/journal"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Promotions {
             let member = fleet.authority_nodes.iter().find(|member| member.id() == voter.0);
             let Some((_, node)) = member.and_then(|member| member.running()) else { continue };
             let (own, leaders) = (node.status().last_log.unwrap_or(0), leader.last_log.unwrap_or(0));
-            if own + CAUGHT_UP_ENTRIES + SLACK_ENTRIES < leaders {
+            if is_behind(own, leaders) {
                 return Err(broken(
                     "no-laggard-votes",
                     format!("node {voter} was given a vote at entry {own}, {leader} is at {leaders}", leader = leader.id),
@@ -38,5 +38,22 @@ impl Promotions {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a node at one entry is too far behind a leader at another to be counted on.
+fn is_behind(own: u64, leaders: u64) -> bool {
+    own + CAUGHT_UP_ENTRIES + SLACK_ENTRIES < leaders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_has_caught_up_but_for_what_was_written_meanwhile_may_vote() {
+        let bearable = CAUGHT_UP_ENTRIES + SLACK_ENTRIES;
+        assert!(!is_behind(7, 7) && !is_behind(9, 7) && !is_behind(7, 7 + bearable));
+        assert!(is_behind(7, 8 + bearable) && is_behind(0, 1 + bearable));
     }
 }
