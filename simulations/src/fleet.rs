@@ -131,7 +131,7 @@ impl Fleet {
                 }
             }
         }
-        let desk = world.internet.attach("desk", 0);
+        let desk = world.desk;
         let (internet, draws, losing) = (world.internet.clone(), world.draws, AsyncMutex::default());
         Self { authority_nodes, storage_servers, secrets, internet, draws, settled, desk, losing }
     }
@@ -240,11 +240,6 @@ impl Fleet {
         let token = (!access.token.expose().is_empty()).then(|| access.token.clone());
         Client::new(ClientConfig::new(nodes, token), parts)
             .expect("there are nodes, and where they have TLS, somebody is trusted")
-    }
-
-    /// The machine that operators sit at.
-    pub fn desk(&self) -> HostId {
-        self.desk
     }
 
     /// All processes, each with its machine.
