@@ -168,7 +168,7 @@ fn kinds(plan: &Plan) -> Vec<(FaultKind, Shows)> {
         (FaultKind::OneWay { from: host(), to: desk() }, cut(vec![format!("h0>h{desk_id} ")])),
         (FaultKind::IsolateLeader, cut(between(0, 0..desk_id))),
         (slow(host(), second), drags("net", "h0>h1 ".to_owned())),
-        (slow(desk(), host()), drags("net", format!("h0>h{desk_id} "))),
+        (slow(desk(), host()), told("operation", "Err(Elapsed".to_owned())),
         (FaultKind::ClockJump { host: host(), by_ms: -60_000 }, moved(-60_050..=-59_950)),
         (FaultKind::ClockDrift { host: host(), ppm: 50_000 }, moved(100..=200)),
         (FaultKind::SlowDisk { host: host(), within_ms: 2_000 }, drags("log", answered)),
