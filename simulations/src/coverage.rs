@@ -1,7 +1,8 @@
 //! What runs have exercised, and what of all that there is they have not.
 //!
-//! A run exercises what its trace tells: kinds of faults, of events and of alerts, problems that clients were answered, how their
-//! operations ended, named points that were passed, stages of leadership, of checkpoints and of snapshots. Each thing has a name, the kind
+//! A run exercises what its trace tells: kinds of faults that struck, of losses, of operations that disks failed at, of trouble that
+//! calls met with, of events and of alerts, problems that clients were answered, how their operations ended, named points that were
+//! passed, and at which a process was struck, stages of leadership, of checkpoints and of snapshots. Each thing has a name, the kind
 //! before a dot: `fault.pause`, `event.server.added`. The lists of all there is come from the enums themselves, so a kind that is
 //! added is missed until a run exercises it, or `simulations/uncovered.toml` says why none does.
 
@@ -11,7 +12,9 @@ use std::fmt;
 use bursar_domain::{Event, Rejection, alert};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Action, FaultKind};
+use crate::calls::CallTrouble;
+use crate::disk::DiskOperation;
+use crate::plan::{Action, FaultKind, Loss};
 use crate::points::POINTS;
 use crate::trace::Line;
 use crate::variants;
@@ -75,6 +78,20 @@ impl Coverage {
                 let name = word().split('(').next().unwrap_or_default();
                 if name.starts_with(char::is_uppercase) {
                     self.count(format!("fault.{}", snake_case(name)));
+                    for (kind, field) in [("loss", "loss: "), ("disk_operation", "operation: ")] {
+                        if let Some((_, value)) = line.told.split_once(field) {
+                            self.count(format!("{kind}.{}", snake_case(first_name(value))));
+                        }
+                    }
+                }
+            }
+            "call" => {
+                let (_machine, _process, fate) = (word(), word(), word());
+                self.count(format!("call.{}", snake_case(fate)));
+            }
+            "host" => {
+                if let (_machine, _process, "ends", "at", point) = (word(), word(), word(), word(), word()) {
+                    self.count(format!("struck.{point}"));
                 }
             }
             "point" => {
@@ -172,16 +189,25 @@ fn everything() -> BTreeSet<String> {
         variants::of::<Action>().iter().flat_map(|action| Ended::ASKED.map(|ended| format!("operation.{action}.{ended}")));
     [
         named("fault", variants::of::<FaultKind>()),
+        named("loss", variants::of::<Loss>()),
+        named("disk_operation", variants::of::<DiskOperation>()),
+        named("call", variants::of::<CallTrouble>()),
         named("event", Event::KINDS),
         named("alert", variants::of::<alert::Kind>()),
         named("problem", Rejection::CODES),
         named("point", &POINTS),
+        named("struck", &POINTS),
         named("stage", &STAGES.map(|(stage, _)| stage)),
         operations.collect(),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The name that a text begins with.
+fn first_name(text: &str) -> &str {
+    text.split(|character: char| !character.is_alphanumeric()).next().unwrap_or_default()
 }
 
 /// `PowerLoss` as `power_loss`.
@@ -216,8 +242,15 @@ mod tests {
             ("fault", "FailingDisk { host: \"a3\", path: \"/\", operation: Sync } for 3685 ms"),
             ("fault", "IsolateLeader for 9986 ms"),
             ("fault", "IsolateLeader for 12 ms"),
+            ("fault", "LostCopy { process: \"authority-1\", loss: AllButKeys } for 7 ms"),
+            ("fault", "LostCopy { process: \"authority-1\", loss: Bit { place: 1, bit: 2 } } for 7 ms"),
+            ("missed", "Kill { process: \"authority-1\" } for 7 ms"),
             ("fault", "all is mended"),
+            ("call", "a1 authority-1 Lost"),
+            ("call", "a1 authority-1 Late { by: 7ms }"),
             ("point", "a1 authority-1 log.synced"),
+            ("host", "a1 authority-1 ends at log.synced"),
+            ("host", "a1 authority-1 ends: Failed(\"at log.purge\")"),
             ("history", "17 server.went_offline storage server 3 does not answer"),
             ("alert", "server_offline critical alert 1 “Server is offline”"),
             ("operation", "client-3 create 7 done after 12 ms"),
@@ -233,9 +266,15 @@ mod tests {
             counted,
             [
                 ("alert.server_offline", 1),
+                ("call.late", 1),
+                ("call.lost", 1),
+                ("disk_operation.sync", 1),
                 ("event.server.went_offline", 1),
                 ("fault.failing_disk", 1),
                 ("fault.isolate_leader", 2),
+                ("fault.lost_copy", 2),
+                ("loss.all_but_keys", 1),
+                ("loss.bit", 1),
                 ("operation.change.refused", 1),
                 ("operation.create.done", 1),
                 ("operation.read.unknown", 1),
@@ -243,6 +282,7 @@ mod tests {
                 ("problem.not_found", 1),
                 ("search.unknown", 1),
                 ("stage.checkpoint_written", 1),
+                ("struck.log.synced", 1),
             ]
         );
         assert_eq!(coverage.unknown_answers(), 1);

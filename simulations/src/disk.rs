@@ -71,9 +71,12 @@ struct Machine {
     boot: u32,
     /// All that were ever there, mounted or not.
     volumes: BTreeMap<VolumeId, Volume>,
+    /// What is mounted now: what was first, with the swaps that are in effect, in their order, and without what is pulled.
     mounts: BTreeMap<PathBuf, VolumeId>,
     /// As they were before anybody pulled or swapped any.
     mounted_first: BTreeMap<PathBuf, VolumeId>,
+    swaps: BTreeMap<u64, (PathBuf, PathBuf)>,
+    next_swap: u64,
     next_fault: u64,
     /// The stores of the machine, on its own disk.
     engines: MemoryEngines,
@@ -114,6 +117,8 @@ impl Disks {
             volumes: BTreeMap::new(),
             mounts: BTreeMap::new(),
             mounted_first: BTreeMap::new(),
+            swaps: BTreeMap::new(),
+            next_swap: 0,
             next_fault: 0,
             engines: MemoryEngines::new(),
             locks: BTreeMap::new(),
@@ -150,35 +155,45 @@ impl Disks {
         machine.make_mount_point(path);
         let id = VolumeId(u32::try_from(machine.volumes.len()).expect("fewer than 2^32 disks"));
         machine.volumes.insert(id, Volume::new(capacity_bytes));
-        machine.mounts.insert(path.to_owned(), id);
         machine.mounted_first.insert(path.to_owned(), id);
+        machine.mount_again();
     }
 
     /// Pulls the disk that is mounted at `path`: the path shows the bare directory, and whoever holds the disk open gets errors.
     /// Returns what brings it back; nothing where nothing is mounted.
     pub fn pull(&self, path: &Path) -> Option<Pulled> {
         let mut machine = self.machine();
-        let volume = machine.mounts.remove(path)?;
+        let volume = machine.mounts.get(path).copied()?;
         machine.volume(volume).pulled = true;
-        Some(Pulled { path: path.to_owned(), volume })
+        machine.mount_again();
+        Some(Pulled(volume))
     }
 
-    /// Puts a disk back to where it was pulled from.
-    pub fn put_back(&self, pulled: &Pulled) {
+    /// Puts a disk back that was pulled, to where it belongs by now.
+    pub fn put_back(&self, Pulled(volume): &Pulled) {
         let mut machine = self.machine();
-        machine.volume(pulled.volume).pulled = false;
-        machine.mounts.insert(pulled.path.clone(), pulled.volume);
+        machine.volume(*volume).pulled = false;
+        machine.mount_again();
     }
 
-    /// Swaps what is mounted at two paths. Where nothing is mounted at one of them it does nothing, and says so.
-    pub fn swap(&self, one: &Path, other: &Path) -> bool {
+    /// Swaps what is mounted at two paths. Returns what takes it back; nothing where nothing is mounted at one of them.
+    pub fn swap(&self, one: &Path, other: &Path) -> Option<Swapped> {
         let mut machine = self.machine();
-        let (Some(at_one), Some(at_other)) = (machine.mounts.get(one).copied(), machine.mounts.get(other).copied()) else {
-            return false;
-        };
-        machine.mounts.insert(one.to_owned(), at_other);
-        machine.mounts.insert(other.to_owned(), at_one);
-        true
+        if !machine.mounts.contains_key(one) || !machine.mounts.contains_key(other) {
+            return None;
+        }
+        let number = machine.next_swap;
+        machine.next_swap += 1;
+        machine.swaps.insert(number, (one.to_owned(), other.to_owned()));
+        machine.mount_again();
+        Some(Swapped(number))
+    }
+
+    /// Takes a swap back, whatever else was swapped or pulled meanwhile and still is.
+    pub fn swap_back(&self, Swapped(number): &Swapped) {
+        let mut machine = self.machine();
+        machine.swaps.remove(number);
+        machine.mount_again();
     }
 
     /// Lets the disk that holds `path` have a fault until [`mend`](Self::mend).
@@ -204,7 +219,8 @@ impl Disks {
             volume.faults.clear();
             volume.pulled = false;
         }
-        machine.mounts = machine.mounted_first.clone();
+        machine.swaps.clear();
+        machine.mount_again();
     }
 
     /// Gives a file or directory other permission bits, as an operator would.
@@ -339,10 +355,11 @@ pub struct Broken {
 
 /// A disk that lies on the table.
 #[derive(Clone, Debug)]
-pub struct Pulled {
-    path: PathBuf,
-    volume: VolumeId,
-}
+pub struct Pulled(VolumeId);
+
+/// Two disks that are in each other's place.
+#[derive(Clone, Debug)]
+pub struct Swapped(u64);
 
 impl Machine {
     fn volume(&mut self, id: VolumeId) -> &mut Volume {
@@ -421,6 +438,17 @@ impl Machine {
         let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EISDIR))?;
         let parent = path.parent().expect("what has a name has a parent");
         Ok((self.resolve(parent)?, name.to_owned()))
+    }
+
+    /// Mounts each disk where it belongs by now.
+    fn mount_again(&mut self) {
+        let mut mounts = self.mounted_first.clone();
+        for (one, other) in self.swaps.values() {
+            let (at_one, at_other) = (mounts[one], mounts[other]);
+            mounts.extend([(one.clone(), at_other), (other.clone(), at_one)]);
+        }
+        mounts.retain(|_, volume| !self.volumes[volume].pulled);
+        self.mounts = mounts;
     }
 
     fn make_mount_point(&mut self, path: &Path) {

@@ -134,8 +134,8 @@ impl Fleet {
                 }
             }
         }
-        let desk = world.internet.attach("desk", 0);
-        let (internet, draws, born, losing) = (world.internet.clone(), world.draws, world.born, AsyncMutex::default());
+        let (desk, internet, draws) = (world.desk, world.internet.clone(), world.draws);
+        let (born, losing) = (world.born, AsyncMutex::default());
         Self { authority_nodes, storage_servers, secrets, internet, draws, born, settled, desk, losing }
     }
 
@@ -243,11 +243,6 @@ impl Fleet {
         let token = (!access.token.expose().is_empty()).then(|| access.token.clone());
         Client::new(ClientConfig::new(nodes, token), parts)
             .expect("there are nodes, and where they have TLS, somebody is trusted")
-    }
-
-    /// The machine that operators sit at.
-    pub fn desk(&self) -> HostId {
-        self.desk
     }
 
     /// All processes, each with its machine.

@@ -105,9 +105,9 @@ struct Process {
     told: Vec<ToldAtPoint>,
 }
 
-/// What holds a process up: the start of it that does not go on, if it ran.
+/// What holds a process up: the start of it that does not go on.
 #[derive(Debug)]
-pub struct Paused(Option<u32>);
+pub struct Paused(u32);
 
 /// A process, as the machine that it runs on looks after it.
 struct Overseen {
@@ -297,15 +297,15 @@ impl Host {
         self.start(process);
     }
 
-    /// Stops a process, where it runs: nothing of it goes on until each pause is over. The kernel goes on.
-    pub fn pause(&self, process: &str) -> Paused {
+    /// Stops a process: nothing of it goes on until each pause is over. The kernel goes on. None where it does not run.
+    pub fn pause(&self, process: &str) -> Option<Paused> {
         let mut processes = self.processes();
         let found = processes.get_mut(process).expect("a plan pauses what it installed");
-        let Some(group) = &found.running else { return Paused(None) };
+        let group = found.running.as_ref()?;
         self.record(format_args!("{process} is paused"));
         found.pauses += 1;
         group.pause();
-        Paused(Some(found.starts))
+        Some(Paused(found.starts))
     }
 
     /// Ends a pause.
@@ -313,7 +313,7 @@ impl Host {
         let resumed = {
             let mut processes = self.processes();
             let found = processes.get_mut(process).expect("a plan resumes what it installed");
-            if start != Some(found.starts) || found.pauses == 0 {
+            if start != found.starts || found.pauses == 0 {
                 return;
             }
             found.pauses -= 1;

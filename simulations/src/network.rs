@@ -166,9 +166,9 @@ impl Internet {
         });
     }
 
-    /// Breaks all connections between two machines: both ends are told.
-    pub fn reset(&self, one: HostId, other: HostId) {
-        self.with(|state| state.reset(one, other));
+    /// Breaks all connections between two machines: both ends are told. Returns how many there were.
+    pub fn reset(&self, one: HostId, other: HostId) -> usize {
+        self.with(|state| state.reset(one, other))
     }
 
     /// Does something with the state, then wakes whom it concerns: outside of the lock, for a task that is woken for its end may

@@ -18,6 +18,8 @@ use crate::points::{Crash, POINTS};
 
 /// The version of the form of plans that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
+/// The machine that operators and their programs sit at: none of the topology's, and faults of the network name it as these.
+pub const DESK: &str = "desk";
 /// The largest fleets that somebody may want.
 const AUTHORITY_NODES_MAX: u64 = 7;
 const STORAGE_SERVERS_MAX: u64 = 200;
@@ -140,7 +142,8 @@ impl Fault {
     }
 }
 
-/// What can go wrong. Machines, processes and disks are named as in the plan's topology.
+/// What can go wrong. Machines, processes and disks are named as in the plan's topology; the network's faults may name the operators'
+/// [`DESK`], too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the fields of each kind are what the topology calls so, or told by their names")]
@@ -165,7 +168,7 @@ pub enum FaultKind {
     LateNode { process: String },
     /// A process is stopped, and goes on at the end.
     Pause { process: String },
-    /// Machines are cut off from all others.
+    /// Machines are cut off from all others. The desk reaches everybody, unless it is among these: then it reaches these alone.
     Partition { hosts: BTreeSet<String> },
     /// Nothing gets from one machine to another.
     OneWay { from: String, to: String },
@@ -397,7 +400,8 @@ impl Plan {
         for kind in self.faults.iter().map(|fault| &fault.kind).chain(&self.left_broken) {
             let named = kind.names();
             let unknown = |what, name: &str| Err(PlanError::Unknown { what, name: name.to_owned() });
-            if let Some(host) = named.hosts.iter().find(|host| !hosts.contains(**host)) {
+            let is_known = |host: &str| hosts.contains(host) || (host == DESK && kind.is_of_the_network());
+            if let Some(host) = named.hosts.iter().find(|host| !is_known(host)) {
                 return unknown("machine", host);
             }
             if let Some(process) = named.process.filter(|process| !processes.contains(process)) {
@@ -450,6 +454,11 @@ impl FaultKind {
     /// Whether it takes operators to repair it, which goes on until they have.
     pub const fn is_repaired_by_operators(&self) -> bool {
         matches!(self, Self::LostCopy { .. } | Self::LostServer { .. } | Self::LateNode { .. })
+    }
+
+    /// Whether it befalls what is between machines, and none of them.
+    const fn is_of_the_network(&self) -> bool {
+        matches!(self, Self::Partition { .. } | Self::OneWay { .. } | Self::Reset { .. } | Self::SlowLink { .. })
     }
 
     fn names(&self) -> Named<'_> {
@@ -535,6 +544,7 @@ mod tests {
         for (kind, what) in [
             (FaultKind::PowerLoss { host: nobody() }, "machine"),
             (FaultKind::Reset { one: host.clone(), other: nobody() }, "machine"),
+            (FaultKind::PowerLoss { host: DESK.to_owned() }, "machine"),
             (FaultKind::Kill { process: nobody() }, "process"),
             (FaultKind::FullDisk { host: host.clone(), path: nobody() }, "disk"),
         ] {
@@ -546,6 +556,7 @@ mod tests {
         let refused = Plan::from_json(&with(crash("nowhere")).to_json()).unwrap_err();
         assert!(matches!(refused, PlanError::UnknownPoint { name } if name == "nowhere"));
         Plan::from_json(&with(crash("log.synced")).to_json()).unwrap();
+        Plan::from_json(&with(FaultKind::Reset { one: DESK.to_owned(), other: host.clone() }).to_json()).unwrap();
         Plan::from_json(&with(FaultKind::FullDisk { host, path: "/".to_owned() }).to_json()).unwrap();
     }
 }

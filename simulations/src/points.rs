@@ -5,7 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// All of them.
+use crate::plan::Role;
+
+/// How many of [`POINTS`] storage servers pass: the last.
+const OF_STORAGE_SERVERS: usize = 5;
+
+/// All of them: first those that authority nodes pass, then those that storage servers do. No process passes points of both.
 pub const POINTS: [&str; 22] = [
     "log.written",
     "log.synced",
@@ -24,12 +29,22 @@ pub const POINTS: [&str; 22] = [
     "install.durable",
     "join.decided",
     "join.welcomed",
+    // From here on those of storage servers.
     "server.adopted",
     "projection.saved",
     "store-point.aside",
     "store-point.noted",
     "store-point.named",
 ];
+
+/// Those that processes of a role pass.
+pub fn passed_by(role: Role) -> &'static [&'static str] {
+    let (of_authority_nodes, of_storage_servers) = POINTS.split_at(POINTS.len() - OF_STORAGE_SERVERS);
+    match role {
+        Role::Authority => of_authority_nodes,
+        Role::StorageServer => of_storage_servers,
+    }
+}
 
 /// How a process ends at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

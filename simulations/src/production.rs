@@ -18,6 +18,7 @@ use crate::fleet::{Access, Fleet};
 use crate::followers::Follower;
 use crate::history::{Limits, Searched};
 use crate::invariants::{Invariants, Onlookers};
+use crate::nemesis::Due;
 use crate::network::HostId;
 use crate::overview::Overview;
 use crate::plan::{Action, Fault, FaultKind, Operation};
@@ -83,14 +84,15 @@ impl Production {
     }
 
     /// Has operators undo a fault, from its beginning.
-    async fn undo(&self, world: &World, Fault { for_ms, kind, .. }: &Fault) -> Result<(), Broken> {
+    async fn undo(&self, world: &World, due: &mut Due<'_>) -> Result<(), Broken> {
+        let Fault { for_ms, kind, .. } = due.fault;
         let (fleet, lasting) = (self.fleet(), Duration::from_millis(*for_ms));
         let undone = match kind {
             FaultKind::LostCopy { process, loss } => {
-                return fleet.lose(world, &self.operator(process), process, *loss, lasting).await;
+                return fleet.lose(world, &self.operator(process), process, *loss, lasting, due).await;
             }
-            FaultKind::LostServer { process } => fleet.replace(world, &self.operator(process), process, lasting).await,
-            FaultKind::LateNode { process } => fleet.join_late(&self.operator(process), process).await,
+            FaultKind::LostServer { process } => fleet.replace(world, &self.operator(process), process, lasting, due).await,
+            FaultKind::LateNode { process } => fleet.join_late(&self.operator(process), process, due).await,
             _ => Ok(()),
         };
         undone.map_err(|error| Broken::new("repair", format_args!("{kind:?} was not undone: {error}")))
@@ -207,8 +209,8 @@ impl Inhabitants for Production {
         self.fleet().leader().map(|member| member.place.host.id())
     }
 
-    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), Broken>> {
-        Box::pin(self.undo(world, fault))
+    fn repair<'a>(&'a self, world: &'a Arc<World>, due: &'a mut Due<'_>) -> LocalBoxFuture<'a, Result<(), Broken>> {
+        Box::pin(self.undo(world, due))
     }
 
     async fn converge(&self, world: &Arc<World>, core: &BTreeSet<&str>) -> Result<(), Broken> {

@@ -182,11 +182,11 @@ impl<'l> Line<'l> {
         Some(Self { at, what, told })
     }
 
-    /// Whether it matters to a person: a single packet, a call or a point that was passed, and what is logged for those who look
-    /// closely, do not; nor does that a disk lost nothing, since there was nothing to lose.
+    /// Whether it matters to a person: a single packet, a call, a point that was passed or a fault that came to nothing, and what is
+    /// logged for those who look closely, do not; nor does that a disk lost nothing, since there was nothing to lose.
     pub fn matters(&self) -> bool {
         match self.what {
-            "net" | "call" | "point" => false,
+            "net" | "call" | "point" | "missed" => false,
             "disk" => !self.told.ends_with(" kept 0 of 0"),
             "log" => self.logged().is_some_and(|logged| logged.level != "DEBUG"),
             _ => true,

@@ -18,10 +18,10 @@ use crate::befallen::Befallen;
 use crate::coverage::Coverage;
 use crate::draws::Draws;
 use crate::host::Host;
-use crate::nemesis;
+use crate::nemesis::{self, Due};
 use crate::network::{HostId, Internet};
 use crate::panics;
-use crate::plan::{Fault, HostPlan, Operation, Plan};
+use crate::plan::{DESK, HostPlan, Operation, Plan};
 use crate::runtime::simulate;
 use crate::trace::{Digest, Trace};
 use crate::verdict::Broken;
@@ -43,6 +43,8 @@ pub struct World {
     pub befallen: Befallen,
     /// The machines, by name.
     pub hosts: BTreeMap<String, Host>,
+    /// The machine that operators sit at, which runs nothing of the plan, and which nothing befalls but what befalls its links.
+    pub desk: HostId,
     /// When it began.
     pub born: Instant,
     /// When the plan began: once whoever lives here had settled.
@@ -62,11 +64,12 @@ pub trait Inhabitants: Send + Sync + 'static {
     /// Does what a client does, and returns when it is done with it. The operations of one client come one after another.
     async fn operate(&self, world: &Arc<World>, operation: Operation);
 
-    /// Carries out a fault that takes operators to repair, and returns when they are done, whatever else goes on meanwhile.
+    /// Carries out a fault that takes operators to repair, tells when it [strikes](Due::strikes), and returns when they are done,
+    /// whatever else goes on meanwhile.
     ///
     /// # Errors
     /// Why they are not.
-    fn repair<'a>(&'a self, world: &'a Arc<World>, fault: &'a Fault) -> LocalBoxFuture<'a, Result<(), Broken>>;
+    fn repair<'a>(&'a self, world: &'a Arc<World>, due: &'a mut Due<'_>) -> LocalBoxFuture<'a, Result<(), Broken>>;
 
     /// Looks at what must hold at every moment.
     ///
@@ -145,12 +148,18 @@ impl World {
             (planned.name.clone(), host)
         });
         let hosts = hosts.collect();
-        Self { plan, draws, trace, internet, befallen: Befallen::default(), hosts, born, begun: OnceLock::new() }
+        let desk = internet.attach(DESK, 0);
+        Self { plan, draws, trace, internet, befallen: Befallen::default(), hosts, desk, born, begun: OnceLock::new() }
     }
 
     /// A machine of the plan.
     pub fn host(&self, name: &str) -> &Host {
         self.hosts.get(name).expect("a plan names machines that it has")
+    }
+
+    /// Which one in the network a machine of the plan is, or the operators' desk.
+    pub fn place(&self, name: &str) -> HostId {
+        if name == DESK { self.desk } else { self.host(name).id() }
     }
 
     /// What the plan says of a machine.

@@ -62,7 +62,7 @@ async fn a_process_lives_until_it_is_killed_and_stands_still_while_it_is_paused(
     host.start(PROCESS);
     host.start(PROCESS);
     sleep(Duration::from_millis(2_500)).await;
-    let (first, second) = (host.pause(PROCESS), host.pause(PROCESS));
+    let (first, second) = (host.pause(PROCESS).unwrap(), host.pause(PROCESS).unwrap());
     sleep(Duration::from_secs(30)).await;
     host.resume(PROCESS, second);
     sleep(Duration::from_secs(30)).await;
@@ -120,7 +120,7 @@ async fn each_outage_and_each_kill_ends_for_itself() {
     assert!(!host.is_running(PROCESS));
     host.revive(PROCESS);
     assert!(host.is_running(PROCESS));
-    let of_the_first = host.pause(PROCESS);
+    let of_the_first = host.pause(PROCESS).unwrap();
     host.kill(PROCESS);
     host.revive(PROCESS);
     let _of_the_second = host.pause(PROCESS);

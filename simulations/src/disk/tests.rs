@@ -248,15 +248,45 @@ async fn disks_that_are_swapped_stay_what_they_are_for_whoever_holds_them() {
     let (volumes, one, other) = (disks.volumes(), Path::new("/srv/a"), Path::new("/srv/b"));
     let folder = volumes.open(one).unwrap();
     folder.write_new("of-a", b"").unwrap();
-    assert!(disks.swap(one, other));
+    disks.swap(one, other).unwrap();
     assert!(volumes.open(one).unwrap().names("").unwrap().is_empty());
     assert_eq!(volumes.open(other).unwrap().names("").unwrap(), ["of-a"]);
     folder.write_new("later", b"").unwrap();
     assert_eq!(volumes.open(other).unwrap().names("").unwrap(), ["later", "of-a"]);
     disks.pull(one).unwrap();
-    assert!(!disks.swap(one, other), "there is but one left");
+    assert!(disks.swap(one, other).is_none(), "there is but one left");
     disks.mend_all();
     assert_eq!(volumes.open(one).unwrap().names("").unwrap(), ["later", "of-a"]);
+}
+
+#[tokio::test]
+async fn swaps_and_pulls_that_overlap_are_over_when_all_have_ended() {
+    let disks = disks();
+    let (volumes, paths) = (disks.volumes(), ["/srv/a", "/srv/b", "/srv/c"].map(Path::new));
+    disks.mount(paths[2], 1 << 20);
+    for (path, name) in paths.iter().zip(["of-a", "of-b", "of-c"]) {
+        volumes.open(path).unwrap().write_new(name, b"").unwrap();
+    }
+    let shown = || paths.map(|path| volumes.open(path).unwrap().names("").unwrap().concat());
+    let usual = ["of-a", "of-b", "of-c"];
+    assert_eq!(shown(), usual);
+
+    // One of the two is on the table when they are swapped back.
+    let swapped = disks.swap(paths[0], paths[1]).unwrap();
+    let pulled = disks.pull(paths[0]).unwrap();
+    assert_eq!(shown(), ["", "of-a", "of-c"]);
+    disks.swap_back(&swapped);
+    assert_eq!(shown(), ["of-a", "", "of-c"]);
+    disks.put_back(&pulled);
+    assert_eq!(shown(), usual);
+
+    // The first of two swaps of one disk ends first.
+    let (first, second) = (disks.swap(paths[0], paths[1]).unwrap(), disks.swap(paths[1], paths[2]).unwrap());
+    assert_eq!(shown(), ["of-b", "of-c", "of-a"]);
+    disks.swap_back(&first);
+    assert_eq!(shown(), ["of-a", "of-c", "of-b"]);
+    disks.swap_back(&second);
+    assert_eq!(shown(), usual);
 }
 
 #[tokio::test]

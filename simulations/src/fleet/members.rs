@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::authority_nodes::Making;
 use super::{AuthorityNode, Fleet, SetUpError, lock, parsed, until};
+use crate::nemesis::Due;
 use crate::plan::{FaultKind, Loss};
 use crate::verdict::Broken;
 use crate::world::World;
@@ -43,10 +44,14 @@ impl Fleet {
     ///
     /// # Errors
     /// Why it does not.
-    pub async fn join_late(&self, client: &Client, process: &str) -> Result<(), SetUpError> {
+    pub async fn join_late(&self, client: &Client, process: &str, due: &mut Due<'_>) -> Result<(), SetUpError> {
         let node = self.node_of(process);
         let _alone = self.losing.lock().await;
-        if node.id() == 0 { self.take_in_node(client, node).await } else { Ok(()) }
+        if node.id() > 0 {
+            return Ok(());
+        }
+        due.strikes();
+        self.take_in_node(client, node).await
     }
 
     /// Lets the node of a process lose what it keeps, and go on with what is left for `lasting`, as far as it does. Then has it removed
@@ -55,7 +60,15 @@ impl Fleet {
     ///
     /// # Errors
     /// Why it is not a voter again, or that it went on as if nothing was lost.
-    pub async fn lose(&self, world: &World, client: &Client, process: &str, loss: Loss, lasting: Duration) -> Result<(), Broken> {
+    pub async fn lose(
+        &self,
+        world: &World,
+        client: &Client,
+        process: &str,
+        loss: Loss,
+        lasting: Duration,
+        due: &mut Due<'_>,
+    ) -> Result<(), Broken> {
         let node = self.node_of(process);
         let (host, root) = (&node.place.host, node.place.root());
         let _alone = self.losing.lock().await;
@@ -87,6 +100,9 @@ impl Fleet {
             }
             Loss::Bit { place, bit } => host.disks().rot_stores(&root, place, bit).unwrap_or_default(),
         };
+        if !lost.is_empty() {
+            due.strikes();
+        }
         world.trace.record("fault", format_args!("{process} has lost {lost}"));
         // Somebody tries all the same, and be it with the invitation of back then.
         host.open(process);

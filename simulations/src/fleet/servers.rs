@@ -18,6 +18,7 @@ use super::{
     CONTROL_PORT, Fleet, PEER_PORT, Place, SECRET_BYTES_MAX, SetUpError, Settled, TRANSFER_PORT, lock, program, told, until,
 };
 use crate::host::Program;
+use crate::nemesis::Due;
 use crate::plan::FaultKind;
 use crate::secrets::Secrets;
 use crate::world::World;
@@ -108,7 +109,14 @@ impl Fleet {
     ///
     /// # Errors
     /// Why it is not.
-    pub async fn replace(&self, world: &World, client: &Client, process: &str, lasting: Duration) -> Result<(), SetUpError> {
+    pub async fn replace(
+        &self,
+        world: &World,
+        client: &Client,
+        process: &str,
+        lasting: Duration,
+        due: &mut Due<'_>,
+    ) -> Result<(), SetUpError> {
         let (id, server) = self.server_of(process);
         let (host, root) = (&server.place.host, server.place.root());
         let _alone = server.replacing.lock().await;
@@ -118,6 +126,7 @@ impl Fleet {
         sleep(DOWN_FOR).await;
         host.disks().erase(&root);
         *lock(&server.introduction) = None;
+        due.strikes();
         sleep(lasting).await;
         host.open(process);
         let Introduction { connection_string, guid } = server.introduced().await?;

@@ -133,18 +133,21 @@ impl State {
         machine.powered && end.boot == Some(machine.boot)
     }
 
-    /// Both ends of all connections between two machines fail.
-    pub fn reset(&mut self, one: HostId, other: HostId) {
+    /// Both ends of all connections between two machines fail. Returns how many there were.
+    pub fn reset(&mut self, one: HostId, other: HostId) -> usize {
+        let mut broken = 0;
         for connection in self.connections.values_mut() {
             let hosts = (connection.dialler.host, connection.acceptor.host);
             if hosts != (one, other) && hosts != (other, one) {
                 continue;
             }
+            broken += 1;
             for end in [&mut connection.dialler, &mut connection.acceptor] {
                 end.fail(io::ErrorKind::ConnectionReset);
                 self.woken.extend(end.waiting());
             }
         }
+        broken
     }
 
     /// Sends again what cuts held that are mended.

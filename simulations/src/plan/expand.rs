@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 
 use bursar_domain::plan::failure_detection;
 
-use super::{Action, Fault, FaultKind, HostPlan, Knobs, Loss, Operation, Plan, ProcessPlan, Role, Topology, VERSION, Wanted};
+use super::{
+    Action, DESK, Fault, FaultKind, HostPlan, Knobs, Loss, Operation, Plan, ProcessPlan, Role, Topology, VERSION, Wanted,
+};
 use crate::calls::CallTrouble;
 use crate::disk::DiskOperation;
 use crate::draws::{CERTAIN, Draws, Stream};
 use crate::network::Distances;
-use crate::points::{Crash, POINTS};
+use crate::points::{Crash, passed_by};
 
 const DURATION_MS: u64 = 60_000;
 /// What an authority node is set to where nobody sets it otherwise.
@@ -109,14 +111,16 @@ fn knobs(chance: &mut Stream, distances: &Distances, tls: bool) -> Knobs {
 type Drawing = fn(&mut Stream, &Topology) -> Option<FaultKind>;
 
 /// All kinds of faults, each with how long one lasts at most, in milliseconds.
-const KINDS: [(&str, u64, Drawing); 25] = [
+const KINDS: [(&str, u64, Drawing); 28] = [
     ("power-loss", 10_000, |chance, fleet| Some(FaultKind::PowerLoss { host: any_host(chance, fleet) })),
     ("power-loss-everywhere", 5_000, |_, _| Some(FaultKind::PowerLossEverywhere)),
     ("power-loss-at-sync", 10_000, |chance, fleet| {
         Some(FaultKind::PowerLossAtSync { host: any_host(chance, fleet), nth: chance.within(1..=20) })
     }),
     ("crash-at-point", 10_000, |chance, fleet| {
-        let (host, point) = (any_host(chance, fleet), (*chance.one_of(&POINTS)).to_owned());
+        // At a point that its processes, which are all of one role, do pass.
+        let HostPlan { name, processes, .. } = chance.one_of(&fleet.hosts);
+        let (host, point) = (name.clone(), (*chance.one_of(passed_by(processes[0].role))).to_owned());
         let crash = *chance.one_of(&[Crash::Exit, Crash::PowerLoss]);
         Some(FaultKind::CrashAtPoint { host, point, nth: *chance.one_of(&[1, 1, 2, 5, 20]), crash })
     }),
@@ -155,6 +159,22 @@ const KINDS: [(&str, u64, Drawing); 25] = [
     ("reset", 0, |chance, fleet| two_hosts(chance, fleet).map(|(one, other)| FaultKind::Reset { one, other })),
     ("slow-link", 20_000, |chance, fleet| {
         let (one, other) = two_hosts(chance, fleet)?;
+        let bytes_per_second = *chance.one_of(&[2_000, 50_000, 10_000_000]);
+        Some(FaultKind::SlowLink { one, other, added_ms: chance.within(10..=2_000), bytes_per_second })
+    }),
+    // Clients that are cut off go on to other nodes, and ask again under the same key: an answer that got lost is of something
+    // that was done.
+    ("desk-cut", 15_000, |chance, fleet| {
+        let (desk, host) = (DESK.to_owned(), any_node_host(chance, fleet));
+        Some(match chance.below(4) {
+            0 => FaultKind::Partition { hosts: BTreeSet::from([desk]) },
+            1 => FaultKind::OneWay { from: desk, to: host },
+            _ => FaultKind::OneWay { from: host, to: desk },
+        })
+    }),
+    ("desk-reset", 0, |chance, fleet| Some(FaultKind::Reset { one: DESK.to_owned(), other: any_node_host(chance, fleet) })),
+    ("desk-slow", 20_000, |chance, fleet| {
+        let (one, other) = (DESK.to_owned(), any_node_host(chance, fleet));
         let bytes_per_second = *chance.one_of(&[2_000, 50_000, 10_000_000]);
         Some(FaultKind::SlowLink { one, other, added_ms: chance.within(10..=2_000), bytes_per_second })
     }),
@@ -330,6 +350,13 @@ fn any_host(chance: &mut Stream, fleet: &Topology) -> String {
     chance.one_of(&fleet.hosts).name.clone()
 }
 
+/// A machine of an authority node: programs at the desk ask no others.
+fn any_node_host(chance: &mut Stream, fleet: &Topology) -> String {
+    let is_node = |host: &&HostPlan| host.processes.iter().any(|process| process.role == Role::Authority);
+    let nodes: Vec<&HostPlan> = fleet.hosts.iter().filter(is_node).collect();
+    chance.one_of(&nodes).name.clone()
+}
+
 fn two_hosts(chance: &mut Stream, fleet: &Topology) -> Option<(String, String)> {
     let one = any_host(chance, fleet);
     let others: Vec<&HostPlan> = fleet.hosts.iter().filter(|host| host.name != one).collect();
@@ -362,6 +389,7 @@ fn any_disk_or_root(chance: &mut Stream, fleet: &Topology) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::variants;
 
     #[test]
     fn a_seed_is_always_the_same_plan_and_seeds_differ() {
@@ -369,16 +397,37 @@ mod tests {
         assert_ne!(Plan::of_seed(7), Plan { seed: 7, ..Plan::of_seed(8) });
     }
 
+    /// What a kind of fault is called in a plan.
+    fn written(kind: &FaultKind) -> String {
+        let written = serde_json::to_value(kind).unwrap();
+        let name = written.as_str().or_else(|| written.as_object()?.keys().next().map(String::as_str));
+        name.unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_machine_is_struck_at_points_that_its_processes_pass() {
+        for plan in (0..100).map(Plan::of_seed) {
+            for fault in &plan.faults {
+                if let FaultKind::CrashAtPoint { host, point, .. } = &fault.kind {
+                    let host = plan.topology.hosts.iter().find(|found| found.name == *host).unwrap();
+                    let passes = |process: &ProcessPlan| passed_by(process.role).contains(&point.as_str());
+                    assert!(host.processes.iter().any(passes), "{fault:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_hundred_seeds_have_all_kinds_of_faults_and_fleets_and_no_seed_has_all() {
         let plans: Vec<Plan> = (0..100).map(Plan::of_seed).collect();
-        let kinds_of = |plan: &Plan| -> BTreeSet<String> {
-            let kind = |fault: &Fault| format!("{:?}", fault.kind).split([' ', '{']).next().expect("a word").to_owned();
-            plan.faults.iter().map(kind).collect()
-        };
+        let kinds_of = |plan: &Plan| -> BTreeSet<String> { plan.faults.iter().map(|fault| written(&fault.kind)).collect() };
         let all: BTreeSet<String> = plans.iter().flat_map(kinds_of).collect();
-        // An isolated machine is a partition.
-        assert_eq!(all.len(), KINDS.len() - 1, "{all:?}");
+        let there_is: BTreeSet<String> = variants::of::<FaultKind>().iter().map(|kind| (*kind).to_owned()).collect();
+        assert_eq!(all, there_is);
+        let names_the_desk = |kind: &FaultKind| kind.names().hosts.contains(&DESK);
+        let at_the_desk = plans.iter().flat_map(|plan| &plan.faults).filter(|fault| names_the_desk(&fault.kind));
+        let at_the_desk: BTreeSet<String> = at_the_desk.map(|fault| written(&fault.kind)).collect();
+        assert_eq!(at_the_desk.into_iter().collect::<Vec<_>>(), ["one_way", "partition", "reset", "slow_link"]);
         assert!(plans.iter().all(|plan| kinds_of(plan).len() < all.len() - 4));
         let authorities: BTreeSet<usize> = plans.iter().map(|plan| plan.processes(Role::Authority).count()).collect();
         assert_eq!(authorities, (1..=5).collect());
