@@ -196,6 +196,11 @@ impl Disks {
         machine.mount_again();
     }
 
+    /// Whether a disk is mounted just here; the machine's own is at `/`.
+    pub fn is_mounted(&self, path: &Path) -> bool {
+        path == Path::new("/") || self.machine().mounts.contains_key(path)
+    }
+
     /// Lets the disk that holds `path` have a fault until [`mend`](Self::mend).
     pub fn break_with(&self, path: &Path, fault: DiskFault) -> Broken {
         let mut machine = self.machine();

@@ -227,6 +227,10 @@ fn dragging(pace: &Pace, drag: Drag) -> Option<Undo<'_>> {
 }
 
 fn broken<'w>(host: &'w Host, path: &str, fault: DiskFault) -> Option<Undo<'w>> {
+    // Where the disk that is meant was pulled, the path is one of the machine's own disk.
+    if !host.disks().is_mounted(Path::new(path)) {
+        return None;
+    }
     let broken = host.disks().break_with(Path::new(path), fault);
     undone_by(move || host.disks().mend(&broken))
 }

@@ -3,12 +3,14 @@
 //! So a plan can be kept, made smaller and run again, by anybody, without the code that drew it: each fault and each operation is an
 //! item for itself, which says when it begins and how long it lasts, and can be left out without touching another.
 
+mod check;
 mod expand;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use bursar_domain::mutants::Mutant;
 use serde::{Deserialize, Serialize};
 
 use crate::calls::CallTrouble;
@@ -46,6 +48,9 @@ pub struct Plan {
     /// without the others. It is mended last.
     #[serde(default)]
     pub left_broken: Vec<FaultKind>,
+    /// The name of the bug that is planted, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutant: Option<String>,
 }
 
 /// The machines of a world, and where they stand.
@@ -138,7 +143,7 @@ pub struct Fault {
 impl Fault {
     /// When it ends, in milliseconds.
     pub const fn ends_ms(&self) -> u64 {
-        self.at_ms + self.for_ms
+        self.at_ms.saturating_add(self.for_ms)
     }
 }
 
@@ -266,11 +271,17 @@ impl fmt::Display for Action {
     }
 }
 
+/// What every version of a plan has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Option<u64>,
+}
+
 /// Why a text is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Not the form of a plan.
-    #[error("this is no plan: {0}")]
+    #[error("this is no plan: {0}; bursar-simulate run --seed 7 --plan FILE writes one to compare it with")]
     Malformed(#[from] serde_json::Error),
     /// Of another version.
     #[error("this plan has version {found}, and this program reads version {VERSION}: run it with the program that wrote it")]
@@ -286,6 +297,9 @@ pub enum PlanError {
         /// The name.
         name: String,
     },
+    /// Nothing could come of it for which the fleet is to blame.
+    #[error("this plan {0}")]
+    Senseless(String),
     /// It leaves broken what cannot be.
     #[error(
         "this plan leaves {kind} broken, which {why}: leave machines without power or cut off, processes killed or paused, disks failing"
@@ -339,13 +353,12 @@ impl Plan {
 
     /// Reads what [`to_json`](Self::to_json) wrote, perhaps made smaller since.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
-        let value: serde_json::Value = serde_json::from_str(text)?;
         // The version first: another one may have fields that this program does not know.
-        match value["version"].as_u64() {
+        match serde_json::from_str::<Versioned>(text)?.version {
             Some(found) if found != u64::from(VERSION) => return Err(PlanError::Version { found }),
             _ => {}
         }
-        let plan: Self = serde_json::from_value(value)?;
+        let plan: Self = serde_json::from_str(text)?;
         plan.check()?;
         Ok(plan)
     }
@@ -359,6 +372,22 @@ impl Plan {
     #[must_use]
     pub fn without_items(&self) -> Self {
         Self { faults: Vec::new(), operations: Vec::new(), left_broken: Vec::new(), ..self.clone() }
+    }
+
+    /// The same, with this bug planted, or with none.
+    #[must_use]
+    pub fn with_planted(self, mutant: Option<Mutant>) -> Self {
+        Self { mutant: mutant.map(|mutant| mutant.name().to_owned()), ..self }
+    }
+
+    /// The bug that is planted.
+    pub fn planted(&self) -> Option<Mutant> {
+        Mutant::ALL.into_iter().find(|mutant| self.mutant.as_deref() == Some(mutant.name()))
+    }
+
+    /// How many things go wrong in it.
+    pub fn fault_count(&self) -> usize {
+        self.faults.len() + self.left_broken.len()
     }
 
     /// How long it runs.
@@ -386,7 +415,7 @@ impl Plan {
         processes.filter(|(host, process)| !is_struck(host, process)).map(|(_, process)| process.name.as_str()).collect()
     }
 
-    /// Refuses a plan that names what it does not have.
+    /// Refuses a plan that names what it does not have, or makes no sense otherwise.
     fn check(&self) -> Result<(), PlanError> {
         let hosts: BTreeSet<&str> = self.topology.hosts.iter().map(|host| host.name.as_str()).collect();
         let processes: BTreeSet<&str> =
@@ -414,6 +443,7 @@ impl Plan {
                 return unknown("disk", path);
             }
         }
+        self.check_sense()?;
         self.check_core()
     }
 
@@ -514,6 +544,8 @@ mod tests {
         assert!(matches!(refused("\"version\": 1", "\"version\": 2, \"more\": 3"), PlanError::Version { found: 2 }));
         assert!(matches!(refused("\"seed\"", "\"more\": 1, \"seed\""), PlanError::Malformed(_)));
         assert!(matches!(refused("\"knobs\"", "\"nobs\""), PlanError::Malformed(_)));
+        let told = refused("\"duration_ms\": 60000", "\"duration_ms\": -1").to_string();
+        assert!(told.contains("-1") && told.contains(" at line 4 column "), "{told}");
     }
 
     #[test]

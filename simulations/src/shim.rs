@@ -81,6 +81,23 @@ pub fn fix_addresses() -> io::Result<()> {
     Err(Command::new("/proc/self/exe").arg0(name).args(arguments).exec())
 }
 
+/// Lets the process that `command` starts end as soon as the thread does that starts it, however that ends.
+pub fn end_with_this_thread(command: &mut tokio::process::Command) {
+    let parent = std::process::id();
+    let bind = move || {
+        // SAFETY: prctl(2) with these takes plain numbers, and touches no memory.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: getppid(2) takes nothing and cannot fail.
+        let is_orphan = unsafe { libc::getppid() }.cast_unsigned() != parent;
+        // Whoever started it may have ended just before.
+        if is_orphan { Err(io::Error::from_raw_os_error(libc::ESRCH)) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec nothing is allocated or locked: two calls of the kernel, and errors of plain numbers.
+    unsafe { command.pre_exec(bind) };
+}
+
 /// SplitMix64 (Steele, Lea and Flood 2014): every seed begins a stream of its own.
 fn next_word() -> u64 {
     let state = RANDOM.get().wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -36,6 +36,14 @@ struct Event {
     /// The machine, counted from one; the fleet as a whole is zero.
     column: usize,
     text: String,
+    /// How many lines it takes at most; what is too much is cut off.
+    lines_max: usize,
+}
+
+impl Event {
+    fn new(at: Duration, column: usize, text: impl Into<String>) -> Self {
+        Self { at, column, text: text.into(), lines_max: LINES_MAX }
+    }
 }
 
 impl Timeline {
@@ -49,7 +57,7 @@ impl Timeline {
             match line.what {
                 "fault" => match Fault::parse(line.told) {
                     Some(fault) => events.extend(fault.events(line.at, mended, &places)),
-                    None => events.push(Event { at: line.at, column: 0, text: line.told.to_owned() }),
+                    None => events.push(Event::new(line.at, 0, line.told)),
                 },
                 _ => events.extend(told(line, &places)),
             }
@@ -57,8 +65,15 @@ impl Timeline {
         events.sort_by_key(|event| event.at);
         Self { machines: places.machines.into_iter().map(str::to_owned).collect(), events }
     }
+
+    /// Whether the trace told nothing: then it was none.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
 }
 
+/// How a trace begins to tell what a run came to, as it was debugged.
+const VERDICT: &str = "verdict ";
 /// What the trace says when the last faults end.
 const ALL_IS_MENDED: &str = "all is mended";
 
@@ -91,7 +106,7 @@ impl<'l> Places<'l> {
 
 /// What a line tells a person that is not about a fault.
 fn told(line: &Line<'_>, places: &Places<'_>) -> Option<Event> {
-    let event = |column, text: &str| Some(Event { at: line.at, column, text: text.to_owned() });
+    let event = |column, text: &str| Some(Event::new(line.at, column, text));
     match line.what {
         "host" | "disk" => {
             let (machine, what) = line.told.split_once(' ')?;
@@ -110,9 +125,36 @@ fn told(line: &Line<'_>, places: &Places<'_>) -> Option<Event> {
             if kind.starts_with("destination.") { None } else { event(0, &format!("#{revision} {what}")) }
         }
         "operation" if line.told.contains(" skipped ") => None,
+        // What everything comes down to is told whole.
+        "world" if line.told.starts_with(VERDICT) => {
+            Some(Event { lines_max: usize::MAX, ..Event::new(line.at, 0, verdict_in_words(&line.told[VERDICT.len()..])) })
+        }
         "operation" | "world" | "judge" => event(0, line.told),
         _ => None,
     }
+}
+
+/// What a run came to, for people: a trace has `Ok(())`, or `Err(Broken { invariant: "one-history", detail: "revision 3 …" })`.
+fn verdict_in_words(verdict: &str) -> String {
+    let broken = verdict.strip_prefix("Err(Broken { invariant: \"").and_then(|rest| rest.strip_suffix("\" })"));
+    match broken.and_then(|broken| broken.split_once("\", detail: \"")) {
+        Some((invariant, detail)) => format!("{invariant} does not hold: {}", unescaped(detail)),
+        None if verdict == "Ok(())" => "all held".to_owned(),
+        None => verdict.to_owned(),
+    }
+}
+
+/// A text that was debugged, in one line.
+fn unescaped(debugged: &str) -> String {
+    let mut characters = debugged.chars();
+    let mut text = String::new();
+    while let Some(character) = characters.next() {
+        text.extend(match (character, character == '\\') {
+            (_, true) => characters.next().map(|escaped| if matches!(escaped, 'n' | 't' | 'r') { ' ' } else { escaped }),
+            (plain, false) => Some(plain),
+        });
+    }
+    text
 }
 
 /// A fault of the plan, as a trace tells it: `FailingDisk { host: "a3", path: "/", operation: Sync } for 3685 ms`.
@@ -138,8 +180,8 @@ impl<'l> Fault<'l> {
         let fields = self.fields.replace('"', "");
         let (begins, ends_by_itself) = (if self.lasts.is_zero() { '●' } else { '▼' }, at + self.lasts);
         let is_seen_to_end = !self.lasts.is_zero() && mended.is_none_or(|mended| ends_by_itself < mended);
-        let begin = Event { at, column, text: format!("{begins} {} {fields}", self.name).trim_end().to_owned() };
-        let end = Event { at: ends_by_itself, column, text: format!("▲ {}", self.name) };
+        let begin = Event::new(at, column, format!("{begins} {} {fields}", self.name).trim_end());
+        let end = Event::new(ends_by_itself, column, format!("▲ {}", self.name));
         [begin].into_iter().chain(is_seen_to_end.then_some(end))
     }
 }
@@ -162,7 +204,7 @@ impl fmt::Display for Timeline {
             let row = row_of(rest);
             let mut cells = vec![Vec::new(); widths.len()];
             for event in &rest[..row] {
-                cells[event.column] = wrapped(&event.text, widths[event.column]);
+                cells[event.column] = wrapped(&event.text, widths[event.column], event.lines_max);
             }
             let at = format!("{}.{:03}", first.at.as_secs(), first.at.subsec_millis());
             let is_shown = shown.as_ref() == Some(&at);
@@ -203,7 +245,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, at: &str, cells: &[Vec<String>], widths
 }
 
 /// A text in lines of a width, broken between words where that is possible; what is too much is cut off.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+fn wrapped(text: &str, width: usize, lines_max: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let length = |text: &str| text.chars().count();
     for word in text.split_whitespace() {
@@ -219,8 +261,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
             }
         }
     }
-    if lines.len() > LINES_MAX {
-        lines.truncate(LINES_MAX);
+    if lines.len() > lines_max {
+        lines.truncate(lines_max);
         let last = lines.last_mut().expect("some are left");
         *last = last.chars().take(width - 1).chain(['…']).collect();
     }
@@ -230,13 +272,30 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Broken;
 
     #[test]
     fn a_text_is_broken_between_words_and_long_words_anywhere() {
-        assert_eq!(wrapped("storage-3 starts", 9), ["storage-3", "starts"]);
-        assert_eq!(wrapped("a whole sentence", 8), ["a whole", "sentence"]);
-        assert_eq!(wrapped("/srv/storage-3/disk-1 is full", 10), ["/srv/stora", "ge-3/disk-", "1 is full"]);
-        assert_eq!(wrapped("one two three four five six", 5), ["one", "two", "three", "four…"]);
+        assert_eq!(wrapped("storage-3 starts", 9, LINES_MAX), ["storage-3", "starts"]);
+        assert_eq!(wrapped("a whole sentence", 8, LINES_MAX), ["a whole", "sentence"]);
+        assert_eq!(wrapped("/srv/storage-3/disk-1 is full", 10, LINES_MAX), ["/srv/stora", "ge-3/disk-", "1 is full"]);
+        assert_eq!(wrapped("one two three four five six", 5, LINES_MAX), ["one", "two", "three", "four…"]);
+    }
+
+    #[test]
+    fn a_verdict_is_told_in_words_and_whole() {
+        assert_eq!(verdict_in_words("Ok(())"), "all held");
+        let broken: Result<(), Broken> = Err(Broken::new("one-history", "it is \"this\"\nand \\ that"));
+        let words = "one-history does not hold: it is \"this\" and \\ that";
+        assert_eq!(verdict_in_words(&format!("{broken:?}")), words);
+        let long: Result<(), Broken> = Err(Broken::new("one-history", "word ".repeat(200) + "end"));
+        let told = Timeline::of(&format!("1.000000 world verdict {long:?}\n")).to_string();
+        assert!(told.trim_end().ends_with("end"), "{told}");
+    }
+
+    #[test]
+    fn what_is_no_trace_tells_nothing() {
+        assert!(Timeline::of("{\n  \"version\": 1\n}\n").is_empty());
     }
 
     #[test]

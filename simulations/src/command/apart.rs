@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::CommandError;
 use crate::report::Report;
+use crate::shim;
 use crate::verdict::Broken;
 
 /// How many of the last lines are shown of what a process said that told of no end.
@@ -32,35 +33,28 @@ impl Apart {
     /// Runs a seed, perhaps with a bug planted. Dropping the future ends the process.
     pub(super) async fn seed(&self, seed: u64, mutant: Option<Mutant>) -> Result<Report, CommandError> {
         let mut command = Command::new(&self.program);
-        command.args(["run", "--seed", &seed.to_string()]);
-        self.report(seed, with_options(command, mutant)).await
+        command.args(["run", "--json", "--seed", &seed.to_string()]);
+        if let Some(mutant) = mutant {
+            command.args(["--mutant", mutant.name()]);
+        }
+        self.report(seed, command).await
     }
 
-    /// Runs a plan of this seed, perhaps with a bug planted. Dropping the future ends the process.
-    pub(super) async fn plan(&self, seed: u64, plan: &Path, mutant: Option<Mutant>) -> Result<Report, CommandError> {
+    /// Runs a plan of this seed, with the bug planted that it names. Dropping the future ends the process.
+    pub(super) async fn plan(&self, seed: u64, plan: &Path) -> Result<Report, CommandError> {
         let mut command = Command::new(&self.program);
-        command.arg("replay").arg(plan);
-        self.report(seed, with_options(command, mutant)).await
+        command.args(["replay", "--json"]).arg(plan);
+        self.report(seed, command).await
     }
 
     async fn report(&self, seed: u64, mut command: Command) -> Result<Report, CommandError> {
         command.stdin(Stdio::null()).kill_on_drop(true);
+        shim::end_with_this_thread(&mut command);
         match timeout(self.limit, command.output()).await {
             Ok(output) => Ok(report_of(seed, &output.map_err(CommandError::Process)?)),
-            Err(_elapsed) => {
-                let detail = format!("the run did not end within {} s", self.limit.as_secs());
-                Ok(Report::of_silence(seed, Broken::new("ends-in-time", detail)))
-            }
+            Err(_elapsed) => Ok(Report::given_up(seed, self.limit)),
         }
     }
-}
-
-fn with_options(mut command: Command, mutant: Option<Mutant>) -> Command {
-    command.arg("--json");
-    if let Some(mutant) = mutant {
-        command.args(["--mutant", mutant.name()]);
-    }
-    command
 }
 
 /// The report that a process printed; where it printed none, that it did not come to its end.
@@ -94,6 +88,6 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_does_not_end_is_ended() {
         let hung = told_by("while :; do :; done", 1).await;
-        assert_eq!(hung, Broken::new("ends-in-time", "the run did not end within 1 s"));
+        assert_eq!(hung, Broken::new("ends-in-time", "given up after 1 s of real time"));
     }
 }

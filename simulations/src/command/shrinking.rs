@@ -2,13 +2,13 @@
 //! the same promise.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use bursar_domain::mutants::Mutant;
 use tokio::runtime::Runtime;
 
 use super::apart::Apart;
-use super::{CommandError, failed, mutant, read_plan};
+use super::out::{last_words, tell};
+use super::{CommandError, Planting, at_least_one, read_plan};
 use crate::plan::{Fault, FaultKind, HostPlan, Operation, Plan, Role};
 use crate::report::Again;
 use crate::shrink::{Plan as _, Shrunk, Verdict, shrink};
@@ -22,45 +22,52 @@ const DURATION_MS_MIN: u64 = 1_000;
 pub(super) struct Arguments {
     /// The file with the plan
     plan: PathBuf,
-    /// The bug that is planted
-    #[arg(long, value_name = "NAME", value_parser = mutant)]
-    mutant: Option<Mutant>,
+    #[command(flatten)]
+    planting: Planting,
     /// How many plans are tried at most
-    #[arg(long, default_value = "500")]
-    runs: usize,
+    #[arg(long, value_name = "COUNT", default_value = "500", value_parser = at_least_one)]
+    runs: u64,
     /// How long each may take, in real seconds
-    #[arg(long, value_name = "SECONDS", default_value = "120")]
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = at_least_one)]
     limit: u64,
 }
 
-/// Makes a plan small, and writes what is left beside it.
+/// Makes a plan small, and writes what is left beside it: the smallest that was found so far, whenever somebody ends this.
 pub(super) fn run(arguments: &Arguments, runtime: &Runtime) -> Result<(), CommandError> {
-    let plan = Reducible(read_plan(&arguments.plan)?);
+    let plan = Reducible(arguments.planting.applied_to(read_plan(&arguments.plan)?));
     let count = plan.items().len();
     let mut trials = Trials {
         runtime,
         apart: Apart::new(arguments.limit)?,
         file: arguments.plan.with_extension("candidate.json"),
-        mutant: arguments.mutant,
+        smallest: shrunk_file(&arguments.plan),
         tried: 0,
         sought: None,
         fewest: usize::MAX,
         trouble: None,
     };
-    let shrunk = shrink(&plan, arguments.runs, |candidate| trials.verdict(candidate));
-    // It may never have been written.
+    let runs_max = usize::try_from(arguments.runs).unwrap_or(usize::MAX);
+    let shrunk = shrink(&plan, runs_max, |candidate| trials.verdict(candidate));
+    // It may never have been written, or be the smallest now.
     let _ = fs::remove_file(&trials.file);
     if let Some(trouble) = trials.trouble {
         return Err(trouble);
     }
     let Shrunk { smallest, runs, minimal } = shrunk.map_err(|_| CommandError::DoesNotFail(arguments.plan.clone()))?;
-    let file = arguments.plan.with_extension("shrunk.json");
-    fs::write(&file, smallest.0.to_json()).map_err(failed(&file))?;
     let rest = if minimal { "none of which can be left out" } else { "perhaps still too many: --runs allows more" };
-    println!("{count} faults and operations became {}, {rest}; {runs} runs", smallest.items().len());
-    println!("plan:  {}", file.display());
-    println!("again: {}", Again { plan: &file, mutant: arguments.mutant });
-    Ok(())
+    let file = &trials.smallest;
+    last_words(tell(format_args!(
+        "{count} faults and operations became {}, {rest}; {runs} runs\nplan:  {}\nagain: {}\n",
+        smallest.items().len(),
+        file.display(),
+        Again { plan: file, options: "" }
+    )))
+}
+
+/// Where what is left of a plan goes: beside it, or where it comes from, if that is what is left of another.
+fn shrunk_file(plan: &Path) -> PathBuf {
+    let is_shrunk = plan.file_stem().is_some_and(|stem| Path::new(stem).extension().is_some_and(|last| last == "shrunk"));
+    if is_shrunk { plan.to_owned() } else { plan.with_extension("shrunk.json") }
 }
 
 /// Plans that are tried, one after the other.
@@ -69,7 +76,8 @@ struct Trials<'r> {
     apart: Apart,
     /// Where each plan is, while it is tried.
     file: PathBuf,
-    mutant: Option<Mutant>,
+    /// Where the smallest is that was found so far.
+    smallest: PathBuf,
     tried: usize,
     /// The invariant that the first plan breaks, and that all have to break.
     sought: Option<String>,
@@ -86,31 +94,35 @@ impl Trials<'_> {
             return Verdict::Unresolved;
         }
         self.tried += 1;
-        match self.failure(&candidate.0) {
-            Ok(None) => Verdict::Passes,
-            Ok(Some(Broken { invariant, .. })) if *self.sought.get_or_insert_with(|| invariant.clone()) == invariant => {
-                self.tell(candidate, &invariant);
-                Verdict::Fails
-            }
-            Ok(Some(_another)) => Verdict::Unresolved,
-            Err(error) => {
-                self.trouble = Some(error);
-                Verdict::Unresolved
-            }
+        self.tried_out(candidate).unwrap_or_else(|error| {
+            self.trouble = Some(error);
+            Verdict::Unresolved
+        })
+    }
+
+    fn tried_out(&mut self, candidate: &Reducible) -> Result<Verdict, CommandError> {
+        let Some(Broken { invariant, .. }) = self.failure(&candidate.0)? else { return Ok(Verdict::Passes) };
+        if *self.sought.get_or_insert_with(|| invariant.clone()) != invariant {
+            return Ok(Verdict::Unresolved);
         }
+        // Whatever fails is gone on with, so it is the smallest so far.
+        fs::rename(&self.file, &self.smallest).map_err(CommandError::writing("a plan", &self.smallest))?;
+        self.tell(candidate, &invariant)?;
+        Ok(Verdict::Fails)
     }
 
     fn failure(&self, candidate: &Plan) -> Result<Option<Broken>, CommandError> {
-        fs::write(&self.file, candidate.to_json()).map_err(failed(&self.file))?;
-        Ok(self.runtime.block_on(self.apart.plan(candidate.seed, &self.file, self.mutant))?.failure)
+        fs::write(&self.file, candidate.to_json()).map_err(CommandError::writing("a plan", &self.file))?;
+        Ok(self.runtime.block_on(self.apart.plan(candidate.seed, &self.file))?.failure)
     }
 
-    fn tell(&mut self, candidate: &Reducible, invariant: &str) {
+    fn tell(&mut self, candidate: &Reducible, invariant: &str) -> Result<(), CommandError> {
         let items = candidate.items().len();
         if items < self.fewest {
             self.fewest = items;
-            println!("run {}: {items} faults and operations break {invariant}", self.tried);
+            tell(format_args!("run {}: {items} faults and operations break {invariant}\n", self.tried))?;
         }
+        Ok(())
     }
 }
 
@@ -154,10 +166,7 @@ impl crate::shrink::Plan for Reducible {
     fn halved(&self, knob: usize) -> Option<Self> {
         match knob {
             0 => self.with_fewer_machines(),
-            _ => {
-                let duration_ms = self.0.duration_ms / 2;
-                (duration_ms >= DURATION_MS_MIN).then(|| Self(Plan { duration_ms, ..self.0.clone() }))
-            }
+            _ => self.for_half_as_long(),
         }
     }
 }
@@ -179,13 +188,22 @@ impl Reducible {
         if hosts.len() == count {
             return None;
         }
-        // What names a machine that is no more there is no plan.
-        let possible = |item: &Item| {
-            let alone = Self(plan.clone()).with_items(vec![item.clone()]);
+        Some(self.moved_to(&Self(plan)))
+    }
+
+    /// The plan for half the time, and without the faults that would begin behind its end; none where it would be too short.
+    fn for_half_as_long(&self) -> Option<Self> {
+        let duration_ms = self.0.duration_ms / 2;
+        (duration_ms >= DURATION_MS_MIN).then(|| self.moved_to(&Self(Plan { duration_ms, ..self.0.clone() })))
+    }
+
+    /// What of this plan makes sense in another world, in that one.
+    fn moved_to(&self, world: &Self) -> Self {
+        let makes_sense = |item: &Item| {
+            let alone = world.with_items(vec![item.clone()]);
             Plan::from_json(&alone.0.to_json()).is_ok()
         };
-        let items = self.items().into_iter().filter(possible).collect();
-        Some(Self(plan.clone()).with_items(items))
+        world.with_items(self.items().into_iter().filter(makes_sense).collect())
     }
 }
 
@@ -221,9 +239,17 @@ mod tests {
         let mut plan = Reducible(Plan::of_seed(7));
         let mut durations = vec![plan.0.duration_ms];
         while let Some(shorter) = plan.halved(1) {
+            assert_eq!(Plan::from_json(&shorter.0.to_json()).unwrap(), shorter.0, "it is a plan");
             plan = shorter;
             durations.push(plan.0.duration_ms);
         }
         assert_eq!(durations, [60_000, 30_000, 15_000, 7_500, 3_750, 1_875]);
+        assert!(plan.0.faults.iter().all(|fault| fault.at_ms < 1_875 || fault.kind.is_repaired_by_operators()));
+    }
+
+    #[test]
+    fn what_is_left_of_what_was_left_stays_where_it_was() {
+        assert_eq!(shrunk_file(Path::new("kept/seed-7.json")), Path::new("kept/seed-7.shrunk.json"));
+        assert_eq!(shrunk_file(Path::new("kept/seed-7.shrunk.json")), Path::new("kept/seed-7.shrunk.json"));
     }
 }

@@ -10,10 +10,11 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::apart::Apart;
-use super::{CommandError, Seeds, failed};
+use super::out::{tell, warn};
+use super::{CommandError, Seeds, at_least_one, shelf, tell_failure};
 use crate::coverage::{Coverage, Uncovered};
 use crate::plan::Plan;
-use crate::report::{Report, keep};
+use crate::report::Report;
 
 /// From how many seeds on a sweep has to exercise everything.
 const COVERING_SEEDS: u64 = 100;
@@ -37,48 +38,47 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = super::FAILURES)]
     keep: PathBuf,
     /// How long each seed may take, in real seconds
-    #[arg(long, value_name = "SECONDS", default_value = "900")]
+    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = at_least_one)]
     limit: u64,
 }
 
 /// Runs them, and tells whether everything held.
 pub(super) async fn run(arguments: &Arguments) -> Result<bool, CommandError> {
-    let apart = Apart::new(arguments.limit)?;
+    let (apart, shelf) = (Apart::new(arguments.limit)?, shelf(&arguments.keep)?);
     let (begun, mut told) = (Instant::now(), Instant::now());
     let (mut tally, has_failed) = (Tally::default(), Cell::new(false));
-    let Seeds { seeds, jobs } = &arguments.seeds;
+    let seeds = &arguments.seeds.seeds;
     let count = seeds.end - seeds.start;
     let chosen = stream::iter(seeds.clone()).take_while(|_| ready(arguments.all || !has_failed.get()));
-    let mut reports = chosen.map(|seed| apart.seed(seed, None)).buffer_unordered(jobs.get());
+    let mut reports = chosen.map(|seed| apart.seed(seed, None)).buffer_unordered(arguments.seeds.at_a_time());
     while let Some(report) = reports.next().await {
         let report = report?;
         if report.failure.is_some() {
             has_failed.set(true);
-            let kept = keep(&Plan::of_seed(report.seed), None, &arguments.keep).map_err(failed(&arguments.keep))?;
-            eprintln!("{}", report.story(&kept, None));
+            tell_failure(&report, &shelf, &Plan::of_seed(report.seed));
         }
         tally.take(&report);
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
-            println!("{} of {count} seeds: {}", tally.runs, tally.progress(begun.elapsed()));
+            tell(format_args!("{} of {count} seeds: {}\n", tally.runs, tally.progress(begun.elapsed())))?;
         }
     }
-    println!("{} of {count} seeds in {} s: {}", tally.runs, begun.elapsed().as_secs(), tally.progress(begun.elapsed()));
-    print!("{tally}");
+    let (seconds, progress) = (begun.elapsed().as_secs(), tally.progress(begun.elapsed()));
+    tell(format_args!("{} of {count} seeds in {seconds} s: {progress}\n{tally}", tally.runs))?;
     // What the seeds would have exercised that were not run, nobody knows.
     let judges_coverage = tally.runs == count && (arguments.coverage || count >= COVERING_SEEDS);
-    Ok((!judges_coverage || covers(&tally.coverage)) && tally.failures.is_empty())
+    Ok((!judges_coverage || covers(&tally.coverage)?) && tally.failures.is_empty())
 }
 
 /// Tells what was exercised, and whether that is all that there is.
-fn covers(coverage: &Coverage) -> bool {
+fn covers(coverage: &Coverage) -> Result<bool, CommandError> {
     let uncovered = Uncovered::of_this_project();
-    print!("\nexercised, how often:\n{coverage}\nnever exercised, and why:\n{uncovered}");
+    tell(format_args!("\nexercised, how often:\n{coverage}\nnever exercised, and why:\n{uncovered}"))?;
     let gaps = coverage.gaps(&uncovered);
     for gap in &gaps {
-        eprintln!("coverage: {gap}");
+        warn(format_args!("coverage: {gap}\n"));
     }
-    gaps.is_empty()
+    Ok(gaps.is_empty())
 }
 
 /// What came of the seeds so far.

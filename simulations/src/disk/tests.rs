@@ -232,12 +232,13 @@ async fn a_disk_that_is_pulled_shows_the_bare_directory_and_comes_back_as_it_was
     let folder = volumes.open(path).unwrap();
     folder.write_new("file", b"contents").unwrap();
     let pulled = disks.pull(path).unwrap();
-    assert!(disks.pull(path).is_none());
+    assert!(disks.pull(path).is_none() && !disks.is_mounted(path) && disks.is_mounted(Path::new("/")));
     assert!(folder.read("file", 8).is_err_and(|error| error.raw_os_error() == Some(libc::EIO)));
     let bare = volumes.open(path).unwrap();
     assert!(bare.names("").unwrap().is_empty());
     bare.create("on the system's disk").unwrap();
     disks.put_back(&pulled);
+    assert!(disks.is_mounted(path));
     assert_eq!(folder.read("file", 8).unwrap(), b"contents");
     assert_eq!(volumes.open(path).unwrap().names("").unwrap(), ["file"]);
 }

@@ -38,7 +38,7 @@ pub fn expand(seed: u64, wanted: Wanted) -> Plan {
     operations.extend(orders(&mut draws.stream("plan/orders"), &topology, knobs.clients));
     operations.sort_by_key(|operation| (operation.at_ms, operation.client));
     let left_broken = left_broken(&mut draws.stream("plan/left-broken"), &topology);
-    Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations, left_broken }
+    Plan { version: VERSION, seed, duration_ms: DURATION_MS, topology, knobs, faults, operations, left_broken, mutant: None }
 }
 
 fn topology(chance: &mut Stream, wanted: Wanted) -> Topology {

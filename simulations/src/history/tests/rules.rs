@@ -343,9 +343,9 @@ fn a_name_that_nobody_gave_has_no_order_unless_somebody_else_gave_it() {
 fn what_was_not_found_out_is_told_apart() {
     let few = Limits { operations_max: 5, ..Limits::default() };
     let searched = sound().search(&journal(), few);
-    let unsettled = Unsettled { object: ALPHA, operations: 7, steps: 0 };
+    let unsettled = Unsettled { object: ALPHA, operations: 8, steps: 0 };
     assert_eq!((searched.unsettled, searched.violations), (vec![unsettled], vec![]));
-    assert_eq!(unsettled.to_string(), "UNKNOWN: whether the 7 operations on site 1 have an order was not found out in 0 steps");
+    assert_eq!(unsettled.to_string(), "UNKNOWN: whether the 8 operations on site 1 have an order was not found out in 0 steps");
 }
 
 #[test]
