@@ -2,6 +2,9 @@
 
 use std::{fmt, path::Path};
 
+/// Where a certificate could not be made.
+pub(crate) const CLOCK: &str = "Check that this machine's clock is right, then run the command again.";
+
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {

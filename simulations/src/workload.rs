@@ -17,7 +17,7 @@ use bursar_wire::servers::MaintainServer;
 use bursar_wire::store_points::EditStorePoint;
 use tokio::time::Instant;
 
-use crate::history::{Answer, Change, Client as ClientId, Demand, History, Moment, Read, Seen, Write, WriteEnd};
+use crate::history::{Answer, Change, Client as ClientId, Demand, History, Moment, NOT_FOUND, Read, Seen, Write, WriteEnd};
 use crate::plan::{Action, Operation};
 use crate::secrets::Secrets;
 
@@ -290,9 +290,6 @@ impl Worker {
         format!("of client {}, {}", self.number, self.done)
     }
 }
-
-/// The code of the problem that says that there is no such object.
-const NOT_FOUND: &str = "not_found";
 
 /// The epoch of a cluster that was never restored.
 pub(crate) const FIRST_EPOCH: Epoch = Epoch(1);

@@ -5,11 +5,10 @@ use std::path::Path;
 use bursar_raft::StopReason;
 
 use super::{CommandError, DirectoryError, FoundError, JoinError, RunError};
-use crate::advice::Advice;
+use crate::advice::{Advice, CLOCK};
 
 const INIT_HELP: &str = "bursar authority init --help";
 const JOIN_HELP: &str = "bursar authority join --help";
-const CLOCK: &str = "Check that this machine's clock is right, then run the command again.";
 const TOKEN: &str = "The file has to hold the whole line that `bursar cluster invite` printed, and nothing else.";
 const CERTIFICATE: &str = "Check that this machine's clock is right. If it is, the doctor shows which file is amiss.";
 

@@ -5,11 +5,10 @@ use std::path::Path;
 use bursar_agent::{DirectoryError, MakeError, MemberError, ProjectionFileError};
 
 use super::{RunError, StorageServerError};
-use crate::advice::Advice;
+use crate::advice::{Advice, CLOCK};
 
 const LICENSE: &str = "The key is in license.key, in the data directory of the authority node that founded the cluster: copy that file \
                        here, for its owner alone, and remove it when the server is made.";
-const CLOCK: &str = "Check that this machine's clock is right, then run the command again.";
 const CERTIFICATE: &str = "Check that this machine's clock is right. If it is, restore the data directory from a backup, or make the \
                            server anew in an empty one.";
 const PROJECTION: &str = "The fleet has outgrown what this version keeps: run the authority's version here, and report this if it is \

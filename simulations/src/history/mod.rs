@@ -25,7 +25,7 @@ mod tests;
 
 use bursar_domain::Sealed;
 
-pub use operation::{Answer, Change, Client, Demand, Moment, Operation, Read, Seen, Write, WriteEnd};
+pub use operation::{Answer, Change, Client, Demand, Moment, NOT_FOUND, Operation, Read, Seen, Write, WriteEnd};
 pub use registers::{Searched, Unsettled};
 pub use search::Limits;
 pub use violation::Violation;

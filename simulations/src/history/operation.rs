@@ -4,6 +4,9 @@ use std::fmt;
 
 use bursar_domain::{Actor, Effect, ObjectRef, RequestId, Revision};
 
+/// The code of a refusal, or of an answer to a read, that says that there is no such object.
+pub const NOT_FOUND: &str = "not_found";
+
 /// When something was seen: nanoseconds since the simulation began, by the clock of the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);

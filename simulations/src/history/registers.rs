@@ -7,7 +7,7 @@ use bursar_domain::{ObjectRef, Sealed};
 use super::{
     History,
     journal::{leaves_a_tombstone, naming},
-    operation::{Change, Demand, Operation, Read, Write, WriteEnd},
+    operation::{Change, Demand, NOT_FOUND, Operation, Read, Write, WriteEnd},
     search::{self, Access, Action, Limits, Value, Verdict},
     violation::Violation,
 };
@@ -15,8 +15,6 @@ use crate::shrink;
 
 /// What a register holds while its object does not exist.
 const ABSENT: Value = 0;
-/// The code of a refusal that says so.
-const NOT_FOUND: &str = "not_found";
 /// How often a contradiction is looked at to make it small.
 const REDUCTIONS_MAX: usize = 2_000;
 
