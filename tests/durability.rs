@@ -162,6 +162,17 @@ async fn writes_without_syncs_are_reported() {
     }
 }
 
+/// The check itself: what is in a log while the call that writes it is not over counts as not durable there. So it is with a
+/// follower that comes after the others.
+#[tokio::test]
+async fn a_write_that_is_not_over_is_not_durable() {
+    let Some(shim) = Shim::build() else { return };
+    let observed = Observed::one(shim, |watched| watched).await;
+    let writes = observed.write_sequentially().await;
+    observed.watched[0].1.forget();
+    assert_eq!(observed.violations(&writes).len(), writes.len());
+}
+
 /// The check itself again: of what was told too early by less than a sync takes, it says so too.
 #[tokio::test]
 async fn a_promise_that_comes_before_its_sync_ends_is_reported() {

@@ -153,6 +153,14 @@ pub fn decide(state: &State, proposal: &Proposal) -> Decision {
     Decision { events, outcome, revision, time: now, repeated: false }
 }
 
+/// Whether `command` would change anything if `actor` were to ask for it now. Nothing is decided: whoever has said something before
+/// finds out by it whether that still stands.
+pub fn would_change(state: &State, actor: Actor, command: &Command) -> bool {
+    let mut draft = Draft::new(state, actor, state.time());
+    let allowed = permitted(actor, command).and_then(|()| carry_out(&mut draft, command));
+    allowed.is_ok() && !draft.into_events().is_empty()
+}
+
 fn carry_out(draft: &mut Draft<'_>, command: &Command) -> Outcome {
     match command {
         Command::Cluster(command) => cluster::decide(draft, command),

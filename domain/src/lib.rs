@@ -57,7 +57,7 @@ pub use actor::{Actor, Duty};
 pub use audience::{Audience, Reader};
 pub use command::Command;
 pub use cursor::{Cursor, Epoch, Revision};
-pub use decision::{Decision, Effect, Outcome, Reply, decide};
+pub use decision::{Decision, Effect, Outcome, Reply, decide, would_change};
 pub use digest::Digest;
 pub use event::Event;
 pub use excerpt::Excerpt;

@@ -379,11 +379,6 @@ pub(crate) fn evolve(state: &mut State, event: &Event, stamp: Stamp) {
     }
 }
 
-/// Whether a server has store points of which nothing is known since it went offline: nobody has said how they are since.
-pub fn has_lost_sight(state: &State, server: ServerId) -> bool {
-    of_server(state, server).any(|row| row.condition == Condition::Unknown)
-}
-
 /// Its server went offline: of store points that were made, nothing is known.
 pub(crate) fn lose_sight(state: &mut State, server: ServerId, stamp: Stamp) {
     let seen = |row: &StorePoint| matches!(row.condition, Condition::Online | Condition::Offline(_));

@@ -19,7 +19,7 @@ pub(crate) async fn run(duties: &Duties<'_>) -> Infallible {
     loop {
         tick.tick().await;
         let (status, state) = (duties.fleet.node.status(), duties.fleet.node.latest());
-        let findings = duties.listener.look(&state, status.quorum_last_ack_ms.unwrap_or(0));
+        let findings = duties.listener.look(&state, status.quorum_last_ack_ms);
         // A leader without a majority may be one no longer, and what it wants decided may be decided much later.
         if !status.confirmed {
             continue;

@@ -174,9 +174,9 @@ impl Relayed for Observations {
 pub(crate) struct Listener(Arc<Observations>);
 
 impl Listener {
-    /// The leader, whom a majority has not confirmed for so long, looks who is silent; what to put into the ledger. Servers that
-    /// `state` does not have are forgotten.
-    pub(crate) fn look(&self, state: &State, unconfirmed_ms: u64) -> Vec<Command> {
+    /// The leader, whom a majority has not confirmed for so long, or not at all yet, looks who is silent; what to put into the ledger.
+    /// Servers that `state` does not have are forgotten.
+    pub(crate) fn look(&self, state: &State, unconfirmed_ms: Option<u64>) -> Vec<Command> {
         let (now_ms, now) = (self.0.now_ms(), Timestamp(self.0.clock.now_unix_ms()));
         let mut listening = self.0.listening();
         let Some(Listening { observed, servers, sights }) = listening.as_mut() else { return Vec::new() };

@@ -1,12 +1,14 @@
 //! What storage servers ask and tell on the control port, of any authority node.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bursar_domain::{
-    Actor, Command, Hash, Rejection, RequestId, ServerGuid, ServerId, Submission, encoding::encode, server, store_point,
+    Actor, Command, Hash, Rejection, RequestId, ServerGuid, ServerId, State, Submission, encoding::encode, server, store_point,
+    would_change,
 };
 use bursar_net::{FrameReader, FrameWriter, answer, frame};
 use bursar_wire::control::{CALLS_MAX, Heartbeat, Notice, ServerAnswer, ServerQuestion};
@@ -51,13 +53,13 @@ impl Shared {
             return refused(gone.code(), gone.to_string());
         }
         match question {
-            ServerQuestion::Heartbeat(heartbeat) => self.relay(server, guid, heartbeat).await,
+            ServerQuestion::Heartbeat { heartbeat, said } => self.relay(server, guid, heartbeat, said).await,
             ServerQuestion::Notice { request, notice } => self.note(server, &request, notice).await,
         }
     }
 
-    /// Passes a heartbeat on to the leader.
-    async fn relay(&self, server: ServerId, guid: ServerGuid, heartbeat: Box<Heartbeat>) -> ServerAnswer {
+    /// Passes a heartbeat on to the leader, and compares what the server has `said` with the ledger.
+    async fn relay(&self, server: ServerId, guid: ServerGuid, heartbeat: Box<Heartbeat>, said: Vec<Notice>) -> ServerAnswer {
         let message = relayed::encode(&Question::Heartbeat { server, guid, heartbeat });
         let answered = self.node.relay(message, Instant::now() + HEARTBEAT_TIMEOUT).await;
         let heard = answered.map_err(|error| error.to_string());
@@ -65,7 +67,8 @@ impl Shared {
             Ok(Answer::Heard { again_ms }) => {
                 self.meter.heartbeats_relayed.fetch_add(1, Relaxed);
                 let state = self.node.latest();
-                ServerAnswer::Heard { again_ms, level: state.level(), lost_sight: store_point::has_lost_sight(&state, server) }
+                let is_news = |notice| is_news(&state, server, notice);
+                ServerAnswer::Heard { again_ms, level: state.level(), otherwise: said.into_iter().any(is_news) }
             }
             Ok(_) => self.unheard("the leader answers another question".to_owned()),
             Err(detail) => self.unheard(detail),
@@ -105,6 +108,12 @@ impl Shared {
             Err(error) => ServerAnswer::Unavailable { detail: error.to_string() },
         }
     }
+}
+
+/// Whether the ledger would have something to record of `notice`. As where that counts: a panic in the rules is a refusal.
+fn is_news(state: &State, server: ServerId, notice: Notice) -> bool {
+    let command = command(server, notice);
+    catch_unwind(AssertUnwindSafe(|| would_change(state, Actor::Server(server), &command))).unwrap_or(false)
 }
 
 fn command(server: ServerId, notice: Notice) -> Command {

@@ -3,7 +3,7 @@
 //!
 //! Every cluster has its own authority and trusts nobody else. A node makes its own key, which
 //! never leaves it, and asks for a certificate that names its role, id and cluster. Sessions are
-//! never resumed: each connection proves its certificate anew.
+//! never resumed: each connection proves anew that it has the key of a certificate that is valid.
 
 mod authority;
 mod channel;
@@ -11,6 +11,7 @@ mod configuration;
 mod credentials;
 mod key;
 mod pin;
+mod remembered;
 mod seal;
 mod self_signed;
 mod signature;

@@ -96,7 +96,9 @@ pub(crate) fn node_status(
 ) -> NodeStatus {
     let membership = metrics.membership_config.membership();
     let state = published.state();
-    let is_alone = membership.voter_ids().eq([metrics.id]);
+    let confirms_itself = metrics.state == ServerState::Leader && membership.voter_ids().eq([metrics.id]);
+    let quorum_last_ack_ms = metrics.last_quorum_acked.map(|acked| milliseconds(acked.elapsed()));
+    let quorum_last_ack_ms = if confirms_itself { Some(0) } else { quorum_last_ack_ms };
     let leader = leadership.named(metrics.current_leader, metrics.state).id(metrics.id).map(AuthorityNodeId);
     let leader_api_address = leader.and_then(|leader| {
         let announced = state.authority_nodes().get(leader).map(|node| node.api_address.as_str().to_owned());
@@ -117,7 +119,7 @@ pub(crate) fn node_status(
         voters: membership.voter_ids().map(AuthorityNodeId).collect(),
         learners: membership.learner_ids().map(AuthorityNodeId).collect(),
         peers: peers(metrics),
-        quorum_last_ack_ms: metrics.last_quorum_acked.map(|acked| if is_alone { 0 } else { milliseconds(acked.elapsed()) }),
+        quorum_last_ack_ms,
         recovered: found.readiness != Readiness::Recovering,
         confirmed: found.readiness == Readiness::Confirmed,
         confirmed_ms_ago: found.confirmed.map(|asked| milliseconds(asked.elapsed())),

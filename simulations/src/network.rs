@@ -153,6 +153,7 @@ impl Internet {
     pub fn repair(&self, id: ImpairmentId) {
         self.with(|state| {
             if state.impairments.remove(&id).is_some() {
+                state.unclog();
                 state.release();
             }
         });
@@ -162,6 +163,7 @@ impl Internet {
     pub fn repair_all(&self) {
         self.with(|state| {
             state.impairments.clear();
+            state.unclog();
             state.release();
         });
     }

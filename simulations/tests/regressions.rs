@@ -33,6 +33,10 @@ regressions! {
         after the majority was lost: that was decided once it was back.",
     a_leader_that_was_briefly_unconfirmed_calls_nobody_silent: "A heartbeat was refused by a leader that had lost its majority \
         for a quarter of a window: the server was called silent as soon as it was back.",
+    a_leader_whom_nobody_has_confirmed_yet_calls_nobody_silent: "A leader was elected, cut off at once, and reached again after \
+        more than a window: it called everybody silent, as if it had been confirmed all the time.",
+    a_server_does_not_wait_for_one_node_after_the_other: "Of five nodes one lost its power and one was paused: servers that tried \
+        both of them, one after the other, were called silent.",
     an_edit_that_is_repeated_after_the_removal_says_that_it_was_made: "A rename whose answer was lost was sent again when \
         its object was removed: 404, as if it had never been made.",
     a_node_that_joins_over_a_thin_link_catches_up: "An append carried up to a megabyte, and was never answered in time over \

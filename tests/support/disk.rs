@@ -152,6 +152,11 @@ impl Watched {
         self.events().into_iter().rev().find(|event| event.errno == DIED)
     }
 
+    /// Forgets everything so far.
+    pub fn forget(&self) {
+        fs::write(&self.events, "").expect("a file");
+    }
+
     /// Everything so far, in the order in which it was over.
     pub fn events(&self) -> Vec<Event> {
         let text = fs::read_to_string(&self.events).unwrap_or_default();

@@ -77,10 +77,11 @@ pub async fn try_write(client: &Client, marker: String) -> Result<Acknowledged, 
 }
 
 impl Log {
-    /// Of a watched node, as it is now.
+    /// Of a watched node, as it is now. The log is read first: what is written meanwhile would be in it, and in no event.
     pub fn of(fleet: &Fleet, node: u64, watched: &Watched) -> Self {
+        let logged = write_ahead::read(&fleet.node(node).dir.join(LOG));
         let events = watched.events().into_iter().filter(|event| event.is_in_log_of(LOG)).collect();
-        Self { node, events, logged: write_ahead::read(&fleet.node(node).dir.join(LOG)) }
+        Self { node, events, logged }
     }
 
     /// How many syncs there were within a span of time.
@@ -93,15 +94,18 @@ impl Log {
         self.votes().map(|(_, vote)| vote.term).max().unwrap_or(0)
     }
 
-    /// When a logged value was written, and when it had become durable: with the first sync that began after that.
-    fn times_of(&self, logged: &Logged) -> (u64, Option<u64>) {
+    /// The write that brought a logged value; `None` where it was not over yet, as with a follower that comes after the others.
+    fn write_of(&self, logged: &Logged) -> Option<&Event> {
         let end = i64::try_from(logged.end).expect("a file of ordinary size");
-        let in_file = || self.events.iter().filter(|event| event.path == logged.file);
         let brings_the_end =
             |event: &&Event| event.kind == EventKind::Write && event.offset < end && end <= event.offset + event.bytes;
-        let written = in_file().find(brings_the_end).unwrap_or_else(|| panic!("nobody wrote byte {end} of {:?}", logged.file));
-        let synced = in_file().filter(|event| event.is_sync() && event.begin >= written.end).map(|event| event.end).min();
-        (written.begin, synced)
+        self.events.iter().filter(|event| event.path == logged.file).find(brings_the_end)
+    }
+
+    /// When what was written had become durable: with the first sync of the file that began after that.
+    fn durable_at(&self, written: &Event) -> Option<u64> {
+        let syncs = self.events.iter().filter(|event| event.is_sync() && event.path == written.path);
+        syncs.filter(|sync| sync.begin >= written.end).map(|sync| sync.end).min()
     }
 
     fn entries(&self) -> impl Iterator<Item = (&Logged, &LogEntry)> {
@@ -126,21 +130,21 @@ impl Log {
             _ => false,
         };
         let (logged, _) = self.entries().find(|(_, entry)| bears(entry))?;
-        let (written, synced) = self.times_of(logged);
-        assert!(written >= acknowledged.sent, "{} was written before it was sent", acknowledged.marker);
-        synced
+        let written = self.write_of(logged)?;
+        assert!(written.begin >= acknowledged.sent, "{} was written before it was sent", acknowledged.marker);
+        self.durable_at(written)
     }
 
     /// When this node's vote for a leader had become durable here.
     fn vote_durable_at(&self, term: u64, leader: u64) -> Option<u64> {
         let (logged, _) = self.votes().find(|(_, vote)| vote.term == term && vote.leader == leader)?;
-        self.times_of(logged).1
+        self.durable_at(self.write_of(logged)?)
     }
 
     /// When the first entry of a term was written here.
     fn began_at(&self, term: u64) -> Option<u64> {
         let (logged, _) = self.entries().find(|(_, entry)| entry.position.term == term)?;
-        Some(self.times_of(logged).0)
+        Some(self.write_of(logged)?.begin)
     }
 
     /// The terms for which this node has voted for itself, and in which it wrote entries: those that it led, with the time of

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bursar_domain::Timestamp;
 use bursar_net::{Caller, WallClock};
-use bursar_wire::control::{Heartbeat, ServerAnswer, ServerQuestion};
+use bursar_wire::control::{Heartbeat, ServerAnswer, ServerQuestion, Sight};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -40,19 +40,20 @@ impl Pulse {
 
     /// Says it again and again, at once at first; returns why the node is of no use any more.
     pub(super) async fn beat(&mut self, caller: &Caller, search: &mut Search, outbox: &Outbox) -> String {
+        // Nothing of the others' ports at first: where a node is gone, all of its servers come to another at once.
+        let mut sights = Vec::new();
         loop {
             let begun = Instant::now();
-            let heartbeat = self.heartbeat();
-            let told = heartbeat.sights.clone();
-            let question = ServerQuestion::Heartbeat(Box::new(heartbeat));
+            let heartbeat = self.heartbeat(sights.clone());
+            let said = outbox.has_said();
+            let question = ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat), said: said.clone() };
             match caller.call(&question, begun + self.interval).await {
-                Ok(ServerAnswer::Heard { again_ms, lost_sight, .. }) => {
+                Ok(ServerAnswer::Heard { again_ms, otherwise, .. }) => {
                     search.found();
-                    if lost_sight {
-                        // The connection outlived a silence that was taken for an outage.
-                        outbox.say_again_of_store_points();
+                    if otherwise {
+                        outbox.is_known_otherwise(&said);
                     }
-                    self.sights.were_told(&told);
+                    self.sights.were_told(&sights);
                     self.interval = Duration::from_millis(again_ms).max(OFTENEST);
                     search.is_wanted_every(self.interval);
                 }
@@ -61,16 +62,17 @@ impl Pulse {
                 Err(error) => return error.to_string(),
             }
             sleep_until(begun + self.interval).await;
+            sights = self.sights.next(Instant::now(), self.interval);
         }
     }
 
-    fn heartbeat(&self) -> Heartbeat {
+    fn heartbeat(&self, sights: Vec<Sight>) -> Heartbeat {
         Heartbeat {
             version: program::facts().version,
             now: Timestamp(self.clock.now_unix_ms()),
             position: self.known.borrow().position(),
             store_points: self.fullness.capacities(),
-            sights: self.sights.next(Instant::now()),
+            sights,
         }
     }
 }

@@ -66,23 +66,26 @@ impl Outbox {
 
     /// Has everything said again: the authority may have forgotten how things are while it did not hear of the server.
     pub(super) fn say_all_again(&self) {
-        self.say_again(|_| true);
-    }
-
-    /// Has said again how all store points are, the authority having forgotten it; unless something is to be said of one as it is: then
-    /// that has to be heard first, or those that come last never would be.
-    pub(super) fn say_again_of_store_points(&self) {
-        let is_of_store_point = |subject: &Subject| matches!(subject, Subject::StorePoint(_));
-        if self.entries().iter().all(|(subject, entry)| entry.settled || !is_of_store_point(subject)) {
-            self.say_again(is_of_store_point);
-        }
-    }
-
-    fn say_again(&self, is_meant: impl Fn(&Subject) -> bool) {
-        for (_, entry) in self.entries().iter_mut().filter(|(subject, entry)| entry.settled && is_meant(subject)) {
+        for entry in self.entries().values_mut().filter(|entry| entry.settled) {
             (entry.request, entry.settled) = (self.request(), false);
         }
         self.news.notify_one();
+    }
+
+    /// The authority has something of what was `said` otherwise: has everything said again, unless the server says something else by now.
+    pub(super) fn is_known_otherwise(&self, said: &[Notice]) {
+        if !said.is_empty() && self.has_said() == said {
+            debug!("the authority has something otherwise than it was told");
+            self.say_all_again();
+        }
+    }
+
+    /// What was said, of each thing the last; nothing while something is yet to be said: it has to be heard first, or what comes last
+    /// never would be.
+    pub(super) fn has_said(&self) -> Vec<Notice> {
+        let entries = self.entries();
+        let is_all_settled = entries.values().all(|entry| entry.settled);
+        entries.values().filter(|_| is_all_settled).map(|entry| entry.notice.clone()).collect()
     }
 
     /// Says nothing more of a store point.
@@ -160,5 +163,37 @@ impl Subject {
             Notice::Projection { .. } => Self::Projection,
             Notice::StorePoint { store_point, .. } => Self::StorePoint(*store_point),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bursar_domain::{Revision, server::ProjectionState};
+    use bursar_net::SystemEntropy;
+
+    use super::*;
+    use crate::program;
+
+    fn settle_all(outbox: &Outbox) {
+        outbox.entries().values_mut().for_each(|entry| entry.settled = true);
+    }
+
+    #[test]
+    fn what_is_known_otherwise_is_said_again_while_it_is_what_the_server_says() {
+        let outbox = Outbox::new(Arc::new(SystemEntropy::new()));
+        outbox.say(Notice::Program(program::facts()));
+        assert!(outbox.has_said().is_empty(), "it is yet to be said");
+        settle_all(&outbox);
+        let before = outbox.has_said();
+        assert_eq!(before, [Notice::Program(program::facts())]);
+
+        // While the question was on its way, something else came to be said, and was.
+        outbox.say(Notice::Projection { state: ProjectionState::Matching, at: Revision(9) });
+        settle_all(&outbox);
+        outbox.is_known_otherwise(&before);
+        assert_eq!(outbox.has_said().len(), 2, "nothing is said again");
+
+        outbox.is_known_otherwise(&outbox.has_said());
+        assert!(outbox.entries().values().all(|entry| !entry.settled), "everything is");
     }
 }

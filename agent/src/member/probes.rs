@@ -24,7 +24,7 @@ use crate::{
 /// From the end of one round to the next, at least.
 const INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// The same for each port that there is: the more there are, the more rarely each is looked at, and looks at this server.
-const INTERVAL_PER_PORT: Duration = Duration::from_millis(200);
+pub(super) const INTERVAL_PER_PORT: Duration = Duration::from_millis(200);
 /// How long the server rests even where somebody new comes.
 const REST: Duration = Duration::from_secs(1);
 

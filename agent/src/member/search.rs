@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bursar_domain::AuthorityNodeId;
-use bursar_net::{Address, DialError, Dialer, Entropy, Lane, Link, Member, RefusalCode};
+use bursar_net::{Address, DialError, Dialer, Entropy, Lane, Link, Member, RefusalCode, TaskSet};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -23,7 +23,8 @@ const REST_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Excluded;
 
 /// Looks for a node that answers. It goes round: all servers begin with another one, so that no node carries all of them, and
-/// whoever fails is asked again only after all others.
+/// whoever fails is asked again only after all others. A node that does not answer at once has a head start, and then the next is
+/// called beside it: two machines without power must not cost a detection window (RFC 8305 lets a host's addresses race alike).
 pub(super) struct Search {
     dialer: Dialer,
     /// Where nodes listened when the server was adopted.
@@ -35,7 +36,8 @@ pub(super) struct Search {
     /// How many were tried in vain since one was of use.
     in_vain: usize,
     rest: Duration,
-    rest_max: Duration,
+    /// How long may pass from one heartbeat to the next.
+    wanted_every: Duration,
     /// How often any of the server's searches has found a node that is of use, and how often as this one knows.
     finds: watch::Sender<u64>,
     seen: watch::Receiver<u64>,
@@ -51,22 +53,47 @@ impl Search {
         finds: watch::Sender<u64>,
     ) -> Self {
         let seen = finds.subscribe();
-        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest: REST_MIN, rest_max: REST_MAX, finds, seen }
+        let (rest, wanted_every) = (REST_MIN, REST_MAX);
+        Self { dialer, at_first, known, entropy, last: None, in_vain: 0, rest, wanted_every, finds, seen }
     }
 
-    /// Calls one node after the other, until one welcomes the server.
+    /// Calls the nodes, until one welcomes the server.
     pub(super) async fn connect(&mut self, lane: Lane) -> Result<Link, Excluded> {
+        let mut under_way = TaskSet::new();
         loop {
-            let (node, address) = self.next().await;
-            let to = Member::authority(node.0);
-            match self.dialer.dial(&address, to, None, lane, WELCOME_WITHIN).await {
-                Ok(link) => {
-                    debug!(%node, %address, ?lane, "connected");
+            if under_way.is_empty() && self.were_all_tried() {
+                self.take_rest().await;
+            }
+            if under_way.is_empty() || !self.were_all_tried() {
+                under_way.spawn(self.attempt(lane));
+            }
+            let head_start = if self.were_all_tried() { WELCOME_WITHIN } else { self.wanted_every / 4 };
+            let Ok(Some(ended)) = timeout(head_start, under_way.join_next()).await else { continue };
+            match ended.expect("a call neither panics nor is ended while it is waited for") {
+                (node, Ok(link)) => {
+                    // Those that are given up were not tried: they come next.
+                    self.last = Some(node);
+                    self.in_vain -= under_way.len();
                     return Ok(link);
                 }
-                Err(DialError::Refused { refusal, .. }) if refusal.code == RefusalCode::RemovedNode => return Err(Excluded),
+                (_, Err(DialError::Refused { refusal, .. })) if refusal.code == RefusalCode::RemovedNode => return Err(Excluded),
+                // It has said so.
+                (_, Err(_of_no_use)) => {}
+            }
+        }
+    }
+
+    /// Calls the node whose turn it is.
+    fn attempt(&mut self, lane: Lane) -> impl Future<Output = (AuthorityNodeId, Result<Link, DialError>)> + use<> {
+        let (node, address) = self.next();
+        let dialer = self.dialer.clone();
+        async move {
+            let dialled = dialer.dial(&address, Member::authority(node.0), None, lane, WELCOME_WITHIN).await;
+            match &dialled {
+                Ok(_link) => debug!(%node, %address, ?lane, "connected"),
                 Err(error) => debug!(%node, %address, ?lane, %error, "not connected"),
             }
+            (node, dialled)
         }
     }
 
@@ -82,20 +109,17 @@ impl Search {
 
     /// It is wanted every so often, and must not rest longer between two attempts.
     pub(super) fn is_wanted_every(&mut self, interval: Duration) {
-        self.rest_max = interval.min(REST_MAX);
+        self.wanted_every = interval.min(REST_MAX);
     }
 
-    /// Whose turn it is. It rests first where all were tried in vain.
-    async fn next(&mut self) -> (AuthorityNodeId, Address) {
-        let count = self.nodes().len();
-        if self.in_vain > 0 && self.in_vain.is_multiple_of(count) {
-            if self.in_vain == count {
-                warn!("no authority node answers; the server works on with what it knows");
-            }
-            self.take_rest().await;
-        }
+    /// Whether each node was called equally often, and none was of use.
+    fn were_all_tried(&self) -> bool {
+        self.in_vain > 0 && self.in_vain.is_multiple_of(self.nodes().len())
+    }
+
+    /// Whose turn it is.
+    fn next(&mut self) -> (AuthorityNodeId, Address) {
         self.in_vain += 1;
-        // While it rested the server may have learned of others.
         let nodes = self.nodes();
         let node = match self.last {
             Some(last) => nodes.range(last..).map(|(node, _)| *node).find(|node| *node > last),
@@ -109,8 +133,11 @@ impl Search {
 
     /// Rests, the longer the more often it did, and only briefly once another search has found a node.
     async fn take_rest(&mut self) {
+        if self.in_vain == self.nodes().len() {
+            warn!("no authority node answers; the server works on with what it knows");
+        }
         let (rest, briefly) = (self.with_jitter(self.rest), self.with_jitter(REST_MIN));
-        self.rest = (self.rest * 2).min(self.rest_max);
+        self.rest = (self.rest * 2).min(self.wanted_every);
         // The sender is our own.
         if timeout(rest, self.seen.changed()).await.is_ok() {
             self.rest = REST_MIN;

@@ -8,10 +8,16 @@ use std::{
     mem::discriminant,
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bursar_wire::control::{Outcome, Port, Probed, SIGHTS_MAX, Seen, Sight};
 use tokio::time::Instant;
+
+use super::probes::INTERVAL_PER_PORT;
+
+/// By how many the sights that a heartbeat carries exceed the ports that are looked at until the next.
+const SPARE: u128 = 7;
 
 /// What was seen last of each port.
 #[derive(Default)]
@@ -52,15 +58,18 @@ impl Sights {
         self.album().seen.contains_key(&place)
     }
 
-    /// What the next heartbeat tells, said at `now`.
-    pub(super) fn next(&self, now: Instant) -> Vec<Sight> {
+    /// What the next heartbeat tells, said at `now`: as many sights as come in until the one after that, `until_next`, and some to spare. No
+    /// more: those of many servers may have to pass one thin link in time.
+    pub(super) fn next(&self, now: Instant, until_next: Duration) -> Vec<Sight> {
+        let looks = until_next.as_millis() / INTERVAL_PER_PORT.as_millis();
+        let slice = usize::try_from(looks + SPARE).map_or(SIGHTS_MAX, |slice| slice.min(SIGHTS_MAX));
         let mut album = self.album();
-        let mut places: Vec<_> = album.untold.iter().copied().take(SIGHTS_MAX).collect();
+        let mut places: Vec<_> = album.untold.iter().copied().take(slice).collect();
         let behind = album.turn.map_or(Bound::Unbounded, Bound::Excluded);
         let following = album.seen.range((behind, Bound::Unbounded)).chain(album.seen.iter());
         let in_turn = following.map(|(place, _)| *place).filter(|place| !album.untold.contains(place));
         // Having gone round once, it would meet again whom it has met.
-        let rest = (SIGHTS_MAX - places.len()).min(album.seen.len() - album.untold.len());
+        let rest = (slice - places.len()).min(album.seen.len() - album.untold.len());
         let in_turn: Vec<_> = in_turn.take(rest).collect();
         album.turn = in_turn.last().copied().or(album.turn);
         places.extend(in_turn);
@@ -101,7 +110,7 @@ fn is_alike(one: &Outcome, other: &Outcome) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, time::Duration};
+    use std::collections::BTreeMap;
 
     use bursar_domain::{ServerId, Timestamp};
     use bursar_net::frame;
@@ -110,6 +119,9 @@ mod tests {
     use super::*;
 
     const PEERS: u64 = 10_000;
+    /// From one heartbeat to the next, and what one tells where that is so.
+    const BEAT: Duration = Duration::from_secs(5);
+    const SLICE: usize = 32;
     const PORTS: [Port; 3] = [Port::Peer, Port::Transfer, Port::Control];
 
     fn probed(peer: u64, outcome: Outcome) -> Probed {
@@ -140,13 +152,13 @@ mod tests {
         let wordy = Outcome::Failed { detail: "no route to host ".repeat(100) }.bounded();
         let sights = of_peers(PEERS, &wordy, begun);
         let all = usize::try_from(PEERS).expect("they are few") * PORTS.len();
-        let round = all.div_ceil(SIGHTS_MAX);
+        let round = all.div_ceil(SLICE);
 
         // First all is news, then all has its turn: either takes one round, and tells each port once.
         for _ in 0..2 {
             let mut told = BTreeSet::new();
             for _ in 0..round {
-                let slice = sights.next(begun + Duration::from_secs(3));
+                let slice = sights.next(begun + Duration::from_secs(3), BEAT);
                 assert!(slice.iter().all(|sight| sight.ago_ms == 3_000));
                 let heartbeat = Heartbeat {
                     version: "0.1.0".into(),
@@ -155,39 +167,43 @@ mod tests {
                     store_points: BTreeMap::new(),
                     sights: slice.clone(),
                 };
-                let bytes = frame::encode(&ServerQuestion::Heartbeat(Box::new(heartbeat))).expect("a frame").len();
-                assert!(slice.len() <= SIGHTS_MAX && bytes < 64 * 1024, "{} sights in {bytes} bytes", slice.len());
+                let bytes = frame::encode(&ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat), said: Vec::new() })
+                    .expect("a frame")
+                    .len();
+                assert!(slice.len() <= SLICE && bytes < 64 * 1024, "{} sights in {bytes} bytes", slice.len());
                 sights.were_told(&slice);
                 told.extend(places(&slice));
             }
             assert_eq!(told.len(), all);
         }
+        let slow = Duration::from_secs(3_600);
+        assert_eq!(sights.next(begun, slow).len(), SIGHTS_MAX, "however seldom it is asked");
 
         let place = (Seen::Server(ServerId(7_777)), Port::Transfer);
         sights.saw(place, probed(7_777, Outcome::TimedOut), begun);
-        let slice = sights.next(begun);
+        let slice = sights.next(begun, BEAT);
         assert!(places(&slice).contains(&place), "what has changed is told at once");
         // Nobody heard that heartbeat: it is said again.
-        assert!(places(&sights.next(begun)).contains(&place));
+        assert!(places(&sights.next(begun, BEAT)).contains(&place));
         // It has changed back when the answer comes, which is news again.
         sights.saw(place, probed(7_777, open()), begun);
         sights.were_told(&slice);
-        let slice = sights.next(begun);
+        let slice = sights.next(begun, BEAT);
         assert!(slice.iter().any(|sight| (sight.of, sight.port) == place && sight.probed.outcome.is_reached()));
         sights.were_told(&slice);
-        assert!(!places(&sights.next(begun)).contains(&place), "and then it waits for its turn");
+        assert!(!places(&sights.next(begun, BEAT)).contains(&place), "and then it waits for its turn");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_few_peers_are_told_of_every_time_and_those_that_are_gone_never() {
         let sights = of_peers(3, &open(), Instant::now());
         for _ in 0..3 {
-            let slice = sights.next(Instant::now());
+            let slice = sights.next(Instant::now(), BEAT);
             assert_eq!(slice.len(), 9);
             sights.were_told(&slice);
         }
         let left: BTreeSet<_> = PORTS.map(|port| (Seen::Server(ServerId(2)), port)).into();
         sights.keep(&left);
-        assert_eq!(places(&sights.next(Instant::now())), left);
+        assert_eq!(places(&sights.next(Instant::now(), BEAT)), left);
     }
 }

@@ -21,7 +21,7 @@ async fn it_is_heard_as_often_as_the_authority_wants() {
     for (again_ms, expected_ms) in [(5_000, 5_000), (2_000, 2_000), (10, 1_000), (5_000, 5_000)] {
         let number = loop {
             match speaker.question().await {
-                (number, ServerQuestion::Heartbeat(heartbeat)) => {
+                (number, ServerQuestion::Heartbeat { heartbeat, .. }) => {
                     assert_eq!(heartbeat.version, machine.says.version);
                     break number;
                 }
@@ -32,7 +32,7 @@ async fn it_is_heard_as_often_as_the_authority_wants() {
             let passed = Instant::now() - before;
             assert!(passed.abs_diff(expected) < Duration::from_millis(100), "{passed:?} instead of {expected:?}");
         }
-        speaker.answer(number, ServerAnswer::Heard { again_ms, level: Level::FIRST, lost_sight: false }).await;
+        speaker.answer(number, ServerAnswer::Heard { again_ms, level: Level::FIRST, otherwise: false }).await;
     }
 }
 
@@ -70,7 +70,7 @@ async fn silence_and_nodes_that_are_of_no_use_are_left() {
     silent.is_left().await;
     let mut useless = node.speaker().await;
     loop {
-        if let (number, ServerQuestion::Heartbeat(_)) = useless.question().await {
+        if let (number, ServerQuestion::Heartbeat { .. }) = useless.question().await {
             useless.answer(number, ServerAnswer::Unavailable { detail: "there is no leader".into() }).await;
             break;
         }
@@ -91,7 +91,7 @@ async fn how_things_are_is_told_again_after_each_connection_and_else_only_when_i
     speaker.note_until(&told(3, Report::Online)).await;
     for _ in 0..5 {
         match speaker.question().await {
-            (number, ServerQuestion::Heartbeat(_)) => speaker.answer(number, heard()).await,
+            (number, ServerQuestion::Heartbeat { .. }) => speaker.answer(number, heard()).await,
             (_, ServerQuestion::Notice { notice, .. }) => panic!("nothing has changed, and it tells {notice:?}"),
         }
     }
@@ -110,7 +110,9 @@ async fn what_is_refused_is_not_told_again() {
     let (number, _, _) = speaker.unanswered().await;
     speaker.answer(number, ServerAnswer::Refused { code: "internal_error".into(), detail: "out of luck".into() }).await;
     for _ in 0..5 {
-        let (number, ServerQuestion::Heartbeat(_)) = speaker.question().await else { panic!("it tells again what was refused") };
+        let (number, ServerQuestion::Heartbeat { .. }) = speaker.question().await else {
+            panic!("it tells again what was refused")
+        };
         speaker.answer(number, heard()).await;
     }
 }

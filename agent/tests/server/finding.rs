@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bursar_domain::{AuthorityNodeId, Level, encoding::encode, projection::SCHEMA};
-use bursar_net::{Lane, Member, RefusalCode, StoreId};
+use bursar_net::{Lane, Member, Network, RefusalCode, StoreId};
 use bursar_wire::control::{Port, Seen, ServerAnswer, ServerQuestion};
 use tokio::time::Instant;
 
@@ -46,7 +46,9 @@ async fn it_tells_what_it_sees_of_the_others() {
     fleet.peers.extend([(OTHER, other())]);
     let (mut call, _) = node.follower().await;
     call.tell(anew(10, &fleet)).await;
-    let heartbeat = node.speaker().await.hear_until(|heartbeat| heartbeat.sights.len() == 5).await;
+    let mut speaker = node.speaker().await;
+    assert_eq!(speaker.hear_until(|_| true).await.sights, [], "that it is there is heard before what it sees");
+    let heartbeat = speaker.hear_until(|heartbeat| heartbeat.sights.len() == 5).await;
     let seen: Vec<_> = heartbeat.sights.iter().map(|sight| (sight.of, sight.port, sight.probed.outcome.is_reached())).collect();
     let authority = Seen::AuthorityNode(AuthorityNodeId(1));
     let expected = [
@@ -105,14 +107,62 @@ async fn it_rests_no_longer_than_lies_between_two_heartbeats() {
         let mut heartbeats = 0;
         while heartbeats < 2 {
             let (number, question) = speaker.question().await;
-            let is_heartbeat = matches!(question, ServerQuestion::Heartbeat(_));
+            let is_heartbeat = matches!(question, ServerQuestion::Heartbeat { .. });
             heartbeats += usize::from(is_heartbeat);
-            let heard = ServerAnswer::Heard { again_ms: 1_000, level: Level::FIRST, lost_sight: false };
+            let heard = ServerAnswer::Heard { again_ms: 1_000, level: Level::FIRST, otherwise: false };
             speaker.answer(number, if is_heartbeat { heard } else { noted() }).await;
         }
         drop((speaker, node));
         tokio::time::sleep(Duration::from_secs(3_600)).await;
     }
+}
+
+/// One after the other they would cost six seconds, and with them most of a detection window.
+#[tokio::test(start_paused = true)]
+async fn nodes_that_do_not_answer_are_not_waited_for_one_after_the_other() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1, 2, 3]).await;
+    // Nobody accepts here: connections stand, and nothing is ever said on them.
+    let _silent = [network.bind(&control_of(1)).await.unwrap(), network.bind(&control_of(2)).await.unwrap()];
+    let mut node = cluster.node(3).await;
+    let _running = machine.run().await;
+    let mut speaker = node.speaker().await;
+    // With the second it has heard the answer to the first.
+    for _ in 0..2 {
+        speaker.hear_until(|_| true).await;
+    }
+    drop((speaker, node));
+
+    let mut node = cluster.node(3).await;
+    let back = Instant::now();
+    node.speaker().await.hear_until(|_| true).await;
+    assert!(back.elapsed() < Duration::from_secs(3), "it came back after {:?}", back.elapsed());
+}
+
+/// A node that was called beside another one, and given up for it, was not tried.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_given_up_for_one_that_is_of_no_use_comes_next() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[1, 2]).await;
+    let (mut one, mut two) = (cluster.node(1).await, cluster.node(2).await);
+    // Longer than a head start, so that both are called each time, and the first welcomes first.
+    network.takes(Duration::from_secs(2));
+    let _running = machine.run().await;
+    let (mut speaker, other) = tokio::select! {
+        speaker = one.speaker() => (speaker, &mut two),
+        speaker = two.speaker() => (speaker, &mut one),
+    };
+    loop {
+        let (number, question) = speaker.question().await;
+        if matches!(question, ServerQuestion::Heartbeat { .. }) {
+            break speaker.answer(number, ServerAnswer::Unavailable { detail: "it reaches no leader".into() }).await;
+        }
+        speaker.answer(number, noted()).await;
+    }
+    let next = tokio::time::timeout(Duration::from_secs(60), other.speaker()).await;
+    next.expect("it does not come back to the same one again and again").hear_until(|_| true).await;
 }
 
 /// Whoever rests between two attempts learns from the other conversation that the authority is back: until it speaks again, it

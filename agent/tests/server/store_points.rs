@@ -149,7 +149,7 @@ async fn nothing_is_written_to_what_bears_another_identity() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_authority_that_lost_sight_of_them_is_told_again_how_they_are() {
+async fn an_authority_that_has_them_otherwise_is_told_again_how_they_are() {
     let network = MemoryNetwork::default();
     let cluster = Cluster::new(&network);
     let machine = Machine::adopted(&network, &cluster, &[1]).await;
@@ -159,13 +159,11 @@ async fn an_authority_that_lost_sight_of_them_is_told_again_how_they_are() {
     let mut speaker = node.speaker().await;
     let first = speaker.note_until(&told(3, Report::Online)).await;
     // The server was held up for longer than its silence is borne, and its connection outlived that.
-    let mut lost_sight = true;
     let again = loop {
         match speaker.question().await {
-            (number, ServerQuestion::Heartbeat(_)) => {
-                let heard = ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, lost_sight };
-                speaker.answer(number, heard).await;
-                lost_sight = false;
+            (number, ServerQuestion::Heartbeat { said, .. }) => {
+                let otherwise = said.contains(&told(3, Report::Online));
+                speaker.answer(number, ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, otherwise }).await;
             }
             (number, ServerQuestion::Notice { request, notice }) => {
                 speaker.answer(number, noted()).await;

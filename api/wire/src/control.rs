@@ -149,8 +149,14 @@ pub enum FeedItem {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ServerQuestion {
-    /// It is there. Passed on to the leader, and kept by it alone.
-    Heartbeat(Box<Heartbeat>),
+    /// It is there.
+    Heartbeat {
+        /// What it sees: passed on to the leader, and kept by it alone.
+        heartbeat: Box<Heartbeat>,
+        /// What it has told for good, of each thing the last, for the node to compare with the ledger; nothing while it has something to
+        /// tell.
+        said: Vec<Notice>,
+    },
     /// Something has changed that everybody is to know for good.
     Notice {
         /// Equal where it is said again: the authority then recognises it.
@@ -221,8 +227,9 @@ pub enum ServerAnswer {
         again_ms: u64,
         /// The level that the cluster has agreed on.
         level: Level,
-        /// Whether the ledger lost sight of the server's store points while nobody heard of it: it is to tell again how they are.
-        lost_sight: bool,
+        /// Whether the ledger has something otherwise than the server has said: it lost sight of it while it was silent, or what the server
+        /// told earlier came late, behind what it told later. The server is to tell all again.
+        otherwise: bool,
     },
     /// It is in the ledger.
     Noted {

@@ -1,7 +1,7 @@
 //! What authority nodes and storage servers say to each other, held to bytes that were written down once.
 //!
 //! `corpus/control.txt` has one line for each message: its name, and its bytes in hexadecimal. Nothing writes the file: a line is
-//! added with a new variant, and never changed.
+//! added with a new variant, and never changed once it was released.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -161,7 +161,8 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         "feed.ended": FeedItem::Ended { .. } => FeedItem::Ended { detail: "it lags".into() },
     }
     every! { samples, ServerQuestion:
-        "server_question.heartbeat": ServerQuestion::Heartbeat(_) => ServerQuestion::Heartbeat(Box::new(heartbeat())),
+        "server_question.heartbeat": ServerQuestion::Heartbeat { .. } =>
+            ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat()), said: vec![Notice::Program(program())] },
         "server_question.notice": ServerQuestion::Notice { .. } =>
             ServerQuestion::Notice { request: "request-1".into(), notice: Notice::Program(program()) },
     }
@@ -173,7 +174,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             Notice::Projection { state: ProjectionState::Mismatched, at: Revision(13) },
     }
     every! { samples, ServerAnswer:
-        "server_answer.heard": ServerAnswer::Heard { .. } => ServerAnswer::Heard { again_ms: 5_000, level: Level(1), lost_sight: true },
+        "server_answer.heard": ServerAnswer::Heard { .. } => ServerAnswer::Heard { again_ms: 5_000, level: Level(1), otherwise: true },
         "server_answer.noted": ServerAnswer::Noted { .. } => ServerAnswer::Noted { revision: Revision(13) },
         "server_answer.refused": ServerAnswer::Refused { .. } =>
             ServerAnswer::Refused { code: "not_found".into(), detail: "store point 5 does not exist".into() },

@@ -45,13 +45,13 @@ impl Observed {
         self.heard.insert(server, (guid, now_ms));
     }
 
-    /// The leader looks, whom a majority has not confirmed for `unconfirmed_ms`. It may have been deaf for as long as it did not look,
-    /// where that was for more than a third of the window; and for as long as nobody confirmed it, where that was for more than an
-    /// eighth: what it should have heard meanwhile went elsewhere, was sent back, or is still on its way. The less for the latter, since
-    /// whoever is sent back has lost the time that this took, too.
-    pub fn look(&mut self, now_ms: u64, unconfirmed_ms: u64) {
+    /// The leader looks, whom a majority has not confirmed for `unconfirmed_ms`, or not at all yet. It may have been deaf for as long as it
+    /// did not look, where that was for more than a third of the window; and for as long as nobody confirmed it, where that was for more
+    /// than an eighth: what it should have heard meanwhile went elsewhere, was sent back, or is still on its way. The less for the latter,
+    /// since whoever is sent back has lost the time that this took, too.
+    pub fn look(&mut self, now_ms: u64, unconfirmed_ms: Option<u64>) {
         let did_not_look = now_ms.saturating_sub(self.looked_ms) > self.window_ms / 3;
-        let was_unconfirmed = unconfirmed_ms > self.window_ms / 8;
+        let was_unconfirmed = unconfirmed_ms.is_none_or(|unconfirmed_ms| unconfirmed_ms > self.window_ms / 8);
         if (did_not_look || was_unconfirmed) && !planted(Mutant::DetectorBlindToGaps) {
             self.listens_since_ms = now_ms;
         }

@@ -35,9 +35,9 @@ fn a_leader() -> Observed {
 /// It looks as it should, up to that moment.
 fn looks_until(observed: &mut Observed, from_ms: u64, to_ms: u64) {
     for at_ms in (from_ms..to_ms).step_by(usize::try_from(LOOK_MS).expect("it fits")) {
-        observed.look(at_ms, 0);
+        observed.look(at_ms, Some(0));
     }
-    observed.look(to_ms, 0);
+    observed.look(to_ms, Some(0));
 }
 
 fn planned(given: Given, observed: &Observed) -> Vec<Command> {
@@ -50,7 +50,7 @@ fn a_silent_server_went_offline_after_the_window_and_not_before() {
     observed.hear(FIRST, guid(1), 1_000);
     looks_until(&mut observed, 0, 1_000 + WINDOW_MS - 1);
     assert_eq!(planned(servers(1), &observed), []);
-    observed.look(1_000 + WINDOW_MS, 0);
+    observed.look(1_000 + WINDOW_MS, Some(0));
     assert_eq!(planned(servers(1), &observed), [misses()]);
     assert_eq!(planned(an_offline_server(), &observed), [], "once");
 }
@@ -60,7 +60,7 @@ fn a_new_leader_gives_everybody_a_window() {
     let mut observed = Observed::new(WINDOW_MS, 50_000);
     looks_until(&mut observed, 50_000, 50_000 + WINDOW_MS - 1);
     assert_eq!(planned(servers(2), &observed), []);
-    observed.look(50_000 + WINDOW_MS, 0);
+    observed.look(50_000 + WINDOW_MS, Some(0));
     assert_eq!(planned(servers(2), &observed).len(), 2);
 }
 
@@ -69,11 +69,11 @@ fn a_leader_that_was_held_up_gives_everybody_a_window() {
     let mut observed = a_leader();
     looks_until(&mut observed, 0, WINDOW_MS - LOOK_MS);
     let awake_ms = 10 * WINDOW_MS;
-    observed.look(awake_ms, 0);
+    observed.look(awake_ms, Some(0));
     assert_eq!(planned(servers(1), &observed), []);
     looks_until(&mut observed, awake_ms, awake_ms + WINDOW_MS - 1);
     assert_eq!(planned(servers(1), &observed), []);
-    observed.look(awake_ms + WINDOW_MS, 0);
+    observed.look(awake_ms + WINDOW_MS, Some(0));
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
 
@@ -82,11 +82,24 @@ fn a_leader_that_was_held_up_gives_everybody_a_window() {
 fn a_leader_whom_no_majority_confirmed_for_a_while_gives_everybody_a_window() {
     let mut observed = a_leader();
     looks_until(&mut observed, 0, WINDOW_MS - 1);
-    observed.look(WINDOW_MS, WINDOW_MS / 8 + 1);
+    observed.look(WINDOW_MS, Some(WINDOW_MS / 8 + 1));
     assert_eq!(planned(servers(1), &observed), []);
     looks_until(&mut observed, WINDOW_MS, 2 * WINDOW_MS - 1);
     assert_eq!(planned(servers(1), &observed), []);
-    observed.look(2 * WINDOW_MS, 0);
+    observed.look(2 * WINDOW_MS, Some(0));
+    assert_eq!(planned(servers(1), &observed), [misses()]);
+}
+
+/// It was elected, and then reached by nobody.
+#[test]
+fn a_leader_whom_no_majority_has_confirmed_yet_gives_everybody_a_window_from_then_on() {
+    let mut observed = a_leader();
+    for at_ms in (0..=3 * WINDOW_MS).step_by(usize::try_from(LOOK_MS).expect("it fits")) {
+        observed.look(at_ms, None);
+    }
+    looks_until(&mut observed, 3 * WINDOW_MS, 4 * WINDOW_MS - 1);
+    assert_eq!(planned(servers(1), &observed), []);
+    observed.look(4 * WINDOW_MS, Some(0));
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
 
@@ -94,7 +107,7 @@ fn a_leader_whom_no_majority_confirmed_for_a_while_gives_everybody_a_window() {
 fn a_confirmation_that_is_a_little_late_is_no_gap() {
     let mut observed = a_leader();
     looks_until(&mut observed, 0, WINDOW_MS - 1);
-    observed.look(WINDOW_MS, WINDOW_MS / 8);
+    observed.look(WINDOW_MS, Some(WINDOW_MS / 8));
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
 
@@ -102,7 +115,7 @@ fn a_confirmation_that_is_a_little_late_is_no_gap() {
 fn a_look_that_is_a_little_late_is_no_gap() {
     let mut observed = a_leader();
     for at_ms in [WINDOW_MS / 3, 2 * (WINDOW_MS / 3), WINDOW_MS] {
-        observed.look(at_ms, 0);
+        observed.look(at_ms, Some(0));
     }
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
@@ -110,7 +123,7 @@ fn a_look_that_is_a_little_late_is_no_gap() {
 #[test]
 fn a_server_that_is_heard_again_came_online() {
     let mut observed = a_leader();
-    observed.look(LOOK_MS, 0);
+    observed.look(LOOK_MS, Some(0));
     assert_eq!(planned(an_offline_server(), &observed), [], "the beginning of listening is no word of the server");
     observed.hear(FIRST, guid(1), LOOK_MS);
     assert_eq!(planned(an_offline_server(), &observed), [hears()]);
@@ -123,7 +136,7 @@ fn what_a_predecessor_said_does_not_count() {
     assert_eq!(planned(an_offline_server(), &observed), []);
     looks_until(&mut observed, 0, WINDOW_MS - 1);
     observed.hear(FIRST, guid(2), WINDOW_MS - 1);
-    observed.look(WINDOW_MS, 0);
+    observed.look(WINDOW_MS, Some(0));
     assert_eq!(planned(servers(1), &observed), [misses()]);
 }
 
@@ -199,7 +212,7 @@ proptest! {
                 }
             }
             heard_until_ms = now_ms;
-            observed.look(now_ms, 0);
+            observed.look(now_ms, Some(0));
             let failed = plan(&state, &observed, START);
             for (index, server) in state.servers().iter().enumerate() {
                 let is_failed = failed.contains(&Command::Server(server::Command::WentOffline { server: server.id }));

@@ -330,12 +330,20 @@ impl Joined {
 
     /// It says that it is there.
     pub async fn beats(&self, node: u64) -> ServerAnswer {
-        self.ask(node, ServerQuestion::Heartbeat(Box::new(heartbeat()))).await
+        self.ask(node, ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat()), said: Vec::new() }).await
+    }
+
+    /// It says that it is there, and what it has told for good; returns whether the ledger has any of it otherwise.
+    pub async fn is_known_otherwise(&self, node: u64, said: Vec<Notice>) -> bool {
+        let answered = self.ask(node, ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat()), said }).await;
+        let ServerAnswer::Heard { otherwise, .. } = answered else { panic!("{answered:?}") };
+        otherwise
     }
 
     /// It says that it is there, and what it sees.
     pub async fn sees(&self, node: u64, sights: Vec<Sight>) -> ServerAnswer {
-        self.ask(node, ServerQuestion::Heartbeat(Box::new(Heartbeat { sights, ..heartbeat() }))).await
+        self.ask(node, ServerQuestion::Heartbeat { heartbeat: Box::new(Heartbeat { sights, ..heartbeat() }), said: Vec::new() })
+            .await
     }
 
     /// It says again and again that it is there, to whichever node answers, until what this gives is aborted.
@@ -373,7 +381,7 @@ async fn beat(dialer: &Dialer, node: u64) -> io::Result<ServerAnswer> {
     let patience = Duration::from_secs(3);
     let link = dialer.dial(&address_of(node, 4288), Member::authority(node), None, Lane::Control, patience).await;
     let link = link.map_err(io::Error::other)?;
-    let question = ServerQuestion::Heartbeat(Box::new(heartbeat()));
+    let question = ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat()), said: Vec::new() };
     let deadline = tokio::time::Instant::now() + patience;
     Caller::new(link.reader, link.writer, 1).call(&question, deadline).await.map_err(io::Error::other)
 }

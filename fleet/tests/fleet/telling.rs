@@ -33,7 +33,7 @@ async fn a_follower_relays_heartbeats_and_says_when_to_come_again() {
     let nodes = world.three().await;
     let (_, joined) = member(&world, &nodes[0]).await;
     for node in [2, 3] {
-        assert_eq!(joined.beats(node).await, ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, lost_sight: false });
+        assert_eq!(joined.beats(node).await, ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, otherwise: false });
     }
     let relayed = nodes.iter().map(|running| running.fleet.counters().heartbeats_relayed).collect::<Vec<_>>();
     assert_eq!(relayed, [1, 1, 1]);
@@ -46,6 +46,27 @@ async fn a_follower_relays_heartbeats_and_says_when_to_come_again() {
     assert!(matches!(unheard, ServerAnswer::Unavailable { .. }), "{unheard:?}");
     assert_eq!(third.fleet.counters().heartbeats_unanswered, 1);
     third.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_told_before_and_comes_behind_what_was_told_since_is_found_out_by_a_heartbeat() {
+    let world = World::new();
+    let running = world.found().await;
+    let (_, joined) = member(&world, &running).await;
+    let [was, is] =
+        [ProjectionState::Mismatched, ProjectionState::Matching].map(|state| Notice::Projection { state, at: Revision(9) });
+    assert!(!joined.is_known_otherwise(1, vec![is.clone(), Notice::Program(program())]).await);
+    // It was on its way for so long that the server told through another node, and was told to be noted, how things are since.
+    joined.notice(1, "since", is.clone()).await;
+    joined.notice(1, "before", was).await;
+    assert!(joined.is_known_otherwise(1, vec![is.clone()]).await);
+    joined.notice(1, "again", is.clone()).await;
+    assert!(!joined.is_known_otherwise(1, vec![is]).await);
+
+    // What the ledger refuses to hear is not told for ever.
+    let refused = Notice::StorePoint { store_point: StorePointId(99), report: Report::Online };
+    assert!(!joined.is_known_otherwise(1, vec![refused]).await);
+    running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +126,7 @@ async fn a_member_that_was_removed_is_heard_no_more_on_the_connection_that_it_ha
     let (_, joined) = member(&world, &first).await;
     let caller = joined.caller(1).await.unwrap();
     world.administer(&first, Command::Server(server::Command::Remove { server: joined.server })).await;
-    let question = ServerQuestion::Heartbeat(Box::new(heartbeat()));
+    let question = ServerQuestion::Heartbeat { heartbeat: Box::new(heartbeat()), said: Vec::new() };
     let refused: ServerAnswer = caller.call(&question, soon()).await.unwrap();
     assert!(matches!(&refused, ServerAnswer::Refused { code, .. } if code == "credential_revoked"), "{refused:?}");
     first.stop().await;

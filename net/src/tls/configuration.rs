@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{
     self,
@@ -15,6 +15,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::pin::{Pin, Pinned};
+use super::remembered::Remembering;
 use super::{CertificateError, Credentials, Fingerprint, NodeKey, SelfSignedCertificate};
 use crate::WallClock;
 use crate::clock::CertificateTime;
@@ -29,7 +30,7 @@ pub(super) fn peer_server(credentials: &Credentials, clock: Arc<dyn WallClock>) 
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
         .with_protocol_versions(&[&TLS13])
         .expect("the provider speaks TLS 1.3")
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(Remembering::new(verifier, credentials.authority.clone())))
         .with_single_cert(credentials.chain(), credentials.key())
         .map_err(unusable_key)?;
     forbid_resumption(&mut config);
@@ -67,10 +68,14 @@ pub(super) fn newcomer_server(
 
 /// Calls nodes of the cluster, and shows who calls.
 pub(super) fn peer_client(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<ClientConfig, CertificateError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(&credentials.authority)?.into(), provider())
+        .build()
+        .map_err(|error| CertificateError::unusable("trust the authority", error))?;
     let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
         .with_protocol_versions(&[&TLS13])
         .expect("the provider speaks TLS 1.3")
-        .with_root_certificates(roots(&credentials.authority)?)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Remembering::new(verifier, credentials.authority.clone())))
         .with_client_auth_cert(credentials.chain(), credentials.key())
         .map_err(unusable_key)?;
     config.resumption = Resumption::disabled();

@@ -1,5 +1,7 @@
 //! What a node shows of itself, and what can be read from a certificate.
 
+use std::ops::RangeInclusive;
+
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
@@ -95,6 +97,14 @@ impl CertificateFacts {
             not_before_unix_s: certificate.validity().not_before.timestamp(),
             not_after_unix_s: certificate.validity().not_after.timestamp(),
         })
+    }
+
+    /// In which seconds since 1970 a certificate is valid, whosever it is.
+    pub(super) fn validity_of(der: &CertificateDer<'_>) -> Result<RangeInclusive<u64>, CertificateError> {
+        let certificate = parse(der)?;
+        let [from, until] = [certificate.validity().not_before, certificate.validity().not_after]
+            .map(|time| u64::try_from(time.timestamp()).map_err(|_negative| CertificateError::TimeRange));
+        Ok(from?..=until?)
     }
 
     /// What a certificate attests that TLS has verified.

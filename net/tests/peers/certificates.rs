@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::{Cluster, DAY, Echo, PATIENCE, store};
+use crate::support::{Cluster, DAY, Echo, ForwardClock, PATIENCE, store};
 
 /// Dials authority node 1 on the append lane.
 async fn dial(dialer: &Dialer, address: &Address) -> Result<Link, DialError> {
@@ -72,6 +72,27 @@ async fn a_node_with_an_expired_certificate_is_not_talked_to() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_was_taken_before_is_refused_once_it_has_expired() {
+    let clock = Arc::new(ForwardClock::default());
+    let judging = Cluster { clock: clock.clone(), ..Cluster::new("c1") };
+    let node = judging.start(1).await;
+    // Its own clock stands still, so that it is the node that refuses; and the other way round.
+    let trusting = judging.dialer(2);
+    let calling = Dialer {
+        connector: Arc::new(TlsConnector::new(&judging.credentials(2), Arc::new(SystemClock)).unwrap()),
+        ..judging.dialer(2)
+    };
+    for _ in 0..2 {
+        dial(&trusting, &node.address).await.unwrap();
+        dial(&calling, &node.address).await.unwrap();
+    }
+    clock.put_forward(2);
+    assert!(matches!(dial(&trusting, &node.address).await, Err(DialError::Tls { .. })), "it is not talked to");
+    assert!(dial(&calling, &node.address).await.is_err(), "it is not let in");
+    assert_eq!(node.stop().await.failed_handshakes, 2);
+}
+
+#[tokio::test]
 async fn a_namesake_with_another_authority_is_trusted_by_neither_side() {
     let (cluster, namesake) = (Cluster::new("c1"), Cluster::new("c1"));
     let node = cluster.start(1).await;
@@ -93,6 +114,7 @@ async fn whoever_answers_in_place_of_the_node_that_is_meant_is_not_talked_to() {
     let cluster = Cluster::new("c1");
     let node = cluster.start(1).await;
     let dialer = cluster.dialer(2);
+    dial(&dialer, &node.address).await.expect("as itself it is known");
     let dialled = dialer.dial(&node.address, Member::authority(3), None, Lane::Vote, PATIENCE).await;
     let Err(DialError::Tls { source, .. }) = dialled else { panic!("authority 1 passed for authority 3") };
     assert!(source.to_string().contains("authority-3.c1.bursar"), "{source}");

@@ -1,6 +1,7 @@
 //! A cluster to test with: its authority, its nodes, and what they serve.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,9 +29,29 @@ impl WallClock for LateClock {
     }
 }
 
+/// A clock that is put forward.
+#[derive(Default)]
+pub struct ForwardClock {
+    days: AtomicU64,
+}
+
+impl ForwardClock {
+    pub fn put_forward(&self, days: u64) {
+        self.days.fetch_add(days, Ordering::Relaxed);
+    }
+}
+
+impl WallClock for ForwardClock {
+    fn now_unix_ms(&self) -> u64 {
+        SystemClock.now_unix_ms() + self.days.load(Ordering::Relaxed) * 24 * 3600 * 1000
+    }
+}
+
 pub struct Cluster {
     pub id: ClusterId,
     pub authority: CertificateAuthority,
+    /// By which its nodes judge certificates.
+    pub clock: Arc<dyn WallClock>,
 }
 
 impl Cluster {
@@ -38,7 +59,7 @@ impl Cluster {
         let id = ClusterId::new(name).unwrap();
         let long_ago = LateClock { days: 30 };
         let authority = CertificateAuthority::create(&id, 365 * DAY, &long_ago, &SystemEntropy::new()).unwrap();
-        Self { id, authority }
+        Self { id, authority, clock: Arc::new(SystemClock) }
     }
 
     pub fn local_node(&self, id: u64) -> LocalNode {
@@ -79,7 +100,7 @@ impl Cluster {
     pub fn dialer_with(&self, id: u64, credentials: &Credentials) -> Dialer {
         Dialer {
             network: Arc::new(TcpNetwork),
-            connector: Arc::new(TlsConnector::new(credentials, Arc::new(SystemClock)).unwrap()),
+            connector: Arc::new(TlsConnector::new(credentials, Arc::clone(&self.clock)).unwrap()),
             me: self.local_node(id),
             frame_bytes_max: FRAME_BYTES_MAX,
         }
@@ -93,7 +114,7 @@ impl Cluster {
     pub async fn start_with(&self, id: u64, credentials: &Credentials, lanes: Arc<dyn LaneHandler>) -> Node {
         let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_address().unwrap().into();
-        let acceptor = Arc::new(TlsAcceptor::for_peers(credentials, Arc::new(SystemClock)).unwrap());
+        let acceptor = Arc::new(TlsAcceptor::for_peers(credentials, Arc::clone(&self.clock)).unwrap());
         let limits = ConnectionLimits { handshake_timeout: PATIENCE, ..Default::default() };
         let meter = ConnectionMeter::new();
         let port =

@@ -37,7 +37,7 @@ impl Journals {
 
     /// The record of a revision, as far as any node has told it.
     pub fn at(&self, revision: Revision) -> Option<&Sealed> {
-        self.records.get(index_of(revision))
+        self.records.get(index_of(revision)?)
     }
 
     /// The revision of the last of them.
@@ -80,6 +80,9 @@ impl Journals {
         while after < journal.head() {
             let page = journal.records(after, journal.head(), PAGE_BYTES);
             let page = page.map_err(|error| broken(NAME, format!("the journal of node {id} behind {after}: {error}")))?;
+            if page.is_empty() {
+                return Err(broken(NAME, format!("node {id} is at {}, and reads nothing behind {after}", journal.head())));
+            }
             for stored in page {
                 if stored.revision != after.next() {
                     return Err(broken(NAME, format!("node {id} has no revision {}, and has {}", after.next(), stored.revision)));
@@ -150,7 +153,7 @@ impl Journals {
     }
 
     fn digest_at(&self, revision: Revision) -> Digest {
-        if revision == Revision::ZERO { State::default().digest() } else { self.digests[index_of(revision)] }
+        index_of(revision).map_or_else(|| State::default().digest(), |index| self.digests[index])
     }
 
     /// Looks whether the nodes of these processes run, and have come equally far.
@@ -161,7 +164,7 @@ impl Journals {
                 return Err(broken("service", format!("node {} does not run", member.id())));
             };
             let reached = node.latest().revision();
-            if index_of(reached.next()) != self.records.len() {
+            if index_of(reached.next()) != Some(self.records.len()) {
                 let detail = format!("node {} has come to revision {reached} of {}", member.id(), self.records.len());
                 return Err(broken("convergence", detail));
             }
@@ -189,8 +192,9 @@ fn sound(state: &State) -> Result<(), Broken> {
     }
 }
 
-fn index_of(revision: Revision) -> usize {
-    usize::try_from(revision.0 - 1).expect("a run has few revisions")
+/// Where its record is; revision 0 has none.
+fn index_of(revision: Revision) -> Option<usize> {
+    Some(usize::try_from(revision.0.checked_sub(1)?).expect("a run has few revisions"))
 }
 
 #[cfg(test)]

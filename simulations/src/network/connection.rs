@@ -173,9 +173,9 @@ impl End {
         !self.arrived.is_empty()
     }
 
-    /// Reads up to `room` bytes of what arrived.
+    /// Reads up to `room` bytes of what arrived next; nothing where there is none of either.
     pub fn read(&mut self, room: usize) -> Option<Bytes> {
-        let front = self.arrived.front_mut()?;
+        let front = self.arrived.front_mut().filter(|_| room > 0)?;
         let read = front.split_to(room.min(front.len()));
         if !front.has_remaining() {
             self.arrived.pop_front();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bursar_net::{Address, BoxedStream, Listener, Network};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
@@ -204,12 +204,16 @@ impl AsyncRead for Socket {
         self.with(
             |state, context| {
                 let end = self.end(state);
-                if let Some(bytes) = end.read(buffer.remaining()) {
+                let before = buffer.filled().len();
+                while let Some(bytes) = end.read(buffer.remaining()) {
                     buffer.put_slice(&bytes);
-                    state.send(self.id, self.side, Segment::Ack(bytes.len()));
+                }
+                let read = buffer.filled().len() - before;
+                if read > 0 {
+                    state.send(self.id, self.side, Segment::Ack(read));
                     return Poll::Ready(Ok(()));
                 }
-                if end.ended {
+                if end.ended || buffer.remaining() == 0 {
                     return Poll::Ready(Ok(()));
                 }
                 end.reader = Some(context.waker().clone());
@@ -222,6 +226,12 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    /// What is written at once travels at once, as far as there is room for it.
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
         self.with(
             |state, context| {
                 let buffer_bytes = state.distances.buffer_bytes;
@@ -229,19 +239,23 @@ impl AsyncWrite for Socket {
                 if end.finished {
                     return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
                 }
-                let length = bytes.len().min(SEGMENT_BYTES_MAX).min(buffer_bytes.saturating_sub(end.unacknowledged));
-                if length == 0 && !bytes.is_empty() {
+                let length = wanted.min(SEGMENT_BYTES_MAX).min(buffer_bytes.saturating_sub(end.unacknowledged));
+                if length == 0 && wanted > 0 {
                     end.writer = Some(context.waker().clone());
                     return Poll::Pending;
                 }
                 end.unacknowledged += length;
                 if length > 0 {
-                    state.send(self.id, self.side, Segment::Data(Bytes::copy_from_slice(&bytes[..length])));
+                    state.send(self.id, self.side, Segment::Data(gather(slices, length)));
                 }
                 Poll::Ready(Ok(length))
             },
             context,
         )
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// What was written is on its way already.
@@ -261,6 +275,16 @@ impl AsyncWrite for Socket {
             context,
         )
     }
+}
+
+/// The first `length` bytes of `slices`.
+fn gather(slices: &[IoSlice<'_>], length: usize) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(length);
+    for slice in slices {
+        let room = length - bytes.len();
+        bytes.extend_from_slice(&slice[..room.min(slice.len())]);
+    }
+    bytes.freeze()
 }
 
 impl Drop for Socket {

@@ -84,6 +84,22 @@ async fn bytes_arrive_in_order_after_their_latency_and_the_end_behind_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_written_at_once_arrives_at_once_and_what_has_arrived_is_read_at_once() {
+    let three = three();
+    let (mut dialled, mut accepted) = three.pair().await;
+    let slices = [b"one, ".as_slice(), b"two, ", b"three, "].map(io::IoSlice::new);
+    assert_eq!(dialled.write_vectored(&slices).await.unwrap(), 17);
+    let mut buffer = [0; 64];
+    assert_eq!(accepted.read(&mut buffer).await.unwrap(), 17);
+
+    dialled.write_all(b"four, ").await.unwrap();
+    dialled.write_all(b"five").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(accepted.read(&mut buffer[17..]).await.unwrap(), 10);
+    assert_eq!(&buffer[..27], b"one, two, three, four, five");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_end_may_close_for_itself() {
     let three = three();
     let (mut dialled, mut accepted) = three.pair().await;
@@ -230,6 +246,23 @@ async fn a_slow_link_takes_its_time() {
     dialled.write_all(&[1; 20_000]).await.unwrap();
     let (_, at) = reading(accepted, 20_000).await.unwrap().unwrap();
     assert!((Duration::from_millis(2_510)..Duration::from_millis(2_520)).contains(&(at - begun)), "{:?}", at - begun);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_link_had_yet_to_carry_arrives_once_it_is_slow_no_more() {
+    let three = three();
+    let (mut dialled, accepted) = three.pair().await;
+    let slow = three.internet.impair(three.both_ways(), Impairment::Slow { added_ms: 500, bytes_per_second: 10 });
+    for byte in 0..200 {
+        dialled.write_all(&[byte]).await.unwrap();
+    }
+    let begun = Instant::now();
+    let reading = reading(accepted, 200);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    three.internet.repair(slow);
+    let (bytes, at) = reading.await.unwrap().unwrap();
+    assert_eq!(bytes, (0..200).collect::<Vec<u8>>());
+    assert!((Duration::from_millis(3_010)..=Duration::from_millis(3_012)).contains(&(at - begun)), "{:?}", at - begun);
 }
 
 #[tokio::test(start_paused = true)]

@@ -166,6 +166,38 @@ impl State {
         }
     }
 
+    /// What waited for its turn on links that are slow no more arrives at once.
+    pub fn unclog(&mut self) {
+        let now = Instant::now();
+        let is_slow = |link: &Link| {
+            let is_slow = |impairment: &Impairment| matches!(impairment, Impairment::Slow { .. });
+            self.impairments.values().any(|(links, impairment)| is_slow(impairment) && links.contains(link))
+        };
+        let clogged = self.links.iter().filter(|(link, state)| state.busy_until > now && !is_slow(link));
+        for link in clogged.map(|(link, _)| *link).collect::<Vec<_>>() {
+            self.link(link).busy_until = now;
+            let at = self.arrival(link, 0);
+            let waiting: Vec<_> = self.due.range((at, u64::MAX)..).map(|(key, _)| *key).collect();
+            for key in waiting {
+                if self.link_of(&self.due[&key]) == Some(link) {
+                    let event = self.due.remove(&key).expect("it was found");
+                    self.schedule(at, event);
+                }
+            }
+        }
+    }
+
+    /// On which link something is to arrive.
+    fn link_of(&self, event: &Event) -> Option<Link> {
+        let Event::Arrival(id, side) = event else { return None };
+        let connection = self.connections.get(id)?;
+        let [to, from] = [side, &side.other()].map(|side| match side {
+            Side::Dialler => connection.dialler.host,
+            Side::Acceptor => connection.acceptor.host,
+        });
+        Some((from, to))
+    }
+
     fn is_cut(&self, link: Link) -> bool {
         self.impairments.values().any(|(links, impairment)| *impairment == Impairment::Cut && links.contains(&link))
     }

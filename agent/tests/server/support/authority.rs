@@ -183,7 +183,7 @@ impl Call {
     pub async fn unanswered(&mut self) -> (u64, String, Notice) {
         loop {
             match self.question().await {
-                (number, ServerQuestion::Heartbeat(_)) => self.answer(number, heard()).await,
+                (number, ServerQuestion::Heartbeat { .. }) => self.answer(number, heard()).await,
                 (number, ServerQuestion::Notice { request, notice }) => return (number, request, notice),
             }
         }
@@ -204,7 +204,7 @@ impl Call {
     pub async fn hear_until(&mut self, holds: impl Fn(&Heartbeat) -> bool) -> Heartbeat {
         loop {
             match self.question().await {
-                (number, ServerQuestion::Heartbeat(heartbeat)) => {
+                (number, ServerQuestion::Heartbeat { heartbeat, .. }) => {
                     self.answer(number, heard()).await;
                     if holds(&heartbeat) {
                         return *heartbeat;
@@ -227,7 +227,7 @@ impl Call {
 }
 
 pub fn heard() -> ServerAnswer {
-    ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, lost_sight: false }
+    ServerAnswer::Heard { again_ms: 5_000, level: Level::FIRST, otherwise: false }
 }
 
 pub fn noted() -> ServerAnswer {

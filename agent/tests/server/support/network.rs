@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use tokio::{
     io::duplex,
     sync::{Mutex as AsyncMutex, mpsc},
     task::yield_now,
+    time::sleep,
 };
 
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -22,9 +24,15 @@ const PATIENCE_TURNS: usize = 10_000;
 #[derive(Clone, Default)]
 pub struct MemoryNetwork {
     listening: Arc<Mutex<BTreeMap<Address, mpsc::Sender<BoxedStream>>>>,
+    takes: Arc<Mutex<Duration>>,
 }
 
 impl MemoryNetwork {
+    /// From now on it takes so long until a connection stands.
+    pub fn takes(&self, takes: Duration) {
+        *self.takes.lock().unwrap() = takes;
+    }
+
     fn bind_now(&self, address: &Address) -> Option<MemoryListener> {
         let mut listening = self.listening.lock().unwrap();
         if listening.get(address).is_some_and(|listener| !listener.is_closed()) {
@@ -43,6 +51,8 @@ struct MemoryListener {
 #[async_trait]
 impl Network for MemoryNetwork {
     async fn connect(&self, address: &Address) -> io::Result<BoxedStream> {
+        let takes = *self.takes.lock().unwrap();
+        sleep(takes).await;
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let listener = self.listening.lock().unwrap().get(address).cloned().ok_or_else(refused)?;
         let (here, there) = duplex(BUFFER_BYTES);
