@@ -1,12 +1,9 @@
 //! The door: the one place where a request for a change becomes a submission, and its outcome an answer.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum::response::Response;
-use bursar_domain::{Command, Cursor, ObjectRef, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
+use bursar_domain::{Command, Cursor, ObjectRef, Outcome, Proposal, Record, State, Submission, decide, seal};
 use bursar_wire::page::Warning;
 use tokio::time::Instant;
 
@@ -145,14 +142,9 @@ impl Service {
     pub(crate) async fn rehearse(&self, submission: Submission, deadline: Instant) -> Result<Rehearsal, Failure> {
         let state = self.read_to_change(deadline).await?;
         let proposal = Proposal { time: self.now(), submission };
-        // As where it counts: a panic in the rules is a refusal, and the draft is dropped.
-        let decided = catch_unwind(AssertUnwindSafe(|| {
-            let decision = decide(&state, &proposal);
-            let records = seal(&state, &proposal, &decision).into_iter().map(|sealed| sealed.record).collect();
-            (decision.outcome, records, decision.repeated)
-        }));
-        let (outcome, records, repeated) = decided.unwrap_or((Err(Rejection::Internal), Vec::new(), false));
-        Ok(Rehearsal { outcome, records, repeated, state })
+        let decision = decide(&state, &proposal);
+        let records = seal(&state, &proposal, &decision).into_iter().map(|sealed| sealed.record).collect();
+        Ok(Rehearsal { outcome: decision.outcome, records, repeated: decision.repeated, state })
     }
 
     /// The answer to a request for a change: the refusal, or the object, or what would happen.

@@ -1,6 +1,9 @@
 //! Deciding a proposal.
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,8 @@ pub struct Decision {
     pub time: Timestamp,
     /// Whether it is the remembered outcome of an earlier, equal request.
     pub repeated: bool,
+    /// What the rules said when they panicked, where they did: for the machine's own log, and never recorded.
+    pub defect: Option<String>,
 }
 
 /// What a caller is told: what was done, or why it was refused.
@@ -73,6 +78,14 @@ pub enum Effect {
     Removed,
     /// An operation was started.
     Accepted,
+}
+
+impl Decision {
+    /// Nothing happens.
+    fn refused(rejection: Rejection, state: &State, time: Timestamp) -> Self {
+        let revision = state.revision();
+        Self { events: Vec::new(), outcome: Err(rejection), revision, time, repeated: false, defect: None }
+    }
 }
 
 impl Reply {
@@ -111,22 +124,47 @@ impl fmt::Display for Reply {
     }
 }
 
-/// Decides a proposal. Pure: the same state and proposal give the same decision on every replica.
+/// The rules of the nouns.
+type Rules = fn(&mut Draft<'_>, &Command) -> Outcome;
+
+/// Decides a proposal. Pure: the same state and proposal give the same decision on every replica. Rules that panic drop their draft, alike
+/// on every replica: that is a refusal, [`Rejection::Internal`], so nobody can poison the log.
 ///
 /// The order of the checks: does the credential still stand; may the actor ask for this at all; is it a repetition; is the
 /// caller's reading up to date; then the rules of the noun.
 pub fn decide(state: &State, proposal: &Proposal) -> Decision {
-    let Proposal { time, submission } = proposal;
-    let now = state.time().max(*time);
+    decide_by(carry_out, state, proposal)
+}
+
+/// Whether `command` would change anything if `actor` were to ask for it now. Nothing is decided: whoever has said something before
+/// finds out by it whether that still stands.
+pub fn would_change(state: &State, actor: Actor, command: &Command) -> bool {
+    let would_change = || {
+        let mut draft = Draft::new(state, actor, state.time());
+        let allowed = permitted(actor, command).and_then(|()| carry_out(&mut draft, command));
+        allowed.is_ok() && !draft.into_events().is_empty()
+    };
+    guarded(would_change).unwrap_or(false)
+}
+
+fn decide_by(rules: Rules, state: &State, proposal: &Proposal) -> Decision {
+    let now = state.time().max(proposal.time);
     #[cfg(feature = "mutants")]
     let now = if mutants::planted(mutants::Mutant::WallClockInDecide) { state.time().max(mutants::machine_time()) } else { now };
-    let refused = |rejection| Decision {
-        events: Vec::new(),
-        outcome: Err(rejection),
-        revision: state.revision(),
-        time: now,
-        repeated: false,
-    };
+    guarded(|| decide_at(now, rules, state, &proposal.submission))
+        .unwrap_or_else(|defect| Decision { defect: Some(defect), ..Decision::refused(Rejection::Internal, state, now) })
+}
+
+/// What `work` gives, or what it said when it panicked. It reads the state, and changes what is its own.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing").to_owned()
+    })
+}
+
+fn decide_at(now: Timestamp, rules: Rules, state: &State, submission: &Submission) -> Decision {
+    let refused = |rejection| Decision::refused(rejection, state, now);
 
     let stands = credential_stands(state, submission.actor, now);
     if let Err(rejection) = stands.and_then(|()| permitted(submission.actor, &submission.command)) {
@@ -135,7 +173,7 @@ pub fn decide(state: &State, proposal: &Proposal) -> Decision {
     match requests::recall(state, submission, now) {
         requests::Recall::New => {}
         requests::Recall::Repeated { outcome, revision } => {
-            return Decision { events: Vec::new(), outcome, revision, time: now, repeated: true };
+            return Decision { events: Vec::new(), outcome, revision, time: now, repeated: true, defect: None };
         }
         requests::Recall::Reused { revision } => return refused(Rejection::RequestKeyReused { revision }),
     }
@@ -144,21 +182,13 @@ pub fn decide(state: &State, proposal: &Proposal) -> Decision {
     }
 
     let mut draft = Draft::new(state, submission.actor, now);
-    let outcome = carry_out(&mut draft, &submission.command);
+    let outcome = rules(&mut draft, &submission.command);
     let events = draft.into_events();
     if let Some(rejection) = too_large(&events) {
         return refused(rejection);
     }
     let revision = state.revision().plus(events.len() as u64);
-    Decision { events, outcome, revision, time: now, repeated: false }
-}
-
-/// Whether `command` would change anything if `actor` were to ask for it now. Nothing is decided: whoever has said something before
-/// finds out by it whether that still stands.
-pub fn would_change(state: &State, actor: Actor, command: &Command) -> bool {
-    let mut draft = Draft::new(state, actor, state.time());
-    let allowed = permitted(actor, command).and_then(|()| carry_out(&mut draft, command));
-    allowed.is_ok() && !draft.into_events().is_empty()
+    Decision { events, outcome, revision, time: now, repeated: false, defect: None }
 }
 
 fn carry_out(draft: &mut Draft<'_>, command: &Command) -> Outcome {
@@ -270,4 +300,32 @@ fn too_large(events: &[Event]) -> Option<Rejection> {
     let bytes: usize = events.iter().map(encoded_len).sum();
     let too_large = events.len() > EVENTS_MAX || bytes > EVENT_BYTES_MAX;
     too_large.then_some(Rejection::DecisionTooLarge { events: events.len() as u64, bytes: bytes as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hash, RequestId, ServerId};
+
+    #[test]
+    fn rules_that_panic_refuse_and_leave_nothing() {
+        let submission = Submission {
+            actor: Actor::Duty(Duty::FailureDetection),
+            request: RequestId::parse("look-1").expect("visible ASCII"),
+            fingerprint: Hash::ZERO,
+            expected: None,
+            planned_on: None,
+            command: server::Command::WentOffline { server: ServerId(7) }.into(),
+        };
+        let proposal = Proposal { time: Timestamp(5), submission };
+        let state = State::default();
+        let rules: Rules = |draft, _| {
+            draft.emit(server::Event::WentOffline { server: ServerId(7) }.into());
+            panic!("server {} is nowhere", ServerId(7))
+        };
+        let decision = decide_by(rules, &state, &proposal);
+        let refused = Decision::refused(Rejection::Internal, &state, Timestamp(5));
+        assert_eq!(decision, Decision { defect: Some("server 7 is nowhere".into()), ..refused });
+        assert_eq!(state, State::default());
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bursar_domain::{Decision, Proposal, Rejection, Sealed, State, decide, evolve, seal};
+use bursar_domain::{Decision, Proposal, Sealed, State, decide, evolve, seal};
 use bursar_net::words_of;
 use bursar_storage::ledger;
 use bytes::Bytes;
@@ -99,8 +99,12 @@ impl<'m> Batch<'m> {
     fn decide(&mut self, index: u64, bytes: &Bytes) -> Result<Applied, StopReason> {
         let proposal =
             Proposal::decode(bytes).map_err(|error| StopReason::UnreadableProposal { index, detail: error.to_string() })?;
-        let decision = self.decide_guarded(index, &proposal);
+        let decision = decide(&self.state, &proposal);
         self.meter.proposals_decided.increment();
+        if let Some(defect) = &decision.defect {
+            self.meter.decisions_panicked.increment();
+            tracing::error!(index, command = %proposal.submission.command, defect, "deciding panicked, the draft was dropped");
+        }
         let folded = catch_unwind(AssertUnwindSafe(|| {
             let records = seal(&self.state, &proposal, &decision);
             for record in &records {
@@ -113,22 +117,6 @@ impl<'m> Batch<'m> {
         self.records.extend(records);
         let Decision { outcome, revision, repeated, .. } = decision;
         Ok(Applied { outcome, revision, repeated })
-    }
-
-    /// Decides on a draft. A panic drops the draft, alike on every replica, so no entry can poison the log.
-    fn decide_guarded(&self, index: u64, proposal: &Proposal) -> Decision {
-        catch_unwind(AssertUnwindSafe(|| decide(&self.state, proposal))).unwrap_or_else(|panic| {
-            self.meter.decisions_panicked.increment();
-            let command = &proposal.submission.command;
-            tracing::error!(index, %command, detail = words_of(panic.as_ref()), "deciding panicked, the draft was dropped");
-            Decision {
-                events: Vec::new(),
-                outcome: Err(Rejection::Internal),
-                revision: self.state.revision(),
-                time: self.state.time().max(proposal.time),
-                repeated: false,
-            }
-        })
     }
 }
 

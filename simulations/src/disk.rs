@@ -9,16 +9,16 @@
 mod engines;
 mod files;
 mod folders;
+mod machine;
 #[cfg(test)]
 mod tests;
 mod volume;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bursar_storage::engine::{Direction, Engine, Engines, KeyRange, MemoryEngines, Space};
@@ -31,7 +31,8 @@ pub use folders::HostVolumes;
 
 use crate::draws::Stream;
 use crate::trace::Trace;
-use volume::{Inode, Volume};
+use machine::{Machine, Place, Strike, VolumeId, plain};
+use volume::Volume;
 
 /// What a disk can be asked to do, and fail at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,48 +63,6 @@ pub struct Disks {
     machine: Arc<Mutex<Machine>>,
     /// Called when the power goes off at a sync, before anybody can tell that it did.
     struck: Arc<dyn Fn() + Send + Sync>,
-}
-
-struct Machine {
-    name: String,
-    powered: bool,
-    /// How often it lost its power.
-    boot: u32,
-    /// All that were ever there, mounted or not.
-    volumes: BTreeMap<VolumeId, Volume>,
-    /// What is mounted now: what was first, with the swaps that are in effect, in their order, and without what is pulled.
-    mounts: BTreeMap<PathBuf, VolumeId>,
-    /// As they were before anybody pulled or swapped any.
-    mounted_first: BTreeMap<PathBuf, VolumeId>,
-    swaps: BTreeMap<u64, (PathBuf, PathBuf)>,
-    next_swap: u64,
-    next_fault: u64,
-    /// The stores of the machine, on its own disk.
-    engines: MemoryEngines,
-    /// Which files are locked, each with the number of its lock.
-    locks: BTreeMap<Place, u64>,
-    next_lock: u64,
-    /// At which syncs from now on the power goes off, and who is to be told.
-    strikes: Vec<Strike>,
-    chance: Stream,
-    trace: Trace,
-}
-
-/// The power goes off at a sync.
-struct Strike {
-    /// How many syncs are left, the one included.
-    left: u64,
-    struck: oneshot::Sender<()>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct VolumeId(u32);
-
-/// A file or directory, wherever it is moved to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    volume: VolumeId,
-    inode: Inode,
 }
 
 impl Disks {
@@ -366,108 +325,6 @@ pub struct Pulled(VolumeId);
 #[derive(Clone, Debug)]
 pub struct Swapped(u64);
 
-impl Machine {
-    fn volume(&mut self, id: VolumeId) -> &mut Volume {
-        self.volumes.get_mut(&id).expect("disks are never thrown away")
-    }
-
-    fn power_off(&mut self) {
-        if !std::mem::replace(&mut self.powered, false) {
-            return;
-        }
-        self.boot += 1;
-        self.locks.clear();
-        self.strikes.clear();
-        self.crash_stores();
-        for (id, volume) in &mut self.volumes {
-            let left = volume.power_off(&mut self.chance);
-            self.trace.record("disk", format_args!("{} volume {} kept {left}", self.name, id.0));
-        }
-    }
-
-    fn crash_stores(&mut self) {
-        let Self { engines, chance, trace, name, .. } = self;
-        engines.crash(|path, unsynced| {
-            let kept = chance.index(unsynced + 1);
-            trace.record("disk", format_args!("{name} store {} kept {kept} of {unsynced}", path.display()));
-            kept
-        });
-    }
-
-    /// Makes durable what concerns a place, unless the power goes off on the way.
-    fn sync(&mut self, place: Place) -> io::Result<()> {
-        self.count_sync()?;
-        self.volume(place.volume).sync(place.inode)
-    }
-
-    /// Takes the power where this is the sync at which it is to go off.
-    fn count_sync(&mut self) -> io::Result<()> {
-        for strike in &mut self.strikes {
-            strike.left -= 1;
-        }
-        let Some(place) = self.strikes.iter().position(|strike| strike.left == 0) else { return Ok(()) };
-        let Strike { struck, .. } = self.strikes.remove(place);
-        self.power_off();
-        // The plan may be over, and nobody wait any more.
-        let _ = struck.send(());
-        Err(input_output_error())
-    }
-
-    /// The mounted disk that holds `path`, and the path within it.
-    fn mounted<'a>(&self, path: &'a Path) -> (VolumeId, &'a Path) {
-        let found = path.ancestors().find_map(|above| {
-            let volume = *self.mounts.get(above)?;
-            Some((volume, path.strip_prefix(above).expect("it is above")))
-        });
-        found.expect("there is a disk at /")
-    }
-
-    fn volume_of(&self, path: &Path) -> VolumeId {
-        self.mounted(&plain(path)).0
-    }
-
-    /// What is at `path`.
-    fn resolve(&mut self, path: &Path) -> io::Result<Place> {
-        let path = plain(path);
-        let (volume, within) = self.mounted(&path);
-        let mut inode = Volume::ROOT;
-        for name in within.iter() {
-            inode = self.volume(volume).lookup(inode, name)?;
-        }
-        Ok(Place { volume, inode })
-    }
-
-    /// The directory that holds `path`, and its name in there.
-    fn parent(&mut self, path: &Path) -> io::Result<(Place, OsString)> {
-        let path = plain(path);
-        let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EISDIR))?;
-        let parent = path.parent().expect("what has a name has a parent");
-        Ok((self.resolve(parent)?, name.to_owned()))
-    }
-
-    /// Mounts each disk where it belongs by now.
-    fn mount_again(&mut self) {
-        let mut mounts = self.mounted_first.clone();
-        for (one, other) in self.swaps.values() {
-            let (at_one, at_other) = (mounts[one], mounts[other]);
-            mounts.extend([(one.clone(), at_other), (other.clone(), at_one)]);
-        }
-        mounts.retain(|_, volume| !self.volumes[volume].pulled);
-        self.mounts = mounts;
-    }
-
-    fn make_mount_point(&mut self, path: &Path) {
-        for directory in path.ancestors().collect::<Vec<_>>().into_iter().rev().filter(|path| *path != Path::new("/")) {
-            if self.resolve(directory).is_err() {
-                let (parent, name) = self.parent(directory).expect("it was made just now");
-                let volume = self.volume(parent.volume);
-                volume.create_directory(parent.inode, &name).expect("an operator makes it on a disk that works");
-                volume.sync(parent.inode).expect("an operator makes it on a disk that works");
-            }
-        }
-    }
-}
-
 impl fmt::Debug for Disks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Disks").field("of", &self.machine().name).finish()
@@ -476,21 +333,6 @@ impl fmt::Debug for Disks {
 
 fn stores_in(engines: &MemoryEngines, directory: &Path) -> Vec<PathBuf> {
     engines.paths().into_iter().filter(|path| path.starts_with(directory)).collect()
-}
-
-/// A path from `/`, without `.` and `..`. There are no links.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => plain.push(name),
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    plain
 }
 
 fn input_output_error() -> io::Error {

@@ -5,18 +5,21 @@
 
 mod check;
 mod expand;
+mod fault;
+mod operation;
+mod refusal;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use bursar_domain::mutants::Mutant;
 use serde::{Deserialize, Serialize};
 
-use crate::calls::CallTrouble;
-use crate::disk::DiskOperation;
+use self::fault::Named;
+pub use self::fault::{Fault, FaultKind, Loss};
+pub use self::operation::{Action, Operation};
+pub use self::refusal::PlanError;
 use crate::network::Distances;
-use crate::points::{Crash, POINTS};
 
 /// The version of the form of plans that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
@@ -128,202 +131,10 @@ pub struct Knobs {
     pub tls: bool,
 }
 
-/// Something that goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// When it begins, in milliseconds.
-    pub at_ms: u64,
-    /// How long it lasts, in milliseconds. What is over in an instant has none.
-    pub for_ms: u64,
-    /// What it is.
-    pub kind: FaultKind,
-}
-
-impl Fault {
-    /// When it ends, in milliseconds.
-    pub const fn ends_ms(&self) -> u64 {
-        self.at_ms.saturating_add(self.for_ms)
-    }
-}
-
-/// What can go wrong. Machines, processes and disks are named as in the plan's topology; the network's faults may name the operators'
-/// [`DESK`], too.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the fields of each kind are what the topology calls so, or told by their names")]
-pub enum FaultKind {
-    /// A machine has no power.
-    PowerLoss { host: String },
-    /// No machine has power.
-    PowerLossEverywhere,
-    /// A machine has no power from the nth sync on; where it never comes to that, nothing happens.
-    PowerLossAtSync { host: String, nth: u64 },
-    /// A machine is struck at the nth passing of a named point of the code by one of its processes; where it never comes to that,
-    /// nothing happens.
-    CrashAtPoint { host: String, point: String, nth: u64, crash: Crash },
-    /// A process is killed, and started again at the end.
-    Kill { process: String },
-    /// An authority node loses what it keeps. At the end it is taken out of the cluster, and comes back on an empty directory under
-    /// another number.
-    LostCopy { process: String, loss: Loss },
-    /// A storage server loses what it keeps of the fleet. At the end another machine takes its place, with the disks that it had.
-    LostServer { process: String },
-    /// An authority node joins only now, and not before the plan begins.
-    LateNode { process: String },
-    /// A process is stopped, and goes on at the end.
-    Pause { process: String },
-    /// Machines are cut off from all others. The desk reaches everybody, unless it is among these: then it reaches these alone.
-    Partition { hosts: BTreeSet<String> },
-    /// Nothing gets from one machine to another.
-    OneWay { from: String, to: String },
-    /// The machine whose authority node leads is cut off from all others.
-    IsolateLeader,
-    /// The connections between two machines break.
-    Reset { one: String, other: String },
-    /// Everything between two machines takes longer.
-    SlowLink { one: String, other: String, added_ms: u64, bytes_per_second: u64 },
-    /// Calls that the processes of a machine make meet with trouble, so many in a thousand.
-    TroubledCalls { host: String, trouble: CallTrouble, per_mille: u32 },
-    /// A clock is put forward, or back.
-    ClockJump { host: String, by_ms: i64 },
-    /// A clock runs too fast, or too slow.
-    ClockDrift { host: String, ppm: i32 },
-    /// Blocking work takes up to this long.
-    SlowDisk { host: String, within_ms: u64 },
-    /// Work on a machine's disks for archives hangs.
-    HangingDisks { host: String },
-    /// A disk has no room left.
-    FullDisk { host: String, path: String },
-    /// A disk takes nothing.
-    ReadOnlyDisk { host: String, path: String },
-    /// A disk fails at one kind of operation.
-    FailingDisk { host: String, path: String, operation: DiskOperation },
-    /// A disk is pulled, and put back at the end.
-    PulledDisk { host: String, path: String },
-    /// Two disks of a machine are in each other's place.
-    SwappedDisks { host: String, one: String, other: String },
-}
-
-/// What a node loses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Loss {
-    /// Its whole directory.
-    Everything,
-    /// Its log and its ledger; it still knows who it was.
-    Stores,
-    /// Its whole directory. Somebody puts its certificate and its keys back, from a backup, and makes the rest anew: so it starts under
-    /// its old number.
-    AllButKeys,
-    /// A bit of one of the values in them: both are any numbers.
-    Bit {
-        /// Of which value.
-        place: u64,
-        /// Of its bits.
-        bit: u64,
-    },
-}
-
-/// Something that a client asks of the fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Operation {
-    /// When, in milliseconds; a client that still waits for its last answer is late.
-    pub at_ms: u64,
-    /// Who asks.
-    pub client: u32,
-    /// What is asked.
-    pub action: Action,
-    /// Of which object, by number.
-    pub subject: u32,
-}
-
-/// What clients ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// To make the object.
-    Create,
-    /// To change it.
-    Change,
-    /// To remove it.
-    Remove,
-    /// To show it as it is.
-    Read,
-    /// To show it as whoever is asked knows it.
-    ReadStale,
-    /// To say that the storage server of this number is worked upon for a while.
-    Maintain,
-    /// To say that it is not any more.
-    Activate,
-    /// To let no backups into the store point of this number.
-    CloseStorePoint,
-    /// To let them in again.
-    OpenStorePoint,
-    /// To acknowledge the alert of this number, or with 0 all that are open.
-    AcknowledgeAlerts,
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
 /// What every version of a plan has.
 #[derive(Deserialize)]
 struct Versioned {
     version: Option<u64>,
-}
-
-/// Why a text is no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Not the form of a plan.
-    #[error("this is no plan: {0}; bursar-simulate run --seed 7 --plan FILE writes one to compare it with")]
-    Malformed(#[from] serde_json::Error),
-    /// Of another version.
-    #[error("this plan has version {found}, and this program reads version {VERSION}: run it with the program that wrote it")]
-    Version {
-        /// What it says.
-        found: u64,
-    },
-    /// It names what it does not have.
-    #[error("this plan names {name:?}, and its topology has no {what} of that name")]
-    Unknown {
-        /// What should be called so.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// Nothing could come of it for which the fleet is to blame.
-    #[error("this plan {0}")]
-    Senseless(String),
-    /// It leaves broken what cannot be.
-    #[error(
-        "this plan leaves {kind} broken, which {why}: leave machines without power or cut off, processes killed or paused, disks failing"
-    )]
-    NotLeftBroken {
-        /// What it leaves broken.
-        kind: String,
-        /// Why that cannot be.
-        why: &'static str,
-    },
-    /// It leaves too few nodes whole.
-    #[error("this plan leaves {whole} of {nodes} authority nodes whole, which is no majority: nobody could serve")]
-    NoMajority {
-        /// How many it leaves whole.
-        whole: usize,
-        /// How many there are.
-        nodes: usize,
-    },
-    /// It names a point that the code does not have.
-    #[error("this plan names the point {name:?}, and the code has none of that name: run it with the program that wrote it")]
-    UnknownPoint {
-        /// The name.
-        name: String,
-    },
 }
 
 /// What somebody wants of a plan, whatever its seed draws.
@@ -414,112 +225,6 @@ impl Plan {
         let processes = hosts.flat_map(|host| host.processes.iter().map(move |process| (host, process)));
         processes.filter(|(host, process)| !is_struck(host, process)).map(|(_, process)| process.name.as_str()).collect()
     }
-
-    /// Refuses a plan that names what it does not have, or makes no sense otherwise.
-    fn check(&self) -> Result<(), PlanError> {
-        let hosts: BTreeSet<&str> = self.topology.hosts.iter().map(|host| host.name.as_str()).collect();
-        let processes: BTreeSet<&str> =
-            self.topology.hosts.iter().flat_map(|host| &host.processes).map(|process| process.name.as_str()).collect();
-        let disks: BTreeSet<(&str, &str)> = self
-            .topology
-            .hosts
-            .iter()
-            .flat_map(|host| host.disks.iter().map(|path| (host.name.as_str(), path.as_str())).chain([(host.name.as_str(), "/")]))
-            .collect();
-        for kind in self.faults.iter().map(|fault| &fault.kind).chain(&self.left_broken) {
-            let named = kind.names();
-            let unknown = |what, name: &str| Err(PlanError::Unknown { what, name: name.to_owned() });
-            let is_known = |host: &str| hosts.contains(host) || (host == DESK && kind.is_of_the_network());
-            if let Some(host) = named.hosts.iter().find(|host| !is_known(host)) {
-                return unknown("machine", host);
-            }
-            if let Some(process) = named.process.filter(|process| !processes.contains(process)) {
-                return unknown("process", process);
-            }
-            if let Some(point) = named.point.filter(|point| !POINTS.contains(point)) {
-                return Err(PlanError::UnknownPoint { name: point.to_owned() });
-            }
-            if let Some(path) = named.disks.iter().find(|path| !disks.contains(&(named.hosts[0], **path))) {
-                return unknown("disk", path);
-            }
-        }
-        self.check_sense()?;
-        self.check_core()
-    }
-
-    /// Refuses a plan that leaves broken what nobody can come into line without.
-    fn check_core(&self) -> Result<(), PlanError> {
-        for kind in &self.left_broken {
-            let refused = |why| Err(PlanError::NotLeftBroken { kind: format!("{kind:?}"), why });
-            match kind {
-                _ if kind.is_repaired_by_operators() => return refused("operators repair"),
-                FaultKind::PowerLossEverywhere => return refused("leaves nobody whole"),
-                FaultKind::IsolateLeader => return refused("names nobody"),
-                FaultKind::Reset { .. } | FaultKind::ClockJump { .. } => return refused("is over in an instant"),
-                _ => {}
-            }
-        }
-        let core = self.core();
-        let nodes = self.processes(Role::Authority).count();
-        let whole = self.processes(Role::Authority).filter(|(_, process)| core.contains(process.name.as_str())).count();
-        if 2 * whole <= nodes && !self.left_broken.is_empty() {
-            return Err(PlanError::NoMajority { whole, nodes });
-        }
-        Ok(())
-    }
-}
-
-/// What a fault names.
-#[derive(Default)]
-struct Named<'a> {
-    hosts: Vec<&'a str>,
-    process: Option<&'a str>,
-    /// Of the code.
-    point: Option<&'a str>,
-    /// Of the first of the hosts.
-    disks: Vec<&'a str>,
-}
-
-impl FaultKind {
-    /// Whether it takes operators to repair it, which goes on until they have.
-    pub const fn is_repaired_by_operators(&self) -> bool {
-        matches!(self, Self::LostCopy { .. } | Self::LostServer { .. } | Self::LateNode { .. })
-    }
-
-    /// Whether it befalls what is between machines, and none of them.
-    const fn is_of_the_network(&self) -> bool {
-        matches!(self, Self::Partition { .. } | Self::OneWay { .. } | Self::Reset { .. } | Self::SlowLink { .. })
-    }
-
-    fn names(&self) -> Named<'_> {
-        match self {
-            FaultKind::PowerLossEverywhere | FaultKind::IsolateLeader => Named::default(),
-            FaultKind::Kill { process }
-            | FaultKind::Pause { process }
-            | FaultKind::LostCopy { process, .. }
-            | FaultKind::LostServer { process }
-            | FaultKind::LateNode { process } => Named { process: Some(process), ..Named::default() },
-            FaultKind::Partition { hosts } => Named { hosts: hosts.iter().map(String::as_str).collect(), ..Named::default() },
-            FaultKind::OneWay { from: one, to: other }
-            | FaultKind::Reset { one, other }
-            | FaultKind::SlowLink { one, other, .. } => Named { hosts: vec![one, other], ..Named::default() },
-            FaultKind::CrashAtPoint { host, point, .. } => Named { hosts: vec![host], point: Some(point), ..Named::default() },
-            FaultKind::PowerLoss { host }
-            | FaultKind::PowerLossAtSync { host, .. }
-            | FaultKind::TroubledCalls { host, .. }
-            | FaultKind::ClockJump { host, .. }
-            | FaultKind::ClockDrift { host, .. }
-            | FaultKind::SlowDisk { host, .. }
-            | FaultKind::HangingDisks { host } => Named { hosts: vec![host], ..Named::default() },
-            FaultKind::FullDisk { host, path }
-            | FaultKind::ReadOnlyDisk { host, path }
-            | FaultKind::FailingDisk { host, path, .. }
-            | FaultKind::PulledDisk { host, path } => Named { hosts: vec![host], disks: vec![path], ..Named::default() },
-            FaultKind::SwappedDisks { host, one, other } => {
-                Named { hosts: vec![host], disks: vec![one, other], ..Named::default() }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -546,49 +251,5 @@ mod tests {
         assert!(matches!(refused("\"knobs\"", "\"nobs\""), PlanError::Malformed(_)));
         let told = refused("\"duration_ms\": 60000", "\"duration_ms\": -1").to_string();
         assert!(told.contains("-1") && told.contains(" at line 4 column "), "{told}");
-    }
-
-    #[test]
-    fn a_plan_that_leaves_broken_what_cannot_be_is_refused() {
-        let plan = (0..100).map(Plan::of_seed).find(|plan| plan.processes(Role::Authority).count() == 3).unwrap();
-        let read = |left_broken: Vec<FaultKind>| Plan::from_json(&Plan { left_broken, ..plan.clone() }.to_json());
-        let without_power = |number| FaultKind::PowerLoss { host: format!("a{number}") };
-        read(vec![without_power(2)]).unwrap();
-        let refused = read(vec![without_power(2), without_power(3)]).unwrap_err();
-        assert!(matches!(refused, PlanError::NoMajority { whole: 1, nodes: 3 }), "{refused}");
-        for kind in [
-            FaultKind::LateNode { process: "authority-2".into() },
-            FaultKind::PowerLossEverywhere,
-            FaultKind::IsolateLeader,
-            FaultKind::ClockJump { host: "a1".into(), by_ms: 1 },
-        ] {
-            let refused = read(vec![kind.clone()]).unwrap_err();
-            assert!(matches!(refused, PlanError::NotLeftBroken { .. }), "{kind:?}: {refused}");
-        }
-    }
-
-    #[test]
-    fn a_plan_that_names_what_it_does_not_have_is_refused() {
-        let plan = Plan::of_seed(7);
-        let host = plan.topology.hosts[0].name.clone();
-        let with = |kind| Plan { faults: vec![Fault { at_ms: 0, for_ms: 1, kind }], ..plan.clone() };
-        let nobody = || "nobody".to_owned();
-        for (kind, what) in [
-            (FaultKind::PowerLoss { host: nobody() }, "machine"),
-            (FaultKind::Reset { one: host.clone(), other: nobody() }, "machine"),
-            (FaultKind::PowerLoss { host: DESK.to_owned() }, "machine"),
-            (FaultKind::Kill { process: nobody() }, "process"),
-            (FaultKind::FullDisk { host: host.clone(), path: nobody() }, "disk"),
-        ] {
-            let refused = Plan::from_json(&with(kind).to_json()).unwrap_err();
-            assert!(matches!(&refused, PlanError::Unknown { what: found, .. } if *found == what), "{refused}");
-        }
-        let crash =
-            |point: &str| FaultKind::CrashAtPoint { host: host.clone(), point: point.to_owned(), nth: 1, crash: Crash::Exit };
-        let refused = Plan::from_json(&with(crash("nowhere")).to_json()).unwrap_err();
-        assert!(matches!(refused, PlanError::UnknownPoint { name } if name == "nowhere"));
-        Plan::from_json(&with(crash("log.synced")).to_json()).unwrap();
-        Plan::from_json(&with(FaultKind::Reset { one: DESK.to_owned(), other: host.clone() }).to_json()).unwrap();
-        Plan::from_json(&with(FaultKind::FullDisk { host, path: "/".to_owned() }).to_json()).unwrap();
     }
 }

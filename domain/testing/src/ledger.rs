@@ -15,6 +15,7 @@ impl Ledger {
     /// Carries out one proposal, as every replica would.
     pub fn put(&mut self, proposal: &Proposal) -> Decision {
         let decision = decide(&self.state, proposal);
+        assert_eq!(decision.defect, None, "the rules panicked");
         for sealed in seal(&self.state, proposal, &decision) {
             evolve(&mut self.state, &sealed);
             self.journal.push(sealed);

@@ -85,6 +85,7 @@ impl Given {
                 revision: number,
                 time: START,
                 repeated: false,
+                defect: None,
             };
             self.carry(&proposal, &decision);
         }
@@ -205,7 +206,9 @@ impl When {
     }
 
     fn decide(&self) -> Decision {
-        decide(&self.given.state, &Proposal { time: self.given.now, submission: self.submission.clone() })
+        let decision = decide(&self.given.state, &Proposal { time: self.given.now, submission: self.submission.clone() });
+        assert_eq!(decision.defect, None, "the rules panicked");
+        decision
     }
 }
 

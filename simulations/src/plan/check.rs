@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 use bursar_domain::mutants::Mutant;
 use bursar_net::Address;
 
-use super::{Fault, FaultKind, Plan, PlanError, Role};
+use super::{DESK, Fault, FaultKind, Plan, PlanError, Role};
+use crate::points::POINTS;
 
-/// The machine that operators sit at, which every world has.
-const DESK: &str = "desk";
 /// The least detection window that an authority node takes (`fleet.detection_window_ms`), in milliseconds.
 const DETECTION_WINDOW_MS_MIN: u64 = 3_000;
 /// Of fewer authority nodes none can lose its copy, for there may be no other.
@@ -25,8 +24,9 @@ macro_rules! refuse {
 }
 
 impl Plan {
-    /// Refuses a plan that makes no sense, whatever its names.
-    pub(super) fn check_sense(&self) -> Result<(), PlanError> {
+    /// Refuses a plan that names what it does not have, or makes no sense otherwise.
+    pub(super) fn check(&self) -> Result<(), PlanError> {
+        self.check_names()?;
         self.check_machines()?;
         self.check_sites()?;
         self.check_knobs()?;
@@ -40,8 +40,38 @@ impl Plan {
             Some(name) if !Mutant::ALL.iter().any(|mutant| mutant.name() == name) => {
                 refuse!("has the bug {name:?} planted, which is none: bursar-simulate mutants lists them")
             }
-            _ => Ok(()),
+            _ => self.check_core(),
         }
+    }
+
+    fn check_names(&self) -> Result<(), PlanError> {
+        let hosts: BTreeSet<&str> = self.topology.hosts.iter().map(|host| host.name.as_str()).collect();
+        let processes: BTreeSet<&str> =
+            self.topology.hosts.iter().flat_map(|host| &host.processes).map(|process| process.name.as_str()).collect();
+        let disks: BTreeSet<(&str, &str)> = self
+            .topology
+            .hosts
+            .iter()
+            .flat_map(|host| host.disks.iter().map(|path| (host.name.as_str(), path.as_str())).chain([(host.name.as_str(), "/")]))
+            .collect();
+        for kind in self.faults.iter().map(|fault| &fault.kind).chain(&self.left_broken) {
+            let named = kind.names();
+            let unknown = |what, name: &str| Err(PlanError::Unknown { what, name: name.to_owned() });
+            let is_known = |host: &str| hosts.contains(host) || (host == DESK && kind.is_of_the_network());
+            if let Some(host) = named.hosts.iter().find(|host| !is_known(host)) {
+                return unknown("machine", host);
+            }
+            if let Some(process) = named.process.filter(|process| !processes.contains(process)) {
+                return unknown("process", process);
+            }
+            if let Some(point) = named.point.filter(|point| !POINTS.contains(point)) {
+                return Err(PlanError::UnknownPoint { name: point.to_owned() });
+            }
+            if let Some(path) = named.disks.iter().find(|path| !disks.contains(&(named.hosts[0], **path))) {
+                return unknown("disk", path);
+            }
+        }
+        Ok(())
     }
 
     fn check_machines(&self) -> Result<(), PlanError> {
@@ -181,108 +211,28 @@ impl Plan {
             None => Ok(()),
         }
     }
+
+    /// Refuses a plan that leaves broken what nobody can come into line without.
+    fn check_core(&self) -> Result<(), PlanError> {
+        for kind in &self.left_broken {
+            let refused = |why| Err(PlanError::NotLeftBroken { kind: format!("{kind:?}"), why });
+            match kind {
+                _ if kind.is_repaired_by_operators() => return refused("operators repair"),
+                FaultKind::PowerLossEverywhere => return refused("leaves nobody whole"),
+                FaultKind::IsolateLeader => return refused("names nobody"),
+                FaultKind::Reset { .. } | FaultKind::ClockJump { .. } => return refused("is over in an instant"),
+                _ => {}
+            }
+        }
+        let core = self.core();
+        let nodes = self.processes(Role::Authority).count();
+        let whole = self.processes(Role::Authority).filter(|(_, process)| core.contains(process.name.as_str())).count();
+        if 2 * whole <= nodes && !self.left_broken.is_empty() {
+            return Err(PlanError::NoMajority { whole, nodes });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::{Action, HostPlan, Loss, Operation};
-
-    /// A plan with three nodes and with servers, in which nothing goes wrong.
-    fn calm() -> Plan {
-        let fits = |plan: &Plan| {
-            plan.processes(Role::Authority).count() == 3 && plan.topology.hosts.iter().any(|host| host.disks.len() > 1)
-        };
-        (0..100).map(Plan::of_seed).find(fits).expect("one of a hundred fleets").without_items()
-    }
-
-    fn refused(change: impl FnOnce(&mut Plan)) -> String {
-        let mut plan = calm();
-        change(&mut plan);
-        Plan::from_json(&plan.to_json()).expect_err("it makes no sense").to_string()
-    }
-
-    fn with(at_ms: u64, kind: FaultKind) -> impl FnOnce(&mut Plan) {
-        move |plan| plan.faults.push(Fault { at_ms, for_ms: 1, kind })
-    }
-
-    #[track_caller]
-    fn says(refused: &str, words: &str) {
-        assert!(refused.starts_with("this plan ") && refused.contains(words), "{refused}");
-    }
-
-    #[test]
-    fn machines_and_processes_have_names_of_their_own_and_one_is_an_authority_node() {
-        says(&refused(|plan| plan.topology.hosts.clear()), "has no machines");
-        says(&refused(|plan| plan.topology.hosts.retain(|host| host.name.starts_with('s'))), "has no authority node");
-        says(&refused(|plan| plan.topology.hosts[1].name = "a1".into()), "two machines called \"a1\"");
-        says(&refused(|plan| plan.topology.hosts[1].name = "desk".into()), "two machines called \"desk\"");
-        says(&refused(|plan| plan.topology.hosts[1].name = "a 1".into()), "no name of a machine");
-        says(&refused(|plan| plan.topology.hosts[1].processes[0].name = "authority-1".into()), "two processes");
-        says(&refused(|plan| plan.topology.hosts[1].processes[0].name = "a/b".into()), "no name of a directory");
-        says(&refused(|plan| plan.topology.hosts[0].disks = vec!["/".into()]), "mounts a disk");
-        says(&refused(|plan| plan.topology.hosts[0].disks = vec!["/a".into(), "/a".into()]), "mounts a disk");
-    }
-
-    #[test]
-    fn sites_fit_the_distances_between_them() {
-        says(&refused(|plan| plan.topology.hosts[0].site = 9), "at site 9");
-        says(&refused(|plan| plan.topology.distances.latency_ms[0].push(1)), "not square");
-        says(&refused(|plan| plan.topology.distances.latency_ms.clear()), "at site ");
-    }
-
-    #[test]
-    fn nothing_is_zero_that_would_never_end() {
-        says(&refused(|plan| plan.knobs.heartbeat_ms = 0), "0 for knobs.heartbeat_ms");
-        says(&refused(|plan| plan.knobs.checkpoint_every = 0), "0 for knobs.checkpoint_every");
-        says(&refused(|plan| plan.knobs.restart_after_ms = 0), "0 for knobs.restart_after_ms");
-        says(&refused(|plan| plan.topology.distances.buffer_bytes = 0), "0 for topology.distances.buffer_bytes");
-        says(&refused(|plan| plan.knobs.detection_window_ms = 0), "it takes 3000 at least");
-        says(&refused(with(1, FaultKind::PowerLossAtSync { host: "a1".into(), nth: 0 })), "counts from 1");
-        let slow = FaultKind::SlowLink { one: "a1".into(), other: "a2".into(), added_ms: 1, bytes_per_second: 0 };
-        says(&refused(with(1, slow)), "lets no byte over a link");
-    }
-
-    #[test]
-    fn faults_befall_whom_they_can_while_the_plan_goes_on() {
-        let server = calm().processes(Role::StorageServer).next().expect("there is one").1.name.clone();
-        let (node, first) = (|| "authority-2".to_owned(), || "authority-1".to_owned());
-        let lost = |process| FaultKind::LostCopy { process, loss: Loss::Stores };
-        says(&refused(with(1, lost(server.clone()))), "befalls authority nodes alone");
-        says(&refused(with(1, FaultKind::LateNode { process: server.clone() })), "befalls authority nodes alone");
-        says(&refused(with(1, FaultKind::LostServer { process: node() })), "befalls storage servers alone");
-        says(&refused(with(1, FaultKind::LateNode { process: first() })), "which founds the cluster");
-        says(&refused(with(60_000, lost(node()))), "begin at 60000 ms, and is over at 60000 ms");
-        says(&refused(with(1, FaultKind::Reset { one: "a1".into(), other: "a1".into() })), "names \"a1\" twice");
-        says(&refused(with(1, FaultKind::Partition { hosts: BTreeSet::new() })), "cuts nobody off");
-        let both = |plan: &mut Plan| {
-            with(1, FaultKind::LateNode { process: node() })(plan);
-            with(1, lost(first()))(plan);
-        };
-        says(&refused(both), "of 2 that there are from the beginning: it takes 3");
-        // Nodes and servers come when they come.
-        for kind in [FaultKind::LateNode { process: node() }, FaultKind::LostServer { process: server }] {
-            let mut plan = calm();
-            with(90_000, kind)(&mut plan);
-            Plan::from_json(&plan.to_json()).unwrap();
-        }
-    }
-
-    #[test]
-    fn clients_and_planted_bugs_are_some_that_there_are() {
-        let asked = |client| Operation { at_ms: 1, client, action: Action::Read, subject: 1 };
-        says(&refused(|plan| plan.operations.push(asked(plan.knobs.clients + 1))), "has an operation of client ");
-        says(&refused(|plan| plan.mutant = Some("none".into())), "the bug \"none\" planted");
-        let mut plan = calm();
-        plan.operations.push(asked(plan.knobs.clients));
-        plan.mutant = Some(Mutant::VoteNotKept.name().into());
-        assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan);
-    }
-
-    #[test]
-    fn the_machine_of_a_storage_server_may_be_the_first() {
-        let mut plan = calm();
-        plan.topology.hosts.sort_by_key(|host: &HostPlan| std::cmp::Reverse(host.name.clone()));
-        Plan::from_json(&plan.to_json()).unwrap();
-    }
-}
+mod tests;
