@@ -78,7 +78,7 @@ impl Excuses for Disturbances<'_> {
                 self.is_on_the_way(host, troubled) && self.can_silence(*trouble)
             }
             // Nothing happens to servers by that: other nodes are there, or nobody was told of a leader.
-            FaultKind::LostCopy { .. } | FaultKind::LateNode { .. } => false,
+            FaultKind::LostCopy { .. } | FaultKind::RetiredNode { .. } | FaultKind::LateNode { .. } => false,
             FaultKind::ClockJump { .. } | FaultKind::ClockDrift { .. } => false,
             // Who needs nobody else's vote leads on while nobody reaches it; others are followed by somebody who is reached.
             FaultKind::IsolateLeader => self.plan.processes(Role::Authority).count() == 1,
@@ -103,7 +103,7 @@ impl Excuses for Disturbances<'_> {
             FaultKind::FullDisk { host: struck, path }
             | FaultKind::ReadOnlyDisk { host: struck, path }
             | FaultKind::FailingDisk { host: struck, path, .. } => struck == host && path == OWN_DISK,
-            FaultKind::LostCopy { process: struck, .. } => struck == process,
+            FaultKind::LostCopy { process: struck, .. } | FaultKind::RetiredNode { process: struck } => struck == process,
             _ => false,
         })
     }

@@ -138,9 +138,10 @@ type Undo<'w> = Box<dyn FnOnce() + Send + 'w>;
 /// struck already.
 fn strike<'w>(world: &'w World, inhabitants: &dyn Inhabitants, kind: &'w FaultKind, struck: String) -> Option<Undo<'w>> {
     match kind {
-        FaultKind::LostCopy { .. } | FaultKind::LostServer { .. } | FaultKind::LateNode { .. } => {
-            unreachable!("operators see to these")
-        }
+        FaultKind::LostCopy { .. }
+        | FaultKind::RetiredNode { .. }
+        | FaultKind::LostServer { .. }
+        | FaultKind::LateNode { .. } => unreachable!("operators see to these"),
         FaultKind::PowerLossAtSync { host, .. } | FaultKind::CrashAtPoint { host, crash: Crash::PowerLoss, .. } => {
             undone_by(|| world.host(host).power_on())
         }

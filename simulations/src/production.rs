@@ -91,6 +91,7 @@ impl Production {
             FaultKind::LostCopy { process, loss } => {
                 return fleet.lose(world, &self.operator(process), process, *loss, lasting, due).await;
             }
+            FaultKind::RetiredNode { process } => fleet.retire(world, &self.operator(process), process, lasting, due).await,
             FaultKind::LostServer { process } => fleet.replace(world, &self.operator(process), process, lasting, due).await,
             FaultKind::LateNode { process } => fleet.join_late(&self.operator(process), process, due).await,
             _ => Ok(()),

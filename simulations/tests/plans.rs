@@ -159,6 +159,7 @@ fn kinds(plan: &Plan) -> Vec<(FaultKind, Shows)> {
         ),
         (FaultKind::Kill { process: process() }, ended("log", answered.clone())),
         (FaultKind::LostCopy { process: process(), loss: Loss::Everything }, ended("log", answered.clone())),
+        (FaultKind::RetiredNode { process: process() }, ended("log", answered.clone())),
         (FaultKind::LostServer { process: process() }, ended("log", answered.clone())),
         (FaultKind::LateNode { process: process() }, has("LateNode".to_owned())),
         (FaultKind::Pause { process: process() }, ended("log", answered.clone())),

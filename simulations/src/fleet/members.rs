@@ -107,12 +107,9 @@ impl Fleet {
         // Somebody tries all the same, and be it with the invitation of back then.
         host.open(process);
         sleep(lasting).await;
-        host.close(process);
-        sleep(DOWN_FOR).await;
-        host.disks().erase(&root);
+        self.erase(node).await;
         // Who comes next has lost nothing, and may not end by itself.
         drop(going_on);
-        node.invitation.send_replace(None);
         // A bit may be one that nobody has looked at; and how others take one who has keys is looked at all the time.
         let may_start = matches!(loss, Loss::Bit { .. } | Loss::AllButKeys);
         if lock(&node.started).starts > starts && !may_start {
@@ -120,11 +117,49 @@ impl Fleet {
         }
         let not_repaired = |error: SetUpError| Broken::new("repair", format_args!("{process} lost {lost}: {error}"));
         self.remove(client, node.id()).await.map_err(not_repaired)?;
+        lock(&node.started).lost = None;
+        self.take_in_node(client, node).await.map_err(not_repaired)
+    }
+
+    /// Has the node of a process leave the cluster while it runs, as far as it does, and looks on for `lasting`: it ends, whoever starts
+    /// it again. Then erases what it keeps, and takes it in under another number. Does nothing where another one is being taken in for
+    /// as long as the plan goes on, or where the node is no member yet.
+    ///
+    /// # Errors
+    /// Why it is not a voter again.
+    pub async fn retire(
+        &self,
+        world: &World,
+        client: &Client,
+        process: &str,
+        lasting: Duration,
+        due: &mut Due<'_>,
+    ) -> Result<(), SetUpError> {
+        let node = self.node_of(process);
+        let _alone = self.losing.lock().await;
+        if world.elapsed() >= world.plan.duration() || node.id() == 0 {
+            return Ok(());
+        }
+        due.strikes();
+        let going_on = world.befallen.begin(&due.fault.kind);
+        self.remove(client, node.id()).await?;
+        sleep(lasting).await;
+        self.erase(node).await;
+        drop(going_on);
+        self.take_in_node(client, node).await
+    }
+
+    /// Ends the process of a node, and takes away all that it keeps: what comes next joins, once it is invited.
+    async fn erase(&self, node: &AuthorityNode) {
+        let place = &node.place;
+        place.host.close(&place.process);
+        sleep(DOWN_FOR).await;
         {
             let mut started = lock(&node.started);
-            (started.lost, started.node, started.making) = (None, None, Making::Joins);
+            (started.node, started.making) = (None, Making::Joins);
         }
-        self.take_in_node(client, node).await.map_err(not_repaired)
+        place.host.disks().erase(&place.root());
+        node.invitation.send_replace(None);
     }
 
     /// Lets a node start from its backup the next time, and tells it whom else there is.

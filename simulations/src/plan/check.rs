@@ -172,7 +172,9 @@ impl Plan {
             {
                 refuse!("names {one:?} twice where it takes two: {kind:?}")
             }
-            FaultKind::LostCopy { process, .. } | FaultKind::LateNode { process } if !has_role(process, Role::Authority) => {
+            FaultKind::LostCopy { process, .. } | FaultKind::RetiredNode { process } | FaultKind::LateNode { process }
+                if !has_role(process, Role::Authority) =>
+            {
                 refuse!("says of {process:?} what befalls authority nodes alone: {kind:?}")
             }
             FaultKind::LostServer { process } if !has_role(process, Role::StorageServer) => {
@@ -188,6 +190,9 @@ impl Plan {
                     "lets {process:?} lose its copy, of {} that there are from the beginning: it takes {COPIES_MIN}",
                     self.copies()
                 )
+            }
+            FaultKind::RetiredNode { process } if self.copies() < 2 => {
+                refuse!("lets {process:?} leave, which is alone in the beginning: it takes another that goes on")
             }
             _ => Ok(()),
         }

@@ -111,7 +111,7 @@ fn knobs(chance: &mut Stream, distances: &Distances, tls: bool) -> Knobs {
 type Drawing = fn(&mut Stream, &Topology) -> Option<FaultKind>;
 
 /// All kinds of faults, each with how long one lasts at most, in milliseconds.
-const KINDS: [(&str, u64, Drawing); 28] = [
+const KINDS: [(&str, u64, Drawing); 29] = [
     ("power-loss", 10_000, |chance, fleet| Some(FaultKind::PowerLoss { host: any_host(chance, fleet) })),
     ("power-loss-everywhere", 5_000, |_, _| Some(FaultKind::PowerLossEverywhere)),
     ("power-loss-at-sync", 10_000, |chance, fleet| {
@@ -135,6 +135,11 @@ const KINDS: [(&str, u64, Drawing); 28] = [
             _ => Loss::Bit { place: chance.word() >> 32, bit: chance.word() >> 32 },
         };
         Some(FaultKind::LostCopy { process: (*chance.one_of(&nodes)).clone(), loss })
+    }),
+    ("retired-node", 10_000, |chance, fleet| {
+        // Nobody is left where the only one leaves.
+        let nodes = Some(processes_of(fleet, Role::Authority)).filter(|nodes| nodes.len() >= 2)?;
+        Some(FaultKind::RetiredNode { process: (*chance.one_of(&nodes)).clone() })
     }),
     ("lost-server", 10_000, |chance, fleet| {
         let servers = processes_of(fleet, Role::StorageServer);

@@ -47,6 +47,8 @@ pub enum FaultKind {
     /// An authority node loses what it keeps. At the end it is taken out of the cluster, and comes back on an empty directory under
     /// another number.
     LostCopy { process: String, loss: Loss },
+    /// An authority node is taken out of the cluster, whole as it is. At the end it comes back on an empty directory under another number.
+    RetiredNode { process: String },
     /// A storage server loses what it keeps of the fleet. At the end another machine takes its place, with the disks that it had.
     LostServer { process: String },
     /// An authority node joins only now, and not before the plan begins.
@@ -119,7 +121,7 @@ pub(super) struct Named<'a> {
 impl FaultKind {
     /// Whether it takes operators to repair it, which goes on until they have.
     pub const fn is_repaired_by_operators(&self) -> bool {
-        matches!(self, Self::LostCopy { .. } | Self::LostServer { .. } | Self::LateNode { .. })
+        matches!(self, Self::LostCopy { .. } | Self::RetiredNode { .. } | Self::LostServer { .. } | Self::LateNode { .. })
     }
 
     /// Whether it befalls what is between machines, and none of them.
@@ -133,6 +135,7 @@ impl FaultKind {
             FaultKind::Kill { process }
             | FaultKind::Pause { process }
             | FaultKind::LostCopy { process, .. }
+            | FaultKind::RetiredNode { process }
             | FaultKind::LostServer { process }
             | FaultKind::LateNode { process } => Named { process: Some(process), ..Named::default() },
             FaultKind::Partition { hosts } => Named { hosts: hosts.iter().map(String::as_str).collect(), ..Named::default() },

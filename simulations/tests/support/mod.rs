@@ -41,7 +41,7 @@ impl Callers {
     /// A process loses its directory, and starts anew after a while; who joins late has been there all the time.
     async fn undo(&self, world: &World, due: &mut Due<'_>) {
         match &due.fault.kind {
-            FaultKind::LostCopy { process, .. } | FaultKind::LostServer { process } => {
+            FaultKind::LostCopy { process, .. } | FaultKind::RetiredNode { process } | FaultKind::LostServer { process } => {
                 let host = world.host_of(process);
                 host.close(process);
                 host.disks().erase(&directory_of(process));

@@ -64,6 +64,7 @@ fn faults_befall_whom_they_can_while_the_plan_goes_on() {
     let lost = |process| FaultKind::LostCopy { process, loss: Loss::Stores };
     says(&refused(with(1, lost(server.clone()))), "befalls authority nodes alone");
     says(&refused(with(1, FaultKind::LateNode { process: server.clone() })), "befalls authority nodes alone");
+    says(&refused(with(1, FaultKind::RetiredNode { process: server.clone() })), "befalls authority nodes alone");
     says(&refused(with(1, FaultKind::LostServer { process: node() })), "befalls storage servers alone");
     says(&refused(with(1, FaultKind::LateNode { process: first() })), "which founds the cluster");
     says(&refused(with(60_000, lost(node()))), "begin at 60000 ms, and is over at 60000 ms");
@@ -74,6 +75,12 @@ fn faults_befall_whom_they_can_while_the_plan_goes_on() {
         with(1, lost(first()))(plan);
     };
     says(&refused(both), "of 2 that there are from the beginning: it takes 3");
+    let all_others_late = |plan: &mut Plan| {
+        with(1, FaultKind::LateNode { process: node() })(plan);
+        with(1, FaultKind::LateNode { process: "authority-3".to_owned() })(plan);
+        with(1, FaultKind::RetiredNode { process: first() })(plan);
+    };
+    says(&refused(all_others_late), "which is alone in the beginning");
     // Nodes and servers come when they come.
     for kind in [FaultKind::LateNode { process: node() }, FaultKind::LostServer { process: server }] {
         let mut plan = calm();
