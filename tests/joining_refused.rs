@@ -24,6 +24,7 @@ use support::{
     BURSAR, Fleet,
     mounts::{self, Mount},
     storage::{StorageServer, refused, succeeded},
+    until,
 };
 use tokio::task::JoinSet;
 
@@ -43,7 +44,7 @@ async fn make(fleet: &Fleet, name: &str, path: &str) -> Result<Answer, ClientErr
 }
 
 async fn revision(fleet: &Fleet) -> String {
-    fleet.status_of(1).await.expect("the node answers").revision
+    until("the node answers", async || fleet.status_of(1).await).await.revision
 }
 
 /// The string of a machine with something in it changed, signed as the machine itself would.

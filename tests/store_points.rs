@@ -7,6 +7,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bursar_wire::{
@@ -16,12 +17,18 @@ use bursar_wire::{
 };
 use support::{
     Fleet,
-    disk::{EventKind, Fault, Shim, copy_folder},
+    disk::{EventKind, Fault, Shim, Watched, copy_folder},
     ended::doctor,
     mounts::{self, Mount},
     storage::{StorageServer, alerts, open_alerts, store_point, until_offline, until_store_point},
     until,
 };
+use tokio::time::timeout;
+
+/// Within which time a check that failed is told: the next check is 5 seconds later, and says something else.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+/// How often a check fails until one is told.
+const FAILURES_MAX: usize = 5;
 
 /// A disk of its own for a store point.
 struct Disk {
@@ -82,6 +89,25 @@ fn texts<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Vec<&'a str> {
     texts
 }
 
+/// Has one check of a store point fail, while the next goes well. Returns once the alert says so, which keeps its reason when it is
+/// over. An authority that stands still from the one check to the next is told of the next alone: then another check fails.
+async fn fails_for_a_moment(fleet: &Fleet, failing: &Watched, store_point: u64) {
+    let is_it = |alert: &Alert| {
+        let Alert { kind, subject, reason, .. } = alert;
+        (kind.as_str(), subject.id, reason.as_str()) == ("store_point_offline", store_point, "io_failing")
+    };
+    for _ in 0..FAILURES_MAX {
+        failing.arm(0);
+        let told = until("the alert says io_failing", async || open_alerts(fleet).await.iter().any(is_it).then_some(()));
+        if timeout(TOLD_WITHIN, told).await.is_ok() {
+            // It may have been told of the former failure.
+            failing.disarm();
+            return;
+        }
+    }
+    panic!("{FAILURES_MAX} checks of store point {store_point} failed, and no alert says so");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_misfortune_of_a_disk_is_told_as_it_is_and_ends_in_the_history() {
     let Some(shim) = Shim::build() else { return };
@@ -115,10 +141,8 @@ async fn each_misfortune_of_a_disk_is_told_as_it_is_and_ends_in_the_history() {
     let away = moved.path.join("away");
     fs::rename(moved.directory(&server), &away).expect("the directory is moved");
     let others = [contents(&exchanged.path), contents(&files)];
-    // One check fails, the next does not.
-    failing_sync.arm(0);
 
-    until_offline(&fleet, failing.store_point, "io_failing").await;
+    fails_for_a_moment(&fleet, &failing_sync, failing.store_point).await;
     until_offline(&fleet, unmounted.store_point, "missing").await;
     until_offline(&fleet, exchanged.store_point, "foreign_identity").await;
     until_offline(&fleet, foreign.store_point, "foreign_identity").await;

@@ -4,20 +4,22 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
 use bursar_api::{ContactError, ObservedError};
 use bursar_domain::{
-    AuthorityNodeId, ObjectRef, ServerId, Timestamp,
+    AuthorityNodeId, DestinationId, ObjectRef, ServerId, Timestamp,
     store_point::{OfflineReason, Report},
 };
 use bursar_wire::{
+    Secret,
     page::Warning,
-    servers::{Look, Looks, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved, StorePointObserved},
+    servers::{AddServer, Look, Looks, Observed, Obstacle, PathState, PortPath, PortRole, ServerObserved, StorePointObserved},
 };
 use serde_json::{Value, json};
-use support::{START_MS, World, fleet::Machine};
+use support::{START_MS, World, authority::ADMINISTRATOR, fleet::Machine};
+use tokio::time::sleep;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -462,6 +464,28 @@ async fn a_machine_that_does_not_answer_is_added_all_the_same_and_one_that_is_no
     *world.fleet.contact.lock().unwrap() = Err(ContactError::Unreachable { detail: "timed out".into() });
     assert_eq!(add(&Machine::new(1, "ark")).await.status, StatusCode::ACCEPTED);
     assert_eq!(names(&world, "").await, ["given"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_else_adds_meanwhile_is_not_taken_for_another() {
+    let world = World::licensed().await;
+    world.vault().await;
+    let machine = Machine::new(1, "ark");
+    // Given a machine that has become a member by the time that it is called, and shows another certificate,
+    *world.fleet.contact.lock().unwrap() = Err(ContactError::AnotherIdentity);
+    // as somebody has added it between two readings of the ledger, which end after two seconds and after four,
+    world.authority.take_its_time(Duration::from_secs(2));
+    let meanwhile = async {
+        sleep(Duration::from_secs(3)).await;
+        let adding = AddServer { connection_string: Secret::new(machine.string()), name: None };
+        world.elsewhere(ADMINISTRATOR, adding.command(DestinationId(1), &machine.says));
+    };
+    // when it is added by the same string, then it is told that the string was used.
+    let body = json!({ "connection_string": machine.string() });
+    let adding = world.post("/api/v1/destinations/1/servers", &body).send();
+    let (refused, ()) = tokio::join!(adding, meanwhile);
+    refused.refuses(409, "connection_string_used");
+    assert_eq!(world.fleet.asked(), ["contact ark"]);
 }
 
 #[tokio::test]

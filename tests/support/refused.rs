@@ -49,7 +49,7 @@ pub async fn ask_in_vain(fleet: &Fleet, id: u64, name: &str) -> Refused {
     waited.sort_unstable();
     println!("{name}: refused after {:.1?} to {:.1?}", waited[0], waited[waited.len() - 1]);
 
-    let status = fleet.status_of(id).await.expect("it says how it fares");
+    let status = until("the node says how it fares", async || fleet.status_of(id).await).await;
     assert_eq!(status.health, Grade::Err, "it does not pass for healthy: {:?}", status.checks);
     assert!(status.stale.is_some(), "it does not pass for up to date");
     let read = client.get("sites", &stale()).await.expect("a stale read needs nobody else");

@@ -8,11 +8,16 @@ use bursar_domain::{
     server::{self, Condition, JoinFailure},
 };
 use bursar_net::Lane;
+use bursar_wire::control::NewcomerAnswer;
+use tokio::time::Instant;
 
 use crate::{
     machine::{Machine, findings},
     world::{DESTINATION, Running, World, operation, soon},
 };
+
+/// How soon a machine is online that is added while it waits.
+const ONLINE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Waits until an operation has ended, and says how, and over which steps it came.
 async fn ended(running: &Running, id: OperationId) -> (Status, Vec<Step>) {
@@ -31,6 +36,20 @@ async fn waits(running: &Running, id: OperationId, wanted: bool) {
         (waits == wanted).then_some(())
     };
     running.until("what an operation waits on", waits).await;
+}
+
+/// Has a machine added that waits, as an administrator does: the node that is asked calls it first. How long it takes until it is
+/// online, in a time that passes only where somebody waits.
+async fn online_after(world: &World, running: &Running, machine: &Machine) -> Duration {
+    let began = Instant::now();
+    let called = running.fleet.contact(&machine.string(world), soon()).await;
+    assert!(matches!(called, Ok(NewcomerAnswer::Introduced(_))), "{called:?}");
+    let (server, operation) = machine.is_added(world, running, DESTINATION).await;
+    let joined = machine.joins(world).await;
+    joined.beats(1).await;
+    assert_eq!(ended(running, operation).await.0, Status::Succeeded);
+    running.until_server(server, Condition::Online).await;
+    began.elapsed()
 }
 
 fn failure(running: &Running, server: ServerId) -> Condition {
@@ -76,6 +95,29 @@ async fn a_machine_that_nobody_reaches_is_waited_for_and_found_at_its_second_add
     joined.beats(1).await;
     assert_eq!(ended(&first, operation).await.0, Status::Succeeded);
     first.until_server(server, Condition::Online).await;
+    first.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_waits_is_online_in_time() {
+    let world = World::new();
+    let first = world.found().await;
+    let machine = Machine::new(&world, 1);
+    let _waiting = machine.waits_at(&world, &machine.primary()).await;
+    let took = online_after(&world, &first, &machine).await;
+    assert!(took < ONLINE_WITHIN, "online after {took:?}");
+    first.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_whose_first_address_is_dead_is_online_in_time_by_its_second() {
+    let world = World::new();
+    let first = world.found().await;
+    let machine = Machine::new(&world, 1);
+    world.network.silence(&machine.primary());
+    let _waiting = machine.waits_at(&world, &machine.secondary()).await;
+    let took = online_after(&world, &first, &machine).await;
+    assert!(took < ONLINE_WITHIN, "online after {took:?}");
     first.stop().await;
 }
 

@@ -54,14 +54,29 @@ pub fn soon() -> Instant {
 
 /// Connections within the process.
 #[derive(Clone, Default)]
-pub struct MemoryNetwork(Arc<Mutex<BTreeMap<String, mpsc::Sender<BoxedStream>>>>);
+pub struct MemoryNetwork {
+    listeners: Arc<Mutex<BTreeMap<String, mpsc::Sender<BoxedStream>>>>,
+    /// By the addresses that are dead, the far ends of the connections to them, which stand for as long as this is held.
+    dead: Arc<Mutex<BTreeMap<String, Vec<BoxedStream>>>>,
+}
+
+impl MemoryNetwork {
+    /// From now on an address is dead: connections to it stand, and nobody says a word, whoever listens there.
+    pub fn silence(&self, address: &Address) {
+        self.dead.lock().unwrap().entry(address.to_string()).or_default();
+    }
+}
 
 #[async_trait]
 impl Network for MemoryNetwork {
     async fn connect(&self, address: &Address) -> io::Result<BoxedStream> {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let listener = self.0.lock().unwrap().get(&address.to_string()).cloned().ok_or_else(refused)?;
         let (here, there) = duplex(BUFFER_BYTES);
+        if let Some(standing) = self.dead.lock().unwrap().get_mut(&address.to_string()) {
+            standing.push(Box::new(there));
+            return Ok(Box::new(here));
+        }
+        let listener = self.listeners.lock().unwrap().get(&address.to_string()).cloned().ok_or_else(refused)?;
         listener.send(Box::new(there)).await.map_err(|_| refused())?;
         Ok(Box::new(here))
     }
@@ -69,7 +84,7 @@ impl Network for MemoryNetwork {
     async fn bind(&self, address: &Address) -> io::Result<Box<dyn Listener>> {
         let (sender, streams) = mpsc::channel(64);
         // Whoever listened there before has ended, or hears nobody any more.
-        self.0.lock().unwrap().insert(address.to_string(), sender);
+        self.listeners.lock().unwrap().insert(address.to_string(), sender);
         let local = address.to_string().parse().map_err(io::Error::other)?;
         Ok(Box::new(MemoryListener { streams: AsyncMutex::new(streams), local }))
     }

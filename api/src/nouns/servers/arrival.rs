@@ -127,7 +127,12 @@ impl Service {
             }
             // It may not run yet, or the network may be down: the operation says that it waits for it.
             Ok(()) | Err(ContactError::Unreachable { .. }) => self.change(call, command).await,
-            Err(refused @ (ContactError::Voided | ContactError::AnotherIdentity)) => Err(refused.into()),
+            // It may have been taken in since by the same string, and has another certificate then: the ledger says so.
+            Err(another @ ContactError::AnotherIdentity) => {
+                let settled = self.foresee(&call, command, is_good).await?;
+                settled.ok_or_else(|| another.into())
+            }
+            Err(voided @ ContactError::Voided) => Err(voided.into()),
         }
     }
 
