@@ -12,6 +12,7 @@ use support::{
     shell::{Background, Shell},
     until,
 };
+use tokio::time::Instant;
 
 const ADD_STORAGE: &str = include_str!("../docs/operations/add-storage.md");
 const STORE_POINT_OFFLINE: &str = include_str!("../docs/operations/store-point-offline.md");
@@ -20,6 +21,8 @@ const REPLACE_A_STORAGE_SERVER: &str = include_str!("../docs/operations/replace-
 const DATA: &str = "/var/lib/bursar-storage";
 /// Where the pages have a disk mounted.
 const DISK: &str = "/mnt/disk-1";
+/// How soon a machine is online that was taken in, in seconds.
+const ONLINE_WITHIN_S: u64 = 10;
 
 /// An operator with a cluster and a machine, and then another one. All is on this one: folders stand for the places where a machine
 /// keeps things, a folder that is moved away for a disk that is not mounted.
@@ -129,6 +132,7 @@ impl Operator {
             }
             return;
         }
+        let began = Instant::now();
         if line.starts_with("bursar storage-server run ") {
             let mut server = self.shell.start(&self.here(line), &format!("{}.log", self.machine));
             until("the server waits", async || {
@@ -140,6 +144,9 @@ impl Operator {
             return;
         }
         let told = self.prints(line);
+        if line.starts_with("bursar server add ") {
+            assert!(began.elapsed().as_secs() < ONLINE_WITHIN_S, "online after {:?}", began.elapsed());
+        }
         self.told.push((line.to_owned(), told));
     }
 
