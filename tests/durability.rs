@@ -12,6 +12,7 @@ use support::{
     Fleet,
     disk::{Shim, Watched},
     durable::{Acknowledged, Log, Violation, acknowledged_too_early, led_too_early, write},
+    quiet::{Disturbed, quiet},
     until,
 };
 
@@ -82,6 +83,36 @@ impl Observed {
             writes.extend(task.await.expect("no client fails"));
         }
         writes
+    }
+
+    /// Ends the leader and brings it back. Whoever is elected meanwhile needs both votes that are left.
+    async fn lose_the_leader(&mut self) -> Result<(), Disturbed> {
+        let former = self.fleet.leader().await;
+        self.fleet.kill(former);
+        let elected = self.elected_without(former).await;
+        let (_, watched) = self.watched.iter().find(|(node, _)| *node == former).expect("a node of the fleet");
+        self.fleet.restart_with(former, &watched.environment());
+        until("the former leader is back", async || self.fleet.status_of(former).await?.leader).await;
+        elected
+    }
+
+    /// Both votes for whoever leads without `former` were synced before it wrote. Where another one led already when `former`
+    /// ended, nobody need be elected.
+    async fn elected_without(&self, former: u64) -> Result<(), Disturbed> {
+        // Its log stands still, so in no later term has it voted.
+        let former_term = self.log(former).term();
+        let led = self.fleet.led().await;
+        let client = self.fleet.client();
+        until("the new leader takes requests", async || client.get("sites", &()).await.ok()).await;
+        let logs: Vec<_> = self.logs().into_iter().filter(|log| log.node != former).collect();
+        let (terms, violations) = led_too_early(&logs, 3, former_term);
+        assert_none(&violations);
+        if led.term <= former_term {
+            return Err(Disturbed::by(format!("authority node {} led in term {} before {former} ended", led.leader, led.term)));
+        }
+        println!("three nodes without their leader {former}: both votes were synced before the next one wrote, {terms} times");
+        assert!(terms >= 1, "there was an election");
+        Ok(())
     }
 
     /// Every write must have been durable on a majority. Syncs of writes that follow one another are not shared, so that many
@@ -210,21 +241,7 @@ async fn votes_are_durable_before_they_count() {
     let Some(shim) = Shim::build() else { return };
     let mut observed = Observed::three(shim, |watched| watched).await;
     for _ in 0..3 {
-        let former = observed.fleet.leader().await;
-        let former_term = observed.log(former).term();
-        observed.fleet.kill(former);
-        // Two nodes are left, and both votes are needed.
-        let client = observed.fleet.client();
-        until("the new leader takes requests", async || client.get("sites", &()).await.ok()).await;
-        let logs: Vec<_> = observed.logs().into_iter().filter(|log| log.node != former).collect();
-        let (terms, violations) = led_too_early(&logs, 3, former_term);
-        println!("three nodes without their leader {former}: both votes were synced before the next one wrote, {terms} times");
-        assert!(terms >= 1, "there was an election");
-        assert_none(&violations);
-
-        let (_, watched) = observed.watched.iter().find(|(node, _)| *node == former).expect("a node of the fleet");
-        observed.fleet.restart_with(former, &watched.environment());
-        until("the former leader is back", async || observed.fleet.status_of(former).await?.leader).await;
+        quiet("the leader ends", async || observed.lose_the_leader().await).await;
     }
 }
 

@@ -51,7 +51,6 @@ async fn kills_of_the_leader_and_of_all_nodes_lose_and_double_nothing() {
     server.until_it_is(&fleet, ServerCondition::Online).await;
     let alerts = open_alerts(&fleet).await;
     assert!(alerts.is_empty(), "no alert was raised for silence that the authority itself caused: {alerts:?}");
-    drop(server);
 
     let history = traffic.end(&fleet).await;
     let unknown = history.writes.iter().filter(|write| write.acknowledgement.is_none()).count();
@@ -65,4 +64,6 @@ async fn kills_of_the_leader_and_of_all_nodes_lose_and_double_nothing() {
     history.assert_sound();
     settled(&fleet).await;
     fleet.stop_and_examine();
+    // Not before: that it is gone would be recorded while the nodes end, and some would no longer be there to hear it.
+    drop(server);
 }

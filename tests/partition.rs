@@ -7,6 +7,7 @@ use std::time::Duration;
 use support::{
     Fleet,
     network::Network,
+    quiet::{Disturbed, quiet},
     refused::{Refused, ask_in_vain},
     traffic::{Temper, Traffic, settled},
     until,
@@ -60,20 +61,6 @@ impl<'n> Trial<'n> {
         Self { network, fleet, traffic, refused: Vec::new() }
     }
 
-    /// The leader and its term, once all nodes name the same.
-    async fn leader(&self) -> (u64, u64) {
-        until("all nodes follow one leader", async || {
-            let mut named = Vec::new();
-            for id in self.fleet.ids() {
-                let status = self.fleet.status_of(id).await?;
-                named.push((status.leader?, status.node.term));
-            }
-            named.dedup();
-            (named.len() == 1).then(|| named[0])
-        })
-        .await
-    }
-
     /// A node that has no quorum says so soon, and shows nothing.
     async fn ask_in_vain(&mut self, node: u64, name: &str) {
         let Refused { requests, .. } = ask_in_vain(&self.fleet, node, name).await;
@@ -82,7 +69,7 @@ impl<'n> Trial<'n> {
 
     /// The others elect another leader and go on; the one that is cut off acknowledges nothing and shows nothing.
     async fn cut_the_leader(&mut self, cut: Cut) {
-        let (leader, _) = self.leader().await;
+        let leader = self.fleet.led().await.leader;
         let others = self.fleet.others(leader);
         // Asks nobody else: what it is shown, the checker compares with what everybody else was.
         self.traffic.read(self.fleet.client_of(&[leader]));
@@ -100,26 +87,40 @@ impl<'n> Trial<'n> {
         assert!(gap < GAP_MAX, "two of three go on without the third");
 
         self.network.heal();
-        let (after, _) = self.leader().await;
+        let after = self.fleet.led().await.leader;
         assert_ne!(after, leader, "it follows whom the others have elected");
         self.traffic.progress(PROGRESS).await;
     }
 
     /// Nobody is elected, whatever the one that is cut off hears and says.
     async fn cut_a_follower(&mut self, cut: Cut) {
-        let led = self.leader().await;
-        let (leader, _) = led;
-        let follower = self.fleet.others(leader)[0];
+        quiet(&format!("a follower {cut:?}"), async || self.cut_a_follower_once(cut).await).await;
+    }
+
+    /// The one that is cut off never stands for election, and the same leader goes on, unless it stands still for a while: then
+    /// the third may stand for election.
+    async fn cut_a_follower_once(&mut self, cut: Cut) -> Result<(), Disturbed> {
+        let led = self.fleet.led().await;
+        let follower = self.fleet.others(led.leader)[0];
+        let stood = self.elections_of(follower).await;
         let cut_at = self.traffic.record().now();
         cut.make(self.network, follower, &self.fleet.others(follower));
         until("it notices", async || self.fleet.status_of(follower).await?.leader.is_none().then_some(())).await;
-        self.ask_in_vain(follower, &format!("a follower {cut:?}")).await;
+        self.ask_in_vain(follower, &format!("a follower {cut:?} in term {}", led.term)).await;
         self.traffic.progress(PROGRESS).await;
         println!("a follower {cut:?}: gap in acknowledged writes: {:.2?}", self.traffic.longest_gap(cut_at));
 
         self.network.heal();
-        assert_eq!(self.leader().await, led, "the same leader leads, in the same term");
+        let same_leader = self.fleet.is_still_led(led).await;
+        assert_eq!(self.elections_of(follower).await, stood, "nobody would elect it while there is a leader");
+        same_leader?;
         self.traffic.progress(PROGRESS).await;
+        Ok(())
+    }
+
+    /// How often a node has stood for election. That it asks whether it would be elected does not count.
+    async fn elections_of(&self, node: u64) -> u64 {
+        self.fleet.metric(node, "bursar_raft_elections_started_total").await
     }
 
     /// What was acknowledged is there, once, on all nodes, which are alike to the last bit.

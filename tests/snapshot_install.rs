@@ -10,6 +10,7 @@ use support::{
     disk::{Event, EventKind, Shim},
     durable::write,
     history::number_of,
+    quiet::{Disturbed, Led, quiet},
     traffic::{journal_of, settled},
     until, write_ahead,
 };
@@ -56,6 +57,8 @@ struct Lag {
     last: u64,
     /// The last one of the others.
     upto: u64,
+    /// Who led them.
+    led: Led,
     /// A text that stands near the beginning of the state that it is sent, and in nothing that it has.
     mark: String,
 }
@@ -67,7 +70,8 @@ async fn a_follower_that_is_killed_at_any_step_of_an_install_ends_with_all_of_th
     let mut left = Vec::new();
     for step in 0.. {
         assert!(step < STEPS_MAX, "an install takes so many steps");
-        let Some((call, what)) = trial.die_at(shim, step).await else { break };
+        let died = quiet(&format!("step {step}"), async || trial.die_at(shim, step).await).await;
+        let Some((call, what)) = died else { break };
         println!("step {step}: died in {}, left the {what:?} state", trial.name(&call));
         left.push(what);
     }
@@ -102,7 +106,7 @@ impl Trial {
 
     /// Has the follower die at a step of the install, and come back: the call that it died in, and what that left. None where
     /// it was through before it came so far.
-    async fn die_at(&mut self, shim: &Shim, step: u64) -> Option<(Event, Left)> {
+    async fn die_at(&mut self, shim: &Shim, step: u64) -> Result<Option<(Event, Left)>, Disturbed> {
         let lag = self.hold_back().await;
         let watched = shim.watch(&self.fleet, self.follower).dying_behind(&lag.mark);
         watched.arm(step);
@@ -115,12 +119,12 @@ impl Trial {
             let call = watched.death().expect("the shim tells where");
             let expected = if self.has_moved() { Left::New } else { Left::Old };
             self.fleet.restart_anew(self.follower, &[]);
-            let left = self.assert_complete(&lag).await;
+            let left = self.assert_complete(&lag).await?;
             assert_eq!(left, expected, "one batch makes the new state out of the old one, it died in {}", self.name(&call));
-            return Some((call, left));
+            return Ok(Some((call, left)));
         }
-        assert_eq!(self.assert_complete(&lag).await, Left::Old, "nothing but the snapshot brought it here");
-        None
+        assert_eq!(self.assert_complete(&lag).await?, Left::Old, "nothing but the snapshot brought it here");
+        Ok(None)
     }
 
     /// Whether the follower, which has died, has written whole what moves it to the new state: the one batch that moves the
@@ -160,7 +164,7 @@ impl Trial {
             Some(())
         })
         .await;
-        Lag { head, last, upto: settled(&self.fleet).await, mark }
+        Lag { head, last, upto: settled(&self.fleet).await, led: self.fleet.led().await, mark }
     }
 
     /// The index up to which a node has dropped its log, once no checkpoint is due any more: whoever lags would be sent that one
@@ -186,23 +190,25 @@ impl Trial {
     }
 
     /// The follower has all of the history and serves it. It was sent no record but those that it lacked, if it was sent any.
-    async fn assert_complete(&self, lag: &Lag) -> Left {
+    /// So it is with one leader: the next has a checkpoint of its own, and may send that one, too.
+    async fn assert_complete(&self, lag: &Lag) -> Result<Left, Disturbed> {
         self.fleet.ready(self.follower).await;
         assert_eq!(settled(&self.fleet).await, lag.upto, "nothing has happened since");
         let leader = self.fleet.leader().await;
         assert_eq!(journal_of(&self.fleet, self.follower).await, journal_of(&self.fleet, leader).await, "round {}", self.rounds);
         let installed = self.fleet.metric(self.follower, "bursar_raft_snapshots_installed_total").await;
         let received = self.fleet.metric(self.follower, "bursar_raft_snapshot_records_received_total").await;
+        self.fleet.is_still_led(lag.led).await?;
         if installed == 0 {
             assert_eq!(received, 0, "it needs no other snapshot");
-            return Left::New;
+            return Ok(Left::New);
         }
         let log = std::fs::read_to_string(&self.fleet.node(self.follower).log).expect("the log file");
         let told =
             log.lines().find_map(|line| line.split_once("installed a snapshot")?.1.split_once("revision=")?.1.parse().ok());
         let snapshot: u64 = told.unwrap_or_else(|| panic!("the log tells what was installed: {log}"));
         assert_eq!((installed, received), (1, snapshot - lag.head), "it is sent what it lacks, once");
-        Left::Old
+        Ok(Left::Old)
     }
 
     /// A call as a step of the install is known by: what is done, to a file of which store.

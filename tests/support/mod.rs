@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod namespaces;
 pub mod network;
 pub mod pages;
+pub mod quiet;
 pub mod random;
 pub mod refused;
 pub mod shell;
