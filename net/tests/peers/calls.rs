@@ -141,7 +141,7 @@ async fn a_call_that_finds_no_place_until_its_deadline_was_never_sent() {
 #[tokio::test]
 async fn a_dropped_call_frees_its_place_and_its_late_answer_harms_nobody() {
     let (caller, mut reader, mut writer) = caller_and_peer(1);
-    let mut dropped = Box::pin(caller.call_raw(Bytes::from_static(b"first"), soon()));
+    let mut dropped = Box::pin(caller.call_raw(Bytes::from_static(b"first"), Instant::now() + PATIENCE));
     let first = tokio::select! {
         _ = &mut dropped => panic!("nobody answers"),
         question = reader.receive_raw() => question.unwrap(),
@@ -162,7 +162,7 @@ async fn a_dropped_call_frees_its_place_and_its_late_answer_harms_nobody() {
 async fn a_call_that_is_given_up_before_it_leaves_is_not_sent() {
     let (caller, mut reader, _writer) = caller_and_peer(2);
     // One poll queues the question; the task that sends it has not run yet.
-    assert!(caller.call_raw(Bytes::from_static(b"given up"), soon()).now_or_never().is_none());
+    assert!(caller.call_raw(Bytes::from_static(b"given up"), Instant::now() + PATIENCE).now_or_never().is_none());
     let kept = caller.call_raw(Bytes::from_static(b"kept"), Instant::now() + PATIENCE);
     tokio::select! {
         _ = kept => panic!("nobody answers"),

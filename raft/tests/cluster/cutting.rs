@@ -40,9 +40,12 @@ impl Cuts {
         Arc::new(CutNetwork { cuts: self.clone(), id })
     }
 
-    fn severed(&self, ends: [u64; 2]) -> io::Result<()> {
+    /// Fails where one end of the connection that `from` has made to `port` is cut off. Who listens there is looked up each time:
+    /// a node that joins is called before it is known which one it is.
+    fn severed(&self, from: u64, port: u16) -> io::Result<()> {
         let map = self.0.lock().unwrap();
-        if ends.iter().any(|end| map.cut.contains(end)) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        let cut = [Some(&from), map.by_port.get(&port)].into_iter().flatten().any(|end| map.cut.contains(end));
+        if cut { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 }
 
@@ -54,11 +57,10 @@ struct CutNetwork {
 #[async_trait]
 impl Network for CutNetwork {
     async fn connect(&self, address: &Address) -> io::Result<BoxedStream> {
-        let to = self.cuts.0.lock().unwrap().by_port.get(&address.port()).copied().unwrap_or(0);
-        let ends = [self.id, to];
-        self.cuts.severed(ends)?;
+        let (from, port) = (self.id, address.port());
+        self.cuts.severed(from, port)?;
         let stream = TcpNetwork.connect(address).await?;
-        Ok(Box::new(Severable { stream, cuts: self.cuts.clone(), ends }))
+        Ok(Box::new(Severable { stream, cuts: self.cuts.clone(), from, port }))
     }
 
     async fn bind(&self, address: &Address) -> io::Result<Box<dyn Listener>> {
@@ -70,24 +72,25 @@ impl Network for CutNetwork {
 struct Severable {
     stream: BoxedStream,
     cuts: Cuts,
-    ends: [u64; 2],
+    from: u64,
+    port: u16,
 }
 
 impl AsyncRead for Severable {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.cuts.severed(self.ends)?;
+        self.cuts.severed(self.from, self.port)?;
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
 impl AsyncWrite for Severable {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.cuts.severed(self.ends)?;
+        self.cuts.severed(self.from, self.port)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.cuts.severed(self.ends)?;
+        self.cuts.severed(self.from, self.port)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -11,6 +11,7 @@ mod lagging;
 mod leading;
 mod leaving;
 mod levels;
+mod quiet;
 mod relaying;
 mod serving;
 mod support;

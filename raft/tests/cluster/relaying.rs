@@ -1,23 +1,21 @@
 //! What is relayed to the leader, and what only the leader does of itself.
 
-use bursar_domain::{Actor, AuthorityNodeId, Command, Duty, Rejection, authority_node};
+use bursar_domain::{Actor, AuthorityNodeId, Command, Duty, Rejection, Submission, authority_node};
 use bursar_raft::{Fate, ReadError, SubmitError, Unavailability, duty_submission};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::support::*;
+use crate::{
+    quiet::{Reign, holds, undisturbed},
+    support::*,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_answers_what_any_node_relays() {
     let cluster = Cluster::new(|_| {});
     let mut nodes: Vec<Running> = cluster.three().await.into();
+    undisturbed(async || the_leader_answers_all(&nodes).await).await;
     let leader = take_leader(&mut nodes).await;
-    let signed = |text: &str, by: &Running| Bytes::from(format!("{text} {}", by.node.id().0));
-    for running in nodes.iter().chain([&leader]) {
-        assert_eq!(running.node.relay(Bytes::from_static(b"hello"), soon()).await, Ok(signed("hello", &leader)));
-    }
-    assert_eq!(nodes[0].node.counters().messages_relayed, 1);
-    assert_eq!(leader.node.counters().messages_relayed, 0, "it answered itself");
 
     // One that is cut off does not answer, also where it does not know yet that another leads.
     cluster.cuts.cut_off(leader.node.id().0);
@@ -39,26 +37,62 @@ async fn the_leader_answers_what_any_node_relays() {
     alone.stop().await;
 }
 
+/// What `by` answers to `text`.
+fn signed(text: &str, by: &Running) -> Bytes {
+    Bytes::from(format!("{text} {}", by.node.id().0))
+}
+
+/// Has each of `nodes` relay a message, and tells whether the one that led all the while answered them all.
+async fn the_leader_answers_all(nodes: &[Running]) -> bool {
+    let leader = &nodes[leader_place(nodes).await];
+    let reign = Reign::of(leader);
+    let relayed = || -> Vec<u64> { nodes.iter().map(|running| running.node.counters().messages_relayed).collect() };
+    let before = relayed();
+    let mut answers = Vec::new();
+    for running in nodes {
+        answers.push(running.node.relay(Bytes::from_static(b"hello"), soon()).await);
+    }
+    let (after, led_on) = (relayed(), reign.lasts());
+    let all_signed = holds(answers, vec![Ok(signed("hello", leader)); nodes.len()], led_on);
+    // The others each passed it on once, the leader answered itself.
+    let once = |(before, running): (&u64, &Running)| before + u64::from(running.node.id() != leader.node.id());
+    let promised: Vec<u64> = before.iter().zip(nodes).map(once).collect();
+    // A leader that no quorum has confirmed for too long is asked once more.
+    all_signed && holds(after, promised, led_on && reign.is_within_lease())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duty_speaks_for_the_leader_alone() {
     let cluster = Cluster::new(|_| {});
-    let mut nodes: Vec<Running> = cluster.three().await.into();
-    let leader = take_leader(&mut nodes).await;
-    let settle = |running: &Running, node| {
-        let command = Command::AuthorityNode(authority_node::Command::Settle { node: AuthorityNodeId(node) });
-        let object = AuthorityNodeId(node).into();
-        duty_submission(Actor::Duty(Duty::Membership), running.node.latest().revision(), object, command)
-    };
-    let done = leader.node.submit_as_leader(&settle(&leader, 1), soon()).await.unwrap();
-    assert!(done.outcome.is_ok(), "{done:?}");
-    let done = leader.node.submit_as_leader(&settle(&leader, 9), soon()).await.unwrap();
-    assert_eq!(done.outcome, Err(Rejection::NotFound { object: AuthorityNodeId(9).into() }));
-    let refused = nodes[0].node.submit_as_leader(&settle(&nodes[0], 1), soon()).await.unwrap_err();
-    let not_done = SubmitError::Unavailable { waited_ms: 0, reason: Unavailability::NoLeader, fate: Fate::NotDone };
-    assert_eq!(without_waiting(refused), not_done);
-    for running in nodes.into_iter().chain([leader]) {
+    let nodes = cluster.three().await;
+    undisturbed(async || only_the_leader_settles(&nodes).await).await;
+    for running in nodes {
         running.stop().await;
     }
+}
+
+/// Has the leader settle as its duty does, and another node too, and tells whether that was decided for the one that led all the
+/// while and for nobody else.
+async fn only_the_leader_settles(nodes: &[Running]) -> bool {
+    let place = leader_place(nodes).await;
+    let (leader, follower) = (&nodes[place], &nodes[(place + 1) % nodes.len()]);
+    let reign = Reign::of(leader);
+    let mut settled = Vec::new();
+    for (running, node) in [(leader, 1), (leader, 9), (follower, 1)] {
+        let applied = running.node.submit_as_leader(&settle(running, AuthorityNodeId(node)), soon()).await;
+        settled.push(applied.map(|applied| applied.outcome.map(|_| ())).map_err(without_waiting));
+    }
+    // A leader that no quorum has confirmed for too long decides nothing.
+    let quiet = reign.lasts() && reign.is_within_lease();
+    let no_such_node = Rejection::NotFound { object: AuthorityNodeId(9).into() };
+    let not_done = SubmitError::Unavailable { waited_ms: 0, reason: Unavailability::NoLeader, fate: Fate::NotDone };
+    holds(settled, vec![Ok(Ok(())), Ok(Err(no_such_node)), Err(not_done)], quiet)
+}
+
+/// What the duty of `running` submits to settle `node`.
+fn settle(running: &Running, node: AuthorityNodeId) -> Submission {
+    let command = Command::AuthorityNode(authority_node::Command::Settle { node });
+    duty_submission(Actor::Duty(Duty::Membership), running.node.latest().revision(), node.into(), command)
 }
 
 fn without_waiting(error: SubmitError) -> SubmitError {

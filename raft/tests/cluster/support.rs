@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -17,18 +18,24 @@ use bursar_domain::{
 };
 use bursar_net::{
     Address, Blocking, CertificateAuthority, ClusterId, ConnectionLimits, ConnectionMeter, Credentials, Dialer, FRAME_BYTES_MAX,
-    Lane, LeafProfile, Link, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId, SystemClock,
-    SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
+    Lane, LeafProfile, Link, Listener, LocalNode, Member, Network, NodeKey, PeerIdentity, PeerPort, ShutdownTrigger, StoreId,
+    SystemClock, SystemEntropy, TcpNetwork, ThreadBlocking, TlsAcceptor, TlsConnector, WallClock, serve_peers, shutdown_channel,
 };
-use bursar_raft::{Applied, Node, NodeConfig, Parts, Relayed, Role, StartError, SubmitError};
+use bursar_raft::{Applied, Node, NodeConfig, NodeStatus, Parts, Relayed, Role, StartError, SubmitError};
 use bursar_storage::{compare_ages, engine::MemoryEngine, ledger::Ledger, log::RaftLog};
 use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::cutting::Cuts;
+use crate::{cutting::Cuts, quiet::LEASE};
 
 /// Long enough for anything on a busy machine; no test waits for it to pass.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long is rested between two looks at something that nobody tells of.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// After how long a silence a node asks for votes.
+pub const ELECTION_TIMEOUT: Range<Duration> = Duration::from_millis(500)..Duration::from_millis(1_000);
 
 /// Whoever holds the first token.
 pub const ADMINISTRATOR: Actor = Actor::Token(TokenId(1));
@@ -36,6 +43,18 @@ pub const ADMINISTRATOR: Actor = Actor::Token(TokenId(1));
 /// When the patience of a test is over.
 pub fn soon() -> Instant {
     Instant::now() + PATIENCE
+}
+
+/// What `look` finds, as soon as it finds it.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = soon();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not soon: {what}");
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
 }
 
 /// What a node rests on, beyond its process.
@@ -183,15 +202,22 @@ impl Cluster {
     /// Starts node `id` on `disk`, where it was before if it was anywhere, or says why it does not start.
     pub async fn try_start(&self, id: u64, disk: Disk) -> Result<Running, StartError> {
         let known = self.addresses.lock().unwrap().get(&id).cloned();
-        let wanted = known.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
-        let listener = TcpNetwork.bind(&wanted).await.unwrap();
+        let listener = match known {
+            Some(known) => listen_again(&known).await,
+            None => listen_anywhere().await,
+        };
+        self.try_start_on(listener, id, disk).await
+    }
+
+    /// Starts node `id` on `disk`, where `listener` listens, or says why it does not start.
+    async fn try_start_on(&self, listener: Box<dyn Listener>, id: u64, disk: Disk) -> Result<Running, StartError> {
         let address = Address::from(listener.local_address().unwrap());
         self.addresses.lock().unwrap().insert(id, address.clone());
         self.cuts.listens(id, &address);
 
         let mut config = NodeConfig::new(AuthorityNodeId(id), facts(&address, disk.store));
         config.heartbeat = Duration::from_millis(100);
-        config.election_timeout = Duration::from_millis(500)..Duration::from_millis(1_000);
+        config.election_timeout = ELECTION_TIMEOUT;
         (self.tune)(&mut config);
         let blocking = Arc::new(ThreadBlocking);
         let store = bursar_domain::StoreId(disk.store);
@@ -253,19 +279,17 @@ impl Cluster {
         let expires_at = Timestamp(SystemClock.now_unix_ms()).plus_ms(3_600_000);
         let issue = Command::JoinToken(join_token::Command::Issue { secret, expires_at });
         self.submit(through, ADMINISTRATOR, issue).await.unwrap().outcome.unwrap();
-        // The number is not known before the admission, the address not before the start: bind first, then tell.
-        let listener = TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        // The number is not known before the admission, which tells the address: what listens there is kept, for another might
+        // take the port meanwhile. Whoever calls already waits until the node is there.
+        let listener = listen_anywhere().await;
         let address = Address::from(listener.local_address().unwrap());
-        drop(listener);
         let admit = Command::AuthorityNode(authority_node::Command::Admit {
             secret,
             facts: facts(&address, disk.store),
             public_key: Hash::of(&disk.store),
         });
         let admitted = self.submit(through, Actor::Joiner, admit).await.unwrap().outcome.unwrap();
-        let id = admitted.object.number();
-        self.addresses.lock().unwrap().insert(id, address);
-        self.start(id, disk).await
+        self.try_start_on(listener, admitted.object.number(), disk).await.unwrap()
     }
 
     /// A cluster of three voters, in the order of their numbers.
@@ -329,15 +353,35 @@ pub fn facts(address: &Address, store: [u8; 16]) -> Facts {
     }
 }
 
-/// Takes the one that leads out of `nodes`.
+/// Listens on a port that nobody has.
+async fn listen_anywhere() -> Box<dyn Listener> {
+    TcpNetwork.bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap()
+}
+
+/// Listens where a node did before. Somebody else may have got the port for a while.
+async fn listen_again(address: &Address) -> Box<dyn Listener> {
+    until(&format!("{address} is free again"), async || TcpNetwork.bind(address).await.ok()).await
+}
+
+/// Takes the one that leads out of `nodes`, all of which run.
 pub async fn take_leader(nodes: &mut Vec<Running>) -> Running {
-    let mut leading = None;
-    for (place, running) in nodes.iter().enumerate() {
-        if running.node.status().role == Role::Leader {
-            leading = Some(place);
-        }
-    }
-    nodes.remove(leading.expect("one of them leads"))
+    let place = leader_place(nodes).await;
+    nodes.remove(place)
+}
+
+/// Where in `nodes`, all of which run, the one stands that leads. Another election may be under way, and one that has lost it may
+/// not know yet: so all have to name the same one, and a quorum has to have confirmed it a moment ago.
+pub async fn leader_place(nodes: &[Running]) -> usize {
+    until("one leads, and all follow it", async || agreed_leader(nodes)).await
+}
+
+fn agreed_leader(nodes: &[Running]) -> Option<usize> {
+    let said: Vec<NodeStatus> = nodes.iter().map(|running| running.node.status()).collect();
+    let place = said.iter().position(|status| status.role == Role::Leader)?;
+    let leader = &said[place];
+    let follows = |status: &NodeStatus| (status.leader, status.term) == (Some(leader.id), leader.term);
+    let confirmed = leader.quorum_last_ack_ms.is_some_and(|ago| Duration::from_millis(ago) < LEASE / 2);
+    (confirmed && said.iter().all(follows)).then_some(place)
 }
 
 /// The number of what an outcome made.
