@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use bursar_domain::{Command, Cursor, ObjectRef, Outcome, Proposal, Record, State, Submission, decide, seal};
+use bursar_domain::{Command, Cursor, ObjectRef, Outcome, Proposal, Record, Rejection, State, Submission, decide, seal};
 use bursar_wire::page::Warning;
 use tokio::time::Instant;
 

@@ -31,6 +31,7 @@ impl Fleet {
         self.secrets.text(format_args!("a join token for {}", node.place.process), token, &[]);
         self.secrets.text(format_args!("the secret of a join token for {}", node.place.process), &invitation.secret, &[]);
         node.invitation.send_replace(Some(invitation));
+        lock(&node.started).lost = None;
         node.place.host.open(&node.place.process);
         let id = until("a node has joined", async || Some(node.id()).filter(|id| *id != former)).await?;
         until("a node votes", async || {
@@ -117,7 +118,6 @@ impl Fleet {
         }
         let not_repaired = |error: SetUpError| Broken::new("repair", format_args!("{process} lost {lost}: {error}"));
         self.remove(client, node.id()).await.map_err(not_repaired)?;
-        lock(&node.started).lost = None;
         self.take_in_node(client, node).await.map_err(not_repaired)
     }
 
@@ -152,12 +152,13 @@ impl Fleet {
     /// Ends the process of a node, and takes away all that it keeps: what comes next joins, once it is invited.
     async fn erase(&self, node: &AuthorityNode) {
         let place = &node.place;
-        place.host.close(&place.process);
-        sleep(DOWN_FOR).await;
         {
             let mut started = lock(&node.started);
-            (started.node, started.making) = (None, Making::Joins);
+            (started.lost, started.making) = (started.lost.or(Some(Loss::Everything)), Making::Joins);
         }
+        place.host.close(&place.process);
+        sleep(DOWN_FOR).await;
+        lock(&node.started).node = None;
         place.host.disks().erase(&place.root());
         node.invitation.send_replace(None);
     }
