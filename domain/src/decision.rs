@@ -315,7 +315,7 @@ mod tests {
             fingerprint: Hash::ZERO,
             expected: None,
             planned_on: None,
-            command: server::Command::WentOffline { server: ServerId(7) }.into(),
+            command: Command::Server(server::Command::WentOffline { server: ServerId(7) }),
         };
         let proposal = Proposal { time: Timestamp(5), submission };
         let state = State::default();
@@ -326,6 +326,5 @@ mod tests {
         let decision = decide_by(rules, &state, &proposal);
         let refused = Decision::refused(Rejection::Internal, &state, Timestamp(5));
         assert_eq!(decision, Decision { defect: Some("server 7 is nowhere".into()), ..refused });
-        assert_eq!(state, State::default());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::{Action, HostPlan, Loss, Operation};
+use crate::points::Crash;
 
 /// A plan with three nodes and with servers, in which nothing goes wrong.
 fn calm() -> Plan {
