@@ -321,7 +321,7 @@ mod tests {
         let state = State::default();
         let rules: Rules = |draft, _| {
             draft.emit(server::Event::WentOffline { server: ServerId(7) }.into());
-            panic!("server {} is nowhere", ServerId(7))
+            panic!("{} is nowhere", ServerId(7))
         };
         let decision = decide_by(rules, &state, &proposal);
         let refused = Decision::refused(Rejection::Internal, &state, Timestamp(5));
