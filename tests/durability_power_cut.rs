@@ -16,7 +16,6 @@ use std::{
 };
 
 use bursar_wire::client::Client;
-use rustix::process::Signal;
 use support::{
     Fleet,
     disk::{Event, Shim, Watched, copy_folder},
@@ -111,8 +110,7 @@ impl Cluster {
     /// Freezes all nodes and copies them; what was not synced is lost to the copies.
     fn cut(&mut self, number: usize, writers: &Writers) -> Cut {
         for id in self.fleet.ids() {
-            self.fleet.signal(id, Signal::STOP);
-            self.wait_until_frozen(id);
+            self.fleet.freeze(id);
         }
         let folder = self.fleet.folder().join(format!("cut-{number}"));
         fs::create_dir(&folder).expect("a new folder");
@@ -127,24 +125,9 @@ impl Cluster {
         // Told so late, these were synced before the nodes froze.
         cut.acknowledged = writers.acknowledged().into_iter().collect();
         for id in self.fleet.ids() {
-            self.fleet.signal(id, Signal::CONT);
+            self.fleet.thaw(id);
         }
         cut
-    }
-
-    /// A signal takes effect when the kernel gets to it.
-    fn wait_until_frozen(&self, id: u64) {
-        let pid = self.fleet.node(id).pid();
-        let is_frozen = |thread: PathBuf| {
-            // A thread that is gone by now writes nothing either.
-            let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_none_or(|rest| matches!(rest.trim_start().chars().next(), None | Some('T' | 'Z' | 'X')))
-        };
-        let threads =
-            || fs::read_dir(format!("/proc/{pid}/task")).expect("a running process").map(|entry| entry.expect("a thread").path());
-        while !threads().all(is_frozen) {
-            std::thread::yield_now();
-        }
     }
 
     /// Starts nodes on the copies; what was acknowledged and they do not have.

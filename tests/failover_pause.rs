@@ -9,7 +9,6 @@ use bursar_wire::{
     client::{Change, Client, ClientConfig},
     destinations::{Destination, EditDestination},
 };
-use rustix::process::Signal;
 use support::{
     Fleet, stale,
     traffic::{Temper, Traffic},
@@ -61,7 +60,7 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
 
     traffic.progress(20).await;
     let paused_at = record.now();
-    fleet.signal(paused, Signal::STOP);
+    fleet.freeze(paused);
     let goes_on_at = Instant::now() + PAUSE;
     for _ in 0..QUEUED_WRITES {
         traffic.write(client.clone(), Temper::Fickle);
@@ -92,7 +91,7 @@ async fn a_leader_that_was_paused_shows_nothing_stale() {
     for _ in 0..READS / 2 {
         met.spawn(read());
     }
-    fleet.signal(paused, Signal::CONT);
+    fleet.thaw(paused);
     for _ in 0..READS / 2 {
         met.spawn(read());
     }

@@ -5,7 +5,6 @@
 mod support;
 
 use bursar_wire::client::Change;
-use rustix::process::Signal;
 use support::{
     Fleet,
     refused::{self, Refused},
@@ -50,11 +49,11 @@ async fn a_leader_whose_followers_stand_still_acknowledges_nothing_and_says_so()
     let fleet = at_work().await;
     let leader = fleet.leader().await;
     for other in fleet.others(leader) {
-        fleet.signal(other, Signal::STOP);
+        fleet.freeze(other);
     }
     let asked = ask_in_vain(&fleet, leader, "the leader cut off").await;
     for other in fleet.others(leader) {
-        fleet.signal(other, Signal::CONT);
+        fleet.thaw(other);
     }
     goes_on(fleet, asked).await;
 }

@@ -4,7 +4,6 @@ mod support;
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, process::Output};
 
-use rustix::process::Signal;
 use support::{
     Fleet, Node,
     disk::{EventKind, Fault, Shim, Watched},
@@ -166,10 +165,10 @@ async fn a_machine_joins_while_the_authority_changes_its_leader() {
     let token = fleet.invite(LONG);
     // It takes connections and does not answer; whoever is asked next waits until another one leads.
     let leader = fleet.leader().await;
-    fleet.signal(leader, Signal::STOP);
+    fleet.freeze(leader);
     let joined = fleet.join("authority-4", &token);
     let successor = fleet.leader_among(&fleet.others(leader)).await;
-    fleet.signal(leader, Signal::CONT);
+    fleet.thaw(leader);
     println!("authority node {successor} leads instead of {leader}");
     let fourth = fleet.take_in(joined.expect("the machine joins"));
     fleet.until_voting(&[1, 2, 3, fourth]).await;

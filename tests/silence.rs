@@ -12,7 +12,6 @@ use bursar_wire::{
     servers::{Server, ServerCondition},
     status::Status,
 };
-use rustix::process::Signal;
 use support::{
     Fleet,
     quiet::{Disturbed, Led, quiet},
@@ -150,11 +149,11 @@ async fn a_pause_of_the_whole_authority_alarms_nobody_and_an_outage_after_it_is_
     let fleet = Fleet::start();
     let mut server = StorageServer::join(&fleet, "server").await;
     for id in fleet.ids() {
-        fleet.signal(id, Signal::STOP);
+        fleet.freeze(id);
     }
     sleep(PAUSE).await;
     for id in fleet.ids() {
-        fleet.signal(id, Signal::CONT);
+        fleet.thaw(id);
     }
     let leader = fleet.leader().await;
     fleet.ready(leader).await;

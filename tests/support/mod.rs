@@ -5,6 +5,7 @@
 pub mod disk;
 pub mod durable;
 pub mod ended;
+pub mod frozen;
 pub mod history;
 pub mod lone;
 pub mod members;
@@ -190,7 +191,7 @@ impl Fleet {
 
     /// Asks a node to end, and waits until it has: well, where this test started it and can tell.
     pub fn stop(&mut self, id: u64) {
-        self.signal(id, Signal::TERM);
+        self.node(id).signal(Signal::TERM);
         let node = self.node_mut(id);
         let well = node.wait_for_exit();
         assert_ne!(well, Some(false), "authority node {id} was asked to end, and failed:\n{}", node.end_of_log());
@@ -216,10 +217,6 @@ impl Fleet {
     /// Starts a node that has ended, in another environment.
     pub fn restart_with(&mut self, id: u64, environment: &[(&str, &str)]) {
         self.node_mut(id).start(environment);
-    }
-
-    pub fn signal(&self, id: u64, signal: Signal) {
-        self.node(id).signal(signal);
     }
 
     /// A client of all nodes.
