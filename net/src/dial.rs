@@ -10,7 +10,7 @@ use crate::frame::{FrameError, FrameReader, FrameWriter, frames};
 use crate::handshake::{HANDSHAKE_BYTES_MAX, HandshakeError, Hello, Lane, LocalNode, PROTOCOL, Refusal, introduce};
 use crate::peer_server::JOIN_FRAME_BYTES_MAX;
 use crate::tls::{Connector, Fingerprint, PinnedConnector};
-use crate::{Address, BoxedStream, Member, Network, PeerIdentity, StoreId};
+use crate::{Address, BoxedStream, Member, Network, PeerIdentity, Role, StoreId};
 
 /// A connection to another node that has welcomed us.
 pub struct Link {
@@ -116,18 +116,45 @@ impl Dialer {
                 .connect(stream, &peer)
                 .await
                 .map_err(|source| DialError::Tls { address: address.clone(), source })?;
-            let hello = Hello {
-                protocol: PROTOCOL,
-                cluster: self.me.cluster.clone(),
-                from: Some(self.me.member),
-                from_store: self.me.store,
-                to,
-                to_store,
-                lane,
-            };
+            greet(address, stream, peer, &self.hello(to, to_store, lane), self.frame_bytes_max).await
+        };
+        within(after, address, dialled).await
+    }
+
+    /// Calls whichever authority node of the own cluster answers at `address`, if its number is above `newer_than`. `after` bounds
+    /// everything until its welcome.
+    pub async fn dial_newer_authority(
+        &self,
+        address: &Address,
+        newer_than: u64,
+        lane: Lane,
+        after: Duration,
+    ) -> Result<Link, DialError> {
+        let failed = |source| DialError::Tls { address: address.clone(), source };
+        let dialled = async {
+            let stream = connect(self.network.as_ref(), address).await?;
+            let (stream, peer) = self.connector.connect_to_any(stream).await.map_err(failed)?;
+            let Member { role, id } = peer.member;
+            if peer.cluster != self.me.cluster || role != Role::Authority || id <= newer_than {
+                let wanted = Member::authority(newer_than);
+                return Err(failed(io::Error::other(format!("{peer} is no authority node of this cluster newer than {wanted}"))));
+            }
+            let hello = self.hello(peer.member, None, lane);
             greet(address, stream, peer, &hello, self.frame_bytes_max).await
         };
         within(after, address, dialled).await
+    }
+
+    fn hello(&self, to: Member, to_store: Option<StoreId>, lane: Lane) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            cluster: self.me.cluster.clone(),
+            from: Some(self.me.member),
+            from_store: self.me.store,
+            to,
+            to_store,
+            lane,
+        }
     }
 }
 

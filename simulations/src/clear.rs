@@ -98,6 +98,13 @@ impl Connector for Shown {
         require(answering.as_ref() == Some(peer), "somebody else")?;
         Ok(stream)
     }
+
+    async fn connect_to_any(&self, mut stream: BoxedStream) -> io::Result<(BoxedStream, PeerIdentity)> {
+        let other = self.exchange(&mut stream).await?;
+        require(other.signed_by == self.signed_by, "another cluster")?;
+        let answering = other.attested()?.ok_or_else(|| io::Error::other("no member"))?;
+        Ok((stream, answering.identity))
+    }
 }
 
 #[async_trait]

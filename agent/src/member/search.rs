@@ -86,9 +86,18 @@ impl Search {
     /// Calls the node whose turn it is.
     fn attempt(&mut self, lane: Lane) -> impl Future<Output = (AuthorityNodeId, Result<Link, DialError>)> + use<> {
         let (node, address) = self.next();
+        let newest = self.nodes().last_key_value().map_or(node, |(newest, _)| *newest);
         let dialer = self.dialer.clone();
         async move {
-            let dialled = dialer.dial(&address, Member::authority(node.0), None, lane, WELCOME_WITHIN).await;
+            let mut dialled = dialer.dial(&address, Member::authority(node.0), None, lane, WELCOME_WITHIN).await;
+            if matches!(dialled, Err(DialError::Tls { .. }))
+                && let Ok(successor) = dialer.dial_newer_authority(&address, newest.0, lane, WELCOME_WITHIN).await
+            {
+                // While the server was away all that it knows may have been replaced. Numbers are never given twice, and an older
+                // node that it does not know was removed.
+                info!(%node, successor = %successor.peer.member, %address, "another authority node has taken its place");
+                dialled = Ok(successor);
+            }
             match &dialled {
                 Ok(_link) => debug!(%node, %address, ?lane, "connected"),
                 Err(error) => debug!(%node, %address, ?lane, %error, "not connected"),

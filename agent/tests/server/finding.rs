@@ -33,6 +33,25 @@ async fn it_works_on_while_nobody_answers_and_is_there_when_somebody_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_finds_those_who_have_taken_the_places_of_all_that_it_knew() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[2]).await;
+    let store = StoreId([0; 16]);
+    // What answers there is certified by the authority, and is none that the server may follow.
+    for stranger in [Member::authority(1), Member::server(OTHER.0)] {
+        let mut other = cluster.member(stranger, store, control_of(2)).await;
+        let _running = machine.run().await;
+        let followed = tokio::time::timeout(Duration::from_secs(60), other.follower()).await;
+        assert!(followed.is_err(), "an older node was removed, and a server is no node");
+    }
+    let mut successor = cluster.member(Member::authority(3), store, control_of(2)).await;
+    let _running = machine.run().await;
+    successor.follower().await;
+    successor.speaker().await.hear_until(|_| true).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_tells_what_it_sees_of_the_others() {
     let network = MemoryNetwork::default();
     let cluster = Cluster::new(&network);

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
-use super::configuration::{https_server, joining_client, newcomer_server, newcomers_client, peer_client, peer_server};
+use super::configuration::{
+    any_peer_client, https_server, joining_client, newcomer_server, newcomers_client, peer_client, peer_server,
+};
 use super::credentials::CertificateFacts;
 use super::{CertificateError, Credentials, Fingerprint, NodeKey, PublicKey, SelfSignedCertificate};
 use crate::{BoxedStream, PeerIdentity, WallClock};
@@ -27,6 +29,9 @@ pub trait Acceptor: Send + Sync + 'static {
 pub trait Connector: Send + Sync + 'static {
     /// Completes the handshake with exactly `peer`, and nobody else who may answer there.
     async fn connect(&self, stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream>;
+
+    /// Completes the handshake with whichever node of the own cluster answers, and tells which it is.
+    async fn connect_to_any(&self, stream: BoxedStream) -> io::Result<(BoxedStream, PeerIdentity)>;
 }
 
 /// Secures connections on one side of which is a machine that the cluster has not certified yet.
@@ -101,13 +106,16 @@ impl Acceptor for TlsAcceptor {
 
 /// TLS towards nodes of the own cluster.
 pub struct TlsConnector {
-    connector: tokio_rustls::TlsConnector,
+    to_peer: tokio_rustls::TlsConnector,
+    to_any: tokio_rustls::TlsConnector,
 }
 
 impl TlsConnector {
     /// Connects as the node that `credentials` attest.
     pub fn new(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<Self, CertificateError> {
-        Ok(Self { connector: Arc::new(peer_client(credentials, clock)?).into() })
+        let to_peer = peer_client(credentials, Arc::clone(&clock))?;
+        let to_any = any_peer_client(credentials, clock)?;
+        Ok(Self { to_peer: Arc::new(to_peer).into(), to_any: Arc::new(to_any).into() })
     }
 }
 
@@ -115,7 +123,11 @@ impl TlsConnector {
 impl Connector for TlsConnector {
     async fn connect(&self, stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream> {
         let name = ServerName::try_from(peer.to_string()).map_err(io::Error::other)?;
-        Ok(Box::new(self.connector.connect(name, stream).await?))
+        Ok(Box::new(self.to_peer.connect(name, stream).await?))
+    }
+
+    async fn connect_to_any(&self, stream: BoxedStream) -> io::Result<(BoxedStream, PeerIdentity)> {
+        whoever_answers(&self.to_any, stream).await
     }
 }
 
@@ -135,21 +147,27 @@ impl TlsPinnedConnector {
 impl PinnedConnector for TlsPinnedConnector {
     async fn connect_pinned(&self, stream: BoxedStream, authority: Fingerprint) -> io::Result<(BoxedStream, PeerIdentity)> {
         let config: Arc<ClientConfig> = joining_client(authority, Arc::clone(&self.clock)).into();
-        // Not sent, not verified: the pin decides.
-        let name = ServerName::try_from("bursar").expect("a label is a DNS name");
-        let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
-        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let certificate = certificates.first().ok_or_else(|| io::Error::other("the server shows no certificate"))?;
-        let peer = attested_by(certificate)?.identity;
-        Ok((Box::new(stream), peer))
+        whoever_answers(&config.into(), stream).await
     }
 
     async fn connect_self_signed(&self, stream: BoxedStream, certificate: Fingerprint) -> io::Result<BoxedStream> {
         let config: Arc<ClientConfig> = newcomers_client(certificate, Arc::clone(&self.clock)).into();
-        // Not sent, not verified: the pin decides.
-        let name = ServerName::try_from("bursar").expect("a label is a DNS name");
-        Ok(Box::new(tokio_rustls::TlsConnector::from(config).connect(name, stream).await?))
+        Ok(Box::new(tokio_rustls::TlsConnector::from(config).connect(any_name(), stream).await?))
     }
+}
+
+/// Completes a handshake in which a pin decides, and tells whom the certificate attests.
+async fn whoever_answers(connector: &tokio_rustls::TlsConnector, stream: BoxedStream) -> io::Result<(BoxedStream, PeerIdentity)> {
+    let stream = connector.connect(any_name(), stream).await?;
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificate = certificates.first().ok_or_else(|| io::Error::other("the server shows no certificate"))?;
+    let peer = attested_by(certificate)?.identity;
+    Ok((Box::new(stream), peer))
+}
+
+/// Not sent, not verified: a pin decides.
+fn any_name() -> ServerName<'static> {
+    ServerName::try_from("bursar").expect("a label is a DNS name")
 }
 
 fn attested_by(certificate: &CertificateDer<'_>) -> io::Result<Attested> {

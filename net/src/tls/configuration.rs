@@ -82,6 +82,20 @@ pub(super) fn peer_client(credentials: &Credentials, clock: Arc<dyn WallClock>) 
     Ok(config)
 }
 
+/// Calls whichever node of the cluster answers, and shows who calls. Which it is, its certificate says.
+pub(super) fn any_peer_client(credentials: &Credentials, clock: Arc<dyn WallClock>) -> Result<ClientConfig, CertificateError> {
+    let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider speaks TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(pinned(Pin::Authority(credentials.authority_fingerprint())))
+        .with_client_auth_cert(credentials.chain(), credentials.key())
+        .map_err(unusable_key)?;
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    Ok(config)
+}
+
 /// Calls whichever node was certified by the authority with this fingerprint, and shows nothing.
 pub(super) fn joining_client(fingerprint: Fingerprint, clock: Arc<dyn WallClock>) -> ClientConfig {
     pinning_client(Pin::Authority(fingerprint), clock)
@@ -93,16 +107,19 @@ pub(super) fn newcomers_client(fingerprint: Fingerprint, clock: Arc<dyn WallCloc
 }
 
 fn pinning_client(pin: Pin, clock: Arc<dyn WallClock>) -> ClientConfig {
-    let algorithms = provider().signature_verification_algorithms;
     let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateTime(clock)))
         .with_protocol_versions(&[&TLS13])
         .expect("the provider speaks TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned { pin, algorithms }))
+        .with_custom_certificate_verifier(pinned(pin))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config
+}
+
+fn pinned(pin: Pin) -> Arc<Pinned> {
+    Arc::new(Pinned { pin, algorithms: provider().signature_verification_algorithms })
 }
 
 /// Checks that `authority` signed `certificate`, as of a time within the certificate's validity.
