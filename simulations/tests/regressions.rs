@@ -43,6 +43,8 @@ regressions! {
         a thin link: the node that joined there never voted.",
     a_conversation_that_finds_a_node_brings_the_other_back: "One of a server's conversations had found the authority again, \
         and the one with the heartbeats rested on: the server was called silent.",
+    a_server_finds_those_who_have_taken_the_places_of_all_that_it_knew: "While a server was paused, both nodes were replaced: it \
+        refused their successors, who answered at the same addresses, for good.",
 }
 
 fn directory() -> PathBuf {
