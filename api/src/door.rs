@@ -143,6 +143,9 @@ impl Service {
         let state = self.read_to_change(deadline).await?;
         let proposal = Proposal { time: self.now(), submission };
         let decision = decide(&state, &proposal);
+        if let Some(defect) = &decision.defect {
+            tracing::error!(command = %proposal.submission.command, defect, "rehearsing a decision panicked");
+        }
         let records = seal(&state, &proposal, &decision).into_iter().map(|sealed| sealed.record).collect();
         Ok(Rehearsal { outcome: decision.outcome, records, repeated: decision.repeated, state })
     }

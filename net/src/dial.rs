@@ -121,12 +121,12 @@ impl Dialer {
         within(after, address, dialled).await
     }
 
-    /// Calls whichever authority node of the own cluster answers at `address`, if its number is above `newer_than`. `after` bounds
-    /// everything until its welcome.
-    pub async fn dial_newer_authority(
+    /// Calls whichever authority node of the own cluster answers at `address`, if its number is wanted. `after` bounds everything
+    /// until its welcome.
+    pub async fn dial_any_authority(
         &self,
         address: &Address,
-        newer_than: u64,
+        is_wanted: impl Fn(u64) -> bool + Send,
         lane: Lane,
         after: Duration,
     ) -> Result<Link, DialError> {
@@ -135,9 +135,8 @@ impl Dialer {
             let stream = connect(self.network.as_ref(), address).await?;
             let (stream, peer) = self.connector.connect_to_any(stream).await.map_err(failed)?;
             let Member { role, id } = peer.member;
-            if peer.cluster != self.me.cluster || role != Role::Authority || id <= newer_than {
-                let wanted = Member::authority(newer_than);
-                return Err(failed(io::Error::other(format!("{peer} is no authority node of this cluster newer than {wanted}"))));
+            if peer.cluster != self.me.cluster || role != Role::Authority || !is_wanted(id) {
+                return Err(failed(io::Error::other(format!("{peer} answers there, who is not wanted"))));
             }
             let hello = self.hello(peer.member, None, lane);
             greet(address, stream, peer, &hello, self.frame_bytes_max).await

@@ -6,7 +6,7 @@ use bursar_domain::AuthorityNodeId;
 use bursar_net::{Address, DialError, Dialer, Entropy, Lane, Link, Member, RefusalCode, TaskSet};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{debug, info, warn};
 
@@ -86,20 +86,11 @@ impl Search {
     /// Calls the node whose turn it is.
     fn attempt(&mut self, lane: Lane) -> impl Future<Output = (AuthorityNodeId, Result<Link, DialError>)> + use<> {
         let (node, address) = self.next();
-        let newest = self.nodes().last_key_value().map_or(node, |(newest, _)| *newest);
-        let dialer = self.dialer.clone();
+        let (dialer, known) = (self.dialer.clone(), self.nodes());
         async move {
-            let mut dialled = dialer.dial(&address, Member::authority(node.0), None, lane, WELCOME_WITHIN).await;
-            if matches!(dialled, Err(DialError::Tls { .. }))
-                && let Ok(successor) = dialer.dial_newer_authority(&address, newest.0, lane, WELCOME_WITHIN).await
-            {
-                // While the server was away all that it knows may have been replaced. Numbers are never given twice, and an older
-                // node that it does not know was removed.
-                info!(%node, successor = %successor.peer.member, %address, "another authority node has taken its place");
-                dialled = Ok(successor);
-            }
+            let dialled = call(&dialer, node, &address, &known, lane).await;
             match &dialled {
-                Ok(_link) => debug!(%node, %address, ?lane, "connected"),
+                Ok(link) => debug!(%node, peer = %link.peer.member, %address, ?lane, "connected"),
                 Err(error) => debug!(%node, %address, ?lane, %error, "not connected"),
             }
             (node, dialled)
@@ -168,5 +159,31 @@ impl Search {
     /// A number below `bound`.
     fn drawn(&self, bound: u64) -> u64 {
         u64::from_be_bytes(self.entropy.array()) % bound
+    }
+}
+
+/// Calls a node, or whoever has its place by now: while the server was away all that it knows may have been replaced. It takes a
+/// node that it knows, or one that is newer than all of those. An older one was removed, for numbers are never given twice.
+async fn call(
+    dialer: &Dialer,
+    node: AuthorityNodeId,
+    address: &Address,
+    known: &BTreeMap<AuthorityNodeId, Address>,
+    lane: Lane,
+) -> Result<Link, DialError> {
+    let deadline = Instant::now() + WELCOME_WITHIN;
+    let not_it = match dialer.dial(address, Member::authority(node.0), None, lane, WELCOME_WITHIN).await {
+        Err(error @ DialError::Tls { .. }) => error,
+        dialled => return dialled,
+    };
+    let is_wanted = |id| known.contains_key(&AuthorityNodeId(id)) || known.keys().all(|known| known.0 < id);
+    let within = deadline.saturating_duration_since(Instant::now());
+    match dialer.dial_any_authority(address, is_wanted, lane, within).await {
+        // What a successor refuses is refused.
+        dialled @ (Ok(_) | Err(DialError::Refused { .. })) => dialled,
+        Err(error) => {
+            debug!(%node, %address, %error, "nobody has taken its place");
+            Err(not_it)
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bursar_agent::MemberError;
 use bursar_domain::{AuthorityNodeId, Level, encoding::encode, projection::SCHEMA};
 use bursar_net::{Lane, Member, Network, RefusalCode, StoreId};
 use bursar_wire::control::{Port, Seen, ServerAnswer, ServerQuestion};
@@ -49,6 +50,16 @@ async fn it_finds_those_who_have_taken_the_places_of_all_that_it_knew() {
     let _running = machine.run().await;
     successor.follower().await;
     successor.speaker().await.hear_until(|_| true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_the_word_of_a_successor_that_it_was_removed() {
+    let network = MemoryNetwork::default();
+    let cluster = Cluster::new(&network);
+    let machine = Machine::adopted(&network, &cluster, &[2]).await;
+    let successor = cluster.member(Member::authority(3), StoreId([0; 16]), control_of(2)).await;
+    successor.refuse(RefusalCode::RemovedNode);
+    assert!(matches!(machine.run().await.ended().await, MemberError::Excluded));
 }
 
 #[tokio::test(start_paused = true)]

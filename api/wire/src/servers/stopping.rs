@@ -193,6 +193,7 @@ fn raised_without(state: &State, server: &Server) -> Vec<Raised> {
         command: Command::Server(server::Command::WentOffline { server: server.id }),
     };
     let decision = decide(state, &Proposal { time: state.time(), submission });
+    assert_eq!(decision.defect, None, "nobody may be told that nothing is raised where the rules panicked");
     let raised = decision.events.into_iter().filter_map(|event| match event {
         Event::Alert(alert::Event::Raised { alerts }) => Some(alerts),
         _ => None,
