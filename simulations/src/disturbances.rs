@@ -45,6 +45,16 @@ impl<'w> Disturbances<'w> {
         machine == host || self.authorities().any(|authority| authority == machine)
     }
 
+    /// Whether there may be a moment at which one authority node is the only one: of two, the other may leave.
+    fn may_have_one_voter(&self) -> bool {
+        let leaves = || self.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::RetiredNode { .. }));
+        match self.authorities().count() {
+            1 => true,
+            2 => leaves(),
+            _ => false,
+        }
+    }
+
     /// Whether such calls can keep the leader from hearing anything for as long as it waits. What is repeated has arrived before.
     fn can_silence(&self, trouble: CallTrouble) -> bool {
         match trouble {
@@ -81,7 +91,7 @@ impl Excuses for Disturbances<'_> {
             FaultKind::LostCopy { .. } | FaultKind::RetiredNode { .. } | FaultKind::LateNode { .. } => false,
             FaultKind::ClockJump { .. } | FaultKind::ClockDrift { .. } => false,
             // Who needs nobody else's vote leads on while nobody reaches it; others are followed by somebody who is reached.
-            FaultKind::IsolateLeader => self.plan.processes(Role::Authority).count() == 1,
+            FaultKind::IsolateLeader => self.may_have_one_voter(),
             FaultKind::PowerLoss { host: struck }
             | FaultKind::PowerLossAtSync { host: struck, .. }
             | FaultKind::CrashAtPoint { host: struck, .. }
