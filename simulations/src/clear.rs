@@ -91,11 +91,9 @@ impl Acceptor for Shown {
 
 #[async_trait]
 impl Connector for Shown {
-    async fn connect(&self, mut stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream> {
-        let other = self.exchange(&mut stream).await?;
-        require(other.signed_by == self.signed_by, "another cluster")?;
-        let answering = other.attested()?.map(|attested| attested.identity);
-        require(answering.as_ref() == Some(peer), "somebody else")?;
+    async fn connect(&self, stream: BoxedStream, peer: &PeerIdentity) -> io::Result<BoxedStream> {
+        let (stream, answering) = self.connect_to_any(stream).await?;
+        require(answering == *peer, "somebody else")?;
         Ok(stream)
     }
 
